@@ -4,7 +4,10 @@
 /// holds spaces as full names do; leaves ids alone.
 pub fn mask(name: &str) -> String {
     let digits = name.chars().filter(char::is_ascii_digit).count();
-    let phone = digits >= 7 && name.chars().all(|c| c.is_ascii_digit() || "+-.()/ ".contains(c));
+    let phone = digits >= 7
+        && name
+            .chars()
+            .all(|c| c.is_ascii_digit() || "+-.()/ ".contains(c));
     if name.contains('@') || name.contains(char::is_whitespace) || phone {
         let first = name.chars().next().unwrap_or('…');
         return format!("{first}…");

@@ -36,11 +36,29 @@ impl App {
 
     pub fn new(config: Config, sdk: &SdkConfig, clock: Clock) -> App {
         let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(sdk);
-        dynamodb.set_endpoint_url(config.endpoints.dynamodb.clone().or(sdk.endpoint_url().map(str::to_owned)));
+        dynamodb.set_endpoint_url(
+            config
+                .endpoints
+                .dynamodb
+                .clone()
+                .or(sdk.endpoint_url().map(str::to_owned)),
+        );
         let mut s3 = aws_sdk_s3::config::Builder::from(sdk);
-        s3.set_endpoint_url(config.endpoints.s3.clone().or(sdk.endpoint_url().map(str::to_owned)));
+        s3.set_endpoint_url(
+            config
+                .endpoints
+                .s3
+                .clone()
+                .or(sdk.endpoint_url().map(str::to_owned)),
+        );
         let mut kms = aws_sdk_kms::config::Builder::from(sdk);
-        kms.set_endpoint_url(config.endpoints.kms.clone().or(sdk.endpoint_url().map(str::to_owned)));
+        kms.set_endpoint_url(
+            config
+                .endpoints
+                .kms
+                .clone()
+                .or(sdk.endpoint_url().map(str::to_owned)),
+        );
 
         let store = Store::new(
             aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
@@ -53,14 +71,28 @@ impl App {
             config.key.clone(),
             clock.clone(),
         );
-        let vault = Vault::new(aws_sdk_kms::Client::from_conf(kms.build()), config.key.clone());
+        let vault = Vault::new(
+            aws_sdk_kms::Client::from_conf(kms.build()),
+            config.key.clone(),
+        );
         let keyring = Keyring::new(store.clone(), vault.clone());
-        App { clock, config, store, objects, keyring, vault, callers: Callers::default() }
+        App {
+            clock,
+            config,
+            store,
+            objects,
+            keyring,
+            vault,
+            callers: Callers::default(),
+        }
     }
 }
 
 /// An AWS call that failed, by operation and error code: messages may repeat what was
 /// sent, so they go nowhere.
 pub fn unavailable(operation: &str, cause: &impl ProvideErrorMetadata) -> Error {
-    Error::Unavailable(format!("{operation}: {}", cause.code().unwrap_or("no answer")))
+    Error::Unavailable(format!(
+        "{operation}: {}",
+        cause.code().unwrap_or("no answer")
+    ))
 }

@@ -105,7 +105,15 @@ pub struct Field {
 }
 
 const fn row(name: &'static str, record: Record, category: Category, kind: Kind) -> Field {
-    Field { name, record, category, kind, redaction: Redaction::None, given: false, lookup: false }
+    Field {
+        name,
+        record,
+        category,
+        kind,
+        redaction: Redaction::None,
+        given: false,
+        lookup: false,
+    }
 }
 
 const fn given(mut field: Field) -> Field {
@@ -146,22 +154,38 @@ pub const FIELDS: &[Field] = &[
     given(found_by(row("phone", Person, Contact, Kind::Phone))),
     given(row("custom", Person, Custom, Kind::Custom)),
     row("conversation_id", Conversation, Content, Kind::Name(256)),
-    redacted(Redaction::Whole, given(row("title", Conversation, Content, Kind::Text(512)))),
-    redacted(Redaction::Spans, given(row("body", Message, Content, Kind::Body(64 * 1024)))),
-    redacted(Redaction::Whole, given(row("filename", Attachment, Content, Kind::Text(255)))),
-    redacted(Redaction::Whole, given(row("content_type", Attachment, Content, Kind::Text(127)))),
+    redacted(
+        Redaction::Whole,
+        given(row("title", Conversation, Content, Kind::Text(512))),
+    ),
+    redacted(
+        Redaction::Spans,
+        given(row("body", Message, Content, Kind::Body(64 * 1024))),
+    ),
+    redacted(
+        Redaction::Whole,
+        given(row("filename", Attachment, Content, Kind::Text(255))),
+    ),
+    redacted(
+        Redaction::Whole,
+        given(row("content_type", Attachment, Content, Kind::Text(127))),
+    ),
     row("item_id", Interaction, Usage, Kind::Name(256)),
     row("scope", Interaction, Usage, Kind::Name(128)),
 ];
 
 /// The row of a field of a record.
 pub fn field(record: Record, name: &str) -> Option<&'static Field> {
-    FIELDS.iter().find(|field| field.record == record && field.name == name)
+    FIELDS
+        .iter()
+        .find(|field| field.record == record && field.name == name)
 }
 
 /// The fields of one category of a record.
 pub fn fields(record: Record, category: Category) -> impl Iterator<Item = &'static Field> {
-    FIELDS.iter().filter(move |field| field.record == record && field.category == category)
+    FIELDS
+        .iter()
+        .filter(move |field| field.record == record && field.category == category)
 }
 
 /// A value that does not fit its row: a stable code and what would be right.
@@ -224,10 +248,17 @@ impl Kind {
                 let allowed = |c: char| c.is_ascii_digit() || "+-.()/ ".contains(c);
                 let digits = text.chars().filter(char::is_ascii_digit).count();
                 if !text.chars().all(allowed) || !(3..=15).contains(&digits) {
-                    return Err(("phone", "must be a telephone number of 3 to 15 digits".into()));
+                    return Err((
+                        "phone",
+                        "must be a telephone number of 3 to 15 digits".into(),
+                    ));
                 }
                 // An international number is no card, though it may satisfy the same checksum.
-                if text.starts_with('+') { Ok(text.to_owned()) } else { not_a_card(text) }
+                if text.starts_with('+') {
+                    Ok(text.to_owned())
+                } else {
+                    not_a_card(text)
+                }
             }
             Kind::Custom => unreachable!("custom values are objects, handled by accept"),
         }
@@ -264,7 +295,9 @@ fn custom(value: &Value) -> Result<Value, Misfit> {
         let value = match value {
             Value::String(text) => Value::String(Kind::Text(1024).accept_text(text)?),
             // A number is stored as it reads, so a card number in it is masked like text.
-            Value::Number(number) if crate::detect::mask_cards(&number.to_string()) != number.to_string() => {
+            Value::Number(number)
+                if crate::detect::mask_cards(&number.to_string()) != number.to_string() =>
+            {
                 Value::String(crate::detect::mask_cards(&number.to_string()))
             }
             Value::Number(_) | Value::Bool(_) | Value::Null => value.clone(),
@@ -285,14 +318,24 @@ mod tests {
     fn every_field_has_one_row() {
         for (at, one) in FIELDS.iter().enumerate() {
             for other in &FIELDS[at + 1..] {
-                assert!(one.name != other.name || one.record != other.record, "{}", one.name);
+                assert!(
+                    one.name != other.name || one.record != other.record,
+                    "{}",
+                    one.name
+                );
             }
         }
     }
 
     #[test]
     fn a_refusal_never_repeats_the_value() {
-        for kind in [Kind::Email, Kind::Address, Kind::Phone, Kind::Url(2048), Kind::Name(4)] {
+        for kind in [
+            Kind::Email,
+            Kind::Address,
+            Kind::Phone,
+            Kind::Url(2048),
+            Kind::Name(4),
+        ] {
             let (_, message) = kind.accept(&json!("canary value @@")).unwrap_err();
             assert!(!message.contains("canary"), "{message}");
         }
@@ -300,11 +343,24 @@ mod tests {
 
     #[test]
     fn card_numbers_are_masked_in_text_and_refused_in_names() {
-        let masked = Kind::Text(100).accept(&json!("pay 4111 1111 1111 1111 now")).unwrap();
+        let masked = Kind::Text(100)
+            .accept(&json!("pay 4111 1111 1111 1111 now"))
+            .unwrap();
         assert_eq!(masked, json!("pay ████ ████ ████ ████ now"));
-        assert_eq!(Kind::Name(100).accept(&json!("4111111111111111")).unwrap_err().0, "card_number");
-        assert_eq!(Kind::Phone.accept(&json!("+49 151 23456789")).unwrap(), json!("+49 151 23456789"));
-        let masked = Kind::Custom.accept(&json!({"n": 4111111111111111u64})).unwrap();
+        assert_eq!(
+            Kind::Name(100)
+                .accept(&json!("4111111111111111"))
+                .unwrap_err()
+                .0,
+            "card_number"
+        );
+        assert_eq!(
+            Kind::Phone.accept(&json!("+49 151 23456789")).unwrap(),
+            json!("+49 151 23456789")
+        );
+        let masked = Kind::Custom
+            .accept(&json!({"n": 4111111111111111u64}))
+            .unwrap();
         assert_eq!(masked, json!({"n": "████████████████"}));
     }
 }

@@ -39,7 +39,9 @@ impl Config {
     /// The first variable that is missing or empty.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
         let need = |name: &'static str| {
-            variable(name).filter(|value| !value.is_empty()).ok_or(ConfigError(name))
+            variable(name)
+                .filter(|value| !value.is_empty())
+                .ok_or(ConfigError(name))
         };
         Ok(Config {
             records_table: need("LETHE_RECORDS_TABLE")?,

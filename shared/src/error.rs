@@ -16,7 +16,10 @@ pub enum Error {
     /// 404: not there, or another tenant's: the two are the same.
     NotFound,
     /// 409: the thing is in a state that does not allow it.
-    Conflict { code: &'static str, detail: &'static str },
+    Conflict {
+        code: &'static str,
+        detail: &'static str,
+    },
     /// 412: `If-Match` names a revision that is no longer current.
     Stale,
     /// 413: larger than this many bytes.
@@ -48,7 +51,11 @@ impl FieldError {
         code: &'static str,
         message: impl Into<String>,
     ) -> FieldError {
-        FieldError { pointer: pointer.into(), code, message: message.into() }
+        FieldError {
+            pointer: pointer.into(),
+            code,
+            message: message.into(),
+        }
     }
 }
 

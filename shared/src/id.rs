@@ -24,8 +24,12 @@ impl fmt::Debug for KeyedHash {
 }
 
 fn parse_hex(text: &str) -> Option<[u8; 16]> {
-    let canonical = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    canonical.then(|| Uuid::try_parse(text).ok()).flatten().map(Uuid::into_bytes)
+    let canonical =
+        text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    canonical
+        .then(|| Uuid::try_parse(text).ok())
+        .flatten()
+        .map(Uuid::into_bytes)
 }
 
 macro_rules! id {
@@ -129,7 +133,8 @@ impl KeyId {
 /// A UUID v7 for a moment by the app's clock, so that ids made by one clock sort by time.
 pub fn uuid_at(at: jiff::Timestamp) -> Uuid {
     let millis = u64::try_from(at.as_millisecond()).unwrap_or(0);
-    let stamp = uuid::Timestamp::from_unix_time(millis / 1000, (millis % 1000) as u32 * 1_000_000, 0, 0);
+    let stamp =
+        uuid::Timestamp::from_unix_time(millis / 1000, (millis % 1000) as u32 * 1_000_000, 0, 0);
     Uuid::new_v7(stamp)
 }
 
@@ -149,7 +154,9 @@ pub struct Message {
 
 impl Message {
     pub fn parse(text: &str) -> Option<Message> {
-        let hex = text.strip_prefix("msg_").filter(|hex| hex.is_ascii() && hex.len() == 64)?;
+        let hex = text
+            .strip_prefix("msg_")
+            .filter(|hex| hex.is_ascii() && hex.len() == 64)?;
         let (conversation, uuid) = hex.split_at(32);
         Some(Message {
             conversation: KeyedHash(parse_hex(conversation)?),

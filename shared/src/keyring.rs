@@ -38,7 +38,9 @@ impl State {
     }
 
     fn parse(name: &str) -> Option<State> {
-        [State::Active, State::Erasing, State::Erased].into_iter().find(|state| state.name() == name)
+        [State::Active, State::Erasing, State::Erased]
+            .into_iter()
+            .find(|state| state.name() == name)
     }
 }
 
@@ -63,7 +65,14 @@ pub struct Living {
 impl Living {
     /// Seals a part of one of this life's rows.
     pub fn seal(&self, row: &str, part: &str, plain: &[u8]) -> Sealed {
-        self.data_key.seal(Place { partition: &self.key.partition(), row, part }, plain)
+        self.data_key.seal(
+            Place {
+                partition: &self.key.partition(),
+                row,
+                part,
+            },
+            plain,
+        )
     }
 
     /// Seals a value as JSON.
@@ -83,8 +92,14 @@ impl Living {
         row: &Item,
         part: &str,
     ) -> Result<Option<T>> {
-        let Some(sealed) = row.sealed(part) else { return Ok(None) };
-        let place = Place { partition: &self.key.partition(), row: row.sort(), part };
+        let Some(sealed) = row.sealed(part) else {
+            return Ok(None);
+        };
+        let place = Place {
+            partition: &self.key.partition(),
+            row: row.sort(),
+            part,
+        };
         let plain = self.data_key.open(place, &sealed)?;
         serde_json::from_slice(&plain)
             .map(Some)
@@ -94,7 +109,11 @@ impl Living {
 
 /// Where a life's data key is bound: to the life, in the keyring.
 fn data_key_place(partition: &str) -> Place<'_> {
-    Place { partition, row: "keyring", part: "data_key" }
+    Place {
+        partition,
+        row: "keyring",
+        part: "data_key",
+    }
 }
 
 /// The keyring and the tenant keys held in memory.
@@ -107,7 +126,11 @@ pub struct Keyring {
 
 impl Keyring {
     pub fn new(store: Store, vault: Vault) -> Keyring {
-        Keyring { store, vault, tenants: Arc::default() }
+        Keyring {
+            store,
+            vault,
+            tenants: Arc::default(),
+        }
     }
 
     /// Makes the keys of a new tenant.
@@ -121,7 +144,9 @@ impl Keyring {
             .with("wrapping_key", wrapped.wrapping)
             .with("hash_key", wrapped.hash);
         let added = self.store.write(Write::put_keyring(row).only_new()).await?;
-        added.map(|_| ()).map_err(|_| Error::Unavailable("a new tenant's id is taken".into()))
+        added
+            .map(|_| ())
+            .map_err(|_| Error::Unavailable("a new tenant's id is taken".into()))
     }
 
     /// A tenant's keys, from memory for up to 60 seconds.
@@ -129,13 +154,22 @@ impl Keyring {
     /// # Errors
     /// [`Error::NotFound`] when there is no such tenant.
     pub async fn tenant(&self, tenant: Tenant) -> Result<Arc<TenantKeys>> {
-        let cached = self.tenants.read().expect("no holder panics").get(&tenant).cloned();
+        let cached = self
+            .tenants
+            .read()
+            .expect("no holder panics")
+            .get(&tenant)
+            .cloned();
         if let Some((read_at, keys)) = cached
             && read_at.elapsed() < CACHE
         {
             return Ok(keys);
         }
-        let row = self.store.get_keyring(&tenant.to_string()).await?.ok_or(Error::NotFound)?;
+        let row = self
+            .store
+            .get_keyring(&tenant.to_string())
+            .await?
+            .ok_or(Error::NotFound)?;
         let part = |name| row.bytes(name).map(<[u8]>::to_vec);
         let (Some(wrapping), Some(hash)) = (part("wrapping_key"), part("hash_key")) else {
             return Err(Error::NotFound);
@@ -154,8 +188,12 @@ impl Keyring {
     /// # Errors
     /// As [`Keyring::add_tenant`].
     pub async fn entry(&self, tenant: Tenant, subject: Subject) -> Result<Option<Entry>> {
-        let row = self.store.get_keyring(&keys::keyring_subject(tenant, subject)).await?;
-        row.map(|row| Entry::read(tenant, subject, &row)).transpose()
+        let row = self
+            .store
+            .get_keyring(&keys::keyring_subject(tenant, subject))
+            .await?;
+        row.map(|row| Entry::read(tenant, subject, &row))
+            .transpose()
     }
 
     /// The rows of several subjects, in one batch.
@@ -167,8 +205,10 @@ impl Keyring {
         tenant: Tenant,
         subjects: &[Subject],
     ) -> Result<HashMap<Subject, Entry>> {
-        let partitions: Vec<_> =
-            subjects.iter().map(|subject| keys::keyring_subject(tenant, *subject)).collect();
+        let partitions: Vec<_> = subjects
+            .iter()
+            .map(|subject| keys::keyring_subject(tenant, *subject))
+            .collect();
         let rows = self.store.get_many_keyring(&partitions).await?;
         rows.iter()
             .map(|row| {
@@ -189,8 +229,14 @@ impl Keyring {
             return Ok(None);
         };
         let keys = self.tenant(entry.key.tenant).await?;
-        let data_key = keys.wrapping.unwrap(data_key_place(&entry.key.partition()), wrapped)?;
-        Ok(Some(Living { key: entry.key, gate: entry.gate, data_key }))
+        let data_key = keys
+            .wrapping
+            .unwrap(data_key_place(&entry.key.partition()), wrapped)?;
+        Ok(Some(Living {
+            key: entry.key,
+            gate: entry.gate,
+            data_key,
+        }))
     }
 
     /// A new life with a new key, and that key wrapped. Nothing is stored yet.
@@ -198,11 +244,24 @@ impl Keyring {
     /// # Errors
     /// As [`Keyring::tenant`].
     pub async fn new_life(&self, tenant: Tenant, subject: Subject) -> Result<(Living, Sealed)> {
-        let key = LifeKey { tenant, subject, life: Life::random() };
+        let key = LifeKey {
+            tenant,
+            subject,
+            life: Life::random(),
+        };
         let data_key = SealingKey::random();
         let keys = self.tenant(tenant).await?;
-        let wrapped = keys.wrapping.wrap(data_key_place(&key.partition()), &data_key);
-        Ok((Living { key, gate: 1, data_key }, wrapped))
+        let wrapped = keys
+            .wrapping
+            .wrap(data_key_place(&key.partition()), &data_key);
+        Ok((
+            Living {
+                key,
+                gate: 1,
+                data_key,
+            },
+            wrapped,
+        ))
     }
 }
 
@@ -211,7 +270,11 @@ impl Entry {
         let broken = || Error::Unavailable("a keyring row is not as it was written".into());
         let life = Life::parse(row.text("life")?).ok_or_else(broken)?;
         Ok(Entry {
-            key: LifeKey { tenant, subject, life },
+            key: LifeKey {
+                tenant,
+                subject,
+                life,
+            },
             state: State::parse(row.text("state")?).ok_or_else(broken)?,
             gate: row.count("gate"),
             erased_at: row.try_time("erased_at"),

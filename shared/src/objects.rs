@@ -63,7 +63,12 @@ pub struct Version {
 
 impl Objects {
     pub fn new(client: Client, bucket: String, key: String, clock: Clock) -> Objects {
-        Objects { client, bucket, key, clock }
+        Objects {
+            client,
+            bucket,
+            key,
+            clock,
+        }
     }
 
     fn presigning(&self, seconds: i64) -> (PresigningConfig, Timestamp) {
@@ -125,7 +130,12 @@ impl Objects {
     /// # Errors
     /// [`Error::Unavailable`], as everywhere below.
     pub async fn open(&self, object: &str, version: &str) -> Result<Option<GetObjectOutput>> {
-        let call = self.client.get_object().bucket(&self.bucket).key(object).version_id(version);
+        let call = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(object)
+            .version_id(version);
         match call.send().await {
             Ok(answer) => Ok(Some(answer)),
             Err(cause) if matches!(cause.code(), Some("NoSuchKey" | "NoSuchVersion")) => Ok(None),
@@ -138,8 +148,15 @@ impl Objects {
     /// # Errors
     /// As [`Objects::open`].
     pub async fn tag(&self, object: &str, version: &str, verdict: &str) -> Result<()> {
-        let tag = Tag::builder().key(VERDICT_TAG).value(verdict).build().expect("both are set");
-        let tagging = Tagging::builder().tag_set(tag).build().expect("the set is given");
+        let tag = Tag::builder()
+            .key(VERDICT_TAG)
+            .value(verdict)
+            .build()
+            .expect("both are set");
+        let tagging = Tagging::builder()
+            .tag_set(tag)
+            .build()
+            .expect("the set is given");
         self.client
             .put_object_tagging()
             .bucket(&self.bucket)
@@ -166,12 +183,21 @@ impl Objects {
             .await
             .map_err(|cause| unavailable("ListObjectVersions", &cause))?;
         let version = |object: Option<String>, version: Option<String>| {
-            Some(Version { object: object?, version: version? })
+            Some(Version {
+                object: object?,
+                version: version?,
+            })
         };
-        let bodies =
-            answer.versions.unwrap_or_default().into_iter().map(|it| version(it.key, it.version_id));
-        let markers =
-            answer.delete_markers.unwrap_or_default().into_iter().map(|it| version(it.key, it.version_id));
+        let bodies = answer
+            .versions
+            .unwrap_or_default()
+            .into_iter()
+            .map(|it| version(it.key, it.version_id));
+        let markers = answer
+            .delete_markers
+            .unwrap_or_default()
+            .into_iter()
+            .map(|it| version(it.key, it.version_id));
         Ok(bodies.chain(markers).flatten().collect())
     }
 
@@ -184,7 +210,10 @@ impl Objects {
             return Ok(());
         }
         let identifier = |it: &Version| {
-            let built = ObjectIdentifier::builder().key(&it.object).version_id(&it.version).build();
+            let built = ObjectIdentifier::builder()
+                .key(&it.object)
+                .version_id(&it.version)
+                .build();
             built.expect("the key is set")
         };
         let delete = Delete::builder()
@@ -245,7 +274,9 @@ impl Objects {
                 return Ok(aborted);
             }
             for upload in uploads {
-                let (Some(object), Some(id)) = (upload.key, upload.upload_id) else { continue };
+                let (Some(object), Some(id)) = (upload.key, upload.upload_id) else {
+                    continue;
+                };
                 self.abort(&object, &id).await?;
                 aborted += 1;
             }
@@ -268,7 +299,9 @@ impl Objects {
             .send()
             .await
             .map_err(|cause| unavailable("CreateMultipartUpload", &cause))?;
-        answer.upload_id.ok_or_else(|| Error::Unavailable("CreateMultipartUpload: no id".into()))
+        answer
+            .upload_id
+            .ok_or_else(|| Error::Unavailable("CreateMultipartUpload: no id".into()))
     }
 
     /// Sends one part: at least 5 MiB, but for the last.
@@ -293,7 +326,10 @@ impl Objects {
             .send()
             .await
             .map_err(|cause| unavailable("UploadPart", &cause))?;
-        Ok(CompletedPart::builder().part_number(number).set_e_tag(answer.e_tag).build())
+        Ok(CompletedPart::builder()
+            .part_number(number)
+            .set_e_tag(answer.e_tag)
+            .build())
     }
 
     /// Puts the parts together. The new object's version.
@@ -306,7 +342,9 @@ impl Objects {
         upload: &str,
         parts: Vec<CompletedPart>,
     ) -> Result<String> {
-        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
+        let parts = CompletedMultipartUpload::builder()
+            .set_parts(Some(parts))
+            .build();
         let answer = self
             .client
             .complete_multipart_upload()
@@ -317,7 +355,9 @@ impl Objects {
             .send()
             .await
             .map_err(|cause| unavailable("CompleteMultipartUpload", &cause))?;
-        answer.version_id.ok_or_else(|| Error::Unavailable("CompleteMultipartUpload: no version".into()))
+        answer
+            .version_id
+            .ok_or_else(|| Error::Unavailable("CompleteMultipartUpload: no version".into()))
     }
 
     /// Ends an unfinished upload, if there still is one.
@@ -325,7 +365,11 @@ impl Objects {
     /// # Errors
     /// As [`Objects::open`].
     pub async fn abort(&self, object: &str, upload: &str) -> Result<()> {
-        let call = self.client.abort_multipart_upload().bucket(&self.bucket).key(object);
+        let call = self
+            .client
+            .abort_multipart_upload()
+            .bucket(&self.bucket)
+            .key(object);
         match call.upload_id(upload).send().await {
             Ok(_) => Ok(()),
             Err(cause) if cause.code() == Some("NoSuchUpload") => Ok(()),
@@ -335,6 +379,14 @@ impl Objects {
 }
 
 fn link(signed: &PresignedRequest, expires_at: Timestamp) -> Link {
-    let headers = signed.headers().map(|(name, value)| (name.to_owned(), value.into())).collect();
-    Link { method: signed.method().to_owned(), url: signed.uri().to_owned(), headers, expires_at }
+    let headers = signed
+        .headers()
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .collect();
+    Link {
+        method: signed.method().to_owned(),
+        url: signed.uri().to_owned(),
+        headers,
+        expires_at,
+    }
 }

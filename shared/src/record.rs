@@ -22,7 +22,9 @@ pub type Fields = BTreeMap<String, Known>;
 
 /// The values alone, as answers show them.
 pub fn values(fields: &Fields) -> Value {
-    let values = fields.iter().map(|(name, known)| (name.clone(), known.value.clone()));
+    let values = fields
+        .iter()
+        .map(|(name, known)| (name.clone(), known.value.clone()));
     Value::Object(values.collect())
 }
 
@@ -109,7 +111,9 @@ impl Author {
     }
 
     pub fn parse(name: &str) -> Option<Author> {
-        [Author::EndUser, Author::Agent].into_iter().find(|author| author.name() == name)
+        [Author::EndUser, Author::Agent]
+            .into_iter()
+            .find(|author| author.name() == name)
     }
 }
 
@@ -124,8 +128,12 @@ pub enum FileState {
 }
 
 impl FileState {
-    pub const ALL: [FileState; 4] =
-        [FileState::AwaitingUpload, FileState::Clean, FileState::Rejected, FileState::Redacted];
+    pub const ALL: [FileState; 4] = [
+        FileState::AwaitingUpload,
+        FileState::Clean,
+        FileState::Rejected,
+        FileState::Redacted,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -137,7 +145,9 @@ impl FileState {
     }
 
     pub fn parse(name: &str) -> Option<FileState> {
-        FileState::ALL.into_iter().find(|state| state.name() == name)
+        FileState::ALL
+            .into_iter()
+            .find(|state| state.name() == name)
     }
 }
 
@@ -156,9 +166,12 @@ pub struct Verdict {
 /// A record as it reads in answers and exports. Absent values are left out.
 pub fn without_nulls(value: Value) -> Value {
     match value {
-        Value::Object(fields) => {
-            Value::Object(fields.into_iter().filter(|(_, value)| !value.is_null()).collect())
-        }
+        Value::Object(fields) => Value::Object(
+            fields
+                .into_iter()
+                .filter(|(_, value)| !value.is_null())
+                .collect(),
+        ),
         other => other,
     }
 }
@@ -180,7 +193,9 @@ pub fn normalise(field: &str, value: &str) -> Option<String> {
 /// A number in international form (ITU-T E.164), without its separators.
 fn e164(value: &str) -> Option<String> {
     let compact: String = value.chars().filter(|c| !" -.()/".contains(*c)).collect();
-    let digits = compact.strip_prefix('+').or_else(|| compact.strip_prefix("00"))?;
+    let digits = compact
+        .strip_prefix('+')
+        .or_else(|| compact.strip_prefix("00"))?;
     let valid = (7..=15).contains(&digits.len())
         && digits.bytes().all(|b| b.is_ascii_digit())
         && !digits.starts_with('0');
@@ -223,7 +238,6 @@ pub fn shorten_url(text: &str, how: crate::settings::StoreUrl) -> Option<String>
     Some(url.into())
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,10 +245,19 @@ mod tests {
 
     #[test]
     fn values_are_found_by_one_form() {
-        assert_eq!(normalise("email", "Ada@Example.COM "), Some("ada@example.com".into()));
+        assert_eq!(
+            normalise("email", "Ada@Example.COM "),
+            Some("ada@example.com".into())
+        );
         assert_eq!(normalise("email", "e\u{301}@x"), normalise("email", "É@x"));
-        assert_eq!(normalise("phone", "+49 (151) 234-5678"), Some("+491512345678".into()));
-        assert_eq!(normalise("phone", "0049 151 2345678"), Some("+491512345678".into()));
+        assert_eq!(
+            normalise("phone", "+49 (151) 234-5678"),
+            Some("+491512345678".into())
+        );
+        assert_eq!(
+            normalise("phone", "0049 151 2345678"),
+            Some("+491512345678".into())
+        );
         assert_eq!(normalise("phone", "0151 2345678"), None);
         assert_eq!(normalise("user_id", "U-1"), Some("U-1".into()));
     }
@@ -242,13 +265,25 @@ mod tests {
     #[test]
     fn addresses_and_pages_are_kept_as_chosen() {
         let v4 = "203.0.113.77".parse().unwrap();
-        assert_eq!(shorten_address(v4, StoreIp::Truncated), Some("203.0.113.0".into()));
+        assert_eq!(
+            shorten_address(v4, StoreIp::Truncated),
+            Some("203.0.113.0".into())
+        );
         let v6 = "2001:db8:1:2::3".parse().unwrap();
-        assert_eq!(shorten_address(v6, StoreIp::Truncated), Some("2001:db8:1::".into()));
+        assert_eq!(
+            shorten_address(v6, StoreIp::Truncated),
+            Some("2001:db8:1::".into())
+        );
         assert_eq!(shorten_address(v4, StoreIp::None), None);
         let page = "https://u:p@x.example/a?q=1#f";
-        assert_eq!(shorten_url(page, StoreUrl::Path), Some("https://x.example/a".into()));
-        assert_eq!(shorten_url(page, StoreUrl::Full), Some("https://x.example/a?q=1#f".into()));
+        assert_eq!(
+            shorten_url(page, StoreUrl::Path),
+            Some("https://x.example/a".into())
+        );
+        assert_eq!(
+            shorten_url(page, StoreUrl::Full),
+            Some("https://x.example/a?q=1#f".into())
+        );
         assert_eq!(shorten_url(page, StoreUrl::None), None);
     }
 }

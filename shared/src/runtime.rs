@@ -34,7 +34,9 @@ impl Trigger {
     /// # Errors
     /// When it is of no kind that Lethe is woken by; the invocation fails and is alarmed.
     pub fn parse(event: Value) -> Result<Trigger, Error> {
-        let source = event.pointer("/Records/0/eventSource").and_then(Value::as_str);
+        let source = event
+            .pointer("/Records/0/eventSource")
+            .and_then(Value::as_str);
         match source {
             Some("aws:dynamodb") => return Ok(Trigger::Stream(serde_json::from_value(event)?)),
             Some("aws:s3") => return Ok(Trigger::Objects(serde_json::from_value(event)?)),
@@ -65,7 +67,9 @@ pub fn run(handle: for<'a> fn(&'a App, Value) -> Outcome<'a>) -> Result<(), Erro
         .with_max_level(tracing::Level::INFO)
         .init();
     // One request at a time is all that Lambda sends: one thread serves it.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let app = Arc::new(App::from_environment().await?);
         lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {

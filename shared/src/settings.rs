@@ -112,18 +112,34 @@ impl Settings {
     fn check(&self) -> Result<()> {
         let mut errors = Vec::new();
         if !(1..=30).contains(&self.retention_days) {
-            errors.push(FieldError::new("/retention_days", "range", "must be 1 to 30"));
+            errors.push(FieldError::new(
+                "/retention_days",
+                "range",
+                "must be 1 to 30",
+            ));
         }
         if self.hide_selectors.len() > 100 {
-            errors.push(FieldError::new("/hide_selectors", "too_many", "must hold at most 100"));
+            errors.push(FieldError::new(
+                "/hide_selectors",
+                "too_many",
+                "must hold at most 100",
+            ));
         }
         for (at, selector) in self.hide_selectors.iter().enumerate() {
             if selector.is_empty() || selector.chars().count() > 256 {
                 let pointer = format!("/hide_selectors/{at}");
-                errors.push(FieldError::new(pointer, "length", "must be 1 to 256 characters"));
+                errors.push(FieldError::new(
+                    pointer,
+                    "length",
+                    "must be 1 to 256 characters",
+                ));
             }
         }
-        if errors.is_empty() { Ok(()) } else { Err(Error::Invalid(errors)) }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Invalid(errors))
+        }
     }
 }
 
@@ -135,7 +151,9 @@ fn fault(name: &str, cause: &str) -> FieldError {
         // escaped as JSON Pointer asks, and never interpreted.
         return FieldError::new(pointer(name), "unknown", "is not a setting");
     }
-    let expected = cause.split_once("expected ").map_or("another type", |(_, rest)| rest);
+    let expected = cause
+        .split_once("expected ")
+        .map_or("another type", |(_, rest)| rest);
     FieldError::new(pointer(name), "type", format!("must be {expected}"))
 }
 
@@ -152,9 +170,13 @@ mod tests {
     #[test]
     fn a_field_at_fault_is_named() {
         let refused = Settings::parse(&json!({"retention_days": 31, "store_ip": "none"}));
-        assert!(matches!(refused, Err(Error::Invalid(errors)) if errors[0].pointer == "/retention_days"));
+        assert!(
+            matches!(refused, Err(Error::Invalid(errors)) if errors[0].pointer == "/retention_days")
+        );
         let refused = Settings::parse(&json!({"a/b": 1, "store_ip": "some"}));
-        let Err(Error::Invalid(errors)) = refused else { panic!("refused") };
+        let Err(Error::Invalid(errors)) = refused else {
+            panic!("refused")
+        };
         assert_eq!(errors[0].pointer, "/a~1b");
         assert_eq!(errors[1].pointer, "/store_ip");
         assert!(!errors[1].message.contains("some"), "{}", errors[1].message);

@@ -73,7 +73,9 @@ impl SealingKey {
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<SealingKey, Unreadable> {
-        Ok(SealingKey(Zeroizing::new(bytes.try_into().map_err(|_| Unreadable)?)))
+        Ok(SealingKey(Zeroizing::new(
+            bytes.try_into().map_err(|_| Unreadable)?,
+        )))
     }
 
     fn cipher(&self) -> LessSafeKey {
@@ -106,7 +108,11 @@ impl SealingKey {
     ///
     /// # Errors
     /// [`Unreadable`] when the key or the place is another, or a bit has changed.
-    pub fn open(&self, place: Place<'_>, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, Unreadable> {
+    pub fn open(
+        &self,
+        place: Place<'_>,
+        sealed: &Sealed,
+    ) -> Result<Zeroizing<Vec<u8>>, Unreadable> {
         let (form, rest) = sealed.0.split_first().ok_or(Unreadable)?;
         if *form != FORM || rest.len() < NONCE_LEN {
             return Err(Unreadable);
@@ -151,7 +157,10 @@ impl HashKey {
         // only the zeroised one outlasts a call.
         let key = hmac::Key::new(hmac::HMAC_SHA256, &*self.key);
         let mut context = hmac::Context::with_key(&key);
-        for part in [purpose.as_bytes(), self.tenant.to_string().as_bytes()].iter().chain(parts) {
+        for part in [purpose.as_bytes(), self.tenant.to_string().as_bytes()]
+            .iter()
+            .chain(parts)
+        {
             context.update(&(part.len() as u64).to_be_bytes());
             context.update(part);
         }
@@ -167,7 +176,10 @@ impl HashKey {
 
     /// What stands in keys for a conversation's id.
     pub fn conversation(&self, subject: Subject, conversation_id: &str) -> KeyedHash {
-        self.hash("conversation", &[subject.to_string().as_bytes(), conversation_id.as_bytes()])
+        self.hash(
+            "conversation",
+            &[subject.to_string().as_bytes(), conversation_id.as_bytes()],
+        )
     }
 
     /// What stands in keys for a help item within a scope.
@@ -212,8 +224,10 @@ impl Vault {
     /// # Errors
     /// [`Error::Unavailable`] when KMS does not answer.
     pub async fn new_tenant_keys(&self, tenant: Tenant) -> Result<WrappedTenantKeys> {
-        let (wrapping, hash) =
-            tokio::try_join!(self.generate(tenant, "wrapping"), self.generate(tenant, "hash"))?;
+        let (wrapping, hash) = tokio::try_join!(
+            self.generate(tenant, "wrapping"),
+            self.generate(tenant, "hash")
+        )?;
         Ok(WrappedTenantKeys { wrapping, hash })
     }
 
@@ -230,7 +244,10 @@ impl Vault {
             self.decrypt(tenant, "wrapping", &wrapped.wrapping),
             self.decrypt(tenant, "hash", &wrapped.hash)
         )?;
-        Ok(TenantKeys { wrapping: SealingKey(wrapping), hash: HashKey { tenant, key: hash } })
+        Ok(TenantKeys {
+            wrapping: SealingKey(wrapping),
+            hash: HashKey { tenant, key: hash },
+        })
     }
 
     async fn generate(&self, tenant: Tenant, purpose: &str) -> Result<Vec<u8>> {
@@ -282,7 +299,11 @@ pub fn fill_random(bytes: &mut [u8]) {
 mod tests {
     use super::*;
 
-    const HERE: Place<'_> = Place { partition: "ten#sub#life", row: "person", part: "identity" };
+    const HERE: Place<'_> = Place {
+        partition: "ten#sub#life",
+        row: "person",
+        part: "identity",
+    };
 
     #[test]
     fn sealed_bytes_open_only_in_their_own_place() {
@@ -290,10 +311,23 @@ mod tests {
         let sealed = key.seal(HERE, b"canary");
         assert_eq!(key.open(HERE, &sealed).unwrap().as_slice(), b"canary");
         for elsewhere in [
-            Place { partition: "ten#sub#other", ..HERE },
-            Place { row: "door", ..HERE },
-            Place { part: "contact", ..HERE },
-            Place { row: "personi", part: "dentity", ..HERE },
+            Place {
+                partition: "ten#sub#other",
+                ..HERE
+            },
+            Place {
+                row: "door",
+                ..HERE
+            },
+            Place {
+                part: "contact",
+                ..HERE
+            },
+            Place {
+                row: "personi",
+                part: "dentity",
+                ..HERE
+            },
         ] {
             assert!(key.open(elsewhere, &sealed).is_err());
         }

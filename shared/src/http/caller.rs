@@ -89,7 +89,8 @@ impl Caller {
 
     /// Whether a page of this origin may use the key.
     fn allows_origin(&self, origin: Option<&str>) -> bool {
-        self.origins.is_empty() || origin.is_none_or(|origin| self.origins.iter().any(|it| it == origin))
+        self.origins.is_empty()
+            || origin.is_none_or(|origin| self.origins.iter().any(|it| it == origin))
     }
 }
 
@@ -115,7 +116,9 @@ impl Token {
 
 /// SHA-256 of a secret.
 pub fn secret_digest(secret: &str) -> Vec<u8> {
-    digest::digest(&digest::SHA256, secret.as_bytes()).as_ref().to_vec()
+    digest::digest(&digest::SHA256, secret.as_bytes())
+        .as_ref()
+        .to_vec()
 }
 
 /// A new key's text and its secret part: 256 random bits.
@@ -124,7 +127,14 @@ pub fn new_token(tenant: Tenant, id: KeyId) -> (String, String) {
     crate::vault::fill_random(&mut bytes);
     let secret: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let (tenant, id) = (tenant.to_string(), id.to_string());
-    (format!("lethe_{}_{}_{secret}", &tenant["ten_".len()..], &id["key_".len()..]), secret)
+    (
+        format!(
+            "lethe_{}_{}_{secret}",
+            &tenant["ten_".len()..],
+            &id["key_".len()..]
+        ),
+        secret,
+    )
 }
 
 type Held<K, V> = RwLock<HashMap<K, (Instant, V)>>;
@@ -145,7 +155,10 @@ struct Budgets {
 
 fn held<K: std::hash::Hash + Eq, V: Clone>(cache: &Held<K, V>, key: &K) -> Option<V> {
     let cache = cache.read().expect("no holder panics");
-    cache.get(key).filter(|(read_at, _)| read_at.elapsed() < CACHE).map(|(_, value)| value.clone())
+    cache
+        .get(key)
+        .filter(|(read_at, _)| read_at.elapsed() < CACHE)
+        .map(|(_, value)| value.clone())
 }
 
 fn hold<K: std::hash::Hash + Eq, V>(cache: &Held<K, V>, key: K, value: V) {
@@ -157,8 +170,14 @@ fn hold<K: std::hash::Hash + Eq, V>(cache: &Held<K, V>, key: K, value: V) {
 impl Callers {
     /// Forgets what is held of a tenant, after a change made by this process.
     pub fn forget(&self, tenant: Tenant) {
-        self.keys.write().expect("no holder panics").retain(|(of, _), _| *of != tenant);
-        self.settings.write().expect("no holder panics").remove(&tenant);
+        self.keys
+            .write()
+            .expect("no holder panics")
+            .retain(|(of, _), _| *of != tenant);
+        self.settings
+            .write()
+            .expect("no holder panics")
+            .remove(&tenant);
     }
 
     /// The caller behind an `Authorization` header.
@@ -175,15 +194,28 @@ impl Callers {
         let key = match held(&self.keys, &(token.tenant, token.id)) {
             Some(key) => key,
             None => {
-                let key = app.store.api_key(token.tenant, token.id).await?.ok_or(Error::Unauthorized)?;
+                let key = app
+                    .store
+                    .api_key(token.tenant, token.id)
+                    .await?
+                    .ok_or(Error::Unauthorized)?;
                 hold(&self.keys, (token.tenant, token.id), key.clone());
                 key
             }
         };
         constant_time::verify_slices_are_equal(&key.digest, &secret_digest(&token.secret))
             .map_err(|_| Error::Unauthorized)?;
-        let scopes = key.scopes.iter().filter_map(|name| Scope::parse(name)).collect();
-        let caller = Caller { tenant: key.tenant, key: key.id, scopes, origins: key.origins };
+        let scopes = key
+            .scopes
+            .iter()
+            .filter_map(|name| Scope::parse(name))
+            .collect();
+        let caller = Caller {
+            tenant: key.tenant,
+            key: key.id,
+            scopes,
+            origins: key.origins,
+        };
         if !caller.allows_origin(origin) {
             return Err(Error::Forbidden("origin"));
         }
@@ -191,11 +223,19 @@ impl Callers {
     }
 
     /// Takes one request from a `collect` key's budget for an address.
-    pub(super) fn spend(&self, key: KeyId, address: Option<std::net::IpAddr>, now: jiff::Timestamp) -> Result<()> {
+    pub(super) fn spend(
+        &self,
+        key: KeyId,
+        address: Option<std::net::IpAddr>,
+        now: jiff::Timestamp,
+    ) -> Result<()> {
         let mut budgets = self.budgets.lock().expect("no holder panics");
         let minute = now.as_second().div_euclid(60);
         if budgets.minute != minute {
-            *budgets = Budgets { minute, spent: HashMap::new() };
+            *budgets = Budgets {
+                minute,
+                spent: HashMap::new(),
+            };
         }
         let spent = budgets.spent.entry((key, address)).or_default();
         *spent += 1;

@@ -47,7 +47,12 @@ pub struct Answer {
 impl Answer {
     pub fn json(status: u16, body: Value) -> Answer {
         let headers = vec![("content-type", "application/json".to_owned())];
-        Answer { status, headers, body: body.to_string().into_bytes(), kept: None }
+        Answer {
+            status,
+            headers,
+            body: body.to_string().into_bytes(),
+            kept: None,
+        }
     }
 
     pub fn ok(body: Value) -> Answer {
@@ -56,13 +61,23 @@ impl Answer {
 
     /// 204.
     pub fn nothing() -> Answer {
-        Answer { status: 204, headers: Vec::new(), body: Vec::new(), kept: None }
+        Answer {
+            status: 204,
+            headers: Vec::new(),
+            body: Vec::new(),
+            kept: None,
+        }
     }
 
     /// 200 with a body of another type.
     pub fn text(content_type: &str, body: impl Into<Vec<u8>>) -> Answer {
         let headers = vec![("content-type", content_type.to_owned())];
-        Answer { status: 200, headers, body: body.into(), kept: None }
+        Answer {
+            status: 200,
+            headers,
+            body: body.into(),
+            kept: None,
+        }
     }
 
     /// Sets a header, in place of one of the same name.
@@ -141,7 +156,10 @@ impl Call {
             Some(RequestContext::ApiGatewayV2(context)) => context.route_key.clone(),
             _ => None,
         };
-        self.route = key.as_deref().and_then(routes::find).ok_or(Error::NotFound)?;
+        self.route = key
+            .as_deref()
+            .and_then(routes::find)
+            .ok_or(Error::NotFound)?;
         self.authorise(app).await?;
         self.check_query()?;
         self.read_body()?;
@@ -153,12 +171,17 @@ impl Call {
             Access::Public => Ok(()),
             Access::Operator => {
                 let signed = match self.request.request_context_ref() {
-                    Some(RequestContext::ApiGatewayV2(context)) => {
-                        context.authorizer.as_ref().is_some_and(|by| by.iam.is_some())
-                    }
+                    Some(RequestContext::ApiGatewayV2(context)) => context
+                        .authorizer
+                        .as_ref()
+                        .is_some_and(|by| by.iam.is_some()),
                     _ => false,
                 };
-                if signed { Ok(()) } else { Err(Error::Unauthorized) }
+                if signed {
+                    Ok(())
+                } else {
+                    Err(Error::Unauthorized)
+                }
             }
             Access::Key(scopes) => {
                 let caller = app
@@ -169,7 +192,8 @@ impl Call {
                     return Err(Error::Forbidden(scopes[0].name()));
                 }
                 if caller.may(Scope::Collect) {
-                    app.callers.spend(caller.key, self.address(), app.clock.now())?;
+                    app.callers
+                        .spend(caller.key, self.address(), app.clock.now())?;
                 }
                 self.caller = Some(caller);
                 Ok(())
@@ -180,15 +204,28 @@ impl Call {
     fn check_query(&self) -> Result<()> {
         let mut errors = Vec::new();
         let mut seen = Vec::new();
-        for (name, _) in self.request.query_string_parameters_ref().iter().flat_map(|query| query.iter()) {
+        for (name, _) in self
+            .request
+            .query_string_parameters_ref()
+            .iter()
+            .flat_map(|query| query.iter())
+        {
             if !self.route.query.contains(&name) {
-                errors.push(FieldError::new(name, "unknown", "is not a parameter of this route"));
+                errors.push(FieldError::new(
+                    name,
+                    "unknown",
+                    "is not a parameter of this route",
+                ));
             } else if seen.contains(&name) {
                 errors.push(FieldError::new(name, "repeated", "must be given once"));
             }
             seen.push(name);
         }
-        if errors.is_empty() { Ok(()) } else { Err(Error::Invalid(errors)) }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Invalid(errors))
+        }
     }
 
     fn read_body(&mut self) -> Result<()> {
@@ -217,17 +254,26 @@ impl Call {
     }
 
     async fn check_once(&mut self, app: &App) -> Result<Option<Answer>> {
-        let (true, Some(name), Some(caller)) =
-            (self.route.once, self.header("idempotency-key"), &self.caller)
-        else {
+        let (true, Some(name), Some(caller)) = (
+            self.route.once,
+            self.header("idempotency-key"),
+            &self.caller,
+        ) else {
             return Ok(None);
         };
         if name.is_empty() || name.len() > 255 {
-            return Err(Error::field("Idempotency-Key", "length", "must be 1 to 255 characters"));
+            return Err(Error::field(
+                "Idempotency-Key",
+                "length",
+                "must be 1 to 255 characters",
+            ));
         }
         let (tenant, now) = (caller.tenant, app.clock.now());
         let hash = &app.keyring.tenant(tenant).await?.hash;
-        let key = hash.hash("once", &[caller.key.to_string().as_bytes(), name.as_bytes()]);
+        let key = hash.hash(
+            "once",
+            &[caller.key.to_string().as_bytes(), name.as_bytes()],
+        );
         let body = self.body.to_string();
         let request = hash.hash("request", &[self.route.key.as_bytes(), body.as_bytes()]);
         match app.store.reserve(tenant, key, request, now).await? {
@@ -235,9 +281,11 @@ impl Call {
                 self.once = Some(key);
                 Ok(None)
             }
-            Earlier::Other => {
-                Err(Error::field("Idempotency-Key", "reused", "was sent with another request"))
-            }
+            Earlier::Other => Err(Error::field(
+                "Idempotency-Key",
+                "reused",
+                "was sent with another request",
+            )),
             Earlier::Running => Err(Error::Conflict {
                 code: "running",
                 detail: "The same request is still being carried out.",
@@ -247,7 +295,12 @@ impl Call {
                 let keys = app.keyring.tenant(tenant).await?;
                 let body = keys.wrapping.open(once_place(&partition), &sealed)?;
                 let headers = vec![("content-type", "application/json".to_owned())];
-                Ok(Some(Answer { status, headers, body: body.to_vec(), kept: None }))
+                Ok(Some(Answer {
+                    status,
+                    headers,
+                    body: body.to_vec(),
+                    kept: None,
+                }))
             }
         }
     }
@@ -258,15 +311,24 @@ impl Call {
         let keys = app.keyring.tenant(tenant).await?;
         let body = answer.kept.as_ref().unwrap_or(&answer.body);
         let sealed = keys.wrapping.seal(once_place(&partition), body);
-        app.store.keep_answer(tenant, once, answer.status, sealed).await?;
+        app.store
+            .keep_answer(tenant, once, answer.status, sealed)
+            .await?;
         Ok(answer)
     }
 
     fn refuse(&self, error: &Error) -> Value {
         if let Error::Unavailable(cause) = error {
-            tracing::error!(request_id = self.request_id, cause, "a store did not answer");
+            tracing::error!(
+                request_id = self.request_id,
+                cause,
+                "a store did not answer"
+            );
         }
-        self.finish(problem::answer(error, &self.request_id), problem::code(error))
+        self.finish(
+            problem::answer(error, &self.request_id),
+            problem::code(error),
+        )
     }
 
     fn finish(&self, answer: Answer, outcome: &str) -> Value {
@@ -294,7 +356,9 @@ impl Call {
 
     /// The caller. Only on routes that need a key.
     pub fn caller(&self) -> &Caller {
-        self.caller.as_ref().expect("the route table asks for a key")
+        self.caller
+            .as_ref()
+            .expect("the route table asks for a key")
     }
 
     /// The caller's tenant: the only tenant that a request is ever about.
@@ -317,7 +381,9 @@ impl Call {
     /// # Errors
     /// [`Error::Invalid`] with what serde found, never the value.
     pub fn object(&self) -> Result<&Map<String, Value>> {
-        self.body.as_object().ok_or_else(|| Error::field("", "type", "must be an object"))
+        self.body
+            .as_object()
+            .ok_or_else(|| Error::field("", "type", "must be an object"))
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -339,7 +405,9 @@ impl Call {
     /// # Errors
     /// [`Error::NotFound`] when it has no subject's shape: there can be none.
     pub fn subject(&self) -> Result<Subject> {
-        self.path("subject").and_then(Subject::parse).ok_or(Error::NotFound)
+        self.path("subject")
+            .and_then(Subject::parse)
+            .ok_or(Error::NotFound)
     }
 
     /// The address that the connection came from, as API Gateway saw it.
@@ -351,12 +419,15 @@ impl Call {
             _ => None,
         }
     }
-
 }
 
 /// Where a kept answer is bound.
 fn once_place(partition: &str) -> Place<'_> {
-    Place { partition, row: crate::store::keys::ONCE, part: "answer" }
+    Place {
+        partition,
+        row: crate::store::keys::ONCE,
+        part: "answer",
+    }
 }
 
 fn request_id(request: &Request) -> String {

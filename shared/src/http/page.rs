@@ -30,14 +30,20 @@ impl Call {
     /// # Errors
     /// [`Error::Invalid`] naming it.
     pub async fn cursor<T: DeserializeOwned>(&self, app: &App) -> Result<Option<T>> {
-        let Some(text) = self.query("cursor") else { return Ok(None) };
+        let Some(text) = self.query("cursor") else {
+            return Ok(None);
+        };
         let refused = || Error::field("cursor", "cursor", "is not a cursor of this list");
         let sealed = Sealed(URL_SAFE_NO_PAD.decode(text).map_err(|_| refused())?);
         let keys = app.keyring.tenant(self.tenant()).await?;
         let tenant = self.tenant().to_string();
-        let plain =
-            keys.wrapping.open(self.cursor_place(&tenant), &sealed).map_err(|_| refused())?;
-        serde_json::from_slice(&plain).map(Some).map_err(|_| refused())
+        let plain = keys
+            .wrapping
+            .open(self.cursor_place(&tenant), &sealed)
+            .map_err(|_| refused())?;
+        serde_json::from_slice(&plain)
+            .map(Some)
+            .map_err(|_| refused())
     }
 
     /// A page, with the cursor to the next.
@@ -60,7 +66,9 @@ impl Call {
                 URL_SAFE_NO_PAD.encode(sealed.0).into()
             }
         };
-        Ok(Answer::ok(json!({"data": data, "next_cursor": next_cursor})))
+        Ok(Answer::ok(
+            json!({"data": data, "next_cursor": next_cursor}),
+        ))
     }
 
     fn cursor_place<'a>(&'a self, tenant: &'a str) -> Place<'a> {
@@ -71,4 +79,3 @@ impl Call {
         }
     }
 }
-

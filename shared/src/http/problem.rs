@@ -9,36 +9,67 @@ use crate::error::Error;
 /// Status, code, title and detail of an error.
 fn describe(error: &Error) -> (u16, &'static str, &'static str, String) {
     match error {
-        Error::NotJson => (400, "not_json", "Bad request", "The body is not JSON.".into()),
-        Error::Unauthorized => {
-            (401, "unauthorized", "Unauthorized", "The key is missing or not valid.".into())
-        }
-        Error::Forbidden(scope) => {
-            (403, "forbidden", "Forbidden", format!("The key lacks: {scope}."))
-        }
-        Error::NotFound => (404, "not_found", "Not found", "There is no such thing.".into()),
+        Error::NotJson => (
+            400,
+            "not_json",
+            "Bad request",
+            "The body is not JSON.".into(),
+        ),
+        Error::Unauthorized => (
+            401,
+            "unauthorized",
+            "Unauthorized",
+            "The key is missing or not valid.".into(),
+        ),
+        Error::Forbidden(scope) => (
+            403,
+            "forbidden",
+            "Forbidden",
+            format!("The key lacks: {scope}."),
+        ),
+        Error::NotFound => (
+            404,
+            "not_found",
+            "Not found",
+            "There is no such thing.".into(),
+        ),
         Error::Conflict { code, detail } => (409, code, "Conflict", (*detail).into()),
-        Error::Stale => {
-            (412, "stale", "Precondition failed", "It has changed since it was read.".into())
-        }
-        Error::TooLarge(limit) => {
-            (413, "too_large", "Too large", format!("At most {limit} bytes are taken."))
-        }
+        Error::Stale => (
+            412,
+            "stale",
+            "Precondition failed",
+            "It has changed since it was read.".into(),
+        ),
+        Error::TooLarge(limit) => (
+            413,
+            "too_large",
+            "Too large",
+            format!("At most {limit} bytes are taken."),
+        ),
         Error::UnsupportedMediaType => (
             415,
             "unsupported_media_type",
             "Unsupported media type",
             "The body must be application/json.".into(),
         ),
-        Error::Invalid(_) => {
-            (422, "invalid", "Unprocessable content", "Some fields break a rule.".into())
-        }
-        Error::TooMany { retry_after } => {
-            (429, "too_many", "Too many requests", format!("Try again in {retry_after} s."))
-        }
-        Error::Unavailable(_) => {
-            (503, "unavailable", "Service unavailable", "Nothing was lost: try again.".into())
-        }
+        Error::Invalid(_) => (
+            422,
+            "invalid",
+            "Unprocessable content",
+            "Some fields break a rule.".into(),
+        ),
+        Error::TooMany { retry_after } => (
+            429,
+            "too_many",
+            "Too many requests",
+            format!("Try again in {retry_after} s."),
+        ),
+        Error::Unavailable(_) => (
+            503,
+            "unavailable",
+            "Service unavailable",
+            "Nothing was lost: try again.".into(),
+        ),
     }
 }
 
@@ -69,4 +100,3 @@ pub(super) fn answer(error: &Error, request_id: &str) -> Answer {
 pub(super) fn code(error: &Error) -> &'static str {
     describe(error).1
 }
-

@@ -139,7 +139,9 @@ impl Item {
 
     /// A count; nothing written yet is none.
     pub fn count(&self, name: &str) -> u64 {
-        self.try_number(name).and_then(|count| u64::try_from(count).ok()).unwrap_or(0)
+        self.try_number(name)
+            .and_then(|count| u64::try_from(count).ok())
+            .unwrap_or(0)
     }
 
     pub fn try_time(&self, name: &str) -> Option<Timestamp> {
@@ -153,7 +155,11 @@ impl Item {
     }
 
     pub fn flag(&self, name: &str) -> bool {
-        self.0.get(name).and_then(|value| value.as_bool().ok()).copied().unwrap_or(false)
+        self.0
+            .get(name)
+            .and_then(|value| value.as_bool().ok())
+            .copied()
+            .unwrap_or(false)
     }
 
     pub fn sealed(&self, name: &str) -> Option<Sealed> {
@@ -174,7 +180,11 @@ impl Item {
     }
 
     pub fn texts(&self, name: &str) -> Vec<String> {
-        self.0.get(name).and_then(|value| value.as_ss().ok()).cloned().unwrap_or_default()
+        self.0
+            .get(name)
+            .and_then(|value| value.as_ss().ok())
+            .cloned()
+            .unwrap_or_default()
     }
 }
 

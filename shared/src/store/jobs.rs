@@ -31,8 +31,12 @@ pub enum JobKind {
 }
 
 impl JobKind {
-    const ALL: [JobKind; 4] =
-        [JobKind::Erasure, JobKind::Expiry, JobKind::Redaction, JobKind::Export];
+    const ALL: [JobKind; 4] = [
+        JobKind::Erasure,
+        JobKind::Expiry,
+        JobKind::Redaction,
+        JobKind::Export,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -94,7 +98,10 @@ impl JobState {
     }
 
     pub const fn over(self) -> bool {
-        matches!(self, JobState::Completed | JobState::Failed | JobState::Cancelled)
+        matches!(
+            self,
+            JobState::Completed | JobState::Failed | JobState::Cancelled
+        )
     }
 }
 
@@ -126,7 +133,11 @@ pub struct Job {
 impl Job {
     pub fn new(tenant: Tenant, kind: JobKind, subjects: Vec<Subject>, now: Timestamp) -> Job {
         Job {
-            key: JobKey { tenant, kind, id: JobId::at(now) },
+            key: JobKey {
+                tenant,
+                kind,
+                id: JobId::at(now),
+            },
             state: JobState::Queued,
             created_at: now,
             finished_at: None,
@@ -149,8 +160,12 @@ impl Job {
         uploads_until: Option<Timestamp>,
         now: Timestamp,
     ) -> Job {
-        let mut job =
-            Job::new(tenant, kind, lives.iter().map(|(key, _)| key.subject).collect(), now);
+        let mut job = Job::new(
+            tenant,
+            kind,
+            lives.iter().map(|(key, _)| key.subject).collect(),
+            now,
+        );
         // Besides what the door counts, each life has its door, person and clock.
         job.total = lives.iter().map(|(_, count)| count + 3).sum();
         job.spec = json!({
@@ -192,7 +207,11 @@ impl Job {
             finished_at: row.try_time("finished_at"),
             done: row.count("done"),
             total: row.count("total"),
-            subjects: row.texts("subjects").iter().filter_map(|text| Subject::parse(text)).collect(),
+            subjects: row
+                .texts("subjects")
+                .iter()
+                .filter_map(|text| Subject::parse(text))
+                .collect(),
             spec: json("spec")?,
             place: json("place")?,
             outcome: json("outcome")?,
@@ -202,7 +221,9 @@ impl Job {
 
     /// The row while the job is not over: due when cleanup should look at it.
     fn live_item(&self, look_at: Timestamp) -> Item {
-        self.item().with("due_pk", JOBS_DUE).with("due_sk", keys::job_due(self.key, look_at))
+        self.item()
+            .with("due_pk", JOBS_DUE)
+            .with("due_sk", keys::job_due(self.key, look_at))
     }
 
     fn turn_write(&self, now: Timestamp) -> Write {
@@ -215,12 +236,17 @@ impl Job {
     /// The job and its first turn: part of the transaction that causes it.
     pub fn begin_writes(&self) -> Vec<Write> {
         let now = self.created_at;
-        vec![Write::put(self.live_item(now + LEASE)).only_new(), self.turn_write(now)]
+        vec![
+            Write::put(self.live_item(now + LEASE)).only_new(),
+            self.turn_write(now),
+        ]
     }
 
     /// Saves the job, if this turn is still its latest.
     fn saved(&self, item: Item, turn: u64) -> Write {
-        Write::put(item).only_if("turn = :turn").value(":turn", turn)
+        Write::put(item)
+            .only_if("turn = :turn")
+            .value(":turn", turn)
     }
 
     /// The job at its end: part of the transaction that ends it.
@@ -254,7 +280,9 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`], as everywhere below.
     pub async fn job(&self, key: JobKey) -> Result<Option<Job>> {
-        let row = self.get(&keys::jobs(key.tenant, key.kind), &key.id.to_string()).await?;
+        let row = self
+            .get(&keys::jobs(key.tenant, key.kind), &key.id.to_string())
+            .await?;
         row.as_ref().map(Job::read).transpose()
     }
 
@@ -264,14 +292,18 @@ impl Store {
     /// As [`Store::job`].
     pub async fn take_turn(&self, key: JobKey, turn: u64, now: Timestamp) -> Result<Option<Job>> {
         let partition = keys::jobs(key.tenant, key.kind);
-        let write = Write::update(&partition, &key.id.to_string(), "SET #state = :running, due_sk = :due")
-            .only_if("turn = :turn AND #state IN (:queued, :running, :verifying)")
-            .name("#state", "state")
-            .value(":turn", turn)
-            .value(":due", keys::job_due(key, now + LEASE))
-            .value(":queued", JobState::Queued.name())
-            .value(":running", JobState::Running.name())
-            .value(":verifying", JobState::Verifying.name());
+        let write = Write::update(
+            &partition,
+            &key.id.to_string(),
+            "SET #state = :running, due_sk = :due",
+        )
+        .only_if("turn = :turn AND #state IN (:queued, :running, :verifying)")
+        .name("#state", "state")
+        .value(":turn", turn)
+        .value(":due", keys::job_due(key, now + LEASE))
+        .value(":queued", JobState::Queued.name())
+        .value(":running", JobState::Running.name())
+        .value(":verifying", JobState::Verifying.name());
         match self.write(write).await? {
             Ok(row) => Job::read(&row).map(Some),
             Err(Refusal::Condition { .. }) => Ok(None),
@@ -295,7 +327,10 @@ impl Store {
         let before = job.turn;
         job.turn += 1;
         let save = job.saved(job.live_item(now + LEASE), before);
-        Ok(self.transact(vec![save, job.turn_write(now)]).await?.is_ok())
+        Ok(self
+            .transact(vec![save, job.turn_write(now)])
+            .await?
+            .is_ok())
     }
 
     /// Saves the job and lets it wait: cleanup hands over its next turn at `until`.
@@ -303,7 +338,10 @@ impl Store {
     /// # Errors
     /// As [`Store::job`].
     pub async fn wait_until(&self, job: &Job, until: Timestamp) -> Result<bool> {
-        Ok(self.write(job.saved(job.live_item(until), job.turn)).await?.is_ok())
+        Ok(self
+            .write(job.saved(job.live_item(until), job.turn))
+            .await?
+            .is_ok())
     }
 
     /// Jobs that should be looked at by now: their worker died, or their wait is over.
@@ -311,8 +349,13 @@ impl Store {
     /// # Errors
     /// As [`Store::job`].
     pub async fn jobs_due(&self, now: Timestamp, limit: usize) -> Result<Vec<JobKey>> {
-        let (sorts, _) = self.due(JOBS_DUE, Some(&keys::moment(now)), limit, None).await?;
-        Ok(sorts.iter().filter_map(|sort| keys::parse_job_due(sort)).collect())
+        let (sorts, _) = self
+            .due(JOBS_DUE, Some(&keys::moment(now)), limit, None)
+            .await?;
+        Ok(sorts
+            .iter()
+            .filter_map(|sort| keys::parse_job_due(sort))
+            .collect())
     }
 
     /// One page of a tenant's jobs of a kind, newest first.
@@ -347,7 +390,16 @@ impl Store {
             limit: Some(limit),
             after,
         };
-        let Page { rows, next } = self.query_where(query, Some(Filter { expression: &expression, names: &names, values })).await?;
+        let Page { rows, next } = self
+            .query_where(
+                query,
+                Some(Filter {
+                    expression: &expression,
+                    names: &names,
+                    values,
+                }),
+            )
+            .await?;
         Ok((rows.iter().map(Job::read).collect::<Result<_>>()?, next))
     }
 }

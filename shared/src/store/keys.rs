@@ -85,7 +85,12 @@ impl LifeKey {
     }
 
     pub fn attachment_object(&self, attachment: Attachment) -> String {
-        format!("attachments/{}/{}/{}", self.tenant, self.life, attachment.uuid())
+        format!(
+            "attachments/{}/{}/{}",
+            self.tenant,
+            self.life,
+            attachment.uuid()
+        )
     }
 
     pub fn export_object(&self, job: JobId) -> String {
@@ -99,7 +104,10 @@ pub fn parse_attachment_object(key: &str) -> Option<(Tenant, Life, Attachment)> 
     let tenant = Tenant::parse(parts.next()?)?;
     let life = Life::parse(parts.next()?)?;
     let uuid = Uuid::try_parse(parts.next()?).ok()?;
-    parts.next().is_none().then_some((tenant, life, Attachment::from_uuid(uuid)))
+    parts
+        .next()
+        .is_none()
+        .then_some((tenant, life, Attachment::from_uuid(uuid)))
 }
 
 pub fn keyring_subject(tenant: Tenant, subject: Subject) -> String {
@@ -116,7 +124,14 @@ pub fn parse_due(tenant: Tenant, sort: &str) -> Option<(Date, LifeKey)> {
     let day = parts.next()?.parse().ok()?;
     let subject = Subject::parse(parts.next()?)?;
     let life = Life::parse(parts.next()?)?;
-    Some((day, LifeKey { tenant, subject, life }))
+    Some((
+        day,
+        LifeKey {
+            tenant,
+            subject,
+            life,
+        },
+    ))
 }
 
 /// Which shard a name falls into: FNV-1a, which is stable and needs no key, since ids are
@@ -156,7 +171,9 @@ pub fn attachment(attachment: Attachment) -> String {
 }
 
 pub fn parse_attachment(sort: &str) -> Option<Attachment> {
-    Uuid::try_parse(sort.strip_prefix("attachment#")?).ok().map(Attachment::from_uuid)
+    Uuid::try_parse(sort.strip_prefix("attachment#")?)
+        .ok()
+        .map(Attachment::from_uuid)
 }
 
 pub fn interaction(hash: KeyedHash) -> String {
@@ -175,7 +192,8 @@ pub fn lookup_reverse(kind: &str, hash: KeyedHash) -> String {
 
 /// The lookup's partition that a reverse row points to.
 pub fn lookup_of_reverse(tenant: Tenant, sort: &str) -> Option<String> {
-    sort.starts_with("lookup#").then(|| format!("{tenant}#{sort}"))
+    sort.starts_with("lookup#")
+        .then(|| format!("{tenant}#{sort}"))
 }
 
 pub fn jobs(tenant: Tenant, kind: JobKind) -> String {
@@ -192,7 +210,11 @@ pub fn parse_turn(partition: &str, sort: &str) -> Option<(JobKey, u64)> {
     let mut parts = sort.strip_prefix("turn#")?.split('#');
     let _worker = parts.next()?;
     let id = JobId::parse(parts.next()?)?;
-    let key = JobKey { tenant: Tenant::parse(tenant)?, kind: JobKind::parse(kind)?, id };
+    let key = JobKey {
+        tenant: Tenant::parse(tenant)?,
+        kind: JobKind::parse(kind)?,
+        id,
+    };
     Some((key, parts.next()?.parse().ok()?))
 }
 
@@ -202,7 +224,13 @@ pub fn moment(at: Timestamp) -> String {
 }
 
 pub fn job_due(job: JobKey, at: Timestamp) -> String {
-    format!("{}#{}#{}#{}", moment(at), job.tenant, job.kind.name(), job.id)
+    format!(
+        "{}#{}#{}#{}",
+        moment(at),
+        job.tenant,
+        job.kind.name(),
+        job.id
+    )
 }
 
 /// The job in this place of `due`.
@@ -254,9 +282,16 @@ mod tests {
         let object = parse_attachment_object(&key.attachment_object(file));
         assert_eq!(object, Some((key.tenant, key.life, file)));
         let job = JobId::at(Timestamp::UNIX_EPOCH);
-        let job = JobKey { tenant: key.tenant, kind: JobKind::Expiry, id: job };
+        let job = JobKey {
+            tenant: key.tenant,
+            kind: JobKind::Expiry,
+            id: job,
+        };
         let parsed = parse_turn(&jobs(key.tenant, JobKind::Expiry), &turn(job, 3));
         assert_eq!(parsed, Some((job, 3)));
-        assert_eq!(parse_job_due(&job_due(job, Timestamp::UNIX_EPOCH)), Some(job));
+        assert_eq!(
+            parse_job_due(&job_due(job, Timestamp::UNIX_EPOCH)),
+            Some(job)
+        );
     }
 }

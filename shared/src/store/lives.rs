@@ -7,11 +7,11 @@
 
 use jiff::Timestamp;
 
+use super::jobs::{Job, JobKind};
 use super::keys::{CLOCK, DOOR, LifeKey, PERSON, day_of};
 use super::{Item, Refusal, Store, Write};
 use crate::error::Result;
 use crate::keyring::Living;
-use super::jobs::{Job, JobKind};
 use crate::vault::Sealed;
 
 /// How long an upload link may be used.
@@ -32,7 +32,12 @@ impl Counts {
     const NAMES: [&str; 4] = ["conversations", "messages", "attachments", "interactions"];
 
     fn values(self) -> [u64; 4] {
-        [self.conversations, self.messages, self.attachments, self.interactions]
+        [
+            self.conversations,
+            self.messages,
+            self.attachments,
+            self.interactions,
+        ]
     }
 
     pub fn total(self) -> u64 {
@@ -136,8 +141,10 @@ fn door_write(living: &Living, passing: &Passing, now: Timestamp) -> Write {
     let mut add = Vec::new();
     let mut condition =
         "gate = :gate AND (attribute_not_exists(expires_at) OR expires_at > :now)".to_owned();
-    let mut values: Vec<(&str, super::Attribute)> =
-        vec![(":gate", living.gate.into()), (":now", now.as_second().into())];
+    let mut values: Vec<(&str, super::Attribute)> = vec![
+        (":gate", living.gate.into()),
+        (":now", now.as_second().into()),
+    ];
     if let Some((seen, expires)) = passing.seen {
         set.push("last_seen = :seen, expires_at = :expires");
         condition.push_str(" AND last_seen < :seen");
@@ -151,7 +158,11 @@ fn door_write(living: &Living, passing: &Passing, now: Timestamp) -> Write {
         ] {
             match sealed {
                 Some(sealed) => {
-                    set.push(if part == "network" { "network = :network" } else { "device = :device" });
+                    set.push(if part == "network" {
+                        "network = :network"
+                    } else {
+                        "device = :device"
+                    });
                     values.push((name, sealed.clone().into()));
                 }
                 None => remove.push(part),
@@ -169,31 +180,50 @@ fn door_write(living: &Living, passing: &Passing, now: Timestamp) -> Write {
             values.push((":open", old.as_slice().into()));
         }
     }
-    let counted = [":conversations", ":messages", ":attachments", ":interactions"];
-    for ((attribute, name), count) in Counts::NAMES.iter().zip(counted).zip(passing.added.values()) {
+    let counted = [
+        ":conversations",
+        ":messages",
+        ":attachments",
+        ":interactions",
+    ];
+    for ((attribute, name), count) in Counts::NAMES
+        .iter()
+        .zip(counted)
+        .zip(passing.added.values())
+    {
         if count > 0 {
             add.push(format!("{attribute} {name}"));
             values.push((name, count.into()));
         }
     }
-    let expression = [("SET", set.join(", ")), ("REMOVE", remove.join(", ")), ("ADD", add.join(", "))]
-        .into_iter()
-        .filter(|(_, clause)| !clause.is_empty())
-        .map(|(verb, clause)| format!("{verb} {clause}"))
-        .collect::<Vec<_>>()
-        .join(" ");
+    let expression = [
+        ("SET", set.join(", ")),
+        ("REMOVE", remove.join(", ")),
+        ("ADD", add.join(", ")),
+    ]
+    .into_iter()
+    .filter(|(_, clause)| !clause.is_empty())
+    .map(|(verb, clause)| format!("{verb} {clause}"))
+    .collect::<Vec<_>>()
+    .join(" ");
     let partition = living.key.partition();
     let write = if expression.is_empty() {
         Write::check(&partition, DOOR)
     } else {
         Write::update(&partition, DOOR, expression)
     };
-    values.into_iter().fold(write.only_if(condition), |write, (name, value)| write.value(name, value))
+    values
+        .into_iter()
+        .fold(write.only_if(condition), |write, (name, value)| {
+            write.value(name, value)
+        })
 }
 
 /// Reads a refusal at the door.
 fn why_shut(row: Option<Item>, living: &Living, now: Timestamp) -> Result<Shut> {
-    let Some(door) = row.as_ref().map(Door::read).transpose()? else { return Ok(Shut::Over) };
+    let Some(door) = row.as_ref().map(Door::read).transpose()? else {
+        return Ok(Shut::Over);
+    };
     Ok(if door.expired(now) {
         Shut::Over
     } else if door.gate != living.gate {
@@ -209,7 +239,11 @@ impl Store {
     /// # Errors
     /// [`crate::error::Error::Unavailable`], as everywhere below.
     pub async fn door(&self, key: &LifeKey) -> Result<Option<Door>> {
-        self.get(&key.partition(), DOOR).await?.as_ref().map(Door::read).transpose()
+        self.get(&key.partition(), DOOR)
+            .await?
+            .as_ref()
+            .map(Door::read)
+            .transpose()
     }
 
     /// Writes about a life, through its door: all of it, or nothing. With nothing but the
@@ -228,12 +262,16 @@ impl Store {
         let outcome = if writes.is_empty() {
             self.write(door).await?.map(|_| ())
         } else {
-            self.transact(std::iter::once(door).chain(writes).collect()).await?
+            self.transact(std::iter::once(door).chain(writes).collect())
+                .await?
         };
         match outcome {
             Ok(()) => Ok(Ok(())),
             Err(Refusal::Condition { place: 0, row }) => Ok(Err(why_shut(row, living, now)?)),
-            Err(Refusal::Condition { place, row }) => Ok(Err(Shut::Row { place: place - 1, row })),
+            Err(Refusal::Condition { place, row }) => Ok(Err(Shut::Row {
+                place: place - 1,
+                row,
+            })),
         }
     }
 
@@ -244,8 +282,17 @@ impl Store {
     /// # Errors
     /// As [`Store::door`].
     pub async fn begin(&self, beginning: Beginning<'_>, now: Timestamp) -> Result<bool> {
-        let Beginning { living, wrapped, follows, seen, expires, visit, person, added, writes } =
-            beginning;
+        let Beginning {
+            living,
+            wrapped,
+            follows,
+            seen,
+            expires,
+            visit,
+            person,
+            added,
+            writes,
+        } = beginning;
         let key = &living.key;
         let partition = key.partition();
         let door = Item::new(&partition, DOOR)
@@ -352,13 +399,21 @@ impl Job {
     pub fn expiry(key: LifeKey, now: Timestamp) -> Job {
         // Links may have been handed out until the very end.
         let uploads_until = now + jiff::SignedDuration::from_secs(UPLOAD_SECONDS);
-        Job::erasure(JobKind::Expiry, key.tenant, vec![(key, 0)], Some(uploads_until), now)
+        Job::erasure(
+            JobKind::Expiry,
+            key.tenant,
+            vec![(key, 0)],
+            Some(uploads_until),
+            now,
+        )
     }
 }
 
 /// An empty person row, as a life begins without identity.
 pub fn new_person(key: &LifeKey) -> Item {
-    Item::new(&key.partition(), PERSON).with("rev", 1_u64).with("verified", false)
+    Item::new(&key.partition(), PERSON)
+        .with("rev", 1_u64)
+        .with("verified", false)
 }
 
 /// A requested erasure's writes for one life: the key goes, the door closes. `door` is as
@@ -375,4 +430,3 @@ pub fn erase_writes(key: &LifeKey, door: Option<&Door>) -> [Write; 2] {
     };
     [crate::keyring::erasing_write(key), close]
 }
-

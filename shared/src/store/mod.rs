@@ -61,14 +61,27 @@ pub(crate) enum Table {
 #[derive(Clone)]
 enum Kind {
     Put(Item),
-    Update { key: HashMap<String, AttributeValue>, expression: String },
-    Delete { key: HashMap<String, AttributeValue> },
-    Check { key: HashMap<String, AttributeValue> },
+    Update {
+        key: HashMap<String, AttributeValue>,
+        expression: String,
+    },
+    Delete {
+        key: HashMap<String, AttributeValue>,
+    },
+    Check {
+        key: HashMap<String, AttributeValue>,
+    },
 }
 
 impl Write {
     fn new(table: Table, kind: Kind) -> Write {
-        Write { table, kind, condition: None, names: HashMap::new(), values: HashMap::new() }
+        Write {
+            table,
+            kind,
+            condition: None,
+            names: HashMap::new(),
+            values: HashMap::new(),
+        }
     }
 
     pub fn put(item: Item) -> Write {
@@ -82,12 +95,22 @@ impl Write {
     }
 
     pub fn delete(partition: &str, sort: &str) -> Write {
-        Write::new(Table::Records, Kind::Delete { key: item::key(partition, sort) })
+        Write::new(
+            Table::Records,
+            Kind::Delete {
+                key: item::key(partition, sort),
+            },
+        )
     }
 
     /// Writes nothing: lets a transaction depend on a row.
     pub fn check(partition: &str, sort: &str) -> Write {
-        Write::new(Table::Records, Kind::Check { key: item::key(partition, sort) })
+        Write::new(
+            Table::Records,
+            Kind::Check {
+                key: item::key(partition, sort),
+            },
+        )
     }
 
     pub(crate) fn put_keyring(item: Item) -> Write {
@@ -96,7 +119,13 @@ impl Write {
 
     pub(crate) fn update_keyring(partition: &str, expression: impl Into<String>) -> Write {
         let key = HashMap::from([("PK".to_owned(), AttributeValue::S(partition.to_owned()))]);
-        Write::new(Table::Keyring, Kind::Update { key, expression: expression.into() })
+        Write::new(
+            Table::Keyring,
+            Kind::Update {
+                key,
+                expression: expression.into(),
+            },
+        )
     }
 
     /// The write happens only if this condition expression holds.
@@ -192,7 +221,11 @@ pub struct Page {
 
 impl Store {
     pub fn new(client: Client, records: String, keyring: String) -> Store {
-        Store { client, records, keyring }
+        Store {
+            client,
+            records,
+            keyring,
+        }
     }
 
     fn table(&self, table: Table) -> &str {
@@ -207,7 +240,8 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`] when DynamoDB does not answer, as everywhere below.
     pub async fn get(&self, partition: &str, sort: &str) -> Result<Option<Item>> {
-        self.get_by_key(Table::Records, item::key(partition, sort)).await
+        self.get_by_key(Table::Records, item::key(partition, sort))
+            .await
     }
 
     pub(crate) async fn get_keyring(&self, partition: &str) -> Result<Option<Item>> {
@@ -237,13 +271,17 @@ impl Store {
     /// # Errors
     /// As [`Store::get`].
     pub async fn get_many(&self, keys: &[(String, String)]) -> Result<Vec<Item>> {
-        let keys = keys.iter().map(|(partition, sort)| item::key(partition, sort)).collect();
+        let keys = keys
+            .iter()
+            .map(|(partition, sort)| item::key(partition, sort))
+            .collect();
         self.batch_get(Table::Records, keys).await
     }
 
     pub(crate) async fn get_many_keyring(&self, partitions: &[String]) -> Result<Vec<Item>> {
         let key = |pk: &String| HashMap::from([("PK".to_owned(), AttributeValue::S(pk.clone()))]);
-        self.batch_get(Table::Keyring, partitions.iter().map(key).collect()).await
+        self.batch_get(Table::Keyring, partitions.iter().map(key).collect())
+            .await
     }
 
     async fn batch_get(
@@ -267,7 +305,13 @@ impl Store {
                     .send()
                     .await
                     .map_err(|cause| unavailable("BatchGetItem", &cause))?;
-                found.extend(answer.responses.into_iter().flatten().flat_map(|(_, rows)| rows));
+                found.extend(
+                    answer
+                        .responses
+                        .into_iter()
+                        .flatten()
+                        .flat_map(|(_, rows)| rows),
+                );
                 left = answer
                     .unprocessed_keys
                     .into_iter()
@@ -296,11 +340,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::get`].
-    pub async fn query_where(
-        &self,
-        query: Query<'_>,
-        filter: Option<Filter<'_>>,
-    ) -> Result<Page> {
+    pub async fn query_where(&self, query: Query<'_>, filter: Option<Filter<'_>>) -> Result<Page> {
         let mut call = self
             .client
             .query()
@@ -308,7 +348,11 @@ impl Store {
             .consistent_read(true)
             .scan_index_forward(query.ascending)
             .expression_attribute_values(":pk", AttributeValue::S(query.partition.to_owned()))
-            .set_limit(query.limit.map(|limit| limit.try_into().unwrap_or(i32::MAX)))
+            .set_limit(
+                query
+                    .limit
+                    .map(|limit| limit.try_into().unwrap_or(i32::MAX)),
+            )
             .set_exclusive_start_key(query.after.map(|sort| item::key(query.partition, &sort)));
         call = match query.range {
             Range::All => call.key_condition_expression("PK = :pk"),
@@ -329,9 +373,22 @@ impl Store {
                 call = call.expression_attribute_values(name, value.0);
             }
         }
-        let answer = call.send().await.map_err(|cause| unavailable("Query", &cause))?;
-        let next = answer.last_evaluated_key.map(|key| Item(key).sort().to_owned());
-        Ok(Page { rows: answer.items.unwrap_or_default().into_iter().map(Item).collect(), next })
+        let answer = call
+            .send()
+            .await
+            .map_err(|cause| unavailable("Query", &cause))?;
+        let next = answer
+            .last_evaluated_key
+            .map(|key| Item(key).sort().to_owned());
+        Ok(Page {
+            rows: answer
+                .items
+                .unwrap_or_default()
+                .into_iter()
+                .map(Item)
+                .collect(),
+            next,
+        })
     }
 
     /// Every row of a partition with this prefix, page after page.
@@ -342,9 +399,20 @@ impl Store {
         let mut rows = Vec::new();
         let mut after = None;
         loop {
-            let range = if prefix.is_empty() { Range::All } else { Range::Prefix(prefix) };
-            let page =
-                self.query(Query { partition, range, ascending: true, limit: None, after }).await?;
+            let range = if prefix.is_empty() {
+                Range::All
+            } else {
+                Range::Prefix(prefix)
+            };
+            let page = self
+                .query(Query {
+                    partition,
+                    range,
+                    ascending: true,
+                    limit: None,
+                    after,
+                })
+                .await?;
             rows.extend(page.rows);
             after = page.next;
             if after.is_none() {
@@ -380,9 +448,14 @@ impl Store {
                 // '~' sorts after every character that a key can hold.
                 .expression_attribute_values(":until", AttributeValue::S(format!("{until}~"))),
         };
-        let answer = call.send().await.map_err(|cause| unavailable("Query", &cause))?;
+        let answer = call
+            .send()
+            .await
+            .map_err(|cause| unavailable("Query", &cause))?;
         let rows = answer.items.unwrap_or_default().into_iter().map(Item);
-        let sorts = rows.filter_map(|row| row.try_text("due_sk").map(str::to_owned)).collect();
+        let sorts = rows
+            .filter_map(|row| row.try_text("due_sk").map(str::to_owned))
+            .collect();
         Ok((sorts, answer.last_evaluated_key.map(Item)))
     }
 
@@ -396,7 +469,11 @@ impl Store {
         let (names, values) = (some(write.names), some(write.values));
         let outcome = match write.kind {
             Kind::Put(item) => {
-                let call = self.client.put_item().table_name(table).set_item(Some(item.0));
+                let call = self
+                    .client
+                    .put_item()
+                    .table_name(table)
+                    .set_item(Some(item.0));
                 let call = call
                     .set_condition_expression(write.condition)
                     .set_expression_attribute_names(names)
@@ -408,7 +485,11 @@ impl Store {
                 })
             }
             Kind::Update { key, expression } => {
-                let call = self.client.update_item().table_name(table).set_key(Some(key));
+                let call = self
+                    .client
+                    .update_item()
+                    .table_name(table)
+                    .set_key(Some(key));
                 let call = call
                     .update_expression(expression)
                     .set_condition_expression(write.condition)
@@ -422,7 +503,11 @@ impl Store {
                 })
             }
             Kind::Delete { key } => {
-                let call = self.client.delete_item().table_name(table).set_key(Some(key));
+                let call = self
+                    .client
+                    .delete_item()
+                    .table_name(table)
+                    .set_key(Some(key));
                 let call = call
                     .set_condition_expression(write.condition)
                     .set_expression_attribute_names(names)
@@ -437,7 +522,10 @@ impl Store {
         };
         match outcome {
             Ok(row) => Ok(Ok(Item(row.unwrap_or_default()))),
-            Err(Ok(row)) => Ok(Err(Refusal::Condition { place: 0, row: row.map(Item) })),
+            Err(Ok(row)) => Ok(Err(Refusal::Condition {
+                place: 0,
+                row: row.map(Item),
+            })),
             Err(Err(error)) => Err(error),
         }
     }
@@ -448,10 +536,18 @@ impl Store {
     /// # Errors
     /// As [`Store::write`]; the refusal names the first condition that failed.
     pub async fn transact(&self, writes: Vec<Write>) -> Result<Result<(), Refusal>> {
-        let items: Vec<_> = writes.into_iter().map(|write| self.transact_item(write)).collect();
+        let items: Vec<_> = writes
+            .into_iter()
+            .map(|write| self.transact_item(write))
+            .collect();
         for attempt in 0.. {
-            let call = self.client.transact_write_items().set_transact_items(Some(items.clone()));
-            let Err(cause) = call.send().await else { return Ok(Ok(())) };
+            let call = self
+                .client
+                .transact_write_items()
+                .set_transact_items(Some(items.clone()));
+            let Err(cause) = call.send().await else {
+                return Ok(Ok(()));
+            };
             let cause = cause.into_service_error();
             let TransactWriteItemsError::TransactionCanceledException(cancelled) = &cause else {
                 // The same transaction is still running, from a request whose answer was lost.
@@ -462,16 +558,26 @@ impl Store {
                 return Err(unavailable("TransactWriteItems", &cause));
             };
             let reasons = cancelled.cancellation_reasons();
-            let failed =
-                reasons.iter().position(|reason| reason.code() == Some("ConditionalCheckFailed"));
+            let failed = reasons
+                .iter()
+                .position(|reason| reason.code() == Some("ConditionalCheckFailed"));
             if let Some(place) = failed {
                 let row = reasons[place].item.clone().map(Item);
                 return Ok(Err(Refusal::Condition { place, row }));
             }
             let passing = |code: &str| {
-                matches!(code, "None" | "TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded")
+                matches!(
+                    code,
+                    "None"
+                        | "TransactionConflict"
+                        | "ThrottlingError"
+                        | "ProvisionedThroughputExceeded"
+                )
             };
-            if !reasons.iter().all(|reason| reason.code().is_none_or(passing)) {
+            if !reasons
+                .iter()
+                .all(|reason| reason.code().is_none_or(passing))
+            {
                 return Err(unavailable("TransactWriteItems", &cause));
             }
             pause(attempt, "TransactWriteItems: conflict").await?;
@@ -543,7 +649,9 @@ impl Store {
             let request = |sort: &String| {
                 let key = item::key(partition, sort);
                 let delete = DeleteRequest::builder().set_key(Some(key)).build();
-                WriteRequest::builder().delete_request(delete.expect("the key is set")).build()
+                WriteRequest::builder()
+                    .delete_request(delete.expect("the key is set"))
+                    .build()
             };
             let mut left: Vec<_> = sorts.iter().map(request).collect();
             for attempt in 0.. {
@@ -554,7 +662,12 @@ impl Store {
                     .send()
                     .await
                     .map_err(|cause| unavailable("BatchWriteItem", &cause))?;
-                left = answer.unprocessed_items.into_iter().flatten().flat_map(|(_, w)| w).collect();
+                left = answer
+                    .unprocessed_items
+                    .into_iter()
+                    .flatten()
+                    .flat_map(|(_, w)| w)
+                    .collect();
                 if left.is_empty() {
                     break;
                 }
@@ -588,7 +701,9 @@ pub fn in_transactions(writes: Vec<Write>) -> Vec<Vec<Write>> {
     for write in writes {
         let weight = write.weight();
         let group = groups.last_mut().expect("there is always one");
-        if group.len() >= TRANSACTION_ROWS || (bytes + weight > TRANSACTION_BYTES && !group.is_empty()) {
+        if group.len() >= TRANSACTION_ROWS
+            || (bytes + weight > TRANSACTION_BYTES && !group.is_empty())
+        {
             groups.push(vec![write]);
             bytes = weight;
         } else {

@@ -50,13 +50,18 @@ impl Store {
             return Ok(Earlier::None);
         };
         let row = row.unwrap_or_default();
-        Ok(match (row.text("request")? == request.to_string(), row.sealed("answer")) {
-            (false, _) => Earlier::Other,
-            (true, None) => Earlier::Running,
-            (true, Some(answer)) => {
-                Earlier::Answered(u16::try_from(row.count("status")).unwrap_or(200), answer)
-            }
-        })
+        Ok(
+            match (
+                row.text("request")? == request.to_string(),
+                row.sealed("answer"),
+            ) {
+                (false, _) => Earlier::Other,
+                (true, None) => Earlier::Running,
+                (true, Some(answer)) => {
+                    Earlier::Answered(u16::try_from(row.count("status")).unwrap_or(200), answer)
+                }
+            },
+        )
     }
 
     /// Keeps the answer to a request.
@@ -86,7 +91,8 @@ impl Store {
     /// # Errors
     /// As [`Store::reserve`].
     pub async fn release(&self, tenant: Tenant, key: KeyedHash) -> Result<()> {
-        let write = Write::delete(&keys::once(tenant, key), ONCE).only_if("attribute_not_exists(answer)");
+        let write =
+            Write::delete(&keys::once(tenant, key), ONCE).only_if("attribute_not_exists(answer)");
         let _answered = self.write(write).await?;
         Ok(())
     }

@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::id::{Attachment as AttachmentId, KeyedHash, Message as MessageId};
 use crate::keyring::Living;
 use crate::record::{
-    AttachmentContent, Author, Consent, ConversationContent, Fields, FileState,
-    InteractionContent, MessageContent, Verdict, values, without_nulls,
+    AttachmentContent, Author, Consent, ConversationContent, Fields, FileState, InteractionContent,
+    MessageContent, Verdict, without_nulls,
 };
 use crate::vault::HashKey;
 
@@ -48,7 +48,12 @@ impl Person {
 
     /// Whether there is something that can be found by, and all of it is vouched for.
     pub fn verified(&self) -> bool {
-        let mut found_by = self.identity.iter().chain(&self.contact).filter(|(name, _)| *name != "visitor_id").peekable();
+        let mut found_by = self
+            .identity
+            .iter()
+            .chain(&self.contact)
+            .filter(|(name, _)| *name != "visitor_id")
+            .peekable();
         found_by.peek().is_some() && found_by.all(|(_, known)| known.verified)
     }
 
@@ -59,7 +64,12 @@ impl Person {
         Item::new(&living.key.partition(), PERSON)
             .with("rev", self.rev)
             .with("verified", self.verified())
-            .with_some("consent", self.consent.as_ref().map(|it| living.seal_json(PERSON, "consent", it)))
+            .with_some(
+                "consent",
+                self.consent
+                    .as_ref()
+                    .map(|it| living.seal_json(PERSON, "consent", it)),
+            )
             .with_some("identity", part("identity", &self.identity))
             .with_some("contact", part("contact", &self.contact))
             .with_some("custom", part("custom", &self.custom))
@@ -67,7 +77,9 @@ impl Person {
 
     /// Replaces the row, if nobody has changed it since it was read at `rev`.
     pub fn replace(&self, living: &Living, rev: u64) -> Write {
-        Write::put(self.item(living)).only_if("rev = :rev").value(":rev", rev)
+        Write::put(self.item(living))
+            .only_if("rev = :rev")
+            .value(":rev", rev)
     }
 }
 
@@ -84,7 +96,11 @@ impl Conversation {
     /// # Errors
     /// As [`Person::read`].
     pub fn read(row: &Item, living: &Living) -> Result<Conversation> {
-        let hash = row.sort().strip_prefix("conversation#").and_then(hash).ok_or_else(broken)?;
+        let hash = row
+            .sort()
+            .strip_prefix("conversation#")
+            .and_then(hash)
+            .ok_or_else(broken)?;
         Ok(Conversation {
             hash,
             at: row.time("at")?,
@@ -102,14 +118,25 @@ impl Conversation {
     }
 
     /// Adds messages to one that exists, and gives it a title if there is a new one.
-    pub fn grow(living: &Living, hash: KeyedHash, messages: u64, content: Option<&ConversationContent>) -> Write {
+    pub fn grow(
+        living: &Living,
+        hash: KeyedHash,
+        messages: u64,
+        content: Option<&ConversationContent>,
+    ) -> Write {
         let (partition, sort) = (living.key.partition(), keys::conversation(hash));
         let write = match content {
             None => Write::update(&partition, &sort, "ADD messages :messages"),
-            Some(content) => Write::update(&partition, &sort, "SET content = :content ADD messages :messages")
-                .value(":content", living.seal_json(&sort, CONTENT, content)),
+            Some(content) => Write::update(
+                &partition,
+                &sort,
+                "SET content = :content ADD messages :messages",
+            )
+            .value(":content", living.seal_json(&sort, CONTENT, content)),
         };
-        write.only_if("attribute_exists(PK)").value(":messages", messages)
+        write
+            .only_if("attribute_exists(PK)")
+            .value(":messages", messages)
     }
 
     pub fn json(&self) -> Value {
@@ -161,7 +188,9 @@ impl Message {
 
     /// Replaces the row, if nobody has changed it since it was read at `rev`.
     pub fn replace(&self, living: &Living, rev: u64) -> Write {
-        Write::put(self.item(living)).only_if("rev = :rev").value(":rev", rev)
+        Write::put(self.item(living))
+            .only_if("rev = :rev")
+            .value(":rev", rev)
     }
 
     pub fn json(&self, hash: &HashKey) -> Value {
@@ -204,7 +233,10 @@ impl Attachment {
     /// # Errors
     /// As [`Person::read`].
     pub fn read(row: &Item, living: &Living) -> Result<Attachment> {
-        let verdict = row.try_text("verdict").map(serde_json::from_str).transpose();
+        let verdict = row
+            .try_text("verdict")
+            .map(serde_json::from_str)
+            .transpose();
         Ok(Attachment {
             id: keys::parse_attachment(row.sort()).ok_or_else(broken)?,
             state: FileState::parse(row.text("state")?).ok_or_else(broken)?,
@@ -220,14 +252,20 @@ impl Attachment {
     pub fn item(&self, living: &Living) -> Item {
         let sort = keys::attachment(self.id);
         let verdict = self.verdict.as_ref().map(|it| json!(it).to_string());
-        let content = self.content.as_ref().map(|it| living.seal_json(&sort, CONTENT, it));
+        let content = self
+            .content
+            .as_ref()
+            .map(|it| living.seal_json(&sort, CONTENT, it));
         Item::new(&living.key.partition(), &sort)
             .with("state", self.state.name())
             .with("size", self.size)
             .with("at", self.at)
             .with_some("version", self.version.clone())
             .with_some("verdict", verdict)
-            .with_some("conversation", self.conversation.map(|hash| hash.to_string()))
+            .with_some(
+                "conversation",
+                self.conversation.map(|hash| hash.to_string()),
+            )
             .with_some(CONTENT, content)
     }
 
@@ -273,7 +311,11 @@ impl Interaction {
     /// As [`Person::read`].
     pub fn read(row: &Item, living: &Living) -> Result<Interaction> {
         Ok(Interaction {
-            hash: row.sort().strip_prefix("interaction#").and_then(hash).ok_or_else(broken)?,
+            hash: row
+                .sort()
+                .strip_prefix("interaction#")
+                .and_then(hash)
+                .ok_or_else(broken)?,
             loaded: row.count("loaded"),
             viewed: row.count("viewed"),
             clicked: row.count("clicked"),
@@ -361,5 +403,7 @@ impl Record {
 }
 
 fn hash(text: &str) -> Option<KeyedHash> {
-    Uuid::try_parse(text).ok().map(|uuid| KeyedHash(uuid.into_bytes()))
+    Uuid::try_parse(text)
+        .ok()
+        .map(|uuid| KeyedHash(uuid.into_bytes()))
 }

@@ -38,7 +38,10 @@ impl ApiKey {
     pub fn write(&self) -> Write {
         let row = Item::new(&keys::api_keys(self.tenant), &keys::api_key(self.id))
             .with("scopes", self.scopes.clone())
-            .with_some("origins", (!self.origins.is_empty()).then(|| self.origins.clone()))
+            .with_some(
+                "origins",
+                (!self.origins.is_empty()).then(|| self.origins.clone()),
+            )
             .with("created_at", self.created_at)
             .with("digest", self.digest.clone())
             .with_some("secret", self.secret.clone());
@@ -67,8 +70,15 @@ impl ApiKey {
 /// The writes that make a tenant known, besides its keys in the keyring.
 pub fn create_writes(tenant: Tenant, now: Timestamp) -> Vec<Write> {
     let row = Item::new(TENANTS, &tenant.to_string()).with("created_at", now);
-    let settings = Stored { settings: Settings::default(), rev: 1, applied_days: 30 };
-    vec![Write::put(row).only_new(), Write::put(settings_item(tenant, &settings)).only_new()]
+    let settings = Stored {
+        settings: Settings::default(),
+        rev: 1,
+        applied_days: 30,
+    };
+    vec![
+        Write::put(row).only_new(),
+        Write::put(settings_item(tenant, &settings)).only_new(),
+    ]
 }
 
 fn settings_item(tenant: Tenant, stored: &Stored) -> Item {
@@ -82,19 +92,32 @@ fn settings_item(tenant: Tenant, stored: &Stored) -> Item {
 /// Replaces the settings, if nobody has changed them since `before` was read.
 pub fn change_write(tenant: Tenant, before: &Stored, settings: Settings) -> Write {
     let applied_days = before.applied_days.max(before.settings.retention_days);
-    let after = Stored { settings, rev: before.rev + 1, applied_days };
-    Write::put(settings_item(tenant, &after)).only_if("rev = :rev").value(":rev", before.rev)
+    let after = Stored {
+        settings,
+        rev: before.rev + 1,
+        applied_days,
+    };
+    Write::put(settings_item(tenant, &after))
+        .only_if("rev = :rev")
+        .value(":rev", before.rev)
 }
 
 impl Store {
     /// # Errors
     /// [`Error::NotFound`] without such a tenant, [`Error::Unavailable`] as everywhere.
     pub async fn settings(&self, tenant: Tenant) -> Result<Stored> {
-        let row = self.get(&keys::settings(tenant), SETTINGS).await?.ok_or(Error::NotFound)?;
+        let row = self
+            .get(&keys::settings(tenant), SETTINGS)
+            .await?
+            .ok_or(Error::NotFound)?;
         let settings = serde_json::from_str(row.text("settings")?)
             .map_err(|_| Error::Unavailable("settings are not as they were written".into()))?;
         let applied_days = u8::try_from(row.count("applied_days")).unwrap_or(u8::MAX);
-        Ok(Stored { settings, rev: row.count("rev"), applied_days })
+        Ok(Stored {
+            settings,
+            rev: row.count("rev"),
+            applied_days,
+        })
     }
 
     /// Records that every door has been brought to the retention of this revision.
@@ -102,17 +125,23 @@ impl Store {
     /// # Errors
     /// As [`Store::settings`].
     pub async fn retention_applied(&self, tenant: Tenant, stored: &Stored) -> Result<bool> {
-        let write = Write::update(&keys::settings(tenant), SETTINGS, "SET applied_days = :days")
-            .only_if("rev = :rev")
-            .value(":days", u64::from(stored.settings.retention_days))
-            .value(":rev", stored.rev);
+        let write = Write::update(
+            &keys::settings(tenant),
+            SETTINGS,
+            "SET applied_days = :days",
+        )
+        .only_if("rev = :rev")
+        .value(":days", u64::from(stored.settings.retention_days))
+        .value(":rev", stored.rev);
         Ok(self.write(write).await?.is_ok())
     }
 
     /// # Errors
     /// As [`Store::settings`].
     pub async fn api_key(&self, tenant: Tenant, id: KeyId) -> Result<Option<ApiKey>> {
-        let row = self.get(&keys::api_keys(tenant), &keys::api_key(id)).await?;
+        let row = self
+            .get(&keys::api_keys(tenant), &keys::api_key(id))
+            .await?;
         row.as_ref().map(ApiKey::read).transpose()
     }
 
@@ -127,8 +156,13 @@ impl Store {
         after: Option<String>,
     ) -> Result<(Vec<ApiKey>, Option<String>)> {
         let partition = keys::api_keys(tenant);
-        let query =
-            Query { partition: &partition, range: Range::All, ascending: true, limit: Some(limit), after };
+        let query = Query {
+            partition: &partition,
+            range: Range::All,
+            ascending: true,
+            limit: Some(limit),
+            after,
+        };
         let Page { rows, next } = self.query(query).await?;
         Ok((rows.iter().map(ApiKey::read).collect::<Result<_>>()?, next))
     }
@@ -142,12 +176,20 @@ impl Store {
         limit: usize,
         after: Option<String>,
     ) -> Result<(Vec<(Tenant, Timestamp)>, Option<String>)> {
-        let query =
-            Query { partition: TENANTS, range: Range::All, ascending: true, limit: Some(limit), after };
+        let query = Query {
+            partition: TENANTS,
+            range: Range::All,
+            ascending: true,
+            limit: Some(limit),
+            after,
+        };
         let Page { rows, next } = self.query(query).await?;
         let tenant = |row: &Item| {
             let id = Tenant::parse(row.sort());
-            Ok((id.ok_or_else(|| Error::Unavailable("a tenant's row has no id".into()))?, row.time("created_at")?))
+            Ok((
+                id.ok_or_else(|| Error::Unavailable("a tenant's row has no id".into()))?,
+                row.time("created_at")?,
+            ))
         };
         Ok((rows.iter().map(tenant).collect::<Result<_>>()?, next))
     }
@@ -157,6 +199,9 @@ impl Store {
     /// # Errors
     /// As [`Store::settings`].
     pub async fn all_or_nothing(&self, writes: Vec<Write>) -> Result<Result<(), usize>> {
-        Ok(self.transact(writes).await?.map_err(|Refusal::Condition { place, .. }| place))
+        Ok(self
+            .transact(writes)
+            .await?
+            .map_err(|Refusal::Condition { place, .. }| place))
     }
 }
