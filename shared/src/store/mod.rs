@@ -8,6 +8,7 @@ pub mod item;
 pub mod jobs;
 pub mod keys;
 pub mod lives;
+pub mod lookups;
 pub mod once;
 pub mod records;
 pub mod tenants;
