@@ -17,13 +17,13 @@ use shared::store::activity::{self, Deed};
 use shared::store::keys::{self, DOOR, PERSON};
 use shared::store::lives::{Counts, Passing, Visit, expires_at};
 use shared::store::records::{Conversation, Interaction, Message, Person};
-use shared::store::Write;
+use shared::store::{self, Write};
 use shared::vault::{HashKey, TenantKeys};
 
 use crate::event::{Action, Event, Identify, What};
 
 /// Names that a person's custom values may have in all.
-const CUSTOM_NAMES: usize = 50;
+pub const CUSTOM_NAMES: usize = 50;
 
 /// What became of an event.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,7 +61,7 @@ pub struct Incoming<'a> {
 /// What a life holds already of what these events touch.
 #[derive(Default)]
 pub struct Existing {
-    person: Person,
+    pub person: Person,
     conversations: HashSet<KeyedHash>,
     interactions: HashMap<KeyedHash, Interaction>,
 }
@@ -380,29 +380,14 @@ pub fn merge(known: &mut Fields, new: &Observed, verified: bool) {
 /// The writes that bring a person's lookup rows from one state to another.
 pub fn lookup_writes(hash: &HashKey, living: &Living, before: &Person, after: &Person) -> Vec<Write> {
     let (old, new) = (lookups(hash, before), lookups(hash, after));
-    let partition = living.key.partition();
-    let (subject, life) = (living.key.subject.to_string(), living.key.life.to_string());
     let mut writes = Vec::new();
-    for (key, verified) in &new {
-        if old.get(key) == Some(verified) {
-            continue;
+    for ((kind, hash), verified) in &new {
+        if old.get(&(*kind, *hash)) != Some(verified) {
+            writes.extend(store::lookups::put_writes(&living.key, kind, *hash, *verified));
         }
-        let (kind, hash) = key;
-        let row = shared::store::Item::new(&keys::lookup(living.key.tenant, kind, *hash), &subject)
-            .with("life", life.as_str())
-            .with("verified", *verified);
-        writes.push(Write::put(row));
-        let reverse = shared::store::Item::new(&partition, &keys::lookup_reverse(kind, *hash));
-        writes.push(Write::put(reverse));
     }
     for (kind, hash) in old.keys().filter(|key| !new.contains_key(*key)) {
-        let lookup = keys::lookup(living.key.tenant, kind, *hash);
-        writes.push(
-            Write::delete(&lookup, &subject)
-                .only_if("attribute_not_exists(PK) OR life = :life")
-                .value(":life", life.as_str()),
-        );
-        writes.push(Write::delete(&partition, &keys::lookup_reverse(kind, *hash)));
+        writes.extend(store::lookups::delete_writes(&living.key, kind, *hash));
     }
     writes
 }

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use shared::app::App;
@@ -11,7 +12,7 @@ use shared::error::{Error, Result};
 use shared::http::{Answer, Call};
 use shared::id::{Message as MessageId, Subject, uuid_at};
 use shared::keyring::{Entry, Living, State};
-use shared::store::lives::{Beginning, Follows, Passing, Shut, expires_at};
+use shared::store::lives::{Beginning, Counts, Follows, Shut, expires_at};
 
 use crate::draft::{Context, Existing, Fate, Incoming, draft};
 use crate::event::{Event, Rules, What};
@@ -77,14 +78,13 @@ pub async fn events(app: &App, call: &Call) -> Result<Answer> {
 
     let subjects: Vec<_> = groups.iter().map(|(subject, ..)| *subject).collect();
     let mut entries = app.keyring.entries(tenant, &subjects).await?;
-    let stored = futures::stream::iter(groups.into_iter().map(|(subject, indices, incoming)| {
-        let entry = entries.remove(&subject);
-        let context = &context;
-        async move { store_group(context, subject, entry, incoming).await.map(|fates| (indices, fates)) }
-    }))
-    .buffer_unordered(PEOPLE)
-    .collect::<Vec<_>>()
-    .await;
+    let mut storing: Vec<BoxFuture<'_, _>> = Vec::new();
+    for (subject, indices, incoming) in groups {
+        let storing_one = store_group(&context, subject, entries.remove(&subject), incoming);
+        storing.push(Box::pin(async move { Ok((indices, storing_one.await?)) }));
+    }
+    let stored: Vec<Result<(Vec<usize>, Vec<Fate>)>> =
+        futures::stream::iter(storing).buffer_unordered(PEOPLE).collect().await;
     for group in stored {
         let (indices, group) = group?;
         for (at, fate) in indices.into_iter().zip(group) {
@@ -253,9 +253,6 @@ async fn pass(context: &Context<'_>, entry: &Entry, incoming: &mut [Incoming<'_>
     let mut draft = draft(context, &living, existing, incoming);
     // Twice at most: what the door has seen later is left as it is.
     for _ in 0..2 {
-        if nothing_to_do(&draft.passing) && draft.writes.is_empty() {
-            return Ok(Passed::Stored(draft.fates));
-        }
         let writes = draft.writes.iter().map(|(write, _)| write.clone()).collect();
         let store = &context.app.store;
         match store.through_door(&living, &draft.passing, writes, context.now).await? {
@@ -276,10 +273,6 @@ async fn pass(context: &Context<'_>, entry: &Entry, incoming: &mut [Incoming<'_>
         }
     }
     Ok(Passed::Again)
-}
-
-fn nothing_to_do(passing: &Passing) -> bool {
-    passing.seen.is_none() && passing.visit.is_none() && passing.added.total() == 0
 }
 
 /// Begins a life with a slice of events. `None` when somebody else was first.
@@ -324,4 +317,45 @@ async fn wait(attempt: u32) {
     let jitter = u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
     let millis = (1_u64 << attempt.min(6)) + jitter % (1 << attempt.min(6));
     tokio::time::sleep(std::time::Duration::from_millis(millis)).await;
+}
+
+/// Begins the life of somebody of whom nothing but their name is known yet.
+///
+/// # Errors
+/// [`Error::Conflict`] while an earlier life is being erased.
+pub async fn acquaint(app: &App, call: &Call, subject: Subject, visitor_id: &str) -> Result<()> {
+    let (tenant, now) = (call.tenant(), app.clock.now());
+    let settings = app.settings(tenant).await?;
+    let follows = match app.keyring.entry(tenant, subject).await? {
+        None => Follows::Nobody,
+        Some(entry) => match entry.state {
+            State::Erased => Follows::Erased(entry.key, entry.erased_at.unwrap_or(now)),
+            State::Active => Follows::Expired(entry.key),
+            // A page learns nothing of what becomes of anybody.
+            State::Erasing if call.caller().learns_nothing() => {
+                return Err(Error::TooMany { retry_after: 60 });
+            }
+            State::Erasing => {
+                let detail = "What was known is being erased: try again later.";
+                return Err(Error::Conflict { code: "erasing", detail });
+            }
+        },
+    };
+    let (living, wrapped) = app.keyring.new_life(tenant, subject).await?;
+    let mut person = Existing::nothing(visitor_id).person;
+    person.rev = 1;
+    let beginning = Beginning {
+        living: &living,
+        wrapped,
+        follows,
+        seen: now,
+        expires: expires_at(now, settings.retention_days),
+        visit: None,
+        person: person.item(&living),
+        added: Counts::default(),
+        writes: Vec::new(),
+    };
+    // Refused: somebody else was first, and the caller looks again.
+    let _first = app.store.begin(beginning, now).await?;
+    Ok(())
 }

@@ -253,7 +253,8 @@ impl Store {
     }
 
     /// Writes about a life, through its door: all of it, or nothing. With nothing but the
-    /// door to change it is a single `UpdateItem`.
+    /// door to change it is a single `UpdateItem`; with nothing at all, it says whether the
+    /// door would let it pass.
     ///
     /// # Errors
     /// The inner error says why the door, or a row, refused.
@@ -265,7 +266,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Result<(), Shut>> {
         let door = door_write(living, passing, now);
-        let outcome = if writes.is_empty() {
+        let outcome = if writes.is_empty() && !door.only_checks() {
             self.write(door).await?.map(|_| ())
         } else {
             self.transact(std::iter::once(door).chain(writes).collect())

@@ -156,6 +156,11 @@ impl Write {
         self
     }
 
+    /// Whether it changes nothing.
+    pub(crate) fn only_checks(&self) -> bool {
+        matches!(self.kind, Kind::Check { .. })
+    }
+
     /// Roughly what it weighs in a transaction.
     fn weight(&self) -> usize {
         let put = match &self.kind {
