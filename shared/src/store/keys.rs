@@ -25,8 +25,8 @@
 //!
 //! | object | key |
 //! |---|---|
-//! | attachment | `attachments/ten/life/uuid` |
-//! | export | `exports/ten/life/job_….zip` |
+//! | attachment | `attachments/ten/sub/life/uuid` |
+//! | export | `exports/ten/sub/life/job_….zip` |
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -81,33 +81,33 @@ impl LifeKey {
 
     /// Where this life's objects lie: its attachments and its exports.
     pub fn object_prefixes(&self) -> [String; 2] {
-        ["attachments", "exports"].map(|area| format!("{area}/{}/{}/", self.tenant, self.life))
+        ["attachments", "exports"].map(|area| self.object_prefix(area))
+    }
+
+    fn object_prefix(&self, area: &str) -> String {
+        format!("{area}/{}/{}/{}/", self.tenant, self.subject, self.life)
     }
 
     pub fn attachment_object(&self, attachment: Attachment) -> String {
-        format!(
-            "attachments/{}/{}/{}",
-            self.tenant,
-            self.life,
-            attachment.uuid()
-        )
+        self.object_prefix("attachments") + &attachment.uuid().to_string()
     }
 
     pub fn export_object(&self, job: JobId) -> String {
-        format!("exports/{}/{}/{job}.zip", self.tenant, self.life)
+        format!("{}{job}.zip", self.object_prefix("exports"))
     }
 }
 
-/// The tenant, life and attachment in an object's key, if it is an attachment's.
-pub fn parse_attachment_object(key: &str) -> Option<(Tenant, Life, Attachment)> {
+/// The life and attachment in an object's key, if it is an attachment's.
+pub fn parse_attachment_object(key: &str) -> Option<(LifeKey, Attachment)> {
     let mut parts = key.strip_prefix("attachments/")?.split('/');
-    let tenant = Tenant::parse(parts.next()?)?;
-    let life = Life::parse(parts.next()?)?;
-    let uuid = Uuid::try_parse(parts.next()?).ok()?;
-    parts
-        .next()
-        .is_none()
-        .then_some((tenant, life, Attachment::from_uuid(uuid)))
+    let life = LifeKey {
+        tenant: Tenant::parse(parts.next()?)?,
+        subject: Subject::parse(parts.next()?)?,
+        life: Life::parse(parts.next()?)?,
+    };
+    let attachment = Attachment::from_uuid(Uuid::try_parse(parts.next()?).ok()?);
+    // A UUID has other spellings; only the one that we write is a key of ours.
+    (key == life.attachment_object(attachment)).then_some((life, attachment))
 }
 
 pub fn keyring_subject(tenant: Tenant, subject: Subject) -> String {
@@ -280,7 +280,7 @@ mod tests {
         let file = Attachment::random();
         assert_eq!(parse_attachment(&attachment(file)), Some(file));
         let object = parse_attachment_object(&key.attachment_object(file));
-        assert_eq!(object, Some((key.tenant, key.life, file)));
+        assert_eq!(object, Some((key, file)));
         let job = JobId::at(Timestamp::UNIX_EPOCH);
         let job = JobKey {
             tenant: key.tenant,
