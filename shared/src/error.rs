@@ -20,6 +20,8 @@ pub enum Error {
         code: &'static str,
         detail: &'static str,
     },
+    /// 409: several people are meant, and only one may be.
+    Ambiguous(Vec<crate::id::Subject>),
     /// 412: `If-Match` names a revision that is no longer current.
     Stale,
     /// 413: larger than this many bytes.

@@ -4,7 +4,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use aws_lambda_events::dynamodb::Event as StreamEvent;
 use aws_lambda_events::s3::S3Event;
 use lambda_http::Request;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
@@ -21,11 +20,30 @@ pub enum Trigger {
     /// API Gateway HTTP API, payload format 2.0.
     Http(Box<Request>),
     /// DynamoDB Streams.
-    Stream(StreamEvent),
+    Stream(Vec<StreamRecord>),
     /// An S3 event notification.
     Objects(S3Event),
     /// EventBridge, on a schedule.
     Schedule,
+}
+
+/// One record of the table's stream, which carries keys only.
+pub struct StreamRecord {
+    /// Its place in the stream: what a failure is reported by.
+    pub sequence: String,
+    pub partition: String,
+    pub sort: String,
+}
+
+impl StreamRecord {
+    fn read(record: &Value) -> Option<StreamRecord> {
+        let text = |pointer| Some(record.pointer(pointer)?.as_str()?.to_owned());
+        Some(StreamRecord {
+            sequence: text("/dynamodb/SequenceNumber")?,
+            partition: text("/dynamodb/Keys/PK/S")?,
+            sort: text("/dynamodb/Keys/SK/S")?,
+        })
+    }
 }
 
 impl Trigger {
@@ -38,7 +56,11 @@ impl Trigger {
             .pointer("/Records/0/eventSource")
             .and_then(Value::as_str);
         match source {
-            Some("aws:dynamodb") => return Ok(Trigger::Stream(serde_json::from_value(event)?)),
+            Some("aws:dynamodb") => {
+                let records = event["Records"].as_array().into_iter().flatten();
+                let records: Option<_> = records.map(StreamRecord::read).collect();
+                return records.map(Trigger::Stream).ok_or("a stream record without its keys".into());
+            }
             Some("aws:s3") => return Ok(Trigger::Objects(serde_json::from_value(event)?)),
             _ => {}
         }

@@ -1,1 +1,190 @@
+//! The scheduled sweep: whoever is due is forgotten, without waiting for TTL; clocks are
+//! moved to where their doors say; jobs whose worker died or whose wait is over go on; a
+//! retention that became shorter is brought to every door.
+//!
+//! Each step looks again before it acts and may be repeated, so a sweep that is cut off
+//! is simply followed by the next.
 
+use std::time::{Duration, Instant};
+
+
+use lambda_runtime::Error as Failure;
+use serde_json::{Value, json};
+use shared::app::App;
+use shared::error::Result;
+use shared::id::Tenant;
+use shared::runtime::Trigger;
+use shared::store::keys::{self, LifeKey, SHARDS, day_of};
+use shared::store::lives::expires_at;
+
+/// How long a sweep may work: the function's timeout, less time to end in good order.
+const SWEEP: Duration = Duration::from_secs(240);
+/// Rows of the index read at a time.
+const PAGE: usize = 100;
+
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, Default)]
+struct Swept {
+    expired: u64,
+    clocks_moved: u64,
+    shortened: u64,
+    jobs_resumed: u64,
+    complete: bool,
+}
+
+/// Sweeps every tenant.
+///
+/// # Errors
+/// When a store does not answer; the platform tries again.
+pub async fn handle(app: &App, event: Value) -> Result<Value, Failure> {
+    let Trigger::Schedule = Trigger::parse(event)? else {
+        return Err("cleanup is woken by its schedule".into());
+    };
+    let swept = sweep(app, Instant::now() + SWEEP).await?;
+    tracing::info!(
+        expired = swept.expired,
+        clocks_moved = swept.clocks_moved,
+        shortened = swept.shortened,
+        jobs_resumed = swept.jobs_resumed,
+        complete = swept.complete,
+        "sweep"
+    );
+    Ok(json!({
+        "expired": swept.expired,
+        "clocks_moved": swept.clocks_moved,
+        "shortened": swept.shortened,
+        "jobs_resumed": swept.jobs_resumed,
+        "complete": swept.complete,
+    }))
+}
+
+async fn sweep(app: &App, deadline: Instant) -> Result<Swept> {
+    let mut swept = Swept { jobs_resumed: resume_jobs(app).await?, ..Swept::default() };
+    let mut after = None;
+    loop {
+        let (tenants, next) = app.store.tenants(PAGE, after).await?;
+        for (tenant, _) in tenants {
+            shorten(app, tenant, deadline, &mut swept).await?;
+            for shard in 0..SHARDS {
+                sweep_shard(app, tenant, shard, deadline, &mut swept).await?;
+            }
+            if Instant::now() >= deadline {
+                return Ok(swept);
+            }
+        }
+        after = next;
+        if after.is_none() {
+            swept.complete = true;
+            return Ok(swept);
+        }
+    }
+}
+
+/// Hands over the next turn of jobs that nobody works on.
+async fn resume_jobs(app: &App) -> Result<u64> {
+    let mut resumed = 0;
+    loop {
+        let now = app.clock.now();
+        let due = app.store.jobs_due(now, PAGE).await?;
+        let full = due.len() == PAGE;
+        let mut moved = 0;
+        for key in due {
+            // The index lags behind: the job itself says whether it is still due.
+            if let Some(mut job) = app.store.job(key).await?
+                && !job.state.over()
+                && app.store.next_turn(&mut job, now).await?
+            {
+                moved += 1;
+            }
+        }
+        resumed += moved;
+        if !full || moved == 0 {
+            return Ok(resumed);
+        }
+    }
+}
+
+/// Goes through the clocks of one shard that are due by today.
+async fn sweep_shard(
+    app: &App,
+    tenant: Tenant,
+    shard: u8,
+    deadline: Instant,
+    swept: &mut Swept,
+) -> Result<()> {
+    let partition = keys::due_partition(tenant, shard);
+    let mut after = None;
+    loop {
+        let today = day_of(app.clock.now()).to_string();
+        let (sorts, next) = app.store.due(&partition, Some(&today), PAGE, after).await?;
+        for sort in sorts {
+            if let Some((_, life)) = keys::parse_due(tenant, &sort) {
+                look_at(app, &life, swept).await?;
+            }
+        }
+        after = next;
+        if after.is_none() || Instant::now() >= deadline {
+            return Ok(());
+        }
+    }
+}
+
+/// A clock whose day has come: the life is over, or its door says when it will be.
+async fn look_at(app: &App, life: &LifeKey, swept: &mut Swept) -> Result<()> {
+    let now = app.clock.now();
+    match app.store.door(life).await? {
+        Some(door) if !door.expired(now) => {
+            if let Some(expires) = door.expires_at.filter(|at| day_of(*at) > day_of(now)) {
+                app.store.move_clock(life, expires).await?;
+                swept.clocks_moved += 1;
+            }
+        }
+        _ => {
+            // Refused where its erasure is under way already.
+            if app.store.begin_expiry(life, now).await? {
+                swept.expired += 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Brings every door of a tenant to a retention that became shorter. A longer one holds
+/// from the person's next visit: what was promised is kept.
+async fn shorten(app: &App, tenant: Tenant, deadline: Instant, swept: &mut Swept) -> Result<()> {
+    let stored = app.store.settings(tenant).await?;
+    let days = stored.settings.retention_days;
+    if days >= stored.applied_days {
+        return Ok(());
+    }
+    for shard in 0..SHARDS {
+        let partition = keys::due_partition(tenant, shard);
+        let mut after = None;
+        loop {
+            let (sorts, next) = app.store.due(&partition, None, PAGE, after).await?;
+            let lives: Vec<_> = sorts
+                .iter()
+                .filter_map(|sort| keys::parse_due(tenant, sort))
+                .map(|(_, life)| life)
+                .collect();
+            let subjects: Vec<_> = lives.iter().map(|life| life.subject).collect();
+            for present in app.present(tenant, &subjects).await? {
+                let expires = expires_at(present.door.last_seen, days);
+                if app.store.shorten(&present.key, expires).await? {
+                    app.store.move_clock(&present.key, expires).await?;
+                    swept.shortened += 1;
+                }
+            }
+            after = next;
+            if after.is_none() {
+                break;
+            }
+            if Instant::now() >= deadline {
+                return Ok(());
+            }
+        }
+    }
+    // Refused when the settings have changed again: the next sweep sees to those.
+    app.store.retention_applied(tenant, &stored).await?;
+    Ok(())
+}

@@ -1,1 +1,85 @@
+//! Forgets people: takes the request, makes them unreadable at once, and removes what is
+//! left in turns.
+//!
+//! It is also the worker of redactions that outlast a request: one reader of the table's
+//! stream does all that destroys, since a stream serves two readers well, and no more.
 
+mod erasure;
+mod request;
+
+use std::time::{Duration, Instant};
+
+use lambda_http::Request;
+use lambda_runtime::Error as Failure;
+use serde_json::{Value, json};
+use shared::app::App;
+use shared::error::{Error, Result};
+use shared::http::Call;
+use shared::runtime::{StreamRecord, Trigger};
+use shared::store::jobs::{Job, JobKind};
+use shared::store::keys::{self, DOOR, LifeKey};
+
+/// How long one turn may work; then the next one is handed over.
+const TURN: Duration = Duration::from_secs(60);
+
+/// Answers one HTTP request, or does the turns in one batch of the stream.
+///
+/// # Errors
+/// When the event is of another kind.
+pub async fn handle(app: &App, event: Value) -> Result<Value, Failure> {
+    match Trigger::parse(event)? {
+        Trigger::Http(request) => Ok(answer(app, *request).await),
+        Trigger::Stream(records) => Ok(batch(app, &records).await),
+        _ => Err("delete is woken by HTTP and by the table's stream".into()),
+    }
+}
+
+async fn answer(app: &App, request: Request) -> Value {
+    let call = match Call::open(app, request).await {
+        Ok(call) => call,
+        Err(refused) => return refused,
+    };
+    let outcome = match call.route() {
+        "DELETE /v1/subjects/{subject}" => request::erase_one(app, &call).await,
+        "POST /v1/erasures" => request::erase(app, &call).await,
+        "GET /v1/erasures" => request::list(app, &call).await,
+        "GET /v1/erasures/{id}" => request::show(app, &call).await,
+        _ => Err(Error::NotFound),
+    };
+    call.close(app, outcome).await
+}
+
+/// Does a batch, in order, and names the first record that failed: the stream comes again
+/// with it and what follows.
+async fn batch(app: &App, records: &[StreamRecord]) -> Value {
+    for record in records {
+        if let Err(error) = one(app, record).await {
+            tracing::error!(cause = %error, "a turn failed");
+            return json!({"batchItemFailures": [{"itemIdentifier": record.sequence}]});
+        }
+    }
+    json!({"batchItemFailures": []})
+}
+
+async fn one(app: &App, record: &StreamRecord) -> Result<()> {
+    if record.sort == DOOR {
+        // TTL has taken the door of a life whose time is over.
+        if let Some(life) = LifeKey::parse(&record.partition) {
+            app.store.begin_expiry(&life, app.clock.now()).await?;
+        }
+        return Ok(());
+    }
+    let Some((key, turn)) = keys::parse_turn(&record.partition, &record.sort) else { return Ok(()) };
+    // Over, or another turn has taken over: a late or repeated record changes nothing.
+    let Some(job) = app.store.take_turn(key, turn, app.clock.now()).await? else { return Ok(()) };
+    work(app, job).await
+}
+
+async fn work(app: &App, job: Job) -> Result<()> {
+    let deadline = Instant::now() + TURN;
+    match job.key.kind {
+        JobKind::Erasure | JobKind::Expiry => erasure::turn(app, job, deadline).await,
+        JobKind::Redaction => Ok(()),
+        JobKind::Export => Ok(()),
+    }
+}

@@ -34,6 +34,12 @@ fn describe(error: &Error) -> (u16, &'static str, &'static str, String) {
             "There is no such thing.".into(),
         ),
         Error::Conflict { code, detail } => (409, code, "Conflict", (*detail).into()),
+        Error::Ambiguous(_) => (
+            409,
+            "ambiguous",
+            "Conflict",
+            "Several people are found: name them as subjects, or say all.".into(),
+        ),
         Error::Stale => (
             412,
             "stale",
@@ -86,6 +92,10 @@ pub(super) fn answer(error: &Error, request_id: &str) -> Answer {
     });
     if let Error::Invalid(errors) = error {
         body["errors"] = json!(errors);
+    }
+    if let Error::Ambiguous(candidates) = error {
+        let candidates: Vec<_> = candidates.iter().map(ToString::to_string).collect();
+        body["candidates"] = json!(candidates);
     }
     let answer = Answer::json(status, body).header("content-type", "application/problem+json");
     match error {

@@ -19,6 +19,7 @@ pub enum Deed {
     PersonCorrected,
     ErasureRequested,
     ErasureCompleted,
+    Expired,
     RedactionRequested,
     Redacted,
     ExportRequested,
@@ -29,7 +30,7 @@ pub enum Deed {
 }
 
 impl Deed {
-    pub const ALL: [Deed; 14] = [
+    pub const ALL: [Deed; 15] = [
         Deed::TenantCreated,
         Deed::KeyCreated,
         Deed::KeyRevoked,
@@ -37,6 +38,7 @@ impl Deed {
         Deed::PersonCorrected,
         Deed::ErasureRequested,
         Deed::ErasureCompleted,
+        Deed::Expired,
         Deed::RedactionRequested,
         Deed::Redacted,
         Deed::ExportRequested,
@@ -55,6 +57,7 @@ impl Deed {
             Deed::PersonCorrected => "person.corrected",
             Deed::ErasureRequested => "erasure.requested",
             Deed::ErasureCompleted => "erasure.completed",
+            Deed::Expired => "person.expired",
             Deed::RedactionRequested => "redaction.requested",
             Deed::Redacted => "redaction.done",
             Deed::ExportRequested => "export.requested",

@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, Delete, DeleteRequest, KeysAndAttributes, Put,
@@ -347,29 +348,7 @@ impl Store {
     /// # Errors
     /// As [`Store::get`].
     pub async fn query_where(&self, query: Query<'_>, filter: Option<Filter<'_>>) -> Result<Page> {
-        let mut call = self
-            .client
-            .query()
-            .table_name(&self.records)
-            .consistent_read(true)
-            .scan_index_forward(query.ascending)
-            .expression_attribute_values(":pk", AttributeValue::S(query.partition.to_owned()))
-            .set_limit(
-                query
-                    .limit
-                    .map(|limit| limit.try_into().unwrap_or(i32::MAX)),
-            )
-            .set_exclusive_start_key(query.after.map(|sort| item::key(query.partition, &sort)));
-        call = match query.range {
-            Range::All => call.key_condition_expression("PK = :pk"),
-            Range::Prefix(prefix) => call
-                .key_condition_expression("PK = :pk AND begins_with(SK, :prefix)")
-                .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned())),
-            Range::Between(from, to) => call
-                .key_condition_expression("PK = :pk AND SK BETWEEN :from AND :to")
-                .expression_attribute_values(":from", AttributeValue::S(from.to_owned()))
-                .expression_attribute_values(":to", AttributeValue::S(to.to_owned())),
-        };
+        let mut call = self.query_call(query);
         if let Some(filter) = filter {
             call = call.filter_expression(filter.expression);
             for (name, attribute) in filter.names {
@@ -395,6 +374,45 @@ impl Store {
                 .collect(),
             next,
         })
+    }
+
+    fn query_call(&self, query: Query<'_>) -> QueryFluentBuilder {
+        let call = self
+            .client
+            .query()
+            .table_name(&self.records)
+            .consistent_read(true)
+            .scan_index_forward(query.ascending)
+            .expression_attribute_values(":pk", AttributeValue::S(query.partition.to_owned()))
+            .set_limit(
+                query
+                    .limit
+                    .map(|limit| limit.try_into().unwrap_or(i32::MAX)),
+            )
+            .set_exclusive_start_key(query.after.map(|sort| item::key(query.partition, &sort)));
+        match query.range {
+            Range::All => call.key_condition_expression("PK = :pk"),
+            Range::Prefix(prefix) => call
+                .key_condition_expression("PK = :pk AND begins_with(SK, :prefix)")
+                .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned())),
+            Range::Between(from, to) => call
+                .key_condition_expression("PK = :pk AND SK BETWEEN :from AND :to")
+                .expression_attribute_values(":from", AttributeValue::S(from.to_owned()))
+                .expression_attribute_values(":to", AttributeValue::S(to.to_owned())),
+        }
+    }
+
+    /// The sort keys of one page of a partition, strongly consistent, and the one to go on
+    /// after: no contents are sent.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn query_sorts(&self, query: Query<'_>) -> Result<(Vec<String>, Option<String>)> {
+        let call = self.query_call(query).projection_expression("SK");
+        let answer = call.send().await.map_err(|cause| unavailable("Query", &cause))?;
+        let next = answer.last_evaluated_key.map(|key| Item(key).sort().to_owned());
+        let rows = answer.items.unwrap_or_default().into_iter().map(Item);
+        Ok((rows.map(|row| row.sort().to_owned()).collect(), next))
     }
 
     /// Every row of a partition with this prefix, page after page.
