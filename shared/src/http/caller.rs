@@ -2,10 +2,11 @@
 //! which tenant it is for.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::{Duration, Instant};
 
 use aws_lc_rs::{constant_time, digest};
+use jiff::{SignedDuration, Timestamp};
 
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -15,7 +16,7 @@ use crate::store::tenants::{ApiKey, Stored};
 
 /// How long a key or settings may be held in memory: how long a change may take to be in
 /// force everywhere.
-const CACHE: Duration = Duration::from_secs(60);
+const CACHE: SignedDuration = SignedDuration::from_secs(60);
 /// Requests that one address may send with one `collect` key in a minute, to one running
 /// instance of a function. API Gateway throttles the whole besides.
 const BUDGET: u32 = 600;
@@ -137,7 +138,7 @@ pub fn new_token(tenant: Tenant, id: KeyId) -> (String, String) {
     )
 }
 
-type Held<K, V> = RwLock<HashMap<K, (Instant, V)>>;
+type Held<K, V> = RwLock<HashMap<K, (Timestamp, V)>>;
 
 /// Keys and settings held in memory for up to 60 seconds, and `collect` budgets.
 #[derive(Clone, Default)]
@@ -153,18 +154,19 @@ struct Budgets {
     spent: HashMap<(KeyId, Option<std::net::IpAddr>), u32>,
 }
 
-fn held<K: std::hash::Hash + Eq, V: Clone>(cache: &Held<K, V>, key: &K) -> Option<V> {
-    let cache = cache.read().expect("no holder panics");
-    cache
-        .get(key)
-        .filter(|(read_at, _)| read_at.elapsed() < CACHE)
-        .map(|(_, value)| value.clone())
+fn fresh(read_at: Timestamp, now: Timestamp) -> bool {
+    now >= read_at && now.duration_since(read_at) < CACHE
 }
 
-fn hold<K: std::hash::Hash + Eq, V>(cache: &Held<K, V>, key: K, value: V) {
+fn held<K: Hash + Eq, V: Clone>(cache: &Held<K, V>, key: &K, now: Timestamp) -> Option<V> {
+    let cache = cache.read().expect("no holder panics");
+    cache.get(key).filter(|(read_at, _)| fresh(*read_at, now)).map(|(_, value)| value.clone())
+}
+
+fn hold<K: Hash + Eq, V>(cache: &Held<K, V>, key: K, value: V, now: Timestamp) {
     let mut cache = cache.write().expect("no holder panics");
-    cache.retain(|_, (read_at, _)| read_at.elapsed() < CACHE);
-    cache.insert(key, (Instant::now(), value));
+    cache.retain(|_, (read_at, _)| fresh(*read_at, now));
+    cache.insert(key, (now, value));
 }
 
 impl Callers {
@@ -187,11 +189,12 @@ impl Callers {
         authorization: Option<&str>,
         origin: Option<&str>,
     ) -> Result<Caller> {
+        let now = app.clock.now();
         let token = authorization
             .and_then(|value| value.strip_prefix("Bearer "))
             .and_then(Token::parse)
             .ok_or(Error::Unauthorized)?;
-        let key = match held(&self.keys, &(token.tenant, token.id)) {
+        let key = match held(&self.keys, &(token.tenant, token.id), now) {
             Some(key) => key,
             None => {
                 let key = app
@@ -199,7 +202,7 @@ impl Callers {
                     .api_key(token.tenant, token.id)
                     .await?
                     .ok_or(Error::Unauthorized)?;
-                hold(&self.keys, (token.tenant, token.id), key.clone());
+                hold(&self.keys, (token.tenant, token.id), key.clone(), now);
                 key
             }
         };
@@ -227,7 +230,7 @@ impl Callers {
         &self,
         key: KeyId,
         address: Option<std::net::IpAddr>,
-        now: jiff::Timestamp,
+        now: Timestamp,
     ) -> Result<()> {
         let mut budgets = self.budgets.lock().expect("no holder panics");
         let minute = now.as_second().div_euclid(60);
@@ -253,11 +256,12 @@ impl App {
     /// # Errors
     /// As [`crate::store::Store::settings`].
     pub async fn settings(&self, tenant: Tenant) -> Result<Settings> {
-        if let Some(stored) = held(&self.callers.settings, &tenant) {
+        let now = self.clock.now();
+        if let Some(stored) = held(&self.callers.settings, &tenant, now) {
             return Ok(stored.settings);
         }
         let stored = self.store.settings(tenant).await?;
-        hold(&self.callers.settings, tenant, stored.clone());
+        hold(&self.callers.settings, tenant, stored.clone(), now);
         Ok(stored.settings)
     }
 }
