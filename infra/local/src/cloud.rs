@@ -3,35 +3,30 @@
 //! Owns the order in which things start and stop. Shares nothing with any other:
 //! every test can have its own, with its own clock.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::io;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use jiff::SignedDuration;
 use serde_json::Value;
 use shared::app::App;
 use shared::clock::Clock;
-use shared::config::Config;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::control::Control;
+use crate::engines::Place;
 use crate::engines::dynamo::Dynamo;
 use crate::engines::kms::Kms;
-use crate::engines::objects::{self, Objects};
-use crate::engines::{EngineError, Place, REGION};
-use crate::functions::{Deployed, Failure, Functions, Roster};
+use crate::engines::objects::Objects;
+use crate::functions::{Failure, Roster};
 use crate::gateway::Gateway;
-use crate::routes::Routes;
+use crate::machine::Machine;
+pub use crate::machine::StartError;
+use crate::routes::Route;
 use crate::state::Kept;
-use crate::template::{Template, TemplateError, key_arn};
+use crate::template::Template;
 use crate::time::Time;
 use crate::triggers::{DeadLetter, Pump};
 
@@ -65,56 +60,15 @@ impl Default for Options {
     }
 }
 
-/// Why a cloud did not start. Each reads as one line.
-#[derive(Debug)]
-pub enum StartError {
-    Template(TemplateError),
-    /// The port is taken, or may not be used.
-    Port(u16, io::Error),
-    Data(PathBuf, io::Error),
-    Engine(EngineError),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Template(error) => write!(f, "{error}"),
-            StartError::Port(port, error) if error.kind() == io::ErrorKind::AddrInUse => {
-                write!(f, "port {port} is in use; stop what uses it, or choose another with --port")
-            }
-            StartError::Port(port, error) => write!(f, "cannot listen on 127.0.0.1:{port}: {error}"),
-            StartError::Data(path, error) => write!(f, "cannot use {}: {error}", path.display()),
-            StartError::Engine(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
-
-impl From<TemplateError> for StartError {
-    fn from(error: TemplateError) -> StartError {
-        StartError::Template(error)
-    }
-}
-
-impl From<EngineError> for StartError {
-    fn from(error: EngineError) -> StartError {
-        StartError::Engine(error)
-    }
-}
-
-/// A running deployment. Dropping it stops everything.
+/// A running deployment. Dropping it stops everything at once.
 pub struct Cloud {
     url: String,
     app: Arc<App>,
-    dynamo: Arc<Dynamo>,
-    objects: Objects,
-    kms: Kms,
-    kept: Arc<Kept>,
+    machine: Arc<Machine>,
     pump: Arc<Pump>,
     time: Arc<Time>,
     gateway: Arc<Gateway>,
-    stop: Option<oneshot::Sender<()>>,
+    stop: oneshot::Sender<()>,
     serving: JoinSet<()>,
     background: JoinSet<()>,
 }
@@ -125,35 +79,23 @@ impl Cloud {
     /// # Errors
     /// What is wrong with the template, the port or the data folder.
     pub async fn start(options: Options) -> Result<Cloud, StartError> {
-        let Options { place, port, clock, template, ttl, schedules, functions: roster } = options;
-        let mut template = Template::read(&template)?;
+        let Options { place, port, clock, template: path, ttl, schedules, functions } = options;
+        let mut template = Template::read(&path)?;
         // The port first: it is what most often stands in the way, and nothing is written yet.
-        let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|e| StartError::Port(port, e))?;
-        let address = listener.local_addr().map_err(|e| StartError::Port(port, e))?;
-        let kept = Arc::new(Kept::open(&place).map_err(|(path, e)| StartError::Data(path, e))?);
-        clock.advance(SignedDuration::from_millis(kept.ahead_ms()));
+        let refused = |e| StartError::Port(port, e);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(refused)?;
+        let url = format!("http://{}", listener.local_addr().map_err(refused)?);
 
-        let engines = Engines::start(&place, &clock, &mut template).await?;
-        let Engines { dynamo, objects, written, kms, sdk } = engines;
-        let functions = Arc::new(deploy(&template, roster, &sdk, &clock, &dynamo, &objects, &kms)?);
-        let app = functions.0.values().next().map(|function| function.app.clone());
-        let app = app.ok_or_else(|| at(&template_place(), "declares no function"))?;
-
-        let (clock_of, kept_of) = (|| clock.clone(), || kept.clone());
-        let pump =
-            Pump::new(&mut template, functions.clone(), dynamo.clone(), written, clock_of(), kept_of());
-        let pump = Arc::new(pump);
-        let flags = (ttl, schedules);
-        let time =
-            Time::new(&mut template, functions.clone(), dynamo.clone(), pump.clone(), clock_of(), kept_of(), flags);
-        let time = Arc::new(time);
+        let (machine, written) = Machine::start(&mut template, &functions, &place, clock).await?;
+        let machine = Arc::new(machine);
+        let app = machine.functions.any_app().ok_or_else(|| Template::without_functions(&path))?;
+        let pump = Arc::new(Pump::new(&mut template, machine.clone(), written));
+        let time = Arc::new(Time::new(&mut template, machine.clone(), pump.clone(), ttl, schedules));
         let gateway = Arc::new(Gateway {
             routes: template.routes,
             cors: template.cors,
-            operator_key: kept.operator_key(),
-            clock: clock.clone(),
-            functions,
+            operator_key: machine.kept.operator_key(),
+            machine: machine.clone(),
             pump: pump.clone(),
             control: Control { time: time.clone(), pump: pump.clone() },
         });
@@ -164,7 +106,93 @@ impl Cloud {
         let (pumping, passing) = (pump.clone(), time.clone());
         background.spawn(async move { pumping.run().await });
         background.spawn(async move { passing.run().await });
-        let (url, stop) = (format!("http://{address}"), Some(stop));
-        Ok(Cloud { url, app, dynamo, objects, kms, kept, pump, time, gateway, stop, serving, background })
+        Ok(Cloud { url, app, machine, pump, time, gateway, stop, serving, background })
+    }
+
+    /// Takes no more requests, and returns when the open ones are answered.
+    pub async fn stop(mut self) {
+        drop(self.stop);
+        self.serving.join_next().await;
+        self.background.shutdown().await;
+    }
+
+    /// `http://127.0.0.1:…`
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What the functions are given, with the environment of the template's globals.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.machine.clock
+    }
+
+    /// The key that opens the operator's routes, as a bearer token.
+    pub fn operator_key(&self) -> &str {
+        &self.gateway.operator_key
+    }
+
+    /// Every route of the template, the most specific first.
+    pub fn routes(&self) -> &[Route] {
+        self.gateway.routes.all()
+    }
+
+    pub fn dynamo(&self) -> &Dynamo {
+        &self.machine.dynamo
+    }
+
+    pub fn objects(&self) -> &Objects {
+        &self.machine.objects
+    }
+
+    pub fn kms(&self) -> &Kms {
+        &self.machine.kms
+    }
+
+    /// What is remembered between two starts.
+    pub fn kept(&self) -> &Kept {
+        &self.machine.kept
+    }
+
+    /// Returns once every event so far has been handled, and what that caused.
+    pub async fn settle(&self) {
+        self.pump.settle().await;
+    }
+
+    /// Moves the clock ahead and returns when all that this makes due has happened.
+    pub async fn advance(&self, by: SignedDuration) {
+        self.time.advance(by).await;
+    }
+
+    /// Removes what has expired by now, whether or not time does that by itself.
+    pub async fn sweep_ttl(&self) {
+        self.time.sweep();
+        self.pump.settle().await;
+    }
+
+    /// Runs the function as its schedule would, and all that this causes.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub async fn run_schedule(&self, function: &str) -> Result<Value, Failure> {
+        self.time.run_schedule(function).await
+    }
+
+    /// Calls the function with this event, past every trigger.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub async fn invoke(&self, function: &str, event: Value) -> Result<Value, Failure> {
+        let result = self.machine.functions.invoke(function, event).await;
+        self.pump.nudge();
+        result
+    }
+
+    /// What could not be handled so far.
+    pub fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.pump.dead_letters()
     }
 }

@@ -77,6 +77,11 @@ pub struct Deployed {
 pub struct Functions(pub BTreeMap<String, Deployed>);
 
 impl Functions {
+    /// What some function is given.
+    pub fn any_app(&self) -> Option<Arc<App>> {
+        self.0.values().next().map(|function| function.app.clone())
+    }
+
     /// Calls the function. Once begun, a call goes on even if nobody waits for it.
     pub async fn invoke(&self, name: &str, event: Value) -> Result<Value, Failure> {
         let function = self.0.get(name).ok_or_else(|| Failure::Unknown(name.to_owned()))?;

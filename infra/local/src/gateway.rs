@@ -21,14 +21,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use serde_json::json;
-use shared::clock::Clock;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::control::Control;
-use crate::functions::{Failure, Functions};
+use crate::machine::Machine;
 use crate::routes::{Route, Routes};
 use crate::template::Cors;
 use crate::triggers::Pump;
@@ -51,8 +50,7 @@ pub struct Gateway {
     pub routes: Routes,
     pub cors: Cors,
     pub operator_key: String,
-    pub clock: Clock,
-    pub functions: Arc<Functions>,
+    pub machine: Arc<Machine>,
     pub pump: Arc<Pump>,
     pub control: Control,
 }
@@ -117,7 +115,7 @@ impl Gateway {
                             body,
                             peer,
                             id: &id,
-                            at: self.clock.now(),
+                            at: self.machine.clock.now(),
                         };
                         self.call(&request, found).await
                     }
@@ -142,7 +140,7 @@ impl Gateway {
             return message(StatusCode::NOT_FOUND, "Not Found");
         };
         let event = event::event(request, route, &parameters);
-        let called = tokio::time::timeout(MAX_WAIT, self.functions.invoke(&route.function, event)).await;
+        let called = tokio::time::timeout(MAX_WAIT, self.machine.functions.invoke(&route.function, event)).await;
         self.pump.nudge();
         let response = match called {
             Err(_) => return message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
@@ -191,13 +189,6 @@ impl Gateway {
         if let Ok(exposed) = HeaderValue::from_str(&self.cors.exposed.join(",")) {
             answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
         }
-    }
-
-    /// Calls a function by name with any event, as an operator's test event would.
-    pub async fn invoke(&self, function: &str, event: serde_json::Value) -> Result<serde_json::Value, Failure> {
-        let result = self.functions.invoke(function, event).await;
-        self.pump.nudge();
-        result
     }
 }
 

@@ -2,6 +2,7 @@
 //! folder: its clock, the operator's key, how far the streams have been handed on,
 //! and the demo tenants. Must not know what the engines keep beside it.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,6 @@ use uuid::Uuid;
 
 use crate::engines::Place;
 use crate::seed::Demo;
-use crate::triggers::Positions;
 
 const FILE: &str = "local.json";
 
@@ -23,7 +23,8 @@ struct State {
     operator_key: String,
     /// How far the clock is ahead of the machine's, in milliseconds.
     ahead_ms: i64,
-    streams: Positions,
+    /// The last record handed on, by table.
+    streams: BTreeMap<String, String>,
     /// Whether seeding has begun; it has ended when there is a demo.
     seeding: bool,
     demo: Option<Demo>,
@@ -45,7 +46,7 @@ impl Kept {
             // Two random UUIDs: 244 bits.
             operator_key: format!("operator_{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()),
             ahead_ms: 0,
-            streams: Positions::new(),
+            streams: BTreeMap::new(),
             seeding: false,
             demo: None,
         };

@@ -102,6 +102,11 @@ impl Template {
         Template::parse(&text).map_err(|e| TemplateError { place: in_file(&e.place), ..e })
     }
 
+    /// The error of a template that has nothing to run.
+    pub fn without_functions(path: &Path) -> TemplateError {
+        TemplateError { place: path.display().to_string(), problem: "declares no function".to_owned() }
+    }
+
     pub fn parse(text: &str) -> Result<Template, TemplateError> {
         let tree = Tree::parse(text)?;
         let properties = |kind| -> Result<Vec<(&str, Node<'_>)>, TemplateError> {

@@ -11,10 +11,9 @@ use serde_json::{Value, json};
 use shared::clock::Clock;
 use uuid::Uuid;
 
-use crate::engines::dynamo::Dynamo;
 use crate::engines::{ACCOUNT, REGION};
-use crate::functions::{Failure, Functions};
-use crate::state::Kept;
+use crate::functions::Failure;
+use crate::machine::Machine;
 use crate::template::{Schedule, Template};
 use crate::triggers::Pump;
 
@@ -26,11 +25,8 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// Moves the clock, and runs what that makes due.
 pub struct Time {
-    clock: Clock,
-    functions: Arc<Functions>,
-    dynamo: Arc<Dynamo>,
+    machine: Arc<Machine>,
     pump: Arc<Pump>,
-    kept: Arc<Kept>,
     /// Whether items expire by themselves.
     ttl: bool,
     /// Held while time moves, so that a step is seen whole.
@@ -50,26 +46,24 @@ impl Time {
     /// when asked for by name.
     pub fn new(
         template: &mut Template,
-        functions: Arc<Functions>,
-        dynamo: Arc<Dynamo>,
+        machine: Arc<Machine>,
         pump: Arc<Pump>,
-        clock: Clock,
-        kept: Arc<Kept>,
-        (ttl, schedules): (bool, bool),
+        ttl: bool,
+        schedules: bool,
     ) -> Time {
         let mut due = Vec::new();
         for function in &mut template.functions {
             for schedule in function.schedules.drain(..).filter(|_| schedules) {
-                let next = clock.now() + schedule.every;
+                let next = machine.clock.now() + schedule.every;
                 due.push(Due { function: function.name.clone(), schedule, next });
             }
         }
         let shortest = due.iter().map(|due| due.schedule.every).min();
-        Time { clock, functions, dynamo, pump, kept, ttl, due: due.into(), shortest }
+        Time { machine, pump, ttl, due: due.into(), shortest }
     }
 
     pub fn clock(&self) -> &Clock {
-        &self.clock
+        &self.machine.clock
     }
 
     /// Lets the machine's time pass, until it is dropped.
@@ -100,8 +94,8 @@ impl Time {
     }
 
     fn move_clock(&self, by: SignedDuration) {
-        self.clock.advance(by);
-        self.kept.set_ahead_ms(i64::try_from(self.clock.ahead().as_millis()).unwrap_or(i64::MAX));
+        self.machine.clock.advance(by);
+        self.machine.kept.set_ahead_ms(i64::try_from(self.machine.clock.ahead().as_millis()).unwrap_or(i64::MAX));
     }
 
     /// Sweeps what has expired, runs what is due, and lets both come to an end.
@@ -110,25 +104,25 @@ impl Time {
             self.sweep();
             self.pump.settle().await;
         }
-        let now = self.clock.now();
+        let now = self.machine.clock.now();
         for entry in due.iter_mut().filter(|entry| entry.next <= now) {
             entry.next = now + entry.schedule.every;
             // A failure is in the log. The schedule comes again: that is its second try.
-            let _ = self.functions.invoke(&entry.function, scheduled(&entry.schedule.name, now)).await;
+            let _ = self.machine.functions.invoke(&entry.function, scheduled(&entry.schedule.name, now)).await;
             self.pump.settle().await;
         }
     }
 
     /// Removes what has expired, as TTL does in its own time.
     pub fn sweep(&self) {
-        if let Err(error) = self.dynamo.sweep_ttl() {
+        if let Err(error) = self.machine.dynamo.sweep_ttl() {
             tracing::error!("cannot sweep expired items: {error}");
         }
     }
 
     /// Runs the function as its schedule would, now, whatever is due.
     pub async fn run_schedule(&self, function: &str) -> Result<Value, Failure> {
-        let result = self.functions.invoke(function, scheduled("Asked", self.clock.now())).await;
+        let result = self.machine.functions.invoke(function, scheduled("Asked", self.machine.clock.now())).await;
         self.pump.settle().await;
         result
     }

@@ -7,20 +7,18 @@
 //! Everything is handed on one at a time and in order. So when [`Pump::settle`]
 //! returns, all that was written before has been handled, and all that this caused.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
-use shared::clock::Clock;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::engines::dynamo::Dynamo;
-use crate::functions::{Failure, Functions};
-use crate::state::Kept;
+use crate::functions::Failure;
+use crate::machine::Machine;
 use crate::template::{Function, ObjectTrigger, StreamTrigger, Template};
 
 /// How long something may lie in a stream before anybody looks, unless nudged.
@@ -42,10 +40,7 @@ pub struct DeadLetter {
 
 /// Hands events to functions, in the background and on demand.
 pub struct Pump {
-    functions: Arc<Functions>,
-    dynamo: Arc<Dynamo>,
-    clock: Clock,
-    kept: Arc<Kept>,
+    machine: Arc<Machine>,
     streams: Vec<(String, StreamTrigger)>,
     objects: Vec<(String, u64, ObjectTrigger)>,
     /// Held for as long as events are handed on.
@@ -56,21 +51,14 @@ pub struct Pump {
 
 impl Pump {
     /// Takes the triggers out of the template. `written` gives S3 notifications.
-    pub fn new(
-        template: &mut Template,
-        functions: Arc<Functions>,
-        dynamo: Arc<Dynamo>,
-        written: UnboundedReceiver<Value>,
-        clock: Clock,
-        kept: Arc<Kept>,
-    ) -> Pump {
+    pub fn new(template: &mut Template, machine: Arc<Machine>, written: UnboundedReceiver<Value>) -> Pump {
         let (mut streams, mut objects) = (Vec::new(), Vec::new());
         for Function { name, retries, streams: records, objects: files, .. } in &mut template.functions {
             streams.extend(records.drain(..).map(|trigger| (name.clone(), trigger)));
             objects.extend(files.drain(..).map(|trigger| (name.clone(), *retries, trigger)));
         }
         let (written, nudge, dead) = (written.into(), Notify::new(), Mutex::default());
-        Pump { functions, dynamo, clock, kept, streams, objects, written, nudge, dead }
+        Pump { machine, streams, objects, written, nudge, dead }
     }
 
     /// Something may have been written: look soon.
@@ -112,7 +100,7 @@ impl Pump {
     fn bury(&self, function: &str, failure: &str, event: Value) {
         tracing::error!(function, "gave up on an event: {failure}");
         let letter =
-            DeadLetter { at: self.clock.now(), function: function.to_owned(), problem: failure.to_owned(), event };
+            DeadLetter { at: self.machine.clock.now(), function: function.to_owned(), problem: failure.to_owned(), event };
         self.dead.lock().unwrap_or_else(PoisonError::into_inner).push(letter);
     }
 
@@ -123,8 +111,8 @@ impl Pump {
         tables.dedup();
         let mut any = false;
         for table in tables {
-            let after = self.kept.position(table);
-            let read = match self.dynamo.stream_records(table, after.as_deref(), READ) {
+            let after = self.machine.kept.position(table);
+            let read = match self.machine.dynamo.stream_records(table, after.as_deref(), READ) {
                 Ok(read) => read,
                 Err(error) => {
                     tracing::error!(table, "cannot read the stream: {error}");
@@ -141,7 +129,7 @@ impl Pump {
                 }
             }
             // Only now: what was handed on but not handled before a crash comes again.
-            self.kept.set_position(table, last);
+            self.machine.kept.set_position(table, last);
         }
         any
     }
@@ -150,7 +138,7 @@ impl Pump {
     async fn hand_on_batch(&self, function: &str, trigger: &StreamTrigger, batch: &[Value]) {
         let mut waiting = VecDeque::from([(batch.to_vec(), 0)]);
         while let Some((mut records, tries)) = waiting.pop_front() {
-            let called = self.functions.invoke(function, json!({"Records": records})).await;
+            let called = self.machine.functions.invoke(function, json!({"Records": records})).await;
             let (handled, problem) = outcome(&called, trigger, &records);
             if handled == records.len() {
                 continue;
@@ -189,7 +177,7 @@ impl Pump {
         for (function, retries, _) in self.objects.iter().filter(|(_, _, trigger)| wanted(trigger)) {
             let event = json!({"Records": [record]});
             let mut tries = 0;
-            while let Err(failure) = self.functions.invoke(function, event.clone()).await {
+            while let Err(failure) = self.machine.functions.invoke(function, event.clone()).await {
                 if tries == *retries {
                     self.bury(function, &failure.to_string(), event);
                     break;
@@ -224,6 +212,3 @@ fn outcome(called: &Result<Value, Failure>, trigger: &StreamTrigger, records: &[
 async fn pause(tries: u64) {
     tokio::time::sleep(Duration::from_millis(5 << tries.min(6))).await;
 }
-
-/// The records of a table's stream, per table: how far they have been handed on.
-pub type Positions = BTreeMap<String, String>;
