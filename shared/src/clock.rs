@@ -18,17 +18,26 @@ pub struct Clock {
 impl Clock {
     /// The machine's time.
     pub fn system() -> Clock {
-        Clock { frozen_at: None, ahead_ms: Arc::default() }
+        Clock {
+            frozen_at: None,
+            ahead_ms: Arc::default(),
+        }
     }
 
     /// A clock that stands still at `start` until it is moved.
     pub fn frozen(start: Timestamp) -> Clock {
-        Clock { frozen_at: Some(start), ahead_ms: Arc::default() }
+        Clock {
+            frozen_at: Some(start),
+            ahead_ms: Arc::default(),
+        }
     }
 
     /// The current time, in whole milliseconds: what the stored form keeps.
     pub fn now(&self) -> Timestamp {
-        let base = self.frozen_at.unwrap_or_else(Timestamp::now).as_millisecond();
+        let base = self
+            .frozen_at
+            .unwrap_or_else(Timestamp::now)
+            .as_millisecond();
         let ahead = self.ahead_ms.load(Ordering::SeqCst);
         Timestamp::from_millisecond(base.saturating_add(ahead)).unwrap_or(Timestamp::MAX)
     }

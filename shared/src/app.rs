@@ -1,0 +1,98 @@
+//! Everything that a handler is given. Owns the AWS clients; production and the local run
+//! differ in configuration only.
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError};
+use crate::error::Error;
+use crate::http::caller::Callers;
+use crate::keyring::Keyring;
+use crate::objects::Objects;
+use crate::store::Store;
+use crate::vault::Vault;
+
+pub struct App {
+    pub clock: Clock,
+    pub config: Config,
+    pub store: Store,
+    pub objects: Objects,
+    pub keyring: Keyring,
+    pub vault: Vault,
+    pub callers: Callers,
+}
+
+impl App {
+    /// As AWS Lambda starts it: configuration and credentials from the environment.
+    ///
+    /// # Errors
+    /// Names the variable that is missing.
+    pub async fn from_environment() -> Result<App, ConfigError> {
+        let config = Config::read(|name| std::env::var(name).ok())?;
+        let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        Ok(App::new(config, &sdk, Clock::system()))
+    }
+
+    pub fn new(config: Config, sdk: &SdkConfig, clock: Clock) -> App {
+        let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(sdk);
+        dynamodb.set_endpoint_url(
+            config
+                .endpoints
+                .dynamodb
+                .clone()
+                .or(sdk.endpoint_url().map(str::to_owned)),
+        );
+        let mut s3 = aws_sdk_s3::config::Builder::from(sdk);
+        s3.set_endpoint_url(
+            config
+                .endpoints
+                .s3
+                .clone()
+                .or(sdk.endpoint_url().map(str::to_owned)),
+        );
+        let mut kms = aws_sdk_kms::config::Builder::from(sdk);
+        kms.set_endpoint_url(
+            config
+                .endpoints
+                .kms
+                .clone()
+                .or(sdk.endpoint_url().map(str::to_owned)),
+        );
+
+        let store = Store::new(
+            aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
+            config.records_table.clone(),
+            config.keyring_table.clone(),
+        );
+        let objects = Objects::new(
+            aws_sdk_s3::Client::from_conf(s3.build()),
+            config.bucket.clone(),
+            config.key.clone(),
+            clock.clone(),
+        );
+        let vault = Vault::new(
+            aws_sdk_kms::Client::from_conf(kms.build()),
+            config.key.clone(),
+        );
+        let keyring = Keyring::new(store.clone(), vault.clone());
+        App {
+            clock,
+            config,
+            store,
+            objects,
+            keyring,
+            vault,
+            callers: Callers::default(),
+        }
+    }
+}
+
+/// An AWS call that failed, by operation and error code: messages may repeat what was
+/// sent, so they go nowhere.
+pub fn unavailable(operation: &str, cause: &impl ProvideErrorMetadata) -> Error {
+    Error::Unavailable(format!(
+        "{operation}: {}",
+        cause.code().unwrap_or("no answer")
+    ))
+}

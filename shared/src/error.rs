@@ -1,0 +1,85 @@
+//! What can go wrong, as callers may learn of it. One enum, matched in one place
+//! (`http::problem`) to become a status.
+//!
+//! The public text never repeats a submitted value. The cause of an [`Error::Unavailable`]
+//! is for the log alone, and names an AWS operation and its error code, nothing else.
+
+/// Why a request was refused.
+#[derive(Debug)]
+pub enum Error {
+    /// 400: the body is not JSON.
+    NotJson,
+    /// 401: no key, or none that we know.
+    Unauthorized,
+    /// 403: the key lacks this scope.
+    Forbidden(&'static str),
+    /// 404: not there, or another tenant's: the two are the same.
+    NotFound,
+    /// 409: the thing is in a state that does not allow it.
+    Conflict {
+        code: &'static str,
+        detail: &'static str,
+    },
+    /// 412: `If-Match` names a revision that is no longer current.
+    Stale,
+    /// 413: larger than this many bytes.
+    TooLarge(usize),
+    /// 415: not `application/json`.
+    UnsupportedMediaType,
+    /// 422: these fields break a rule.
+    Invalid(Vec<FieldError>),
+    /// 429: over a budget; try again after this many seconds.
+    TooMany { retry_after: u32 },
+    /// 503: a store did not answer; the same request may succeed later.
+    Unavailable(String),
+}
+
+/// One field at fault.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct FieldError {
+    /// Where: a JSON Pointer (RFC 6901) into the body, or the name of a query parameter.
+    pub pointer: String,
+    /// A stable word to branch on.
+    pub code: &'static str,
+    /// What would be right; never what was sent.
+    pub message: String,
+}
+
+impl FieldError {
+    pub fn new(
+        pointer: impl Into<String>,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> FieldError {
+        FieldError {
+            pointer: pointer.into(),
+            code,
+            message: message.into(),
+        }
+    }
+}
+
+impl Error {
+    /// A single field at fault.
+    pub fn field(
+        pointer: impl Into<String>,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> Error {
+        Error::Invalid(vec![FieldError::new(pointer, code, message)])
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Error::Unavailable(cause) => write!(f, "unavailable: {cause}"),
+            Error::Invalid(errors) => write!(f, "invalid: {} fields", errors.len()),
+            other => write!(f, "{other:?}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;

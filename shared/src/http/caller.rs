@@ -1,0 +1,263 @@
+//! Who calls: an API key becomes a tenant and its scopes. Nothing else in a request says
+//! which tenant it is for.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::{constant_time, digest};
+
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::id::{KeyId, Tenant};
+use crate::settings::Settings;
+use crate::store::tenants::{ApiKey, Stored};
+
+/// How long a key or settings may be held in memory: how long a change may take to be in
+/// force everywhere.
+const CACHE: Duration = Duration::from_secs(60);
+/// Requests that one address may send with one `collect` key in a minute, to one running
+/// instance of a function. API Gateway throttles the whole besides.
+const BUDGET: u32 = 600;
+
+/// What a key may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// May stand in a web page: adds, never reads.
+    Collect,
+    /// The tenant's servers.
+    Ingest,
+    Read,
+    Rectify,
+    Redact,
+    Erase,
+    Export,
+    Govern,
+    Admin,
+}
+
+impl Scope {
+    pub const ALL: [Scope; 9] = [
+        Scope::Collect,
+        Scope::Ingest,
+        Scope::Read,
+        Scope::Rectify,
+        Scope::Redact,
+        Scope::Erase,
+        Scope::Export,
+        Scope::Govern,
+        Scope::Admin,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Scope::Collect => "collect",
+            Scope::Ingest => "ingest",
+            Scope::Read => "read",
+            Scope::Rectify => "rectify",
+            Scope::Redact => "redact",
+            Scope::Erase => "erase",
+            Scope::Export => "export",
+            Scope::Govern => "govern",
+            Scope::Admin => "admin",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Scope> {
+        Scope::ALL.into_iter().find(|scope| scope.name() == name)
+    }
+}
+
+/// A caller whose key has been checked.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub tenant: Tenant,
+    pub key: KeyId,
+    scopes: Vec<Scope>,
+    origins: Vec<String>,
+}
+
+impl Caller {
+    pub fn may(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope)
+    }
+
+    /// Whether all that this caller may do is add from a web page: it learns nothing.
+    pub fn learns_nothing(&self) -> bool {
+        !self.may(Scope::Ingest)
+    }
+
+    /// Whether a page of this origin may use the key.
+    fn allows_origin(&self, origin: Option<&str>) -> bool {
+        self.origins.is_empty()
+            || origin.is_none_or(|origin| self.origins.iter().any(|it| it == origin))
+    }
+}
+
+/// A key as its holder has it: `lethe_` and three runs of hexadecimal for the tenant, the
+/// key's id and the secret.
+pub struct Token {
+    pub tenant: Tenant,
+    pub id: KeyId,
+    secret: String,
+}
+
+impl Token {
+    fn parse(text: &str) -> Option<Token> {
+        let mut parts = text.strip_prefix("lethe_")?.split('_');
+        let token = Token {
+            tenant: Tenant::parse(&format!("ten_{}", parts.next()?))?,
+            id: KeyId::parse(&format!("key_{}", parts.next()?))?,
+            secret: parts.next()?.to_owned(),
+        };
+        parts.next().is_none().then_some(token)
+    }
+}
+
+/// SHA-256 of a secret.
+pub fn secret_digest(secret: &str) -> Vec<u8> {
+    digest::digest(&digest::SHA256, secret.as_bytes())
+        .as_ref()
+        .to_vec()
+}
+
+/// A new key's text and its secret part: 256 random bits.
+pub fn new_token(tenant: Tenant, id: KeyId) -> (String, String) {
+    let mut bytes = [0; 32];
+    crate::vault::fill_random(&mut bytes);
+    let secret: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (tenant, id) = (tenant.to_string(), id.to_string());
+    (
+        format!(
+            "lethe_{}_{}_{secret}",
+            &tenant["ten_".len()..],
+            &id["key_".len()..]
+        ),
+        secret,
+    )
+}
+
+type Held<K, V> = RwLock<HashMap<K, (Instant, V)>>;
+
+/// Keys and settings held in memory for up to 60 seconds, and `collect` budgets.
+#[derive(Clone, Default)]
+pub struct Callers {
+    keys: Arc<Held<(Tenant, KeyId), ApiKey>>,
+    settings: Arc<Held<Tenant, Stored>>,
+    budgets: Arc<Mutex<Budgets>>,
+}
+
+#[derive(Default)]
+struct Budgets {
+    minute: i64,
+    spent: HashMap<(KeyId, Option<std::net::IpAddr>), u32>,
+}
+
+fn held<K: std::hash::Hash + Eq, V: Clone>(cache: &Held<K, V>, key: &K) -> Option<V> {
+    let cache = cache.read().expect("no holder panics");
+    cache
+        .get(key)
+        .filter(|(read_at, _)| read_at.elapsed() < CACHE)
+        .map(|(_, value)| value.clone())
+}
+
+fn hold<K: std::hash::Hash + Eq, V>(cache: &Held<K, V>, key: K, value: V) {
+    let mut cache = cache.write().expect("no holder panics");
+    cache.retain(|_, (read_at, _)| read_at.elapsed() < CACHE);
+    cache.insert(key, (Instant::now(), value));
+}
+
+impl Callers {
+    /// Forgets what is held of a tenant, after a change made by this process.
+    pub fn forget(&self, tenant: Tenant) {
+        self.keys
+            .write()
+            .expect("no holder panics")
+            .retain(|(of, _), _| *of != tenant);
+        self.settings
+            .write()
+            .expect("no holder panics")
+            .remove(&tenant);
+    }
+
+    /// The caller behind an `Authorization` header.
+    pub(super) async fn check(
+        &self,
+        app: &App,
+        authorization: Option<&str>,
+        origin: Option<&str>,
+    ) -> Result<Caller> {
+        let token = authorization
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .and_then(Token::parse)
+            .ok_or(Error::Unauthorized)?;
+        let key = match held(&self.keys, &(token.tenant, token.id)) {
+            Some(key) => key,
+            None => {
+                let key = app
+                    .store
+                    .api_key(token.tenant, token.id)
+                    .await?
+                    .ok_or(Error::Unauthorized)?;
+                hold(&self.keys, (token.tenant, token.id), key.clone());
+                key
+            }
+        };
+        constant_time::verify_slices_are_equal(&key.digest, &secret_digest(&token.secret))
+            .map_err(|_| Error::Unauthorized)?;
+        let scopes = key
+            .scopes
+            .iter()
+            .filter_map(|name| Scope::parse(name))
+            .collect();
+        let caller = Caller {
+            tenant: key.tenant,
+            key: key.id,
+            scopes,
+            origins: key.origins,
+        };
+        if !caller.allows_origin(origin) {
+            return Err(Error::Forbidden("origin"));
+        }
+        Ok(caller)
+    }
+
+    /// Takes one request from a `collect` key's budget for an address.
+    pub(super) fn spend(
+        &self,
+        key: KeyId,
+        address: Option<std::net::IpAddr>,
+        now: jiff::Timestamp,
+    ) -> Result<()> {
+        let mut budgets = self.budgets.lock().expect("no holder panics");
+        let minute = now.as_second().div_euclid(60);
+        if budgets.minute != minute {
+            *budgets = Budgets {
+                minute,
+                spent: HashMap::new(),
+            };
+        }
+        let spent = budgets.spent.entry((key, address)).or_default();
+        *spent += 1;
+        if *spent > BUDGET {
+            let retry_after = 60 - u32::try_from(now.as_second().rem_euclid(60)).unwrap_or(0);
+            return Err(Error::TooMany { retry_after });
+        }
+        Ok(())
+    }
+}
+
+impl App {
+    /// A tenant's settings, from memory for up to 60 seconds.
+    ///
+    /// # Errors
+    /// As [`crate::store::Store::settings`].
+    pub async fn settings(&self, tenant: Tenant) -> Result<Settings> {
+        if let Some(stored) = held(&self.callers.settings, &tenant) {
+            return Ok(stored.settings);
+        }
+        let stored = self.store.settings(tenant).await?;
+        hold(&self.callers.settings, tenant, stored.clone());
+        Ok(stored.settings)
+    }
+}

@@ -1,0 +1,450 @@
+//! The HTTP edge: from an API Gateway event to a checked call, from an outcome to an
+//! answer. Owns authentication, scopes, body limits, idempotency, problems and the
+//! request's log line; knows nothing of what a route does.
+
+pub mod caller;
+pub mod page;
+mod problem;
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use lambda_http::request::RequestContext;
+use lambda_http::{Body, Request, RequestExt};
+use serde_json::{Map, Value, json};
+
+use crate::app::App;
+use crate::error::{Error, FieldError, Result};
+use crate::id::{KeyedHash, Subject, Tenant};
+use crate::routes::{self, Access, Route};
+use crate::store::once::Earlier;
+use crate::vault::Place;
+use caller::{Caller, Scope};
+
+/// A request that may be carried out: the route is known, the key is good, the body is
+/// JSON within its limit.
+pub struct Call {
+    route: &'static Route,
+    caller: Option<Caller>,
+    request: Request,
+    request_id: String,
+    body: Value,
+    once: Option<KeyedHash>,
+    started: Instant,
+}
+
+/// What a route answers.
+#[derive(Debug)]
+pub struct Answer {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+    /// What to keep for a repetition, where that differs from the body: a secret is
+    /// shown once.
+    kept: Option<Vec<u8>>,
+}
+
+impl Answer {
+    pub fn json(status: u16, body: Value) -> Answer {
+        let headers = vec![("content-type", "application/json".to_owned())];
+        Answer {
+            status,
+            headers,
+            body: body.to_string().into_bytes(),
+            kept: None,
+        }
+    }
+
+    pub fn ok(body: Value) -> Answer {
+        Answer::json(200, body)
+    }
+
+    /// 204.
+    pub fn nothing() -> Answer {
+        Answer {
+            status: 204,
+            headers: Vec::new(),
+            body: Vec::new(),
+            kept: None,
+        }
+    }
+
+    /// 200 with a body of another type.
+    pub fn text(content_type: &str, body: impl Into<Vec<u8>>) -> Answer {
+        let headers = vec![("content-type", content_type.to_owned())];
+        Answer {
+            status: 200,
+            headers,
+            body: body.into(),
+            kept: None,
+        }
+    }
+
+    /// Sets a header, in place of one of the same name.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Answer {
+        self.headers.retain(|(other, _)| *other != name);
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// What a repetition with the same idempotency key is answered.
+    #[must_use]
+    pub fn keeping(mut self, body: Value) -> Answer {
+        self.kept = Some(body.to_string().into_bytes());
+        self
+    }
+
+    /// As API Gateway takes it (payload format 2.0).
+    fn into_event(self) -> Value {
+        let mut headers = Map::new();
+        for (name, value) in self.headers {
+            headers.insert(name.to_owned(), value.into());
+        }
+        let body = String::from_utf8(self.body).expect("every answer is text");
+        json!({
+            "statusCode": self.status,
+            "headers": headers,
+            "body": body,
+            "isBase64Encoded": false,
+        })
+    }
+}
+
+impl Call {
+    /// Checks a request: route, key, scope, budget, query, body, idempotency key. Where it
+    /// is refused, or was answered before, the inner value is the answer.
+    pub async fn open(app: &App, request: Request) -> Result<Call, Value> {
+        let started = Instant::now();
+        let request_id = request_id(&request);
+        let mut call = Call {
+            route: &UNKNOWN,
+            caller: None,
+            request,
+            request_id,
+            body: Value::Null,
+            once: None,
+            started,
+        };
+        match call.check(app).await {
+            Ok(None) => Ok(call),
+            Ok(Some(kept)) => Err(call.finish(kept, "repeated")),
+            Err(error) => Err(call.refuse(&error)),
+        }
+    }
+
+    /// Turns the outcome into the answer, keeps it for a repetition, and logs the request.
+    pub async fn close(self, app: &App, outcome: Result<Answer>) -> Value {
+        let outcome = match (outcome, self.once) {
+            (Ok(answer), Some(once)) => self.keep(app, once, answer).await,
+            (Err(error), Some(once)) => {
+                // Nothing was changed, so the same key may be used again. Should the release
+                // fail as well, it frees itself after half a minute.
+                let _busy = app.store.release(self.tenant(), once).await;
+                Err(error)
+            }
+            (outcome, None) => outcome,
+        };
+        match outcome {
+            Ok(answer) => self.finish(answer, "ok"),
+            Err(error) => self.refuse(&error),
+        }
+    }
+
+    async fn check(&mut self, app: &App) -> Result<Option<Answer>> {
+        let key = match self.request.request_context_ref() {
+            Some(RequestContext::ApiGatewayV2(context)) => context.route_key.clone(),
+            _ => None,
+        };
+        self.route = key
+            .as_deref()
+            .and_then(routes::find)
+            .ok_or(Error::NotFound)?;
+        self.authorise(app).await?;
+        self.check_query()?;
+        self.read_body()?;
+        self.check_once(app).await
+    }
+
+    async fn authorise(&mut self, app: &App) -> Result<()> {
+        match self.route.access {
+            Access::Public => Ok(()),
+            Access::Operator => {
+                let signed = match self.request.request_context_ref() {
+                    Some(RequestContext::ApiGatewayV2(context)) => context
+                        .authorizer
+                        .as_ref()
+                        .is_some_and(|by| by.iam.is_some()),
+                    _ => false,
+                };
+                if signed {
+                    Ok(())
+                } else {
+                    Err(Error::Unauthorized)
+                }
+            }
+            Access::Key(scopes) => {
+                let caller = app
+                    .callers
+                    .check(app, self.header("authorization"), self.header("origin"))
+                    .await?;
+                if !scopes.iter().any(|scope| caller.may(*scope)) {
+                    return Err(Error::Forbidden(scopes[0].name()));
+                }
+                if caller.may(Scope::Collect) {
+                    app.callers
+                        .spend(caller.key, self.address(), app.clock.now())?;
+                }
+                self.caller = Some(caller);
+                Ok(())
+            }
+        }
+    }
+
+    fn check_query(&self) -> Result<()> {
+        let mut errors = Vec::new();
+        let mut seen = Vec::new();
+        for (name, _) in self
+            .request
+            .query_string_parameters_ref()
+            .iter()
+            .flat_map(|query| query.iter())
+        {
+            if !self.route.query.contains(&name) {
+                errors.push(FieldError::new(
+                    name,
+                    "unknown",
+                    "is not a parameter of this route",
+                ));
+            } else if seen.contains(&name) {
+                errors.push(FieldError::new(name, "repeated", "must be given once"));
+            }
+            seen.push(name);
+        }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Invalid(errors))
+        }
+    }
+
+    fn read_body(&mut self) -> Result<()> {
+        let bytes: &[u8] = match self.request.body() {
+            Body::Text(text) => text.as_bytes(),
+            Body::Binary(bytes) => bytes,
+            _ => &[],
+        };
+        if self.route.body == 0 {
+            return Ok(());
+        }
+        if bytes.len() > self.route.body {
+            return Err(Error::TooLarge(self.route.body));
+        }
+        let json = self.header("content-type").is_some_and(|value| {
+            let essence = value.split(';').next().unwrap_or_default().trim();
+            essence.eq_ignore_ascii_case("application/json")
+                || essence.eq_ignore_ascii_case("application/merge-patch+json")
+        });
+        if !json {
+            return Err(Error::UnsupportedMediaType);
+        }
+        let body = serde_json::from_slice(bytes).map_err(|_| Error::NotJson)?;
+        self.body = body;
+        Ok(())
+    }
+
+    async fn check_once(&mut self, app: &App) -> Result<Option<Answer>> {
+        let (true, Some(name), Some(caller)) = (
+            self.route.once,
+            self.header("idempotency-key"),
+            &self.caller,
+        ) else {
+            return Ok(None);
+        };
+        if name.is_empty() || name.len() > 255 {
+            return Err(Error::field(
+                "Idempotency-Key",
+                "length",
+                "must be 1 to 255 characters",
+            ));
+        }
+        let (tenant, now) = (caller.tenant, app.clock.now());
+        let hash = &app.keyring.tenant(tenant).await?.hash;
+        let key = hash.hash(
+            "once",
+            &[caller.key.to_string().as_bytes(), name.as_bytes()],
+        );
+        let body = self.body.to_string();
+        let request = hash.hash("request", &[self.route.key.as_bytes(), body.as_bytes()]);
+        match app.store.reserve(tenant, key, request, now).await? {
+            Earlier::None => {
+                self.once = Some(key);
+                Ok(None)
+            }
+            Earlier::Other => Err(Error::field(
+                "Idempotency-Key",
+                "reused",
+                "was sent with another request",
+            )),
+            Earlier::Running => Err(Error::Conflict {
+                code: "running",
+                detail: "The same request is still being carried out.",
+            }),
+            Earlier::Answered(status, sealed) => {
+                let partition = crate::store::keys::once(tenant, key);
+                let keys = app.keyring.tenant(tenant).await?;
+                let body = keys.wrapping.open(once_place(&partition), &sealed)?;
+                let headers = vec![("content-type", "application/json".to_owned())];
+                Ok(Some(Answer {
+                    status,
+                    headers,
+                    body: body.to_vec(),
+                    kept: None,
+                }))
+            }
+        }
+    }
+
+    async fn keep(&self, app: &App, once: KeyedHash, answer: Answer) -> Result<Answer> {
+        let tenant = self.tenant();
+        let partition = crate::store::keys::once(tenant, once);
+        let keys = app.keyring.tenant(tenant).await?;
+        let body = answer.kept.as_ref().unwrap_or(&answer.body);
+        let sealed = keys.wrapping.seal(once_place(&partition), body);
+        app.store
+            .keep_answer(tenant, once, answer.status, sealed)
+            .await?;
+        Ok(answer)
+    }
+
+    fn refuse(&self, error: &Error) -> Value {
+        if let Error::Unavailable(cause) = error {
+            tracing::error!(
+                request_id = self.request_id,
+                cause,
+                "a store did not answer"
+            );
+        }
+        self.finish(
+            problem::answer(error, &self.request_id),
+            problem::code(error),
+        )
+    }
+
+    fn finish(&self, answer: Answer, outcome: &str) -> Value {
+        tracing::info!(
+            request_id = self.request_id,
+            tenant = self.caller.as_ref().map(|caller| caller.tenant.to_string()),
+            function = self.route.function,
+            route = self.route.key,
+            status = answer.status,
+            outcome,
+            duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "request"
+        );
+        answer
+            .header("x-request-id", &self.request_id)
+            .header("cache-control", "no-store")
+            .header("x-content-type-options", "nosniff")
+            .into_event()
+    }
+
+    /// Method and path, as in the route table.
+    pub fn route(&self) -> &'static str {
+        self.route.key
+    }
+
+    /// The caller. Only on routes that need a key.
+    pub fn caller(&self) -> &Caller {
+        self.caller
+            .as_ref()
+            .expect("the route table asks for a key")
+    }
+
+    /// The caller's tenant: the only tenant that a request is ever about.
+    pub fn tenant(&self) -> Tenant {
+        self.caller().tenant
+    }
+
+    /// The caller's name in the activity log.
+    pub fn by(&self) -> String {
+        self.caller().key.to_string()
+    }
+
+    /// The body, parsed; `null` where the route takes none.
+    pub fn body(&self) -> &Value {
+        &self.body
+    }
+
+    /// The body into a type that refuses unknown fields.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with what serde found, never the value.
+    pub fn object(&self) -> Result<&Map<String, Value>> {
+        self.body
+            .as_object()
+            .ok_or_else(|| Error::field("", "type", "must be an object"))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.request.headers().get(name)?.to_str().ok()
+    }
+
+    /// A query parameter.
+    pub fn query(&self, name: &str) -> Option<&str> {
+        self.request.query_string_parameters_ref()?.first(name)
+    }
+
+    /// A parameter of the path.
+    pub fn path(&self, name: &str) -> Option<&str> {
+        self.request.path_parameters_ref()?.first(name)
+    }
+
+    /// The subject in the path.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when it has no subject's shape: there can be none.
+    pub fn subject(&self) -> Result<Subject> {
+        self.path("subject")
+            .and_then(Subject::parse)
+            .ok_or(Error::NotFound)
+    }
+
+    /// The address that the connection came from, as API Gateway saw it.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self.request.request_context_ref()? {
+            RequestContext::ApiGatewayV2(context) => {
+                context.http.source_ip.as_deref()?.parse().ok()
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Where a kept answer is bound.
+fn once_place(partition: &str) -> Place<'_> {
+    Place {
+        partition,
+        row: crate::store::keys::ONCE,
+        part: "answer",
+    }
+}
+
+fn request_id(request: &Request) -> String {
+    let given = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.request_id.clone(),
+        _ => None,
+    };
+    given.unwrap_or_else(|| uuid::Uuid::new_v4().to_string())
+}
+
+/// Stands for the route until it is known.
+static UNKNOWN: Route = Route {
+    key: "unknown",
+    function: "unknown",
+    access: Access::Public,
+    query: &[],
+    once: false,
+    body: 0,
+    summary: "",
+};

@@ -1,0 +1,102 @@
+//! Errors as callers see them: RFC 9457 problem documents. The one place where an
+//! [`Error`] becomes a status.
+
+use serde_json::json;
+
+use super::Answer;
+use crate::error::Error;
+
+/// Status, code, title and detail of an error.
+fn describe(error: &Error) -> (u16, &'static str, &'static str, String) {
+    match error {
+        Error::NotJson => (
+            400,
+            "not_json",
+            "Bad request",
+            "The body is not JSON.".into(),
+        ),
+        Error::Unauthorized => (
+            401,
+            "unauthorized",
+            "Unauthorized",
+            "The key is missing or not valid.".into(),
+        ),
+        Error::Forbidden(scope) => (
+            403,
+            "forbidden",
+            "Forbidden",
+            format!("The key lacks: {scope}."),
+        ),
+        Error::NotFound => (
+            404,
+            "not_found",
+            "Not found",
+            "There is no such thing.".into(),
+        ),
+        Error::Conflict { code, detail } => (409, code, "Conflict", (*detail).into()),
+        Error::Stale => (
+            412,
+            "stale",
+            "Precondition failed",
+            "It has changed since it was read.".into(),
+        ),
+        Error::TooLarge(limit) => (
+            413,
+            "too_large",
+            "Too large",
+            format!("At most {limit} bytes are taken."),
+        ),
+        Error::UnsupportedMediaType => (
+            415,
+            "unsupported_media_type",
+            "Unsupported media type",
+            "The body must be application/json.".into(),
+        ),
+        Error::Invalid(_) => (
+            422,
+            "invalid",
+            "Unprocessable content",
+            "Some fields break a rule.".into(),
+        ),
+        Error::TooMany { retry_after } => (
+            429,
+            "too_many",
+            "Too many requests",
+            format!("Try again in {retry_after} s."),
+        ),
+        Error::Unavailable(_) => (
+            503,
+            "unavailable",
+            "Service unavailable",
+            "Nothing was lost: try again.".into(),
+        ),
+    }
+}
+
+/// The problem document of an error.
+pub(super) fn answer(error: &Error, request_id: &str) -> Answer {
+    let (status, code, title, detail) = describe(error);
+    let mut body = json!({
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id,
+    });
+    if let Error::Invalid(errors) = error {
+        body["errors"] = json!(errors);
+    }
+    let answer = Answer::json(status, body).header("content-type", "application/problem+json");
+    match error {
+        Error::TooMany { retry_after } => answer.header("retry-after", retry_after.to_string()),
+        Error::Unavailable(_) => answer.header("retry-after", "2"),
+        Error::Unauthorized => answer.header("www-authenticate", "Bearer"),
+        _ => answer,
+    }
+}
+
+/// The stable code of an error, for the log.
+pub(super) fn code(error: &Error) -> &'static str {
+    describe(error).1
+}

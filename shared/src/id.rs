@@ -1,0 +1,178 @@
+//! Names of things. Owns their shape and how they are parsed; knows nothing of what they name.
+//!
+//! Every id is `prefix_` + lower-case hexadecimal, so none can hold a `#` (which parts
+//! keys) or anything personal.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+/// 128 bits of a keyed hash: what stands in keys for a name that a tenant chose.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyedHash(pub [u8; 16]);
+
+impl fmt::Display for KeyedHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Uuid::from_bytes(self.0).simple().fmt(f)
+    }
+}
+
+impl fmt::Debug for KeyedHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn parse_hex(text: &str) -> Option<[u8; 16]> {
+    let canonical =
+        text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    canonical
+        .then(|| Uuid::try_parse(text).ok())
+        .flatten()
+        .map(Uuid::into_bytes)
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name([u8; 16]);
+
+        impl $name {
+            /// The id in `text`, if it is one.
+            pub fn parse(text: &str) -> Option<$name> {
+                text.strip_prefix($prefix).and_then(parse_hex).map($name)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}{}", $prefix, Uuid::from_bytes(self.0).simple())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
+
+id!(
+    /// A customer of the vendor: the GDPR controller.
+    Tenant, "ten_"
+);
+id!(
+    /// An end user inside Lethe: a keyed hash of tenant and visitor id.
+    Subject, "sub_"
+);
+id!(
+    /// One unbroken acquaintance with a subject. Random: it says nothing of who or when.
+    Life, "life_"
+);
+id!(
+    /// One uploaded file.
+    Attachment, "att_"
+);
+id!(
+    /// An API key's public half.
+    KeyId, "key_"
+);
+id!(
+    /// Work that outlives a request. Ordered by time (UUID v7).
+    JobId, "job_"
+);
+
+impl Tenant {
+    pub fn new() -> Tenant {
+        Tenant(Uuid::new_v4().into_bytes())
+    }
+}
+
+impl Default for Tenant {
+    fn default() -> Tenant {
+        Tenant::new()
+    }
+}
+
+impl From<KeyedHash> for Subject {
+    /// Only [`crate::vault::HashKey::subject`] makes these from a visitor id.
+    fn from(hash: KeyedHash) -> Subject {
+        Subject(hash.0)
+    }
+}
+
+impl Life {
+    pub fn random() -> Life {
+        Life(Uuid::new_v4().into_bytes())
+    }
+}
+
+impl Attachment {
+    pub fn random() -> Attachment {
+        Attachment(Uuid::new_v4().into_bytes())
+    }
+
+    /// As it stands in keys.
+    pub fn uuid(&self) -> Uuid {
+        Uuid::from_bytes(self.0)
+    }
+
+    pub fn from_uuid(uuid: Uuid) -> Attachment {
+        Attachment(uuid.into_bytes())
+    }
+}
+
+impl KeyId {
+    pub fn random() -> KeyId {
+        KeyId(Uuid::new_v4().into_bytes())
+    }
+}
+
+/// A UUID v7 for a moment by the app's clock, so that ids made by one clock sort by time.
+pub fn uuid_at(at: jiff::Timestamp) -> Uuid {
+    let millis = u64::try_from(at.as_millisecond()).unwrap_or(0);
+    let stamp =
+        uuid::Timestamp::from_unix_time(millis / 1000, (millis % 1000) as u32 * 1_000_000, 0, 0);
+    Uuid::new_v7(stamp)
+}
+
+impl JobId {
+    pub fn at(at: jiff::Timestamp) -> JobId {
+        JobId(uuid_at(at).into_bytes())
+    }
+}
+
+/// A message: the keyed hash of its conversation and its own UUID, so that the public
+/// name alone finds the row.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Message {
+    pub conversation: KeyedHash,
+    pub uuid: Uuid,
+}
+
+impl Message {
+    pub fn parse(text: &str) -> Option<Message> {
+        let hex = text
+            .strip_prefix("msg_")
+            .filter(|hex| hex.is_ascii() && hex.len() == 64)?;
+        let (conversation, uuid) = hex.split_at(32);
+        Some(Message {
+            conversation: KeyedHash(parse_hex(conversation)?),
+            uuid: Uuid::from_bytes(parse_hex(uuid)?),
+        })
+    }
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "msg_{}{}", self.conversation, self.uuid.simple())
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

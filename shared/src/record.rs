@@ -1,0 +1,289 @@
+//! What is sealed inside each record, and how a record reads in answers and exports. Pure.
+//!
+//! Names follow the catalog; what stands here is the form, not a second list of what may
+//! be stored.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// One field of a person, and whether the tenant's own server vouches for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Known {
+    pub value: Value,
+    pub verified: bool,
+}
+
+/// Fields of one category of a person, by the catalog's names (or the tenant's own, of
+/// custom values).
+pub type Fields = BTreeMap<String, Known>;
+
+/// The values alone, as answers show them.
+pub fn values(fields: &Fields) -> Value {
+    let values = fields
+        .iter()
+        .map(|(name, known)| (name.clone(), known.value.clone()));
+    Value::Object(values.collect())
+}
+
+/// What the last visit told, by the catalog's names.
+pub type Observed = Map<String, Value>;
+
+/// On what basis a person's data is held (GDPR Art. 6(1)).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Consent {
+    pub basis: Basis,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub given_by: Option<GivenBy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    Consent,
+    Contract,
+    LegalObligation,
+    VitalInterests,
+    PublicTask,
+    LegitimateInterests,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GivenBy {
+    #[serde(rename = "self")]
+    Person,
+    Guardian,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConversationContent {
+    pub conversation_id: String,
+    pub title: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageContent {
+    pub conversation_id: String,
+    /// Gone once the message is redacted as a whole.
+    pub body: Option<String>,
+    pub attachments: Vec<String>,
+    /// The agent who wrote it.
+    pub member: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachmentContent {
+    pub conversation_id: Option<String>,
+    pub filename: String,
+    pub content_type: String,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InteractionContent {
+    pub item_id: String,
+    pub scope: Option<String>,
+}
+
+/// Who wrote a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Author {
+    EndUser,
+    Agent,
+}
+
+impl Author {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Author::EndUser => "end_user",
+            Author::Agent => "agent",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Author> {
+        [Author::EndUser, Author::Agent]
+            .into_iter()
+            .find(|author| author.name() == name)
+    }
+}
+
+/// Where an attachment stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileState {
+    AwaitingUpload,
+    Clean,
+    Rejected,
+    Redacted,
+}
+
+impl FileState {
+    pub const ALL: [FileState; 4] = [
+        FileState::AwaitingUpload,
+        FileState::Clean,
+        FileState::Rejected,
+        FileState::Redacted,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            FileState::AwaitingUpload => "awaiting_upload",
+            FileState::Clean => "clean",
+            FileState::Rejected => "rejected",
+            FileState::Redacted => "redacted",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<FileState> {
+        FileState::ALL
+            .into_iter()
+            .find(|state| state.name() == name)
+    }
+}
+
+/// What a scan found out about a file. Nothing personal: codes and formats.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The media type that the content really is.
+    pub media_type: String,
+    /// Why it was rejected, as codes: `type_mismatch`, `malware`, `size_mismatch`, …
+    pub reasons: Vec<String>,
+    /// Names of the rules that matched.
+    pub rules: Vec<String>,
+    pub scanned_at: Option<Timestamp>,
+}
+
+/// A record as it reads in answers and exports. Absent values are left out.
+pub fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => Value::Object(
+            fields
+                .into_iter()
+                .filter(|(_, value)| !value.is_null())
+                .collect(),
+        ),
+        other => other,
+    }
+}
+
+/// Phone numbers and e-mail addresses in the one form by which they are found.
+///
+/// `None` when a value has no such form: it is kept, but nobody is found by it.
+pub fn normalise(field: &str, value: &str) -> Option<String> {
+    use unicode_normalization::UnicodeNormalization;
+    match field {
+        // Unicode NFC, and case folded as far as lower-casing goes (RFC 6532, RFC 5321 2.4
+        // allows case to matter in the local part; no provider in use lets it).
+        "email" => Some(value.trim().nfc().collect::<String>().to_lowercase()),
+        "phone" => e164(value),
+        _ => Some(value.nfc().collect()),
+    }
+}
+
+/// A number in international form (ITU-T E.164), without its separators.
+fn e164(value: &str) -> Option<String> {
+    let compact: String = value.chars().filter(|c| !" -.()/".contains(*c)).collect();
+    let digits = compact
+        .strip_prefix('+')
+        .or_else(|| compact.strip_prefix("00"))?;
+    let valid = (7..=15).contains(&digits.len())
+        && digits.bytes().all(|b| b.is_ascii_digit())
+        && !digits.starts_with('0');
+    valid.then(|| format!("+{digits}"))
+}
+
+/// An address as the tenant chose to keep it.
+pub fn shorten_address(address: std::net::IpAddr, how: crate::settings::StoreIp) -> Option<String> {
+    use std::net::IpAddr::{V4, V6};
+
+    use crate::settings::StoreIp;
+    match (how, address.to_canonical()) {
+        (StoreIp::None, _) => None,
+        (StoreIp::Full, address) => Some(address.to_string()),
+        (StoreIp::Truncated, V4(v4)) => {
+            let [a, b, c, _] = v4.octets();
+            Some(std::net::Ipv4Addr::new(a, b, c, 0).to_string())
+        }
+        (StoreIp::Truncated, V6(v6)) => {
+            let [a, b, c, ..] = v6.segments();
+            Some(std::net::Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0).to_string())
+        }
+    }
+}
+
+/// A page's URL as the tenant chose to keep it. Credentials in it are never kept.
+pub fn shorten_url(text: &str, how: crate::settings::StoreUrl) -> Option<String> {
+    use crate::settings::StoreUrl;
+    let mut url = url::Url::parse(text).ok()?;
+    // Both fail only for URLs that can have no host, which the catalog refuses.
+    let _no_host = url.set_username("").and_then(|()| url.set_password(None));
+    match how {
+        StoreUrl::None => return None,
+        StoreUrl::Full => {}
+        StoreUrl::Path => {
+            url.set_query(None);
+            url.set_fragment(None);
+        }
+    }
+    Some(url.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{StoreIp, StoreUrl};
+
+    #[test]
+    fn values_are_found_by_one_form() {
+        assert_eq!(
+            normalise("email", "Ada@Example.COM "),
+            Some("ada@example.com".into())
+        );
+        assert_eq!(normalise("email", "e\u{301}@x"), normalise("email", "É@x"));
+        assert_eq!(
+            normalise("phone", "+49 (151) 234-5678"),
+            Some("+491512345678".into())
+        );
+        assert_eq!(
+            normalise("phone", "0049 151 2345678"),
+            Some("+491512345678".into())
+        );
+        assert_eq!(normalise("phone", "0151 2345678"), None);
+        assert_eq!(normalise("user_id", "U-1"), Some("U-1".into()));
+    }
+
+    #[test]
+    fn addresses_and_pages_are_kept_as_chosen() {
+        let v4 = "203.0.113.77".parse().unwrap();
+        assert_eq!(
+            shorten_address(v4, StoreIp::Truncated),
+            Some("203.0.113.0".into())
+        );
+        let v6 = "2001:db8:1:2::3".parse().unwrap();
+        assert_eq!(
+            shorten_address(v6, StoreIp::Truncated),
+            Some("2001:db8:1::".into())
+        );
+        assert_eq!(shorten_address(v4, StoreIp::None), None);
+        let page = "https://u:p@x.example/a?q=1#f";
+        assert_eq!(
+            shorten_url(page, StoreUrl::Path),
+            Some("https://x.example/a".into())
+        );
+        assert_eq!(
+            shorten_url(page, StoreUrl::Full),
+            Some("https://x.example/a?q=1#f".into())
+        );
+        assert_eq!(shorten_url(page, StoreUrl::None), None);
+    }
+}

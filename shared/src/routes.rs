@@ -1,0 +1,314 @@
+//! The route table: who may call what. The edge obeys it, the OpenAPI document is made
+//! from it, and a test holds the deployed template against it.
+
+use Access::{Key, Operator, Public};
+use Scope::{Admin, Collect, Erase, Export, Ingest, Read, Rectify, Redact};
+
+use crate::http::caller::Scope;
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody.
+    Public,
+    /// A key with any of these scopes.
+    Key(&'static [Scope]),
+    /// The operator: AWS has checked an IAM signature.
+    Operator,
+}
+
+/// One route.
+#[derive(Debug)]
+pub struct Route {
+    /// Method and path, as API Gateway names it.
+    pub key: &'static str,
+    pub function: &'static str,
+    pub access: Access,
+    /// Query parameters that it knows.
+    pub query: &'static [&'static str],
+    /// Honours `Idempotency-Key`.
+    pub once: bool,
+    /// The largest body, in bytes; none is taken where it is 0.
+    pub body: usize,
+    pub summary: &'static str,
+}
+
+const LIST: &[&str] = &["limit", "cursor"];
+const JOBS: &[&str] = &["limit", "cursor", "state", "subject"];
+const MIB: usize = 1024 * 1024;
+const SMALL: usize = 64 * 1024;
+
+const fn get(
+    key: &'static str,
+    function: &'static str,
+    access: Access,
+    query: &'static [&'static str],
+    summary: &'static str,
+) -> Route {
+    Route {
+        key,
+        function,
+        access,
+        query,
+        once: false,
+        body: 0,
+        summary,
+    }
+}
+
+const fn change(
+    key: &'static str,
+    function: &'static str,
+    access: Access,
+    body: usize,
+    once: bool,
+    summary: &'static str,
+) -> Route {
+    Route {
+        key,
+        function,
+        access,
+        query: &[],
+        once,
+        body,
+        summary,
+    }
+}
+
+const fn with_query(mut route: Route, query: &'static [&'static str]) -> Route {
+    route.query = query;
+    route
+}
+
+/// Every route of the service.
+pub const ROUTES: &[Route] = &[
+    change(
+        "POST /v1/events",
+        "ingest",
+        Key(&[Collect, Ingest]),
+        MIB,
+        true,
+        "Take in up to 100 events",
+    ),
+    change(
+        "POST /v1/attachments",
+        "ingest",
+        Key(&[Collect, Ingest]),
+        SMALL,
+        true,
+        "Announce a file and get a link to upload it",
+    ),
+    change(
+        "PATCH /v1/subjects/{subject}",
+        "ingest",
+        Key(&[Rectify]),
+        SMALL,
+        false,
+        "Correct what is known about a person (GDPR Art. 16)",
+    ),
+    get(
+        "GET /v1/privacy-config",
+        "ingest",
+        Key(&[Collect]),
+        &[],
+        "What a client must obey",
+    ),
+    change(
+        "POST /v1/lookup",
+        "access",
+        Key(&[Read]),
+        SMALL,
+        false,
+        "Find people by one value",
+    ),
+    get(
+        "GET /v1/subjects",
+        "access",
+        Key(&[Read]),
+        &["limit", "cursor", "expires_before"],
+        "List the people a tenant knows",
+    ),
+    get(
+        "GET /v1/subjects/{subject}",
+        "access",
+        Key(&[Read]),
+        &[],
+        "What is known about a person (GDPR Art. 15)",
+    ),
+    get(
+        "GET /v1/subjects/{subject}/records",
+        "access",
+        Key(&[Read]),
+        &[
+            "limit",
+            "cursor",
+            "type",
+            "conversation",
+            "since",
+            "until",
+            "order",
+        ],
+        "A person's records, a page at a time",
+    ),
+    get(
+        "GET /v1/subjects/{subject}/attachments/{attachment}",
+        "access",
+        Key(&[Read]),
+        &[],
+        "A file's state, and a link to it when it is clean",
+    ),
+    change(
+        "POST /v1/redactions",
+        "redact",
+        Key(&[Redact]),
+        MIB,
+        true,
+        "Redact messages, spans, attachments or conversations for good",
+    ),
+    get(
+        "GET /v1/redactions",
+        "redact",
+        Key(&[Redact]),
+        JOBS,
+        "List redaction jobs",
+    ),
+    get(
+        "GET /v1/redactions/{id}",
+        "redact",
+        Key(&[Redact]),
+        &[],
+        "A redaction job's state",
+    ),
+    with_query(
+        change(
+            "DELETE /v1/subjects/{subject}",
+            "delete",
+            Key(&[Erase]),
+            0,
+            false,
+            "Erase a person (GDPR Art. 17)",
+        ),
+        &[],
+    ),
+    change(
+        "POST /v1/erasures",
+        "delete",
+        Key(&[Erase]),
+        MIB,
+        true,
+        "Erase several people, or say what would go",
+    ),
+    get(
+        "GET /v1/erasures",
+        "delete",
+        Key(&[Erase]),
+        JOBS,
+        "List erasures",
+    ),
+    get(
+        "GET /v1/erasures/{id}",
+        "delete",
+        Key(&[Erase]),
+        &[],
+        "An erasure's state",
+    ),
+    change(
+        "POST /v1/exports",
+        "export",
+        Key(&[Export]),
+        SMALL,
+        true,
+        "Export what is known about a person (GDPR Art. 15 and 20)",
+    ),
+    get(
+        "GET /v1/exports",
+        "export",
+        Key(&[Export]),
+        JOBS,
+        "List exports",
+    ),
+    get(
+        "GET /v1/exports/{id}",
+        "export",
+        Key(&[Export]),
+        &[],
+        "An export's state and its downloads",
+    ),
+    get(
+        "GET /v1/settings",
+        "admin",
+        Key(&[Admin]),
+        &[],
+        "The tenant's settings",
+    ),
+    with_query(
+        change(
+            "PUT /v1/settings",
+            "admin",
+            Key(&[Admin]),
+            SMALL,
+            false,
+            "Replace the tenant's settings",
+        ),
+        &["dry_run"],
+    ),
+    change(
+        "POST /v1/keys",
+        "admin",
+        Key(&[Admin]),
+        SMALL,
+        true,
+        "Make an API key; its secret is shown once",
+    ),
+    get(
+        "GET /v1/keys",
+        "admin",
+        Key(&[Admin]),
+        LIST,
+        "List the tenant's API keys",
+    ),
+    change(
+        "DELETE /v1/keys/{id}",
+        "admin",
+        Key(&[Admin]),
+        0,
+        false,
+        "Revoke an API key",
+    ),
+    get(
+        "GET /v1/activity",
+        "admin",
+        Key(&[Admin]),
+        &["limit", "cursor", "kind", "day", "member"],
+        "Who did what, newest first",
+    ),
+    change(
+        "POST /v1/tenants",
+        "admin",
+        Operator,
+        SMALL,
+        false,
+        "Create a tenant with its first key",
+    ),
+    get("GET /v1/tenants", "admin", Operator, LIST, "List tenants"),
+    get("GET /console", "console", Public, &[], "The console's page"),
+    get(
+        "GET /v1/openapi.json",
+        "console",
+        Public,
+        &[],
+        "This description",
+    ),
+    get(
+        "GET /v1/health",
+        "console",
+        Public,
+        &[],
+        "Whether the service answers",
+    ),
+];
+
+/// The route that API Gateway names by this key.
+pub fn find(key: &str) -> Option<&'static Route> {
+    ROUTES.iter().find(|route| route.key == key)
+}

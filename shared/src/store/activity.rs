@@ -1,0 +1,134 @@
+//! The tenant's permanent log of who did what. Each entry is written in its deed's own
+//! transaction, into a partition a day and shard, so that no deed is without its entry.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use super::keys::{self, SHARDS};
+use super::{Item, Page, Query, Range, Store, Write};
+use crate::error::Result;
+use crate::id::Tenant;
+
+/// What was done: a closed list, so that every reader decides about a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    TenantCreated,
+    KeyCreated,
+    KeyRevoked,
+    SettingsChanged,
+    PersonCorrected,
+    ErasureRequested,
+    ErasureCompleted,
+    RedactionRequested,
+    Redacted,
+    ExportRequested,
+    ExportCompleted,
+    AttachmentScanned,
+    SessionStarted,
+    SessionEnded,
+}
+
+impl Deed {
+    pub const ALL: [Deed; 14] = [
+        Deed::TenantCreated,
+        Deed::KeyCreated,
+        Deed::KeyRevoked,
+        Deed::SettingsChanged,
+        Deed::PersonCorrected,
+        Deed::ErasureRequested,
+        Deed::ErasureCompleted,
+        Deed::RedactionRequested,
+        Deed::Redacted,
+        Deed::ExportRequested,
+        Deed::ExportCompleted,
+        Deed::AttachmentScanned,
+        Deed::SessionStarted,
+        Deed::SessionEnded,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Deed::TenantCreated => "tenant.created",
+            Deed::KeyCreated => "key.created",
+            Deed::KeyRevoked => "key.revoked",
+            Deed::SettingsChanged => "settings.changed",
+            Deed::PersonCorrected => "person.corrected",
+            Deed::ErasureRequested => "erasure.requested",
+            Deed::ErasureCompleted => "erasure.completed",
+            Deed::RedactionRequested => "redaction.requested",
+            Deed::Redacted => "redaction.done",
+            Deed::ExportRequested => "export.requested",
+            Deed::ExportCompleted => "export.completed",
+            Deed::AttachmentScanned => "attachment.scanned",
+            Deed::SessionStarted => "session.started",
+            Deed::SessionEnded => "session.ended",
+        }
+    }
+}
+
+/// One entry.
+#[derive(Clone, Debug)]
+pub struct Entry<'a> {
+    pub tenant: Tenant,
+    pub deed: Deed,
+    /// Who: a key's id, a member's, or `lethe` for what it does by itself.
+    pub by: &'a str,
+    /// What it was done to: lives, jobs, keys; never a subject or anything a person sent.
+    pub about: &'a [String],
+    pub at: Timestamp,
+}
+
+/// The write of an entry, for its deed's transaction.
+pub fn write(entry: &Entry<'_>) -> Write {
+    let id = crate::id::uuid_at(entry.at);
+    let shard = keys::shard(id.as_bytes());
+    let partition = keys::activity(entry.tenant, keys::day_of(entry.at), shard);
+    let sort = format!("{}#{}", keys::moment(entry.at), id.simple());
+    let row = Item::new(&partition, &sort)
+        .with("kind", entry.deed.name())
+        .with("by", crate::activity::mask(entry.by))
+        .with("about", entry.about.join(" "))
+        .with("at", entry.at);
+    Write::put(row).only_new()
+}
+
+impl Store {
+    /// Up to `limit` entries of one day before the sort key `before`, newest first, all
+    /// shards together.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Unavailable`] when DynamoDB does not answer.
+    pub async fn activity(
+        &self,
+        tenant: Tenant,
+        day: Date,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Item>> {
+        let mut rows = Vec::new();
+        for shard in 0..SHARDS {
+            let partition = keys::activity(tenant, day, shard);
+            let mut after = before.map(str::to_owned);
+            let mut wanted = limit;
+            loop {
+                let query = Query {
+                    partition: &partition,
+                    range: Range::All,
+                    ascending: false,
+                    limit: Some(wanted),
+                    after,
+                };
+                let Page { rows: page, next } = self.query(query).await?;
+                wanted -= page.len().min(wanted);
+                rows.extend(page);
+                after = next;
+                if after.is_none() || wanted == 0 {
+                    break;
+                }
+            }
+        }
+        rows.sort_by(|one, other| other.sort().cmp(one.sort()));
+        rows.truncate(limit);
+        Ok(rows)
+    }
+}

@@ -1,0 +1,412 @@
+//! Jobs: work that outlives a request, done in turns. Owns their rows and the hand-over
+//! from turn to turn; knows nothing of what the work is.
+//!
+//! A turn is a row of its own, so the table's stream hands it to the worker. The number
+//! of the latest turn fences: whoever works on an older one can save nothing. While a job
+//! is not over it stands in the index `due` at the moment when cleanup should look at it,
+//! so one whose worker died, or that waits for a link to run out, is taken up again.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::keys::{self, JOBS_DUE, LifeKey};
+use super::{Attribute, Filter, Item, Page, Query, Range, Refusal, Store, Write};
+use crate::error::{Error, Result};
+use crate::id::{JobId, Subject, Tenant};
+
+/// How long cleanup leaves a turn alone: longer than a worker may run.
+const LEASE: SignedDuration = SignedDuration::from_mins(6);
+/// A turn's row is needed until the stream has handed it over.
+const TURN_KEPT: SignedDuration = SignedDuration::from_hours(24);
+/// A job that is over can be read for as long as a backup could bring anything back.
+const JOB_KEPT: SignedDuration = SignedDuration::from_hours(35 * 24);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum JobKind {
+    Erasure,
+    /// An erasure that nobody asked for: the retention is over.
+    Expiry,
+    Redaction,
+    Export,
+}
+
+impl JobKind {
+    const ALL: [JobKind; 4] = [
+        JobKind::Erasure,
+        JobKind::Expiry,
+        JobKind::Redaction,
+        JobKind::Export,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            JobKind::Erasure => "erasure",
+            JobKind::Expiry => "expiry",
+            JobKind::Redaction => "redaction",
+            JobKind::Export => "export",
+        }
+    }
+
+    /// The worker that its turns go to: what the stream's filters match.
+    pub const fn worker(self) -> &'static str {
+        match self {
+            JobKind::Erasure | JobKind::Expiry => "erasure",
+            JobKind::Redaction => "redaction",
+            JobKind::Export => "export",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<JobKind> {
+        JobKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobState {
+    Queued,
+    Running,
+    /// Waits, then looks again whether anything is left.
+    Verifying,
+    Completed,
+    Failed,
+    Cancelled,
+}
+
+impl JobState {
+    pub const ALL: [JobState; 6] = [
+        JobState::Queued,
+        JobState::Running,
+        JobState::Verifying,
+        JobState::Completed,
+        JobState::Failed,
+        JobState::Cancelled,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            JobState::Queued => "queued",
+            JobState::Running => "running",
+            JobState::Verifying => "verifying",
+            JobState::Completed => "completed",
+            JobState::Failed => "failed",
+            JobState::Cancelled => "cancelled",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<JobState> {
+        JobState::ALL.into_iter().find(|state| state.name() == name)
+    }
+
+    pub const fn over(self) -> bool {
+        matches!(
+            self,
+            JobState::Completed | JobState::Failed | JobState::Cancelled
+        )
+    }
+}
+
+/// Which job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct JobKey {
+    pub tenant: Tenant,
+    pub kind: JobKind,
+    pub id: JobId,
+}
+
+/// One job, as stored. `spec` (what to do), `place` (how far it is) and `outcome` (what
+/// the kind adds to the public body) belong to the worker; nothing personal stands in them.
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub key: JobKey,
+    pub state: JobState,
+    pub created_at: Timestamp,
+    pub finished_at: Option<Timestamp>,
+    pub done: u64,
+    pub total: u64,
+    pub subjects: Vec<Subject>,
+    pub spec: Value,
+    pub place: Value,
+    pub outcome: Value,
+    pub turn: u64,
+}
+
+impl Job {
+    pub fn new(tenant: Tenant, kind: JobKind, subjects: Vec<Subject>, now: Timestamp) -> Job {
+        Job {
+            key: JobKey {
+                tenant,
+                kind,
+                id: JobId::at(now),
+            },
+            state: JobState::Queued,
+            created_at: now,
+            finished_at: None,
+            done: 0,
+            total: 0,
+            subjects,
+            spec: Value::Null,
+            place: Value::Null,
+            outcome: json!({}),
+            turn: 1,
+        }
+    }
+
+    /// A job that erases these lives, each with the number of its records as counted at
+    /// its door. `uploads_until`: when the last link that may still write has run out.
+    pub fn erasure(
+        kind: JobKind,
+        tenant: Tenant,
+        lives: Vec<(LifeKey, u64)>,
+        uploads_until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Job {
+        let mut job = Job::new(
+            tenant,
+            kind,
+            lives.iter().map(|(key, _)| key.subject).collect(),
+            now,
+        );
+        // Besides what the door counts, each life has its door, person and clock.
+        job.total = lives.iter().map(|(_, count)| count + 3).sum();
+        job.spec = json!({
+            "lives": lives.iter().map(|(key, _)| key.partition()).collect::<Vec<_>>(),
+            "uploads_until": uploads_until,
+        });
+        job.outcome = json!({"unreadable_at": {"records": now}});
+        job
+    }
+
+    fn item(&self) -> Item {
+        let sort = self.key.id.to_string();
+        let subjects: Vec<_> = self.subjects.iter().map(Subject::to_string).collect();
+        Item::new(&keys::jobs(self.key.tenant, self.key.kind), &sort)
+            .with("state", self.state.name())
+            .with("created_at", self.created_at)
+            .with_some("finished_at", self.finished_at)
+            .with("done", self.done)
+            .with("total", self.total)
+            .with_some("subjects", (!subjects.is_empty()).then_some(subjects))
+            .with("spec", self.spec.to_string())
+            .with("place", self.place.to_string())
+            .with("outcome", self.outcome.to_string())
+            .with("turn", self.turn)
+    }
+
+    fn read(row: &Item) -> Result<Job> {
+        let broken = || Error::Unavailable("a job is not as it was written".into());
+        let (tenant, kind) = row.partition().split_once("#jobs#").ok_or_else(broken)?;
+        let json = |name| serde_json::from_str(row.text(name)?).map_err(|_| broken());
+        Ok(Job {
+            key: JobKey {
+                tenant: Tenant::parse(tenant).ok_or_else(broken)?,
+                kind: JobKind::parse(kind).ok_or_else(broken)?,
+                id: JobId::parse(row.sort()).ok_or_else(broken)?,
+            },
+            state: JobState::parse(row.text("state")?).ok_or_else(broken)?,
+            created_at: row.time("created_at")?,
+            finished_at: row.try_time("finished_at"),
+            done: row.count("done"),
+            total: row.count("total"),
+            subjects: row
+                .texts("subjects")
+                .iter()
+                .filter_map(|text| Subject::parse(text))
+                .collect(),
+            spec: json("spec")?,
+            place: json("place")?,
+            outcome: json("outcome")?,
+            turn: row.count("turn"),
+        })
+    }
+
+    /// The row while the job is not over: due when cleanup should look at it.
+    fn live_item(&self, look_at: Timestamp) -> Item {
+        self.item()
+            .with("due_pk", JOBS_DUE)
+            .with("due_sk", keys::job_due(self.key, look_at))
+    }
+
+    fn turn_write(&self, now: Timestamp) -> Write {
+        let partition = keys::jobs(self.key.tenant, self.key.kind);
+        let turn = Item::new(&partition, &keys::turn(self.key, self.turn))
+            .with("expires_at", (now + TURN_KEPT).as_second());
+        Write::put(turn).only_new()
+    }
+
+    /// The job and its first turn: part of the transaction that causes it.
+    pub fn begin_writes(&self) -> Vec<Write> {
+        let now = self.created_at;
+        vec![
+            Write::put(self.live_item(now + LEASE)).only_new(),
+            self.turn_write(now),
+        ]
+    }
+
+    /// Saves the job, if this turn is still its latest.
+    fn saved(&self, item: Item, turn: u64) -> Write {
+        Write::put(item)
+            .only_if("turn = :turn")
+            .value(":turn", turn)
+    }
+
+    /// The job at its end: part of the transaction that ends it.
+    pub fn finish_write(&mut self, state: JobState, now: Timestamp) -> Write {
+        self.state = state;
+        self.finished_at = Some(now);
+        let item = self.item().with("expires_at", (now + JOB_KEPT).as_second());
+        self.saved(item, self.turn)
+    }
+
+    /// What every job's body holds; the kind adds its outcome.
+    pub fn body(&self) -> Value {
+        let mut body = json!({
+            "id": self.key.id.to_string(),
+            "kind": self.key.kind.name(),
+            "state": self.state.name(),
+            "progress": {"done": self.done, "total": self.total.max(self.done)},
+            "created_at": self.created_at,
+            "finished_at": self.finished_at,
+        });
+        if let (Value::Object(body), Value::Object(outcome)) = (&mut body, &self.outcome) {
+            body.extend(outcome.clone());
+        }
+        body
+    }
+}
+
+impl Store {
+    /// One job.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], as everywhere below.
+    pub async fn job(&self, key: JobKey) -> Result<Option<Job>> {
+        let row = self
+            .get(&keys::jobs(key.tenant, key.kind), &key.id.to_string())
+            .await?;
+        row.as_ref().map(Job::read).transpose()
+    }
+
+    /// Takes up a turn: the job, if this turn is its latest and it is not over.
+    ///
+    /// # Errors
+    /// As [`Store::job`].
+    pub async fn take_turn(&self, key: JobKey, turn: u64, now: Timestamp) -> Result<Option<Job>> {
+        let partition = keys::jobs(key.tenant, key.kind);
+        let write = Write::update(
+            &partition,
+            &key.id.to_string(),
+            "SET #state = :running, due_sk = :due",
+        )
+        .only_if("turn = :turn AND #state IN (:queued, :running, :verifying)")
+        .name("#state", "state")
+        .value(":turn", turn)
+        .value(":due", keys::job_due(key, now + LEASE))
+        .value(":queued", JobState::Queued.name())
+        .value(":running", JobState::Running.name())
+        .value(":verifying", JobState::Verifying.name());
+        match self.write(write).await? {
+            Ok(row) => Job::read(&row).map(Some),
+            Err(Refusal::Condition { .. }) => Ok(None),
+        }
+    }
+
+    /// Saves how far a turn is. False when a later turn has taken over.
+    ///
+    /// # Errors
+    /// As [`Store::job`].
+    pub async fn save_job(&self, job: &Job, now: Timestamp) -> Result<bool> {
+        let write = job.saved(job.live_item(now + LEASE), job.turn);
+        Ok(self.write(write).await?.is_ok())
+    }
+
+    /// Saves the job and hands over to its next turn.
+    ///
+    /// # Errors
+    /// As [`Store::job`].
+    pub async fn next_turn(&self, job: &mut Job, now: Timestamp) -> Result<bool> {
+        let before = job.turn;
+        job.turn += 1;
+        let save = job.saved(job.live_item(now + LEASE), before);
+        Ok(self
+            .transact(vec![save, job.turn_write(now)])
+            .await?
+            .is_ok())
+    }
+
+    /// Saves the job and lets it wait: cleanup hands over its next turn at `until`.
+    ///
+    /// # Errors
+    /// As [`Store::job`].
+    pub async fn wait_until(&self, job: &Job, until: Timestamp) -> Result<bool> {
+        Ok(self
+            .write(job.saved(job.live_item(until), job.turn))
+            .await?
+            .is_ok())
+    }
+
+    /// Jobs that should be looked at by now: their worker died, or their wait is over.
+    ///
+    /// # Errors
+    /// As [`Store::job`].
+    pub async fn jobs_due(&self, now: Timestamp, limit: usize) -> Result<Vec<JobKey>> {
+        let (sorts, _) = self
+            .due(JOBS_DUE, Some(&keys::moment(now)), limit, None)
+            .await?;
+        Ok(sorts
+            .iter()
+            .filter_map(|sort| keys::parse_job_due(sort))
+            .collect())
+    }
+
+    /// One page of a tenant's jobs of a kind, newest first.
+    ///
+    /// # Errors
+    /// As [`Store::job`].
+    pub async fn jobs(
+        &self,
+        tenant: Tenant,
+        kind: JobKind,
+        filter: &JobFilter,
+        limit: usize,
+        after: Option<String>,
+    ) -> Result<(Vec<Job>, Option<String>)> {
+        let mut expression = "attribute_exists(created_at)".to_owned();
+        let mut values: Vec<(&str, Attribute)> = Vec::new();
+        let mut names = Vec::new();
+        if let Some(state) = filter.state {
+            names.push(("#state", "state"));
+            expression.push_str(" AND #state = :state");
+            values.push((":state", state.name().into()));
+        }
+        if let Some(subject) = filter.subject {
+            expression.push_str(" AND contains(subjects, :subject)");
+            values.push((":subject", subject.to_string().into()));
+        }
+        let partition = keys::jobs(tenant, kind);
+        let query = Query {
+            partition: &partition,
+            range: Range::Prefix("job_"),
+            ascending: false,
+            limit: Some(limit),
+            after,
+        };
+        let Page { rows, next } = self
+            .query_where(
+                query,
+                Some(Filter {
+                    expression: &expression,
+                    names: &names,
+                    values,
+                }),
+            )
+            .await?;
+        Ok((rows.iter().map(Job::read).collect::<Result<_>>()?, next))
+    }
+}
+
+/// Which jobs of a kind to list.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct JobFilter {
+    pub state: Option<JobState>,
+    pub subject: Option<Subject>,
+}

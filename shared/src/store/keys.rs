@@ -1,0 +1,297 @@
+//! Every key string of both tables and the bucket, in one place.
+//!
+//! | entity | PK | SK |
+//! |---|---|---|
+//! | keyring: subject | `ten#sub` | |
+//! | keyring: tenant | `ten` | |
+//! | door, person, clock | `ten#sub#life` | `door`, `person`, `clock` |
+//! | lookup, its reverse | `ten#lookup#kind#hash`, `ten#sub#life` | `sub`, `lookup#kind#hash` |
+//! | conversation | `ten#sub#life` | `conversation#hash` |
+//! | message | `ten#sub#life` | `message#hash#uuid` |
+//! | attachment | `ten#sub#life` | `attachment#uuid` |
+//! | interaction | `ten#sub#life` | `interaction#hash` |
+//! | job | `ten#jobs#kind` | `job_…` |
+//! | turn of a job | `ten#jobs#kind` | `turn#worker#job_…#number` |
+//! | settings | `ten#settings` | `settings` |
+//! | API key | `ten#keys` | `key_…` |
+//! | activity | `ten#activity#day#shard` | `time#uuid` |
+//! | idempotency | `ten#once#hash` | `once` |
+//! | tenant | `tenants` | `ten` |
+//!
+//! | index `due` | `due_pk` | `due_sk` |
+//! |---|---|---|
+//! | clock of a life | `ten#shard` | `day#sub#life` |
+//! | job that is not over | `jobs` | `time#ten#kind#job_…` |
+//!
+//! | object | key |
+//! |---|---|
+//! | attachment | `attachments/ten/life/uuid` |
+//! | export | `exports/ten/life/job_….zip` |
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use uuid::Uuid;
+
+use crate::id::{Attachment, JobId, KeyId, KeyedHash, Life, Message, Subject, Tenant};
+use crate::store::jobs::{JobKey, JobKind};
+
+pub const DOOR: &str = "door";
+pub const PERSON: &str = "person";
+pub const CLOCK: &str = "clock";
+pub const SETTINGS: &str = "settings";
+pub const ONCE: &str = "once";
+pub const TENANTS: &str = "tenants";
+pub const JOBS_DUE: &str = "jobs";
+
+/// Partitions of `due` and of a day's activity for each tenant, so that a large tenant
+/// does not write to one partition alone.
+pub const SHARDS: u8 = 4;
+
+/// The three names that every row of a life carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LifeKey {
+    pub tenant: Tenant,
+    pub subject: Subject,
+    pub life: Life,
+}
+
+impl LifeKey {
+    pub fn partition(&self) -> String {
+        format!("{}#{}#{}", self.tenant, self.subject, self.life)
+    }
+
+    pub fn parse(partition: &str) -> Option<LifeKey> {
+        let mut parts = partition.split('#');
+        let key = LifeKey {
+            tenant: Tenant::parse(parts.next()?)?,
+            subject: Subject::parse(parts.next()?)?,
+            life: Life::parse(parts.next()?)?,
+        };
+        parts.next().is_none().then_some(key)
+    }
+
+    pub fn due_partition(&self) -> String {
+        due_partition(self.tenant, shard(self.subject.to_string().as_bytes()))
+    }
+
+    pub fn due_sort(&self, day: Date) -> String {
+        format!("{day}#{}#{}", self.subject, self.life)
+    }
+
+    /// Where this life's objects lie: its attachments and its exports.
+    pub fn object_prefixes(&self) -> [String; 2] {
+        ["attachments", "exports"].map(|area| format!("{area}/{}/{}/", self.tenant, self.life))
+    }
+
+    pub fn attachment_object(&self, attachment: Attachment) -> String {
+        format!(
+            "attachments/{}/{}/{}",
+            self.tenant,
+            self.life,
+            attachment.uuid()
+        )
+    }
+
+    pub fn export_object(&self, job: JobId) -> String {
+        format!("exports/{}/{}/{job}.zip", self.tenant, self.life)
+    }
+}
+
+/// The tenant, life and attachment in an object's key, if it is an attachment's.
+pub fn parse_attachment_object(key: &str) -> Option<(Tenant, Life, Attachment)> {
+    let mut parts = key.strip_prefix("attachments/")?.split('/');
+    let tenant = Tenant::parse(parts.next()?)?;
+    let life = Life::parse(parts.next()?)?;
+    let uuid = Uuid::try_parse(parts.next()?).ok()?;
+    parts
+        .next()
+        .is_none()
+        .then_some((tenant, life, Attachment::from_uuid(uuid)))
+}
+
+pub fn keyring_subject(tenant: Tenant, subject: Subject) -> String {
+    format!("{tenant}#{subject}")
+}
+
+pub fn due_partition(tenant: Tenant, shard: u8) -> String {
+    format!("{tenant}#{shard}")
+}
+
+/// The life in a clock's place in `due`.
+pub fn parse_due(tenant: Tenant, sort: &str) -> Option<(Date, LifeKey)> {
+    let mut parts = sort.split('#');
+    let day = parts.next()?.parse().ok()?;
+    let subject = Subject::parse(parts.next()?)?;
+    let life = Life::parse(parts.next()?)?;
+    Some((
+        day,
+        LifeKey {
+            tenant,
+            subject,
+            life,
+        },
+    ))
+}
+
+/// Which shard a name falls into: FNV-1a, which is stable and needs no key, since ids are
+/// random already.
+pub fn shard(name: &[u8]) -> u8 {
+    let hash = name.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    (hash % u64::from(SHARDS)) as u8
+}
+
+/// The UTC day that a moment lies in.
+pub fn day_of(at: Timestamp) -> Date {
+    at.to_zoned(TimeZone::UTC).date()
+}
+
+pub fn conversation(hash: KeyedHash) -> String {
+    format!("conversation#{hash}")
+}
+
+pub fn message(message: Message) -> String {
+    format!("message#{}#{}", message.conversation, message.uuid.simple())
+}
+
+/// The prefix of a conversation's messages.
+pub fn messages_of(conversation: KeyedHash) -> String {
+    format!("message#{conversation}#")
+}
+
+pub fn parse_message(sort: &str) -> Option<Message> {
+    let (conversation, uuid) = sort.strip_prefix("message#")?.split_once('#')?;
+    Message::parse(&format!("msg_{conversation}{uuid}"))
+}
+
+pub fn attachment(attachment: Attachment) -> String {
+    format!("attachment#{}", attachment.uuid().simple())
+}
+
+pub fn parse_attachment(sort: &str) -> Option<Attachment> {
+    Uuid::try_parse(sort.strip_prefix("attachment#")?)
+        .ok()
+        .map(Attachment::from_uuid)
+}
+
+pub fn interaction(hash: KeyedHash) -> String {
+    format!("interaction#{hash}")
+}
+
+/// A lookup's partition; its rows' sort keys are subjects.
+pub fn lookup(tenant: Tenant, kind: &str, hash: KeyedHash) -> String {
+    format!("{tenant}#lookup#{kind}#{hash}")
+}
+
+/// The reverse of a lookup row, within the life.
+pub fn lookup_reverse(kind: &str, hash: KeyedHash) -> String {
+    format!("lookup#{kind}#{hash}")
+}
+
+/// The lookup's partition that a reverse row points to.
+pub fn lookup_of_reverse(tenant: Tenant, sort: &str) -> Option<String> {
+    sort.starts_with("lookup#")
+        .then(|| format!("{tenant}#{sort}"))
+}
+
+pub fn jobs(tenant: Tenant, kind: JobKind) -> String {
+    format!("{tenant}#jobs#{}", kind.name())
+}
+
+pub fn turn(job: JobKey, number: u64) -> String {
+    format!("turn#{}#{}#{number}", job.kind.worker(), job.id)
+}
+
+/// The job that a turn's key belongs to, and the turn's number.
+pub fn parse_turn(partition: &str, sort: &str) -> Option<(JobKey, u64)> {
+    let (tenant, kind) = partition.split_once("#jobs#")?;
+    let mut parts = sort.strip_prefix("turn#")?.split('#');
+    let _worker = parts.next()?;
+    let id = JobId::parse(parts.next()?)?;
+    let key = JobKey {
+        tenant: Tenant::parse(tenant)?,
+        kind: JobKind::parse(kind)?,
+        id,
+    };
+    Some((key, parts.next()?.parse().ok()?))
+}
+
+/// A moment as it stands in keys: fixed width, so that text order is time order.
+pub fn moment(at: Timestamp) -> String {
+    format!("{at:.3}")
+}
+
+pub fn job_due(job: JobKey, at: Timestamp) -> String {
+    format!(
+        "{}#{}#{}#{}",
+        moment(at),
+        job.tenant,
+        job.kind.name(),
+        job.id
+    )
+}
+
+/// The job in this place of `due`.
+pub fn parse_job_due(sort: &str) -> Option<JobKey> {
+    let mut parts = sort.split('#').skip(1);
+    Some(JobKey {
+        tenant: Tenant::parse(parts.next()?)?,
+        kind: JobKind::parse(parts.next()?)?,
+        id: JobId::parse(parts.next()?)?,
+    })
+}
+
+pub fn settings(tenant: Tenant) -> String {
+    format!("{tenant}#settings")
+}
+
+pub fn api_keys(tenant: Tenant) -> String {
+    format!("{tenant}#keys")
+}
+
+pub fn api_key(key: KeyId) -> String {
+    key.to_string()
+}
+
+pub fn activity(tenant: Tenant, day: Date, shard: u8) -> String {
+    format!("{tenant}#activity#{day}#{shard}")
+}
+
+pub fn once(tenant: Tenant, hash: KeyedHash) -> String {
+    format!("{tenant}#once#{hash}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_are_written_are_read_back() {
+        let key = LifeKey {
+            tenant: Tenant::new(),
+            subject: Subject::from(KeyedHash([7; 16])),
+            life: Life::random(),
+        };
+        assert_eq!(LifeKey::parse(&key.partition()), Some(key));
+        let day = "2026-11-22".parse().unwrap();
+        assert_eq!(parse_due(key.tenant, &key.due_sort(day)), Some((day, key)));
+        let file = Attachment::random();
+        assert_eq!(parse_attachment(&attachment(file)), Some(file));
+        let object = parse_attachment_object(&key.attachment_object(file));
+        assert_eq!(object, Some((key.tenant, key.life, file)));
+        let job = JobId::at(Timestamp::UNIX_EPOCH);
+        let job = JobKey {
+            tenant: key.tenant,
+            kind: JobKind::Expiry,
+            id: job,
+        };
+        let parsed = parse_turn(&jobs(key.tenant, JobKind::Expiry), &turn(job, 3));
+        assert_eq!(parsed, Some((job, 3)));
+        assert_eq!(
+            parse_job_due(&job_due(job, Timestamp::UNIX_EPOCH)),
+            Some(job)
+        );
+    }
+}

@@ -1,0 +1,432 @@
+//! Lives: how one begins, how every write passes its door, how it ends. Owns the rows
+//! `door`, `person` (as begun) and `clock`, and their transactions with the keyring.
+//!
+//! The door is the small row that every write about a life must pass: it must be there,
+//! carry the `gate` that the caller read from the keyring, and not be past its
+//! `expires_at`. Whoever holds an older view fails, and reads again.
+
+use jiff::Timestamp;
+
+use super::jobs::{Job, JobKind};
+use super::keys::{CLOCK, DOOR, LifeKey, PERSON, day_of};
+use super::{Item, Refusal, Store, Write};
+use crate::error::Result;
+use crate::keyring::Living;
+use crate::vault::Sealed;
+
+/// How long an upload link may be used.
+pub const UPLOAD_SECONDS: i64 = 600;
+/// Upload links that may be open for one person at a time.
+pub const UPLOADS_OPEN: usize = 20;
+
+/// How many of each record a life has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub conversations: u64,
+    pub messages: u64,
+    pub attachments: u64,
+    pub interactions: u64,
+}
+
+impl Counts {
+    const NAMES: [&str; 4] = ["conversations", "messages", "attachments", "interactions"];
+
+    fn values(self) -> [u64; 4] {
+        [
+            self.conversations,
+            self.messages,
+            self.attachments,
+            self.interactions,
+        ]
+    }
+
+    pub fn total(self) -> u64 {
+        self.values().iter().sum()
+    }
+}
+
+/// The door, as read.
+#[derive(Clone, Debug)]
+pub struct Door {
+    pub created_at: Timestamp,
+    pub last_seen: Timestamp,
+    /// Seconds of Unix time, as TTL wants; none when the clock is stopped.
+    pub expires_at: Option<Timestamp>,
+    pub gate: u64,
+    pub counts: Counts,
+    /// Until when each handed-out link may still write under this life's prefixes.
+    pub uploads: Vec<Timestamp>,
+    pub network: Option<Sealed>,
+    pub device: Option<Sealed>,
+}
+
+impl Door {
+    /// # Errors
+    /// [`crate::error::Error::Unavailable`] when the row is not as we wrote it.
+    pub fn read(row: &Item) -> Result<Door> {
+        Ok(Door {
+            created_at: row.time("created_at")?,
+            last_seen: row.time("last_seen")?,
+            expires_at: expiry(row),
+            gate: row.count("gate"),
+            counts: Counts {
+                conversations: row.count("conversations"),
+                messages: row.count("messages"),
+                attachments: row.count("attachments"),
+                interactions: row.count("interactions"),
+            },
+            uploads: row.times("uploads"),
+            network: row.sealed("network"),
+            device: row.sealed("device"),
+        })
+    }
+
+    /// Whether the life is over, though nobody may have noticed yet.
+    pub fn expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+
+    /// When the last link that may still write has run out.
+    pub fn uploads_until(&self) -> Option<Timestamp> {
+        self.uploads.iter().max().copied()
+    }
+}
+
+fn expiry(row: &Item) -> Option<Timestamp> {
+    Timestamp::from_second(row.try_number("expires_at")?).ok()
+}
+
+/// When a life ends that was last seen then: whole seconds, since TTL knows no less.
+pub fn expires_at(last_seen: Timestamp, retention_days: u8) -> Timestamp {
+    let seconds = last_seen.as_second() + i64::from(retention_days) * 86_400;
+    Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
+}
+
+/// What passing the door changes on it.
+#[derive(Clone, Debug, Default)]
+pub struct Passing {
+    /// The person was active: last seen, and the new end.
+    pub seen: Option<(Timestamp, Timestamp)>,
+    /// What the last visit told; `Some` removes what it did not tell.
+    pub visit: Option<Visit>,
+    /// Records that this write adds.
+    pub added: Counts,
+    /// Open links, as read and as they become.
+    pub uploads: Option<(Vec<Timestamp>, Vec<Timestamp>)>,
+}
+
+/// The sealed parts of the last visit.
+#[derive(Clone, Debug, Default)]
+pub struct Visit {
+    pub network: Option<Sealed>,
+    pub device: Option<Sealed>,
+}
+
+/// Why a write did not pass.
+#[derive(Debug)]
+pub enum Shut {
+    /// The life has ended: its door is gone or past its time.
+    Over,
+    /// The rules have changed since the keyring was read: read again.
+    Gate,
+    /// The door has seen something later, or its links have changed: as it stands now.
+    Later(Door),
+    /// The condition of the row in this place failed; the row as it was.
+    Row { place: usize, row: Option<Item> },
+}
+
+fn door_write(living: &Living, passing: &Passing, now: Timestamp) -> Write {
+    let mut set = Vec::new();
+    let mut remove = Vec::new();
+    let mut add = Vec::new();
+    let mut condition =
+        "gate = :gate AND (attribute_not_exists(expires_at) OR expires_at > :now)".to_owned();
+    let mut values: Vec<(&str, super::Attribute)> = vec![
+        (":gate", living.gate.into()),
+        (":now", now.as_second().into()),
+    ];
+    if let Some((seen, expires)) = passing.seen {
+        set.push("last_seen = :seen, expires_at = :expires");
+        condition.push_str(" AND last_seen < :seen");
+        values.push((":seen", seen.into()));
+        values.push((":expires", expires.as_second().into()));
+    }
+    if let Some(visit) = &passing.visit {
+        for (part, name, sealed) in [
+            ("network", ":network", &visit.network),
+            ("device", ":device", &visit.device),
+        ] {
+            match sealed {
+                Some(sealed) => {
+                    set.push(if part == "network" {
+                        "network = :network"
+                    } else {
+                        "device = :device"
+                    });
+                    values.push((name, sealed.clone().into()));
+                }
+                None => remove.push(part),
+            }
+        }
+    }
+    if let Some((old, new)) = &passing.uploads {
+        set.push("uploads = :links");
+        values.push((":links", new.as_slice().into()));
+        if old.is_empty() {
+            condition.push_str(" AND (attribute_not_exists(uploads) OR size(uploads) = :none)");
+            values.push((":none", 0_i64.into()));
+        } else {
+            condition.push_str(" AND uploads = :open");
+            values.push((":open", old.as_slice().into()));
+        }
+    }
+    let counted = [
+        ":conversations",
+        ":messages",
+        ":attachments",
+        ":interactions",
+    ];
+    for ((attribute, name), count) in Counts::NAMES
+        .iter()
+        .zip(counted)
+        .zip(passing.added.values())
+    {
+        if count > 0 {
+            add.push(format!("{attribute} {name}"));
+            values.push((name, count.into()));
+        }
+    }
+    let expression = [
+        ("SET", set.join(", ")),
+        ("REMOVE", remove.join(", ")),
+        ("ADD", add.join(", ")),
+    ]
+    .into_iter()
+    .filter(|(_, clause)| !clause.is_empty())
+    .map(|(verb, clause)| format!("{verb} {clause}"))
+    .collect::<Vec<_>>()
+    .join(" ");
+    let partition = living.key.partition();
+    let write = if expression.is_empty() {
+        Write::check(&partition, DOOR)
+    } else {
+        Write::update(&partition, DOOR, expression)
+    };
+    values
+        .into_iter()
+        .fold(write.only_if(condition), |write, (name, value)| {
+            write.value(name, value)
+        })
+}
+
+/// Reads a refusal at the door.
+fn why_shut(row: Option<Item>, living: &Living, now: Timestamp) -> Result<Shut> {
+    let Some(door) = row.as_ref().map(Door::read).transpose()? else {
+        return Ok(Shut::Over);
+    };
+    Ok(if door.expired(now) {
+        Shut::Over
+    } else if door.gate != living.gate {
+        Shut::Gate
+    } else {
+        Shut::Later(door)
+    })
+}
+
+impl Store {
+    /// The door of a life, if it stands.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Unavailable`], as everywhere below.
+    pub async fn door(&self, key: &LifeKey) -> Result<Option<Door>> {
+        self.get(&key.partition(), DOOR)
+            .await?
+            .as_ref()
+            .map(Door::read)
+            .transpose()
+    }
+
+    /// Writes about a life, through its door: all of it, or nothing. With nothing but the
+    /// door to change it is a single `UpdateItem`.
+    ///
+    /// # Errors
+    /// The inner error says why the door, or a row, refused.
+    pub async fn through_door(
+        &self,
+        living: &Living,
+        passing: &Passing,
+        writes: Vec<Write>,
+        now: Timestamp,
+    ) -> Result<Result<(), Shut>> {
+        let door = door_write(living, passing, now);
+        let outcome = if writes.is_empty() {
+            self.write(door).await?.map(|_| ())
+        } else {
+            self.transact(std::iter::once(door).chain(writes).collect())
+                .await?
+        };
+        match outcome {
+            Ok(()) => Ok(Ok(())),
+            Err(Refusal::Condition { place: 0, row }) => Ok(Err(why_shut(row, living, now)?)),
+            Err(Refusal::Condition { place, row }) => Ok(Err(Shut::Row {
+                place: place - 1,
+                row,
+            })),
+        }
+    }
+
+    /// Begins a life: keyring, door, person, clock and the first records in one
+    /// transaction, together with the end of the expired life it follows, if any.
+    /// False when somebody else was first: read again.
+    ///
+    /// # Errors
+    /// As [`Store::door`].
+    pub async fn begin(&self, beginning: Beginning<'_>, now: Timestamp) -> Result<bool> {
+        let Beginning {
+            living,
+            wrapped,
+            follows,
+            seen,
+            expires,
+            visit,
+            person,
+            added,
+            writes,
+        } = beginning;
+        let key = &living.key;
+        let partition = key.partition();
+        let door = Item::new(&partition, DOOR)
+            .with("created_at", now)
+            .with("last_seen", seen)
+            .with("expires_at", expires.as_second())
+            .with("gate", living.gate)
+            .with_some("network", visit.network)
+            .with_some("device", visit.device);
+        let door = Counts::NAMES
+            .iter()
+            .zip(added.values())
+            .fold(door, |door, (name, count)| door.with(name, count));
+        let clock = Item::new(&partition, CLOCK)
+            .with("due_day", day_of(expires).to_string())
+            .with("due_pk", key.due_partition())
+            .with("due_sk", key.due_sort(day_of(expires)));
+        let mut all = vec![
+            crate::keyring::begin_write(living, wrapped, &follows),
+            Write::put(door).only_new(),
+            Write::put(person).only_new(),
+            Write::put(clock).only_new(),
+        ];
+        if let Follows::Expired(old) = follows {
+            all.push(close_expired(&old, now));
+            all.extend(Job::expiry(old, now).begin_writes());
+        }
+        all.extend(writes);
+        Ok(self.transact(all).await?.is_ok())
+    }
+
+    /// Begins the expiry of a life, in a transaction that insists on its being the current
+    /// one and over. False when it is not: it goes on, or has been seen to.
+    ///
+    /// # Errors
+    /// As [`Store::door`].
+    pub async fn begin_expiry(&self, key: &LifeKey, now: Timestamp) -> Result<bool> {
+        let mut writes = vec![crate::keyring::erasing_write(key), close_expired(key, now)];
+        writes.extend(Job::expiry(*key, now).begin_writes());
+        Ok(self.transact(writes).await?.is_ok())
+    }
+
+    /// Puts the clock of a life at the day on which it is now due.
+    ///
+    /// # Errors
+    /// As [`Store::door`].
+    pub async fn move_clock(&self, key: &LifeKey, expires: Timestamp) -> Result<()> {
+        let day = day_of(expires);
+        let write = Write::update(&key.partition(), CLOCK, "SET due_day = :day, due_sk = :due")
+            .only_if("attribute_exists(PK)")
+            .value(":day", day.to_string())
+            .value(":due", key.due_sort(day));
+        // Refused: the life has been erased meanwhile, and its clock with it.
+        let _gone = self.write(write).await?;
+        Ok(())
+    }
+
+    /// Shortens a life to what the tenant's settings now allow. Never lengthens it.
+    ///
+    /// # Errors
+    /// As [`Store::door`].
+    pub async fn shorten(&self, key: &LifeKey, expires: Timestamp) -> Result<bool> {
+        let write = Write::update(&key.partition(), DOOR, "SET expires_at = :expires")
+            .only_if("expires_at > :expires")
+            .value(":expires", expires.as_second());
+        Ok(self.write(write).await?.is_ok())
+    }
+}
+
+/// The end of a door whose time is over, or which TTL has taken already.
+fn close_expired(key: &LifeKey, now: Timestamp) -> Write {
+    Write::delete(&key.partition(), DOOR)
+        .only_if("attribute_not_exists(PK) OR expires_at <= :now")
+        .value(":now", now.as_second())
+}
+
+/// Everything that a life begins with.
+pub struct Beginning<'a> {
+    pub living: &'a Living,
+    /// Its data key, wrapped.
+    pub wrapped: Sealed,
+    pub follows: Follows,
+    pub seen: Timestamp,
+    pub expires: Timestamp,
+    pub visit: Visit,
+    pub person: Item,
+    pub added: Counts,
+    pub writes: Vec<Write>,
+}
+
+/// What the keyring held before.
+#[derive(Clone, Copy, Debug)]
+pub enum Follows {
+    /// Nobody: a new acquaintance.
+    Nobody,
+    /// A life that was erased.
+    Erased(LifeKey),
+    /// A life whose time is over, which nobody had noticed.
+    Expired(LifeKey),
+}
+
+impl Job {
+    /// The job of erasing a life whose time is over.
+    pub fn expiry(key: LifeKey, now: Timestamp) -> Job {
+        // Links may have been handed out until the very end.
+        let uploads_until = now + jiff::SignedDuration::from_secs(UPLOAD_SECONDS);
+        Job::erasure(
+            JobKind::Expiry,
+            key.tenant,
+            vec![(key, 0)],
+            Some(uploads_until),
+            now,
+        )
+    }
+}
+
+/// An empty person row, as a life begins without identity.
+pub fn new_person(key: &LifeKey) -> Item {
+    Item::new(&key.partition(), PERSON)
+        .with("rev", 1_u64)
+        .with("verified", false)
+}
+
+/// A requested erasure's writes for one life: the key goes, the door closes. `door` is as
+/// just read; a door that changes its links meanwhile makes the transaction fail.
+pub fn erase_writes(key: &LifeKey, door: Option<&Door>) -> [Write; 2] {
+    let close = Write::delete(&key.partition(), DOOR);
+    let close = match door.map(|door| door.uploads.as_slice()) {
+        None | Some([]) => close
+            .only_if("attribute_not_exists(PK) OR attribute_not_exists(uploads) OR size(uploads) = :none")
+            .value(":none", 0_i64),
+        Some(links) => {
+            close.only_if("attribute_not_exists(PK) OR uploads = :open").value(":open", links)
+        }
+    };
+    [crate::keyring::erasing_write(key), close]
+}

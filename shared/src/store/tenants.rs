@@ -1,0 +1,207 @@
+//! Tenants, their settings and their API keys.
+
+use jiff::Timestamp;
+
+use super::keys::{self, SETTINGS, TENANTS};
+use super::{Item, Page, Query, Range, Refusal, Store, Write};
+use crate::error::{Error, Result};
+use crate::id::{KeyId, Tenant};
+use crate::settings::Settings;
+use crate::vault::Sealed;
+
+/// A tenant's settings with their revision.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    pub settings: Settings,
+    /// Counts the changes: the settings' `ETag`.
+    pub rev: u64,
+    /// The retention that every door has been brought to: cleanup shortens the rest.
+    pub applied_days: u8,
+}
+
+/// An API key as stored: never the secret in the clear.
+#[derive(Clone, Debug)]
+pub struct ApiKey {
+    pub tenant: Tenant,
+    pub id: KeyId,
+    pub scopes: Vec<String>,
+    pub origins: Vec<String>,
+    pub created_at: Timestamp,
+    /// SHA-256 of the secret, which has 256 random bits: nothing to guess.
+    pub digest: Vec<u8>,
+    /// The secret itself, sealed under the tenant's key, for those that verify visitor
+    /// tokens with it.
+    pub secret: Option<Sealed>,
+}
+
+impl ApiKey {
+    pub fn write(&self) -> Write {
+        let row = Item::new(&keys::api_keys(self.tenant), &keys::api_key(self.id))
+            .with("scopes", self.scopes.clone())
+            .with_some(
+                "origins",
+                (!self.origins.is_empty()).then(|| self.origins.clone()),
+            )
+            .with("created_at", self.created_at)
+            .with("digest", self.digest.clone())
+            .with_some("secret", self.secret.clone());
+        Write::put(row).only_new()
+    }
+
+    pub fn delete_write(tenant: Tenant, id: KeyId) -> Write {
+        Write::delete(&keys::api_keys(tenant), &keys::api_key(id)).only_if("attribute_exists(PK)")
+    }
+
+    fn read(row: &Item) -> Result<ApiKey> {
+        let broken = || Error::Unavailable("an API key is not as it was written".into());
+        let tenant = row.partition().split('#').next().and_then(Tenant::parse);
+        Ok(ApiKey {
+            tenant: tenant.ok_or_else(broken)?,
+            id: KeyId::parse(row.sort()).ok_or_else(broken)?,
+            scopes: row.texts("scopes"),
+            origins: row.texts("origins"),
+            created_at: row.time("created_at")?,
+            digest: row.bytes("digest").ok_or_else(broken)?.to_vec(),
+            secret: row.sealed("secret"),
+        })
+    }
+}
+
+/// The writes that make a tenant known, besides its keys in the keyring.
+pub fn create_writes(tenant: Tenant, now: Timestamp) -> Vec<Write> {
+    let row = Item::new(TENANTS, &tenant.to_string()).with("created_at", now);
+    let settings = Stored {
+        settings: Settings::default(),
+        rev: 1,
+        applied_days: 30,
+    };
+    vec![
+        Write::put(row).only_new(),
+        Write::put(settings_item(tenant, &settings)).only_new(),
+    ]
+}
+
+fn settings_item(tenant: Tenant, stored: &Stored) -> Item {
+    let text = serde_json::to_string(&stored.settings).expect("settings are plain data");
+    Item::new(&keys::settings(tenant), SETTINGS)
+        .with("settings", text)
+        .with("rev", stored.rev)
+        .with("applied_days", u64::from(stored.applied_days))
+}
+
+/// Replaces the settings, if nobody has changed them since `before` was read.
+pub fn change_write(tenant: Tenant, before: &Stored, settings: Settings) -> Write {
+    let applied_days = before.applied_days.max(before.settings.retention_days);
+    let after = Stored {
+        settings,
+        rev: before.rev + 1,
+        applied_days,
+    };
+    Write::put(settings_item(tenant, &after))
+        .only_if("rev = :rev")
+        .value(":rev", before.rev)
+}
+
+impl Store {
+    /// # Errors
+    /// [`Error::NotFound`] without such a tenant, [`Error::Unavailable`] as everywhere.
+    pub async fn settings(&self, tenant: Tenant) -> Result<Stored> {
+        let row = self
+            .get(&keys::settings(tenant), SETTINGS)
+            .await?
+            .ok_or(Error::NotFound)?;
+        let settings = serde_json::from_str(row.text("settings")?)
+            .map_err(|_| Error::Unavailable("settings are not as they were written".into()))?;
+        let applied_days = u8::try_from(row.count("applied_days")).unwrap_or(u8::MAX);
+        Ok(Stored {
+            settings,
+            rev: row.count("rev"),
+            applied_days,
+        })
+    }
+
+    /// Records that every door has been brought to the retention of this revision.
+    ///
+    /// # Errors
+    /// As [`Store::settings`].
+    pub async fn retention_applied(&self, tenant: Tenant, stored: &Stored) -> Result<bool> {
+        let write = Write::update(
+            &keys::settings(tenant),
+            SETTINGS,
+            "SET applied_days = :days",
+        )
+        .only_if("rev = :rev")
+        .value(":days", u64::from(stored.settings.retention_days))
+        .value(":rev", stored.rev);
+        Ok(self.write(write).await?.is_ok())
+    }
+
+    /// # Errors
+    /// As [`Store::settings`].
+    pub async fn api_key(&self, tenant: Tenant, id: KeyId) -> Result<Option<ApiKey>> {
+        let row = self
+            .get(&keys::api_keys(tenant), &keys::api_key(id))
+            .await?;
+        row.as_ref().map(ApiKey::read).transpose()
+    }
+
+    /// One page of a tenant's keys.
+    ///
+    /// # Errors
+    /// As [`Store::settings`].
+    pub async fn api_keys(
+        &self,
+        tenant: Tenant,
+        limit: usize,
+        after: Option<String>,
+    ) -> Result<(Vec<ApiKey>, Option<String>)> {
+        let partition = keys::api_keys(tenant);
+        let query = Query {
+            partition: &partition,
+            range: Range::All,
+            ascending: true,
+            limit: Some(limit),
+            after,
+        };
+        let Page { rows, next } = self.query(query).await?;
+        Ok((rows.iter().map(ApiKey::read).collect::<Result<_>>()?, next))
+    }
+
+    /// One page of all tenants, with when each was created.
+    ///
+    /// # Errors
+    /// As [`Store::settings`].
+    pub async fn tenants(
+        &self,
+        limit: usize,
+        after: Option<String>,
+    ) -> Result<(Vec<(Tenant, Timestamp)>, Option<String>)> {
+        let query = Query {
+            partition: TENANTS,
+            range: Range::All,
+            ascending: true,
+            limit: Some(limit),
+            after,
+        };
+        let Page { rows, next } = self.query(query).await?;
+        let tenant = |row: &Item| {
+            let id = Tenant::parse(row.sort());
+            Ok((
+                id.ok_or_else(|| Error::Unavailable("a tenant's row has no id".into()))?,
+                row.time("created_at")?,
+            ))
+        };
+        Ok((rows.iter().map(tenant).collect::<Result<_>>()?, next))
+    }
+
+    /// Writes rows that depend on one another. The refused place, when a condition failed.
+    ///
+    /// # Errors
+    /// As [`Store::settings`].
+    pub async fn all_or_nothing(&self, writes: Vec<Write>) -> Result<Result<(), usize>> {
+        Ok(self
+            .transact(writes)
+            .await?
+            .map_err(|Refusal::Condition { place, .. }| place))
+    }
+}
