@@ -85,9 +85,8 @@ impl Functions {
     /// Calls the function. Once begun, a call goes on even if nobody waits for it.
     pub async fn invoke(&self, name: &str, event: Value) -> Result<Value, Failure> {
         let function = self.0.get(name).ok_or_else(|| Failure::Unknown(name.to_owned()))?;
-        let call = (function.handler)(function.app.clone(), event);
-        let limit = function.timeout;
-        let called = tokio::spawn(async move { tokio::time::timeout(limit, call).await }).await;
+        let (handler, app, limit) = (function.handler.clone(), function.app.clone(), function.timeout);
+        let called = tokio::spawn(async move { tokio::time::timeout(limit, handler(app, event)).await }).await;
         let result = match called {
             Ok(Ok(Ok(value))) => return Ok(value),
             Ok(Ok(Err(error))) => Failure::Returned(causes(&*error)),

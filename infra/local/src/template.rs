@@ -349,7 +349,7 @@ mod tests {
     #[test]
     fn the_template_declares_tables_bucket_and_key() {
         let template = Template::parse(&text()).unwrap();
-        let [records, keyring] = template.tables.as_slice() else { panic!("two tables") };
+        let [keyring, records] = template.tables.as_slice() else { panic!("two tables") };
         assert_eq!((records.name.as_str(), records.hash_key.as_str()), ("RecordsTable", "PK"));
         assert_eq!(records.ttl_attribute.as_deref(), Some("expires_at"));
         assert_eq!(records.indexes[0].range_key.as_deref(), Some("due_sk"));

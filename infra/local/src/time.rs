@@ -132,7 +132,7 @@ impl Time {
 fn scheduled(name: &str, at: Timestamp) -> Value {
     json!({
         "version": "0",
-        "id": Uuid::new_v4(),
+        "id": Uuid::new_v4().to_string(),
         "detail-type": "Scheduled Event",
         "source": "aws.events",
         "account": ACCOUNT,
