@@ -804,14 +804,10 @@ async fn a_browser_is_let_in_from_the_allowed_origin() {
         .send()
         .await
         .unwrap();
+    assert_eq!(got.status(), 200);
     assert_eq!(
-        (
-            got.status().as_u16(),
-            &got.headers()["access-control-allow-origin"]
-                .to_str()
-                .unwrap()[..]
-        ),
-        (200, "https://shop.example")
+        got.headers()["access-control-allow-origin"],
+        "https://shop.example"
     );
     let got = send(&signed, signed.uri())
         .header("origin", "https://elsewhere.example")
@@ -883,4 +879,55 @@ async fn what_lies_in_a_folder_outlives_a_restart() {
     std::fs::remove_file(bucket.join(format!("{first}.body"))).unwrap();
     let damaged = open(&place).await.err().unwrap().to_string();
     assert!(damaged.contains(&first), "{damaged}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_conditional_puts_at_once_one_succeeds() {
+    let s3 = start().await;
+    let puts = (0..50).map(|at: u8| {
+        let put = s3
+            .client
+            .put_object()
+            .bucket("plain")
+            .key("once")
+            .if_none_match("*");
+        put.body(vec![at; 1000].into()).send()
+    });
+    let stored = futures::future::join_all(puts)
+        .await
+        .into_iter()
+        .filter(Result::is_ok)
+        .count();
+    assert_eq!((stored, s3.objects.everything().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_presigned_get_names_the_file_it_is_saved_as() {
+    let s3 = start().await;
+    s3.put("k", b"body").await;
+    let get = s3.client.get_object().bucket("plain").key("k");
+    let get = get
+        .response_content_disposition("attachment; filename=\"a b.txt\"")
+        .response_content_type("text/plain");
+    let signed = get.presigned(s3.for_seconds(60)).await.unwrap();
+    let got = send(&signed, signed.uri()).send().await.unwrap();
+    assert_eq!(
+        got.headers()["content-disposition"],
+        "attachment; filename=\"a b.txt\""
+    );
+    assert_eq!(got.headers()["content-type"], "text/plain");
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_used_is_named() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let error = open(&Place::Folder(file.path().join("data")))
+        .await
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        error.contains(&*file.path().to_string_lossy()) && !error.contains('\n'),
+        "{error}"
+    );
 }
