@@ -9,7 +9,6 @@
 //! given an index ([`INDEX_STREAMS`]). And on disk it takes no clock, so expired
 //! items are swept through a second handle to the same file that does.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,7 +27,7 @@ use serde_json::{Value, json};
 use shared::clock::Clock;
 use tokio::sync::oneshot;
 
-use super::{EngineError, Place, REGION, claim, listen};
+use super::{Claim, EngineError, Place, REGION, listen};
 
 /// The file in the data folder.
 const FILE: &str = "dynamodb.sqlite";
@@ -75,6 +74,7 @@ pub struct Dynamo {
     database: Database,
     endpoint: String,
     kept: Option<Kept>,
+    _claim: Option<Claim>,
     // Dropping the sender stops the server.
     _stop: oneshot::Sender<()>,
 }
@@ -83,26 +83,18 @@ pub struct Dynamo {
 struct Kept {
     file: PathBuf,
     clock: Arc<EngineClock>,
-    _lock: File,
 }
 
 impl Dynamo {
     /// Starts the engine, with the tables it has from before.
     pub async fn start(place: &Place, clock: &Clock) -> Result<Dynamo, EngineError> {
+        let claim = place.claim("dynamodb")?;
         let clock = Arc::new(EngineClock(clock.clone()));
         let (database, kept) = match place {
             Place::Memory => (open_in_memory(clock)?, None),
             Place::Folder(folder) => {
-                let lock = claim(folder, "dynamodb")?;
                 let file = folder.join(FILE);
-                (
-                    open_on_disk(&file)?,
-                    Some(Kept {
-                        file,
-                        clock,
-                        _lock: lock,
-                    }),
-                )
+                (open_on_disk(&file)?, Some(Kept { file, clock }))
             }
         };
         let (listener, endpoint) = listen().await?;
@@ -119,6 +111,7 @@ impl Dynamo {
             database,
             endpoint,
             kept,
+            _claim: claim,
             _stop: stop,
         })
     }

@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{EngineError, Place, ResponseBody, Server};
+use super::{Claim, EngineError, Place, ResponseBody, Server};
 
 mod keys;
 
@@ -35,6 +35,7 @@ const MAX_MESSAGE: usize = 4096;
 pub struct Kms {
     server: Server,
     keys: Arc<Keys>,
+    _claim: Option<Claim>,
 }
 
 impl Kms {
@@ -44,10 +45,15 @@ impl Kms {
         region: &str,
         keys: Vec<KeySpec>,
     ) -> Result<Kms, EngineError> {
+        let claim = place.claim("kms")?;
         let keys = Arc::new(Keys::open(place, region, keys)?);
         let served = keys.clone();
         let server = Server::start(move |request| answer(served.clone(), request)).await?;
-        Ok(Kms { server, keys })
+        Ok(Kms {
+            server,
+            keys,
+            _claim: claim,
+        })
     }
 
     pub fn endpoint(&self) -> &str {

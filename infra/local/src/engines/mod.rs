@@ -17,7 +17,7 @@ use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -78,20 +78,27 @@ impl fmt::Display for EngineError {
 
 impl std::error::Error for EngineError {}
 
-/// Creates `folder`, for this user only, and takes the lock `name.lock` in it.
-/// The lock is held for as long as the file is open.
-fn claim(folder: &Path, name: &str) -> Result<File, EngineError> {
-    create_private_folder(folder)?;
-    let path = folder.join(format!("{name}.lock"));
-    let mut options = File::options();
-    options.create(true).truncate(false).write(true);
-    let file = options
-        .open(&path)
-        .map_err(|e| EngineError::unreadable(&path, e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(EngineError::Busy(folder.to_owned())),
-        Err(TryLockError::Error(e)) => Err(EngineError::unreadable(&path, e)),
+/// A folder that no other process may use for the same, until this is dropped.
+struct Claim(#[expect(dead_code, reason = "the lock lasts as long as the file is open")] File);
+
+impl Place {
+    /// Creates the folder, and takes the lock `name.lock` in it.
+    fn claim(&self, name: &str) -> Result<Option<Claim>, EngineError> {
+        let Place::Folder(folder) = self else {
+            return Ok(None);
+        };
+        create_private_folder(folder)?;
+        let path = folder.join(format!("{name}.lock"));
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true);
+        let file = options
+            .open(&path)
+            .map_err(|e| EngineError::unreadable(&path, e))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Claim(file))),
+            Err(TryLockError::WouldBlock) => Err(EngineError::Busy(folder.clone())),
+            Err(TryLockError::Error(e)) => Err(EngineError::unreadable(&path, e)),
+        }
     }
 }
 
@@ -178,7 +185,6 @@ where
             });
             // A client that hangs up midway is its own affair.
             let _ = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
         });

@@ -1,7 +1,7 @@
 //! The keys of the local KMS: made once, kept in one file, used by id, ARN or alias.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::super::{ACCOUNT, EngineError, Place, claim, write_private};
+use super::super::{ACCOUNT, EngineError, Place, write_private};
 use super::{Refusal, internal};
 
 /// The file in the data folder.
@@ -41,7 +41,6 @@ pub enum KeyUsage {
 
 pub(super) struct Keys {
     keys: Vec<Key>,
-    _lock: Option<File>,
 }
 
 pub(super) struct Key {
@@ -77,10 +76,8 @@ impl Keys {
         let Place::Folder(folder) = place else {
             return Ok(Keys {
                 keys: load(&mut BTreeMap::new(), region, specs)?,
-                _lock: None,
             });
         };
-        let lock = claim(folder, "kms")?;
         let path = folder.join(FILE);
         let mut kept = read(&path)?;
         let before = kept.len();
@@ -90,10 +87,7 @@ impl Keys {
                 serde_json::to_vec_pretty(&kept).map_err(|e| EngineError::unreadable(&path, e))?;
             write_private(&path, &text).map_err(|e| EngineError::unreadable(&path, e))?;
         }
-        Ok(Keys {
-            keys,
-            _lock: Some(lock),
-        })
+        Ok(Keys { keys })
     }
 
     pub(super) fn named(&self, name: &str) -> Option<&Key> {

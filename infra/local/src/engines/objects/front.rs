@@ -15,7 +15,7 @@ use http::header::{
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use s3s::auth::SimpleAuth;
+use s3s::auth::{S3Auth, SecretKey};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, S3Error, S3ErrorCode, S3Result, s3_error};
 use shared::clock::Clock;
@@ -48,10 +48,7 @@ impl Front {
         credentials: &Credentials,
     ) -> Front {
         let mut signed = S3ServiceBuilder::new(service.clone());
-        signed.set_auth(SimpleAuth::from_single(
-            &*credentials.access_key,
-            &*credentials.secret_key,
-        ));
+        signed.set_auth(credentials.clone());
         Front {
             signed: signed.build(),
             let_in: S3ServiceBuilder::new(service).build(),
@@ -121,6 +118,16 @@ impl Front {
             ),
             (VARY, HeaderValue::from_static("Origin")),
         ]))
+    }
+}
+
+#[async_trait::async_trait]
+impl S3Auth for Credentials {
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        match access_key == self.access_key {
+            true => Ok(self.secret_key.as_str().into()),
+            false => Err(s3_error!(InvalidAccessKeyId)),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 use shared::clock::Clock;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::{EngineError, Place, Server};
+use super::{Claim, EngineError, Place, Server};
 
 mod body;
 mod conditions;
@@ -21,8 +21,10 @@ mod event;
 mod front;
 mod list;
 mod multipart;
+mod operations;
 mod presigned;
 mod service;
+mod shelf;
 mod store;
 
 use front::Front;
@@ -64,6 +66,7 @@ pub struct CleanTag {
 pub struct Objects {
     server: Server,
     store: Arc<Store>,
+    _claim: Option<Claim>,
 }
 
 impl Objects {
@@ -76,6 +79,7 @@ impl Objects {
         credentials: &Credentials,
         buckets: Vec<BucketSpec>,
     ) -> Result<(Objects, UnboundedReceiver<Value>), EngineError> {
+        let claim = place.claim("objects")?;
         let store = Arc::new(Store::open(place, clock, buckets)?);
         let (events, receiver) = unbounded_channel();
         let front = Arc::new(Front::new(
@@ -89,7 +93,14 @@ impl Objects {
             async move { front.answer(request).await }
         })
         .await?;
-        Ok((Objects { server, store }, receiver))
+        Ok((
+            Objects {
+                server,
+                store,
+                _claim: claim,
+            },
+            receiver,
+        ))
     }
 
     pub fn endpoint(&self) -> &str {

@@ -1,4 +1,4 @@
-//! The S3 operations on one object, and the trait that puts all of them on offer.
+//! What is done to one object: put, read, deleted, tagged.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,14 +7,14 @@ use std::time::SystemTime;
 use hyper::body::Bytes;
 use jiff::Timestamp;
 use s3s::dto::*;
-use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+use s3s::{S3Request, S3Response, S3Result, s3_error};
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::body::receive;
 use super::conditions::{Presigned, check_presigned_read, check_write, encrypt, matches};
+use super::event;
 use super::store::{About, Bucket, Object, Store, Version};
-use super::{event, list};
 
 /// What `s3s` calls once it has taken a request apart.
 #[derive(Clone)]
@@ -23,9 +23,9 @@ pub(super) struct Service {
     events: UnboundedSender<Value>,
 }
 
-type Answer<T> = S3Result<S3Response<T>>;
+pub(super) type Answer<T> = S3Result<S3Response<T>>;
 
-fn answer<T>(output: T) -> Answer<T> {
+pub(super) fn answer<T>(output: T) -> Answer<T> {
     Ok(S3Response::new(output))
 }
 
@@ -59,7 +59,7 @@ impl Service {
     }
 
     /// The object asked for, or why it cannot be had.
-    fn find<T>(
+    pub(super) fn find<T>(
         &self,
         request: &S3Request<T>,
         bucket: &str,
@@ -84,7 +84,10 @@ impl Service {
         })
     }
 
-    async fn put(&self, mut request: S3Request<PutObjectInput>) -> Answer<PutObjectOutput> {
+    pub(super) async fn put(
+        &self,
+        mut request: S3Request<PutObjectInput>,
+    ) -> Answer<PutObjectOutput> {
         let body = request.input.body.take();
         let received = receive(&request, body).await?;
         let input = request.input;
@@ -137,7 +140,7 @@ impl Service {
         })
     }
 
-    fn head(&self, request: S3Request<HeadObjectInput>) -> Answer<HeadObjectOutput> {
+    pub(super) fn head(&self, request: S3Request<HeadObjectInput>) -> Answer<HeadObjectOutput> {
         let input = &request.input;
         let (version, object) = self.find(
             &request,
@@ -170,7 +173,7 @@ impl Service {
         })
     }
 
-    fn get(&self, request: S3Request<GetObjectInput>) -> Answer<GetObjectOutput> {
+    pub(super) fn get(&self, request: S3Request<GetObjectInput>) -> Answer<GetObjectOutput> {
         let input = &request.input;
         let (version, object) = self.find(
             &request,
@@ -232,7 +235,7 @@ impl Service {
 
     /// Removes the version, or puts a delete marker on top. Says what has become
     /// of it: the version's id, and whether that is a delete marker.
-    fn delete(
+    pub(super) fn delete(
         &self,
         bucket: &str,
         key: &str,
@@ -255,7 +258,10 @@ impl Service {
         ))
     }
 
-    fn delete_all(&self, request: S3Request<DeleteObjectsInput>) -> Answer<DeleteObjectsOutput> {
+    pub(super) fn delete_all(
+        &self,
+        request: S3Request<DeleteObjectsInput>,
+    ) -> Answer<DeleteObjectsOutput> {
         let DeleteObjectsInput { bucket, delete, .. } = request.input;
         let mut deleted = Vec::new();
         for object in delete.objects {
@@ -274,7 +280,7 @@ impl Service {
         })
     }
 
-    fn set_tags<T>(
+    pub(super) fn set_tags<T>(
         &self,
         request: &S3Request<T>,
         (bucket, key, id): (&str, &str, Option<&str>),
@@ -345,7 +351,7 @@ pub(super) fn parse_tags(header: &str) -> S3Result<BTreeMap<String, String>> {
 }
 
 /// S3 takes ten tags, each once.
-fn check_tags(pairs: Vec<(String, String)>) -> S3Result<BTreeMap<String, String>> {
+pub(super) fn check_tags(pairs: Vec<(String, String)>) -> S3Result<BTreeMap<String, String>> {
     let count = pairs.len();
     let tags: BTreeMap<_, _> = pairs.into_iter().collect();
     let fits = |(key, value): (&String, &String)| {
@@ -354,193 +360,5 @@ fn check_tags(pairs: Vec<(String, String)>) -> S3Result<BTreeMap<String, String>
     match count <= 10 && tags.len() == count && tags.iter().all(fits) {
         true => Ok(tags),
         false => Err(s3_error!(InvalidTag)),
-    }
-}
-
-#[async_trait::async_trait]
-impl S3 for Service {
-    async fn put_object(&self, request: S3Request<PutObjectInput>) -> Answer<PutObjectOutput> {
-        self.put(request).await
-    }
-
-    async fn get_object(&self, request: S3Request<GetObjectInput>) -> Answer<GetObjectOutput> {
-        self.get(request)
-    }
-
-    async fn head_object(&self, request: S3Request<HeadObjectInput>) -> Answer<HeadObjectOutput> {
-        self.head(request)
-    }
-
-    async fn delete_object(
-        &self,
-        request: S3Request<DeleteObjectInput>,
-    ) -> Answer<DeleteObjectOutput> {
-        let DeleteObjectInput {
-            bucket,
-            key,
-            version_id,
-            ..
-        } = request.input;
-        let (version_id, marker) = self.delete(&bucket, &key, version_id.as_deref())?;
-        answer(DeleteObjectOutput {
-            delete_marker: marker.then_some(true),
-            version_id,
-            request_charged: None,
-        })
-    }
-
-    async fn delete_objects(
-        &self,
-        request: S3Request<DeleteObjectsInput>,
-    ) -> Answer<DeleteObjectsOutput> {
-        self.delete_all(request)
-    }
-
-    async fn get_object_tagging(
-        &self,
-        request: S3Request<GetObjectTaggingInput>,
-    ) -> Answer<GetObjectTaggingOutput> {
-        let input = &request.input;
-        let (version, object) = self.find(
-            &request,
-            &input.bucket,
-            &input.key,
-            input.version_id.as_deref(),
-        )?;
-        let tags = object.about.tags.into_iter().map(|(key, value)| Tag {
-            key: Some(key),
-            value: Some(value),
-        });
-        answer(GetObjectTaggingOutput {
-            tag_set: tags.collect(),
-            version_id: Some(version.id),
-        })
-    }
-
-    async fn put_object_tagging(
-        &self,
-        request: S3Request<PutObjectTaggingInput>,
-    ) -> Answer<PutObjectTaggingOutput> {
-        let input = &request.input;
-        let pairs = input
-            .tagging
-            .tag_set
-            .iter()
-            .map(|tag| Some((tag.key.clone()?, tag.value.clone()?)));
-        let tags = check_tags(
-            pairs
-                .collect::<Option<_>>()
-                .ok_or_else(|| s3_error!(InvalidTag))?,
-        )?;
-        let id = self.set_tags(
-            &request,
-            (&input.bucket, &input.key, input.version_id.as_deref()),
-            tags,
-        )?;
-        answer(PutObjectTaggingOutput {
-            version_id: Some(id),
-        })
-    }
-
-    async fn delete_object_tagging(
-        &self,
-        request: S3Request<DeleteObjectTaggingInput>,
-    ) -> Answer<DeleteObjectTaggingOutput> {
-        let input = &request.input;
-        let object = (&*input.bucket, &*input.key, input.version_id.as_deref());
-        let id = self.set_tags(&request, object, BTreeMap::new())?;
-        answer(DeleteObjectTaggingOutput {
-            version_id: Some(id),
-        })
-    }
-
-    async fn head_bucket(&self, request: S3Request<HeadBucketInput>) -> Answer<HeadBucketOutput> {
-        self.bucket(&request.input.bucket, |_| {
-            answer(HeadBucketOutput::default())
-        })
-    }
-
-    async fn create_bucket(
-        &self,
-        request: S3Request<CreateBucketInput>,
-    ) -> Answer<CreateBucketOutput> {
-        let name = request.input.bucket;
-        match self.store.add_bucket(&name).map_err(Failure::from)? {
-            true => answer(CreateBucketOutput {
-                location: Some(format!("/{name}")),
-            }),
-            false => Err(s3_error!(BucketAlreadyOwnedByYou)),
-        }
-    }
-
-    async fn list_objects_v2(
-        &self,
-        request: S3Request<ListObjectsV2Input>,
-    ) -> Answer<ListObjectsV2Output> {
-        self.bucket(&request.input.bucket.clone(), |bucket| {
-            answer(list::objects(bucket, request.input))
-        })
-    }
-
-    async fn list_object_versions(
-        &self,
-        request: S3Request<ListObjectVersionsInput>,
-    ) -> Answer<ListObjectVersionsOutput> {
-        self.bucket(&request.input.bucket.clone(), |bucket| {
-            answer(list::versions(bucket, request.input)?)
-        })
-    }
-
-    async fn list_multipart_uploads(
-        &self,
-        request: S3Request<ListMultipartUploadsInput>,
-    ) -> Answer<ListMultipartUploadsOutput> {
-        self.bucket(&request.input.bucket.clone(), |bucket| {
-            answer(list::uploads(bucket, request.input)?)
-        })
-    }
-
-    async fn list_parts(&self, request: S3Request<ListPartsInput>) -> Answer<ListPartsOutput> {
-        self.bucket(&request.input.bucket.clone(), |bucket| {
-            answer(list::parts(bucket, request.input)?)
-        })
-    }
-
-    async fn create_multipart_upload(
-        &self,
-        request: S3Request<CreateMultipartUploadInput>,
-    ) -> Answer<CreateMultipartUploadOutput> {
-        answer(self.begin_upload(request.input)?)
-    }
-
-    async fn upload_part(&self, request: S3Request<UploadPartInput>) -> Answer<UploadPartOutput> {
-        answer(self.add_part(request).await?)
-    }
-
-    async fn complete_multipart_upload(
-        &self,
-        request: S3Request<CompleteMultipartUploadInput>,
-    ) -> Answer<CompleteMultipartUploadOutput> {
-        answer(self.complete_upload(request.input)?)
-    }
-
-    async fn abort_multipart_upload(
-        &self,
-        request: S3Request<AbortMultipartUploadInput>,
-    ) -> Answer<AbortMultipartUploadOutput> {
-        let AbortMultipartUploadInput {
-            bucket,
-            key,
-            upload_id,
-            ..
-        } = request.input;
-        match self
-            .store
-            .remove_upload(&bucket, &key, &upload_id)
-            .map_err(Failure::from)?
-        {
-            true => answer(AbortMultipartUploadOutput::default()),
-            false => Err(s3_error!(NoSuchUpload)),
-        }
     }
 }

@@ -4,27 +4,24 @@
 //!
 //! Knows nothing of HTTP or of who asks.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
+use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hyper::body::Bytes;
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use shared::clock::Clock;
 use uuid::Uuid;
 
-use super::super::{EngineError, Place, claim, create_private_folder, write_private};
+use super::super::{EngineError, Place};
+use super::shelf::Shelf;
 use super::{BucketSpec, Held, HeldKind};
 
 pub(super) struct Store {
     state: Mutex<State>,
     shelf: Shelf,
     clock: Clock,
-    _lock: Option<File>,
 }
 
 #[derive(Default)]
@@ -101,13 +98,9 @@ impl Store {
         specs: Vec<BucketSpec>,
     ) -> Result<Store, EngineError> {
         let mut state = State::default();
-        let mut lock = None;
         let shelf = match place {
             Place::Memory => Shelf::Memory(Mutex::default()),
-            Place::Folder(folder) => {
-                lock = Some(claim(folder, "objects")?);
-                Shelf::Folder(folder.join("objects"))
-            }
+            Place::Folder(folder) => Shelf::Folder(folder.join("objects")),
         };
         for spec in specs {
             let name = spec.name.clone();
@@ -134,14 +127,13 @@ impl Store {
                 .keys
                 .values_mut()
                 .for_each(|versions| versions.sort_by(|a, b| a.id.cmp(&b.id)));
-            shelf.tidy(&name, &bucket)?;
+            shelf.tidy(&name, &bucket.bodies())?;
             state.buckets.insert(name, bucket);
         }
         Ok(Store {
             state: Mutex::new(state),
             shelf,
             clock: clock.clone(),
-            _lock: lock,
         })
     }
 
@@ -410,6 +402,23 @@ impl Store {
 }
 
 impl Bucket {
+    /// The names of all bodies.
+    fn bodies(&self) -> Vec<&str> {
+        let objects = self
+            .keys
+            .values()
+            .flatten()
+            .filter(|version| version.object.is_some());
+        let parts = self
+            .uploads
+            .values()
+            .flat_map(|upload| upload.parts.values());
+        let objects = objects.map(|version| version.id.as_str());
+        objects
+            .chain(parts.map(|part| part.body.as_str()))
+            .collect()
+    }
+
     pub(super) fn latest(&self, key: &str) -> Option<&Version> {
         self.keys.get(key)?.last()
     }
@@ -455,164 +464,4 @@ fn sequence(id: &str) -> u64 {
     id.get(..12)
         .and_then(|digits| u64::from_str_radix(digits, 16).ok())
         .unwrap_or(0)
-}
-
-/// Where bodies lie, and records too when they are to outlive the process.
-enum Shelf {
-    Memory(Mutex<HashMap<String, Bytes>>),
-    /// `<bucket>/<id>.body`, `<bucket>/<id>.version`, `<bucket>/<id>.upload`
-    Folder(PathBuf),
-}
-
-impl Shelf {
-    fn prepare(&self, bucket: &str) -> Result<(), EngineError> {
-        match self {
-            Shelf::Memory(_) => Ok(()),
-            Shelf::Folder(folder) => create_private_folder(&folder.join(bucket)),
-        }
-    }
-
-    fn body(&self, bucket: &str, id: &str) -> io::Result<Bytes> {
-        match self {
-            Shelf::Memory(bodies) => {
-                let bodies = bodies.lock().unwrap_or_else(PoisonError::into_inner);
-                bodies
-                    .get(&format!("{bucket}/{id}"))
-                    .cloned()
-                    .ok_or(io::ErrorKind::NotFound.into())
-            }
-            Shelf::Folder(folder) => fs::read(file(folder, bucket, id, "body")).map(Bytes::from),
-        }
-    }
-
-    fn keep_body(&self, bucket: &str, id: &str, body: Bytes) -> io::Result<()> {
-        match self {
-            Shelf::Memory(bodies) => {
-                bodies
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(format!("{bucket}/{id}"), body);
-                Ok(())
-            }
-            Shelf::Folder(folder) => write_private(&file(folder, bucket, id, "body"), &body),
-        }
-    }
-
-    fn drop_body(&self, bucket: &str, id: &str) -> io::Result<()> {
-        match self {
-            Shelf::Memory(bodies) => {
-                bodies
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .remove(&format!("{bucket}/{id}"));
-                Ok(())
-            }
-            Shelf::Folder(folder) => remove(&file(folder, bucket, id, "body")),
-        }
-    }
-
-    fn keep_record(
-        &self,
-        bucket: &str,
-        kind: &str,
-        id: &str,
-        record: &impl Serialize,
-    ) -> io::Result<()> {
-        match self {
-            Shelf::Memory(_) => Ok(()),
-            Shelf::Folder(folder) => write_private(
-                &file(folder, bucket, id, kind),
-                &serde_json::to_vec(record)?,
-            ),
-        }
-    }
-
-    fn drop_record(&self, bucket: &str, kind: &str, id: &str) -> io::Result<()> {
-        match self {
-            Shelf::Memory(_) => Ok(()),
-            Shelf::Folder(folder) => remove(&file(folder, bucket, id, kind)),
-        }
-    }
-
-    fn records<T: DeserializeOwned>(
-        &self,
-        bucket: &str,
-        kind: &str,
-    ) -> Result<Vec<T>, EngineError> {
-        let Shelf::Folder(folder) = self else {
-            return Ok(Vec::new());
-        };
-        let mut records = Vec::new();
-        for path in files(&folder.join(bucket))? {
-            if path.extension().is_some_and(|extension| extension == kind) {
-                let text = fs::read(&path).map_err(|e| EngineError::unreadable(&path, e))?;
-                records.push(
-                    serde_json::from_slice(&text).map_err(|e| EngineError::unreadable(&path, e))?,
-                );
-            }
-        }
-        Ok(records)
-    }
-
-    /// Removes what a run that broke off left behind: bodies without a record.
-    /// A record without its body is damage, and is said.
-    fn tidy(&self, bucket: &str, held: &Bucket) -> Result<(), EngineError> {
-        let Shelf::Folder(folder) = self else {
-            return Ok(());
-        };
-        let objects = held
-            .keys
-            .values()
-            .flatten()
-            .filter(|version| version.object.is_some());
-        let parts = held
-            .uploads
-            .values()
-            .flat_map(|upload| upload.parts.values());
-        let known = objects
-            .map(|object| &object.id)
-            .chain(parts.map(|part| &part.body));
-        let mut known: BTreeMap<PathBuf, bool> = known
-            .map(|id| (file(folder, bucket, id, "body"), false))
-            .collect();
-        for path in files(&folder.join(bucket))? {
-            match known.get_mut(&path) {
-                Some(found) => *found = true,
-                None if path
-                    .extension()
-                    .is_some_and(|extension| extension == "body" || extension == "half") =>
-                {
-                    remove(&path).map_err(|e| EngineError::unreadable(&path, e))?;
-                }
-                None => {}
-            }
-        }
-        match known.into_iter().find(|(_, found)| !found) {
-            Some((path, _)) => Err(EngineError::unreadable(
-                path,
-                "the body of an object is missing",
-            )),
-            None => Ok(()),
-        }
-    }
-}
-
-fn file(folder: &Path, bucket: &str, id: &str, kind: &str) -> PathBuf {
-    folder.join(bucket).join(format!("{id}.{kind}"))
-}
-
-fn files(folder: &Path) -> Result<Vec<PathBuf>, EngineError> {
-    let read = || {
-        fs::read_dir(folder)?
-            .map(|entry| Ok(entry?.path()))
-            .collect::<io::Result<Vec<_>>>()
-    };
-    read().map_err(|e| EngineError::unreadable(folder, e))
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
-    }
 }
