@@ -139,7 +139,7 @@ impl Keyring {
     /// [`Error::Unavailable`] when a store does not answer, as everywhere below.
     pub async fn add_tenant(&self, tenant: Tenant) -> Result<()> {
         let wrapped = self.vault.new_tenant_keys(tenant).await?;
-        let row = Item(Item::default().0)
+        let row = Item::default()
             .with("PK", tenant.to_string())
             .with("wrapping_key", wrapped.wrapping)
             .with("hash_key", wrapped.hash);
@@ -289,11 +289,17 @@ fn partition(key: &LifeKey) -> String {
 
 /// Puts a life's key into the keyring, in place of what it follows and only of that.
 pub(crate) fn begin_write(living: &Living, wrapped: Sealed, follows: &Follows) -> Write {
+    // Kept through the next life: an event older than the erasure is still refused.
+    let erased_at = match follows {
+        Follows::Erased(_, at) => Some(*at),
+        Follows::Nobody | Follows::Expired(_) => None,
+    };
     let row = Item::default()
         .with("PK", partition(&living.key))
         .with("state", State::Active.name())
         .with("life", living.key.life.to_string())
         .with("gate", living.gate)
+        .with_some("erased_at", erased_at)
         .with("data_key", wrapped);
     let write = Write::put_keyring(row);
     let in_place_of = |write: Write, old: &LifeKey, state: State| {
@@ -305,7 +311,7 @@ pub(crate) fn begin_write(living: &Living, wrapped: Sealed, follows: &Follows) -
     };
     match follows {
         Follows::Nobody => write.only_new(),
-        Follows::Erased(old) => in_place_of(write, old, State::Erased),
+        Follows::Erased(old, _) => in_place_of(write, old, State::Erased),
         Follows::Expired(old) => in_place_of(write, old, State::Active),
     }
 }

@@ -16,6 +16,7 @@ pub mod http;
 pub mod id;
 pub mod keyring;
 pub mod objects;
+pub mod person;
 pub mod record;
 pub mod routes;
 pub mod runtime;

@@ -187,6 +187,13 @@ impl HashKey {
         self.hash("interaction", &[item_id.as_bytes(), scope.as_bytes()])
     }
 
+    /// What people are found by: one form of a value of a kind (`user_id`, `email`,
+    /// `phone`). `None` when the value has no such form.
+    pub fn lookup(&self, kind: &str, value: &str) -> Option<KeyedHash> {
+        let value = Zeroizing::new(crate::record::normalise(kind, value)?);
+        Some(self.hash("lookup", &[kind.as_bytes(), value.as_bytes()]))
+    }
+
     /// A fingerprint of a text that does not give the text away.
     pub fn content(&self, text: &str) -> KeyedHash {
         self.hash("content", &[text.as_bytes()])

@@ -5,6 +5,7 @@
 pub mod caller;
 pub mod page;
 mod problem;
+mod revision;
 
 use std::net::IpAddr;
 use std::time::Instant;

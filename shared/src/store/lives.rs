@@ -8,7 +8,7 @@
 use jiff::Timestamp;
 
 use super::jobs::{Job, JobKind};
-use super::keys::{CLOCK, DOOR, LifeKey, PERSON, day_of};
+use super::keys::{CLOCK, DOOR, LifeKey, day_of};
 use super::{Item, Refusal, Store, Write};
 use crate::error::Result;
 use crate::keyring::Living;
@@ -56,6 +56,7 @@ pub struct Door {
     pub counts: Counts,
     /// Until when each handed-out link may still write under this life's prefixes.
     pub uploads: Vec<Timestamp>,
+    pub visit_at: Option<Timestamp>,
     pub network: Option<Sealed>,
     pub device: Option<Sealed>,
 }
@@ -76,6 +77,7 @@ impl Door {
                 interactions: row.count("interactions"),
             },
             uploads: row.times("uploads"),
+            visit_at: row.try_time("visit_at"),
             network: row.sealed("network"),
             device: row.sealed("device"),
         })
@@ -107,7 +109,7 @@ pub fn expires_at(last_seen: Timestamp, retention_days: u8) -> Timestamp {
 pub struct Passing {
     /// The person was active: last seen, and the new end.
     pub seen: Option<(Timestamp, Timestamp)>,
-    /// What the last visit told; `Some` removes what it did not tell.
+    /// What the last visit told; what it did not tell is removed.
     pub visit: Option<Visit>,
     /// Records that this write adds.
     pub added: Counts,
@@ -115,9 +117,10 @@ pub struct Passing {
     pub uploads: Option<(Vec<Timestamp>, Vec<Timestamp>)>,
 }
 
-/// The sealed parts of the last visit.
-#[derive(Clone, Debug, Default)]
+/// The last visit: when, and its sealed parts.
+#[derive(Clone, Debug)]
 pub struct Visit {
+    pub at: Timestamp,
     pub network: Option<Sealed>,
     pub device: Option<Sealed>,
 }
@@ -147,11 +150,14 @@ fn door_write(living: &Living, passing: &Passing, now: Timestamp) -> Write {
     ];
     if let Some((seen, expires)) = passing.seen {
         set.push("last_seen = :seen, expires_at = :expires");
-        condition.push_str(" AND last_seen < :seen");
+        condition.push_str(" AND last_seen <= :seen");
         values.push((":seen", seen.into()));
         values.push((":expires", expires.as_second().into()));
     }
     if let Some(visit) = &passing.visit {
+        set.push("visit_at = :visit");
+        condition.push_str(" AND (attribute_not_exists(visit_at) OR visit_at <= :visit)");
+        values.push((":visit", visit.at.into()));
         for (part, name, sealed) in [
             ("network", ":network", &visit.network),
             ("device", ":device", &visit.device),
@@ -247,7 +253,8 @@ impl Store {
     }
 
     /// Writes about a life, through its door: all of it, or nothing. With nothing but the
-    /// door to change it is a single `UpdateItem`.
+    /// door to change it is a single `UpdateItem`; with nothing at all, it says whether the
+    /// door would let it pass.
     ///
     /// # Errors
     /// The inner error says why the door, or a row, refused.
@@ -259,7 +266,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Result<(), Shut>> {
         let door = door_write(living, passing, now);
-        let outcome = if writes.is_empty() {
+        let outcome = if writes.is_empty() && !door.only_checks() {
             self.write(door).await?.map(|_| ())
         } else {
             self.transact(std::iter::once(door).chain(writes).collect())
@@ -300,8 +307,9 @@ impl Store {
             .with("last_seen", seen)
             .with("expires_at", expires.as_second())
             .with("gate", living.gate)
-            .with_some("network", visit.network)
-            .with_some("device", visit.device);
+            .with_some("visit_at", visit.as_ref().map(|visit| visit.at))
+            .with_some("network", visit.as_ref().and_then(|visit| visit.network.clone()))
+            .with_some("device", visit.as_ref().and_then(|visit| visit.device.clone()));
         let door = Counts::NAMES
             .iter()
             .zip(added.values())
@@ -377,7 +385,7 @@ pub struct Beginning<'a> {
     pub follows: Follows,
     pub seen: Timestamp,
     pub expires: Timestamp,
-    pub visit: Visit,
+    pub visit: Option<Visit>,
     pub person: Item,
     pub added: Counts,
     pub writes: Vec<Write>,
@@ -388,8 +396,8 @@ pub struct Beginning<'a> {
 pub enum Follows {
     /// Nobody: a new acquaintance.
     Nobody,
-    /// A life that was erased.
-    Erased(LifeKey),
+    /// A life that was erased, and when.
+    Erased(LifeKey, Timestamp),
     /// A life whose time is over, which nobody had noticed.
     Expired(LifeKey),
 }
@@ -407,13 +415,6 @@ impl Job {
             now,
         )
     }
-}
-
-/// An empty person row, as a life begins without identity.
-pub fn new_person(key: &LifeKey) -> Item {
-    Item::new(&key.partition(), PERSON)
-        .with("rev", 1_u64)
-        .with("verified", false)
 }
 
 /// A requested erasure's writes for one life: the key goes, the door closes. `door` is as

@@ -8,6 +8,7 @@ pub mod item;
 pub mod jobs;
 pub mod keys;
 pub mod lives;
+pub mod lookups;
 pub mod once;
 pub mod records;
 pub mod tenants;
@@ -153,6 +154,11 @@ impl Write {
     pub fn name(mut self, name: &str, attribute: &str) -> Write {
         self.names.insert(name.to_owned(), attribute.to_owned());
         self
+    }
+
+    /// Whether it changes nothing.
+    pub(crate) fn only_checks(&self) -> bool {
+        matches!(self.kind, Kind::Check { .. })
     }
 
     /// Roughly what it weighs in a transaction.

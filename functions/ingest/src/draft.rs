@@ -1,0 +1,406 @@
+//! From events to writes: one person's events become one change of their door and the
+//! fewest rows. Reads what is there, decides, seals; writes nothing itself.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use jiff::Timestamp;
+use serde_json::Value;
+use shared::app::App;
+use shared::error::{FieldError, Result};
+use shared::id::{KeyedHash, Message as MessageId, Tenant};
+use shared::keyring::Living;
+use shared::record::{
+    Author, ConversationContent, Fields, InteractionContent, Known, MessageContent, Observed,
+};
+use shared::settings::{ConsentRequired, Settings};
+use shared::store::activity::{self, Deed};
+use shared::store::keys::{self, DOOR, PERSON};
+use shared::store::lives::{Counts, Passing, Visit, expires_at};
+use shared::store::records::{Conversation, Interaction, Message, Person};
+use shared::store::{self, Write};
+use shared::vault::{HashKey, TenantKeys};
+
+use crate::event::{Action, Event, Identify, What};
+
+/// Names that a person's custom values may have in all.
+pub const CUSTOM_NAMES: usize = 50;
+
+/// What became of an event.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fate {
+    Stored(Option<MessageId>),
+    Duplicate(MessageId),
+    Ignored(&'static str),
+    Rejected(Vec<FieldError>),
+}
+
+/// Everything about a request that its groups share.
+pub struct Context<'a> {
+    pub app: &'a App,
+    pub tenant: Tenant,
+    pub keys: &'a TenantKeys,
+    pub settings: &'a Settings,
+    pub now: Timestamp,
+}
+
+/// One of a person's events, on its way.
+pub struct Incoming<'a> {
+    pub event: &'a Event,
+    /// Its place in the request's body, for errors.
+    pub base: &'a str,
+    /// The tenant's server said so, or vouches for the page that did.
+    pub verified: bool,
+    /// A page learns nothing: what it may not change is passed over, not refused.
+    pub page: bool,
+    /// Made once, so that every try writes the same message.
+    pub message: Option<MessageId>,
+    /// A message that another try found to be there already.
+    pub duplicate: bool,
+}
+
+/// What a life holds already of what these events touch.
+#[derive(Default)]
+pub struct Existing {
+    pub person: Person,
+    conversations: HashSet<KeyedHash>,
+    interactions: HashMap<KeyedHash, Interaction>,
+}
+
+/// The writes that store a person's events.
+pub struct Draft {
+    pub passing: Passing,
+    pub person: Person,
+    /// Each write, and the event whose message it is.
+    pub writes: Vec<(Write, Option<usize>)>,
+    pub fates: Vec<Fate>,
+}
+
+impl Existing {
+    /// What a new life holds: nothing but its visitor's id.
+    pub fn nothing(visitor_id: &str) -> Existing {
+        let name = Known { value: visitor_id.into(), verified: true };
+        let identity = Fields::from([("visitor_id".to_owned(), name)]);
+        Existing { person: Person { rev: 0, identity, ..Person::default() }, ..Existing::default() }
+    }
+
+    /// Reads what these events touch, in one batch; nothing at all for visits alone.
+    pub async fn read(
+        context: &Context<'_>,
+        living: &Living,
+        incoming: &[Incoming<'_>],
+    ) -> Result<Existing> {
+        let hash = &context.keys.hash;
+        let mut rows = HashSet::new();
+        if context.settings.consent_required == ConsentRequired::All {
+            rows.insert(PERSON.to_owned());
+        }
+        for event in incoming {
+            match &event.event.what {
+                What::Identify(_) => rows.insert(PERSON.to_owned()),
+                What::Message(message) => rows.insert(keys::conversation(
+                    hash.conversation(living.key.subject, &message.conversation_id),
+                )),
+                What::Interaction { item_id, scope, .. } => rows.insert(keys::interaction(
+                    hash.interaction(item_id, scope.as_deref().unwrap_or_default()),
+                )),
+                What::Visit { .. } | What::Session { .. } => false,
+            };
+        }
+        let partition = living.key.partition();
+        let wanted: Vec<_> = rows.into_iter().map(|row| (partition.clone(), row)).collect();
+        let mut existing = Existing::default();
+        for row in context.app.store.get_many(&wanted).await? {
+            if row.sort() == PERSON {
+                existing.person = Person::read(&row, living)?;
+            } else if row.sort().starts_with("conversation#") {
+                existing.conversations.insert(Conversation::read(&row, living)?.hash);
+            } else {
+                let interaction = Interaction::read(&row, living)?;
+                existing.interactions.insert(interaction.hash, interaction);
+            }
+        }
+        Ok(existing)
+    }
+}
+
+/// Builds the draft of one person's events.
+struct Builder<'a> {
+    context: &'a Context<'a>,
+    living: &'a Living,
+    existing: Existing,
+    person: Person,
+    seen: Option<Timestamp>,
+    visit: Option<(Timestamp, &'a Observed, &'a Observed)>,
+    conversations: BTreeMap<KeyedHash, (u64, Timestamp, ConversationContent)>,
+    interactions: BTreeMap<KeyedHash, Interaction>,
+    messages: HashSet<MessageId>,
+    added: Counts,
+    writes: Vec<(Write, Option<usize>)>,
+}
+
+/// Drafts the writes for a life that goes on, or (with nothing existing) begins.
+pub fn draft(
+    context: &Context<'_>,
+    living: &Living,
+    existing: Existing,
+    incoming: &[Incoming<'_>],
+) -> Draft {
+    let person = existing.person.clone();
+    let mut builder = Builder {
+        context,
+        living,
+        existing,
+        person,
+        seen: None,
+        visit: None,
+        conversations: BTreeMap::new(),
+        interactions: BTreeMap::new(),
+        messages: HashSet::new(),
+        added: Counts::default(),
+        writes: Vec::new(),
+    };
+    let fates = incoming.iter().enumerate().map(|(at, event)| builder.add(at, event)).collect();
+    builder.finish(fates)
+}
+
+impl<'a> Builder<'a> {
+    fn add(&mut self, place: usize, incoming: &'a Incoming<'_>) -> Fate {
+        let event = incoming.event;
+        if let Some(refused) = self.consent(&event.what) {
+            return refused;
+        }
+        match &event.what {
+            What::Visit { network, device } => {
+                self.saw(event.at);
+                if self.visit.is_none_or(|(at, ..)| at <= event.at) {
+                    self.visit = Some((event.at, network, device));
+                }
+                Fate::Stored(None)
+            }
+            What::Identify(identify) => self.identify(incoming, identify),
+            What::Message(message) => self.message(place, incoming, message),
+            What::Interaction { item_id, scope, action } => {
+                self.saw(event.at);
+                self.interaction(event.at, item_id, scope.as_deref(), *action);
+                Fate::Stored(None)
+            }
+            What::Session { member, started } => {
+                let deed = if *started { Deed::SessionStarted } else { Deed::SessionEnded };
+                let about = [self.living.key.life.to_string()];
+                let entry = activity::Entry {
+                    tenant: self.context.tenant,
+                    deed,
+                    by: member,
+                    about: &about,
+                    at: event.at,
+                };
+                self.writes.push((activity::write(&entry), None));
+                Fate::Stored(None)
+            }
+        }
+    }
+
+    /// Only the person moves the clock.
+    fn saw(&mut self, at: Timestamp) {
+        self.seen = self.seen.max(Some(at));
+    }
+
+    fn consent(&self, what: &What) -> Option<Fate> {
+        let asked = match self.context.settings.consent_required {
+            ConsentRequired::None => false,
+            ConsentRequired::Identity => matches!(what, What::Identify(_)),
+            ConsentRequired::All => true,
+        };
+        let given = self.person.consent.is_some()
+            || matches!(what, What::Identify(Identify { consent: Some(_), .. }));
+        (asked && !given).then_some(Fate::Ignored("no_consent"))
+    }
+
+    fn identify(&mut self, incoming: &Incoming<'_>, identify: &Identify) -> Fate {
+        let mut custom = self.person.custom.clone();
+        merge(&mut custom, &identify.custom, incoming.verified);
+        if custom.len() > CUSTOM_NAMES {
+            if !incoming.page {
+                let pointer = format!("{}/custom", incoming.base);
+                let limit = format!("a person may have at most {CUSTOM_NAMES} custom values");
+                return Fate::Rejected(vec![FieldError::new(pointer, "too_many", limit)]);
+            }
+        } else {
+            self.person.custom = custom;
+        }
+        merge(&mut self.person.identity, &identify.identity, incoming.verified);
+        merge(&mut self.person.contact, &identify.contact, incoming.verified);
+        if let Some(consent) = &identify.consent {
+            self.person.consent = Some(consent.clone());
+        }
+        Fate::Stored(None)
+    }
+
+    fn message(&mut self, place: usize, incoming: &Incoming<'_>, message: &crate::event::Message) -> Fate {
+        let Some(id) = incoming.message else { return Fate::Ignored("unknown") };
+        if incoming.duplicate || !self.messages.insert(id) {
+            return Fate::Duplicate(id);
+        }
+        let at = incoming.event.at;
+        if message.author == Author::EndUser {
+            self.saw(at);
+        }
+        let (count, first, content) = self.conversations.entry(id.conversation).or_insert_with(|| {
+            let conversation_id = message.conversation_id.clone();
+            (0, at, ConversationContent { conversation_id, title: None })
+        });
+        *count += 1;
+        *first = at.min(*first);
+        if message.title.is_some() {
+            content.title.clone_from(&message.title);
+        }
+        let row = Message {
+            id,
+            author: message.author,
+            at,
+            rev: 1,
+            redacted: false,
+            content: MessageContent {
+                conversation_id: message.conversation_id.clone(),
+                body: Some(message.body.clone()),
+                attachments: message.attachments.clone(),
+                member: message.member.clone(),
+            },
+        };
+        self.added.messages += 1;
+        self.writes.push((Write::put(row.item(self.living)).only_new(), Some(place)));
+        Fate::Stored(Some(id))
+    }
+
+    fn interaction(&mut self, at: Timestamp, item_id: &str, scope: Option<&str>, action: Action) {
+        let hash = self.context.keys.hash.interaction(item_id, scope.unwrap_or_default());
+        let row = self.interactions.entry(hash).or_insert_with(|| Interaction {
+            hash,
+            loaded: 0,
+            viewed: 0,
+            clicked: 0,
+            first_at: at,
+            last_at: at,
+            content: InteractionContent {
+                item_id: item_id.to_owned(),
+                scope: scope.map(str::to_owned),
+            },
+        });
+        row.first_at = row.first_at.min(at);
+        row.last_at = row.last_at.max(at);
+        match action {
+            Action::Loaded => row.loaded += 1,
+            Action::Viewed => row.viewed += 1,
+            Action::Clicked => row.clicked += 1,
+        }
+    }
+
+    fn finish(mut self, fates: Vec<Fate>) -> Draft {
+        self.write_conversations();
+        self.write_interactions();
+        self.write_person();
+        let days = self.context.settings.retention_days;
+        let visit = self.visit.map(|(at, network, device)| {
+            let seal = |part, fields: &Observed| {
+                (!fields.is_empty()).then(|| self.living.seal_json(DOOR, part, fields))
+            };
+            Visit { at, network: seal("network", network), device: seal("device", device) }
+        });
+        let passing = Passing {
+            seen: self.seen.map(|at| (at, expires_at(at, days))),
+            visit,
+            added: self.added,
+            uploads: None,
+        };
+        Draft { passing, person: self.person, writes: self.writes, fates }
+    }
+
+    fn write_conversations(&mut self) {
+        for (hash, (messages, at, content)) in std::mem::take(&mut self.conversations) {
+            let write = if self.existing.conversations.contains(&hash) {
+                let titled = content.title.is_some().then_some(&content);
+                Conversation::grow(self.living, hash, messages, titled)
+            } else {
+                self.added.conversations += 1;
+                let row = Conversation { hash, at, messages, content };
+                Write::put(row.item(self.living)).only_new()
+            };
+            self.writes.push((write, None));
+        }
+    }
+
+    fn write_interactions(&mut self) {
+        for (hash, row) in std::mem::take(&mut self.interactions) {
+            let write = match self.existing.interactions.get(&hash) {
+                Some(old) => row.grow(self.living, old),
+                None => {
+                    self.added.interactions += 1;
+                    Write::put(row.item(self.living)).only_new()
+                }
+            };
+            self.writes.push((write, None));
+        }
+    }
+
+    /// The person's row and the lookups that find them, where they have changed.
+    fn write_person(&mut self) {
+        let before = &self.existing.person;
+        let same = before.identity == self.person.identity
+            && before.contact == self.person.contact
+            && before.custom == self.person.custom
+            && before.consent == self.person.consent;
+        if same && before.rev > 0 {
+            return;
+        }
+        self.person.rev = before.rev + 1;
+        // A life that begins writes its person itself.
+        if before.rev > 0 {
+            self.writes.push((self.person.replace(self.living, before.rev), None));
+        }
+        let lookups = lookup_writes(&self.context.keys.hash, self.living, before, &self.person);
+        self.writes.extend(lookups.into_iter().map(|write| (write, None)));
+    }
+}
+
+/// Takes over what is new. What a tenant vouched for is not replaced by what nobody
+/// vouches for. `null` removes.
+pub fn merge(known: &mut Fields, new: &Observed, verified: bool) {
+    for (name, value) in new {
+        if known.get(name).is_some_and(|old| old.verified && !verified) {
+            continue;
+        }
+        if value.is_null() {
+            known.remove(name);
+        } else {
+            known.insert(name.clone(), Known { value: value.clone(), verified });
+        }
+    }
+}
+
+/// The writes that bring a person's lookup rows from one state to another.
+pub fn lookup_writes(hash: &HashKey, living: &Living, before: &Person, after: &Person) -> Vec<Write> {
+    let (old, new) = (lookups(hash, before), lookups(hash, after));
+    let mut writes = Vec::new();
+    for ((kind, hash), verified) in &new {
+        if old.get(&(*kind, *hash)) != Some(verified) {
+            writes.extend(store::lookups::put_writes(&living.key, kind, *hash, *verified));
+        }
+    }
+    for (kind, hash) in old.keys().filter(|key| !new.contains_key(*key)) {
+        writes.extend(store::lookups::delete_writes(&living.key, kind, *hash));
+    }
+    writes
+}
+
+/// What a person is found by: kind and keyed hash, and whether it is vouched for.
+fn lookups(hash: &HashKey, person: &Person) -> BTreeMap<(&'static str, KeyedHash), bool> {
+    shared::catalog::FIELDS
+        .iter()
+        .filter(|field| field.lookup)
+        .filter_map(|field| {
+            let known = person.identity.get(field.name).or(person.contact.get(field.name))?;
+            let Value::String(value) = &known.value else { return None };
+            Some(((field.name, hash.lookup(field.name, value)?), known.verified))
+        })
+        .collect()
+}

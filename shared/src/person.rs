@@ -1,0 +1,119 @@
+//! Who is there: a subject of whom the keyring and the door agree that they live. Owns
+//! that rule for every reader; anybody else is not found, whatever rows are left of them.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::id::{Subject, Tenant};
+use crate::keyring::{Living, State};
+use crate::store::keys::{DOOR, LifeKey, PERSON};
+use crate::store::lives::Door;
+
+/// Somebody who lives, as lists show them: nothing of it is sealed.
+#[derive(Clone, Debug)]
+pub struct Present {
+    pub key: LifeKey,
+    pub door: Door,
+    pub verified: bool,
+}
+
+impl App {
+    /// The person behind a subject, with their data key and their door.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for one who is unknown, erased or expired: the three are the same.
+    pub async fn person(&self, tenant: Tenant, subject: Subject) -> Result<(Living, Door)> {
+        let entry = self
+            .keyring
+            .entry(tenant, subject)
+            .await?
+            .ok_or(Error::NotFound)?;
+        let living = self.keyring.open(&entry).await?.ok_or(Error::NotFound)?;
+        let door = self.store.door(&living.key).await?.ok_or(Error::NotFound)?;
+        if door.expired(self.clock.now()) {
+            return Err(Error::NotFound);
+        }
+        Ok((living, door))
+    }
+
+    /// Those of `subjects` who live, in the order given, each once.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when a store does not answer.
+    pub async fn present(&self, tenant: Tenant, subjects: &[Subject]) -> Result<Vec<Present>> {
+        let mut seen = HashSet::new();
+        let subjects: Vec<_> = subjects
+            .iter()
+            .copied()
+            .filter(|subject| seen.insert(*subject))
+            .collect();
+        let entries = self.keyring.entries(tenant, &subjects).await?;
+        let lives: Vec<LifeKey> = subjects
+            .iter()
+            .filter_map(|subject| entries.get(subject))
+            .filter(|entry| entry.state == State::Active)
+            .map(|entry| entry.key)
+            .collect();
+        let wanted: Vec<_> = lives
+            .iter()
+            .flat_map(|key| [DOOR, PERSON].map(|sort| (key.partition(), sort.to_owned())))
+            .collect();
+        let rows: HashMap<_, _> = self
+            .store
+            .get_many(&wanted)
+            .await?
+            .into_iter()
+            .map(|row| ((row.partition().to_owned(), row.sort().to_owned()), row))
+            .collect();
+        let now = self.clock.now();
+        let mut present = Vec::new();
+        for key in lives {
+            let row = |sort: &str| rows.get(&(key.partition(), sort.to_owned()));
+            let Some(door) = row(DOOR).map(Door::read).transpose()? else {
+                continue;
+            };
+            if !door.expired(now) {
+                let verified = row(PERSON).is_some_and(|row| row.flag("verified"));
+                present.push(Present {
+                    key,
+                    door,
+                    verified,
+                });
+            }
+        }
+        Ok(present)
+    }
+
+    /// Those who live and are found by a value of a kind: their own name (`visitor_id`),
+    /// or one that their lookup holds (`user_id`, `email`, `phone`). `verified` is then
+    /// that value's.
+    ///
+    /// # Errors
+    /// As [`App::present`].
+    pub async fn find(&self, tenant: Tenant, kind: &str, value: &str) -> Result<Vec<Present>> {
+        let keys = self.keyring.tenant(tenant).await?;
+        if kind == "visitor_id" {
+            return self.present(tenant, &[keys.hash.subject(value)]).await;
+        }
+        let Some(hash) = keys.hash.lookup(kind, value) else {
+            return Ok(Vec::new());
+        };
+        let found: HashMap<_, _> = self
+            .store
+            .found(tenant, kind, hash)
+            .await?
+            .into_iter()
+            .map(|found| (found.subject, found))
+            .collect();
+        let mut subjects: Vec<_> = found.keys().copied().collect();
+        subjects.sort();
+        let mut present = self.present(tenant, &subjects).await?;
+        // A row that an earlier life left is not about this one.
+        present.retain(|it| found[&it.key.subject].life == it.key.life);
+        for it in &mut present {
+            it.verified = found[&it.key.subject].verified;
+        }
+        Ok(present)
+    }
+}
