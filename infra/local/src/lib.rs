@@ -1,1 +1,31 @@
+//! The local run: `infra/template.yaml` on one machine.
+//!
+//! ```text
+//! main                     the command line
+//! cloud                    start, stop, and what a test may ask
+//! gateway  control         HTTP in: the API, and /local/*
+//! time  triggers           what happens by itself: schedules, TTL, streams, objects
+//! machine  functions       what runs: engines and functions
+//! template  routes  pattern  state      what is declared, and what is remembered
+//! engines                  DynamoDB, S3 and KMS
+//! ```
+//!
+//! Lower never imports higher. Nothing here knows what a record, a life or a tenant is,
+//! but `seed`, which fills the demo.
 
+pub mod cloud;
+mod control;
+pub mod engines;
+pub mod functions;
+mod gateway;
+mod machine;
+pub mod pattern;
+pub mod routes;
+pub mod seed;
+pub mod state;
+pub mod template;
+mod time;
+mod triggers;
+
+pub use cloud::{Cloud, Options, StartError};
+pub use engines::Place;

@@ -1,1 +1,163 @@
-fn main() {}
+//! The command line of the local run: starts it, fills it with the demo the first
+//! time, says what to open, and stops it on Ctrl-C.
+#![expect(clippy::print_stdout, reason = "a command line talks to whoever typed it")]
+
+use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use lethe_local::{Cloud, Options, Place, StartError, seed, state};
+use serde_json::{Value, json};
+use shared::clock::Clock;
+use tracing_subscriber::EnvFilter;
+
+/// Lethe on this machine: the whole service on loopback, with a demo in it.
+///
+/// Reads infra/template.yaml and runs what it declares: tables, bucket, key, routes,
+/// triggers and schedules. The first start seeds two demo tenants. DIR/demo.json then
+/// holds their keys and the address; POST /local/clock moves time ahead.
+#[derive(Parser)]
+#[command(name = "lethe", version, after_help = "Logs go to stderr; RUST_LOG=info shows more of them.")]
+struct Arguments {
+    /// Port on 127.0.0.1; 0 is any that is free
+    #[arg(long, default_value_t = 8787)]
+    port: u16,
+    /// Where data is kept between runs, and where demo.json is written
+    #[arg(long, value_name = "DIR", default_value = ".local")]
+    data: PathBuf,
+    /// Keep nothing but demo.json
+    #[arg(long)]
+    memory: bool,
+    /// The template to run, instead of the repository's
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("lethe: {problem}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), String> {
+    let Arguments { port, data, memory, template } = arguments;
+    let defaults = Options::default();
+    let options = Options {
+        place: if memory { Place::Memory } else { Place::Folder(data.clone()) },
+        port,
+        clock: Clock::system(),
+        template: template.unwrap_or(defaults.template),
+        ..defaults
+    };
+    let cloud = Cloud::start(options).await.map_err(|e| e.to_string())?;
+    let stopped = wait_for_stop().map_err(|e| format!("cannot wait for Ctrl-C: {e}"))?;
+    tokio::pin!(stopped);
+    let filled = tokio::select! {
+        filled = fill(&cloud, &data) => filled,
+        () = &mut stopped => {
+            cloud.stop().await;
+            return Err("stopped before the demo was seeded".to_owned());
+        }
+    };
+    match filled {
+        Ok(demo) => {
+            greet(&cloud, &data, memory, &demo);
+            stopped.await;
+            println!("\nStopping.");
+            cloud.stop().await;
+            Ok(())
+        }
+        Err(problem) => {
+            cloud.stop().await;
+            Err(problem)
+        }
+    }
+}
+
+/// Seeds the demo unless it is there, and writes `demo.json`.
+async fn fill(cloud: &Cloud, data: &Path) -> Result<Value, String> {
+    let path = data.join("demo.json");
+    let unusable = |e| StartError::Data(path.clone(), e).to_string();
+    // Whoever waits for the file must not find the one of an earlier run.
+    match std::fs::remove_file(&path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(unusable(e)),
+        _ => {}
+    }
+    let kept = cloud.kept();
+    let demo = match kept.demo() {
+        Some(demo) => demo,
+        None if kept.is_half_seeded() => {
+            return Err(format!("{} was left half seeded: remove it and start again", data.display()));
+        }
+        None => {
+            kept.begin_seeding();
+            let demo = seed::seed(cloud.app(), progress).await.map_err(|e| format!("cannot seed the demo: {e}"))?;
+            cloud.settle().await;
+            kept.end_seeding(demo.clone());
+            demo
+        }
+    };
+    let mut demo = serde_json::to_value(demo).map_err(|e| e.to_string())?;
+    demo["url"] = json!(cloud.url());
+    demo["console"] = json!(format!("{}/console", cloud.url()));
+    demo["operator"] = json!(cloud.operator_key());
+    state::write(&path, &demo).map_err(unusable)?;
+    Ok(demo)
+}
+
+/// One line that counts up, or a few lines where nobody watches.
+fn progress(done: usize, total: usize) {
+    let whole = done >= total;
+    if io::stderr().is_terminal() {
+        eprint!("\rSeeding the demo: {done} of {total}{}", if whole { "\n" } else { "" });
+    } else if whole || (total >= 4 && done > 0 && done % (total / 4) == 0) {
+        eprintln!("Seeding the demo: {done} of {total}");
+    }
+}
+
+fn greet(cloud: &Cloud, data: &Path, memory: bool, demo: &Value) {
+    let (url, file) = (cloud.url(), data.join("demo.json"));
+    let days = cloud.clock().ahead().as_hours() / 24;
+    println!("\nLethe is running on {url}\n");
+    println!("  Console   {url}/console");
+    println!("  Sign in   {}", demo["keys"]["owner"].as_str().unwrap_or_default());
+    println!("  Keys      {} (every key of both demo tenants, and the operator's)", file.display());
+    match memory {
+        true => println!("  Data      in memory; gone when this stops"),
+        false => println!("  Data      {} (remove it to begin anew)", data.display()),
+    }
+    if days > 0 {
+        println!("  Clock     {days} days ahead of this machine's");
+    }
+    println!("\n  Watch thirty days pass:");
+    println!("  curl -X POST {url}/local/clock -d '{{\"advance\": \"31d\"}}'\n");
+    println!("Ctrl-C stops it.");
+}
+
+/// Ctrl-C, or the polite signal of whatever started this.
+#[cfg(unix)]
+fn wait_for_stop() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn wait_for_stop() -> io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}

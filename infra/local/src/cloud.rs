@@ -1,0 +1,198 @@
+//! One whole deployment in this process: what the template declares, running.
+//!
+//! Owns the order in which things start and stop. Shares nothing with any other:
+//! every test can have its own, with its own clock.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use serde_json::Value;
+use shared::app::App;
+use shared::clock::Clock;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use crate::control::Control;
+use crate::engines::Place;
+use crate::engines::dynamo::Dynamo;
+use crate::engines::kms::Kms;
+use crate::engines::objects::Objects;
+use crate::functions::{Failure, Roster};
+use crate::gateway::Gateway;
+use crate::machine::Machine;
+pub use crate::machine::StartError;
+use crate::routes::Route;
+use crate::state::Kept;
+use crate::template::Template;
+use crate::time::Time;
+use crate::triggers::{DeadLetter, Pump};
+
+/// How to start a [`Cloud`].
+pub struct Options {
+    pub place: Place,
+    /// 0 is any port that is free.
+    pub port: u16,
+    pub clock: Clock,
+    pub template: PathBuf,
+    /// Whether expired items are removed as time passes.
+    pub ttl: bool,
+    /// Whether schedules run as time passes.
+    pub schedules: bool,
+    pub functions: Roster,
+}
+
+impl Default for Options {
+    /// In memory, on any port, by the machine's clock, everything as the repository's
+    /// template has it.
+    fn default() -> Options {
+        Options {
+            place: Place::Memory,
+            port: 0,
+            clock: Clock::system(),
+            template: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml")),
+            ttl: true,
+            schedules: true,
+            functions: crate::functions::roster(),
+        }
+    }
+}
+
+/// A running deployment. Dropping it stops everything at once.
+pub struct Cloud {
+    url: String,
+    app: Arc<App>,
+    machine: Arc<Machine>,
+    pump: Arc<Pump>,
+    time: Arc<Time>,
+    gateway: Arc<Gateway>,
+    stop: oneshot::Sender<()>,
+    serving: JoinSet<()>,
+    background: JoinSet<()>,
+}
+
+impl Cloud {
+    /// Builds what the template declares and serves it on loopback.
+    ///
+    /// # Errors
+    /// What is wrong with the template, the port or the data folder.
+    pub async fn start(options: Options) -> Result<Cloud, StartError> {
+        let Options { place, port, clock, template: path, ttl, schedules, functions } = options;
+        let mut template = Template::read(&path)?;
+        // The port first: it is what most often stands in the way, and nothing is written yet.
+        let refused = |e| StartError::Port(port, e);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(refused)?;
+        let url = format!("http://{}", listener.local_addr().map_err(refused)?);
+
+        let (machine, written) = Machine::start(&mut template, &functions, &place, clock).await?;
+        let machine = Arc::new(machine);
+        let app = machine.functions.any_app().ok_or_else(|| Template::without_functions(&path))?;
+        let pump = Arc::new(Pump::new(&mut template, machine.clone(), written));
+        let time = Arc::new(Time::new(&mut template, machine.clone(), pump.clone(), ttl, schedules));
+        let gateway = Arc::new(Gateway {
+            routes: template.routes,
+            cors: template.cors,
+            operator_key: machine.kept.operator_key(),
+            machine: machine.clone(),
+            pump: pump.clone(),
+            control: Control { time: time.clone(), pump: pump.clone() },
+        });
+
+        let (stop, stopped) = oneshot::channel();
+        let (mut serving, mut background) = (JoinSet::new(), JoinSet::new());
+        serving.spawn(gateway.clone().serve(listener, stopped));
+        let (pumping, passing) = (pump.clone(), time.clone());
+        background.spawn(async move { pumping.run().await });
+        background.spawn(async move { passing.run().await });
+        Ok(Cloud { url, app, machine, pump, time, gateway, stop, serving, background })
+    }
+
+    /// Takes no more requests, and returns when the open ones are answered.
+    pub async fn stop(mut self) {
+        drop(self.stop);
+        self.serving.join_next().await;
+        self.background.shutdown().await;
+    }
+
+    /// `http://127.0.0.1:…`
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What the functions are given, with the environment of the template's globals.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.machine.clock
+    }
+
+    /// The key that opens the operator's routes, as a bearer token.
+    pub fn operator_key(&self) -> &str {
+        &self.gateway.operator_key
+    }
+
+    /// Every route of the template, the most specific first.
+    pub fn routes(&self) -> &[Route] {
+        self.gateway.routes.all()
+    }
+
+    pub fn dynamo(&self) -> &Dynamo {
+        &self.machine.dynamo
+    }
+
+    pub fn objects(&self) -> &Objects {
+        &self.machine.objects
+    }
+
+    pub fn kms(&self) -> &Kms {
+        &self.machine.kms
+    }
+
+    /// What is remembered between two starts.
+    pub fn kept(&self) -> &Kept {
+        &self.machine.kept
+    }
+
+    /// Returns once every event so far has been handled, and what that caused.
+    pub async fn settle(&self) {
+        self.pump.settle().await;
+    }
+
+    /// Moves the clock ahead and returns when all that this makes due has happened.
+    pub async fn advance(&self, by: SignedDuration) {
+        self.time.advance(by).await;
+    }
+
+    /// Removes what has expired by now, whether or not time does that by itself.
+    pub async fn sweep_ttl(&self) {
+        self.time.sweep();
+        self.pump.settle().await;
+    }
+
+    /// Runs the function as its schedule would, and all that this causes.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub async fn run_schedule(&self, function: &str) -> Result<Value, Failure> {
+        self.time.run_schedule(function).await
+    }
+
+    /// Calls the function with this event, past every trigger.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub async fn invoke(&self, function: &str, event: Value) -> Result<Value, Failure> {
+        let result = self.machine.functions.invoke(function, event).await;
+        self.pump.nudge();
+        result
+    }
+
+    /// What could not be handled so far.
+    pub fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.pump.dead_letters()
+    }
+}

@@ -1,0 +1,329 @@
+//! DynamoDB: the `dynoxide` engine on loopback, by our clock.
+//!
+//! Owns its tables' creation, the sweep of expired items and the reading of
+//! streams as Lambda's event source mapping would hand them on. Must not know
+//! what the items mean.
+//!
+//! Two things the engine does not do by itself are done here. It finds a
+//! stream's next sequence number by going through all of the stream, so it is
+//! given an index ([`INDEX_STREAMS`]). And on disk it takes no clock, so expired
+//! items are swept through a second handle to the same file that does.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dynoxide::actions::create_table::{CreateTableRequest, StreamSpecification};
+use dynoxide::actions::get_records::GetRecordsRequest;
+use dynoxide::actions::get_shard_iterator::GetShardIteratorRequest;
+use dynoxide::actions::list_streams::ListStreamsRequest;
+use dynoxide::actions::update_time_to_live::UpdateTimeToLiveRequest;
+use dynoxide::storage::Storage;
+use dynoxide::types::{
+    AttributeDefinition, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType,
+};
+use dynoxide::{Database, DynoxideError, streams};
+use serde_json::{Value, json};
+use shared::clock::Clock;
+use tokio::sync::oneshot;
+
+use super::{Claim, EngineError, Place, REGION, listen};
+
+/// The file in the data folder.
+const FILE: &str = "dynamodb.sqlite";
+
+/// Without it, every write to a table with a stream takes time in proportion to
+/// the stream's length.
+const INDEX_STREAMS: &str = "CREATE INDEX IF NOT EXISTS _stream_records_by_sequence
+    ON _stream_records (table_name, CAST(sequence_number AS INTEGER))";
+
+/// A table, as far as the template declares it. Every key is a string.
+#[derive(Clone, Debug)]
+pub struct TableSpec {
+    pub name: String,
+    pub hash_key: String,
+    pub range_key: Option<String>,
+    pub indexes: Vec<IndexSpec>,
+    /// A stream of keys only.
+    pub stream: bool,
+    /// The attribute that holds the epoch second an item expires at.
+    pub ttl_attribute: Option<String>,
+}
+
+/// A global secondary index.
+#[derive(Clone, Debug)]
+pub struct IndexSpec {
+    pub name: String,
+    pub hash_key: String,
+    pub range_key: Option<String>,
+    /// Projects the keys alone, or else everything.
+    pub keys_only: bool,
+}
+
+/// Some of a stream, in order.
+#[derive(Clone, Debug, Default)]
+pub struct StreamBatch {
+    /// `Records[]` of a Lambda DynamoDB event.
+    pub records: Vec<Value>,
+    /// The last record's sequence number: where to go on from.
+    pub last: Option<String>,
+}
+
+/// A running DynamoDB.
+pub struct Dynamo {
+    database: Database,
+    endpoint: String,
+    kept: Option<Kept>,
+    _claim: Option<Claim>,
+    // Dropping the sender stops the server.
+    _stop: oneshot::Sender<()>,
+}
+
+/// What a database on disk needs besides itself.
+struct Kept {
+    file: PathBuf,
+    clock: Arc<EngineClock>,
+}
+
+impl Dynamo {
+    /// Starts the engine, with the tables it has from before.
+    pub async fn start(place: &Place, clock: &Clock) -> Result<Dynamo, EngineError> {
+        let claim = place.claim("dynamodb")?;
+        let clock = Arc::new(EngineClock(clock.clone()));
+        let (database, kept) = match place {
+            Place::Memory => (open_in_memory(clock)?, None),
+            Place::Folder(folder) => {
+                let file = folder.join(FILE);
+                (open_on_disk(&file)?, Some(Kept { file, clock }))
+            }
+        };
+        let (listener, endpoint) = listen().await?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = database.clone();
+        tokio::spawn(dynoxide::server::serve_with_shutdown(
+            listener,
+            served,
+            async {
+                let _ = stopped.await;
+            },
+        ));
+        Ok(Dynamo {
+            database,
+            endpoint,
+            kept,
+            _claim: claim,
+            _stop: stop,
+        })
+    }
+
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The engine itself, for snapshots (`vacuum_into`, `restore_from`).
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Creates the table, unless there is one of that name: that one is kept.
+    pub fn create_table(&self, spec: &TableSpec) -> Result<(), EngineError> {
+        let refused = |e: DynoxideError| EngineError::Refused(format!("table {}: {e}", spec.name));
+        if self
+            .database
+            .get_table_metadata(&spec.name)
+            .map_err(refused)?
+            .is_some()
+        {
+            return Ok(());
+        }
+        self.database
+            .create_table(create_request(spec))
+            .map_err(refused)?;
+        if let Some(attribute) = &spec.ttl_attribute {
+            let request = json!({
+                "TableName": spec.name,
+                "TimeToLiveSpecification": {"AttributeName": attribute, "Enabled": true},
+            });
+            let request: UpdateTimeToLiveRequest =
+                serde_json::from_value(request).map_err(|e| EngineError::Refused(e.to_string()))?;
+            self.database
+                .update_time_to_live(request)
+                .map_err(refused)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes what has expired by our clock and says how many items that were.
+    /// The removals reach the stream in the name of the TTL service, as in AWS.
+    pub fn sweep_ttl(&self) -> Result<usize, DynoxideError> {
+        let Some(kept) = &self.kept else {
+            return self.database.sweep_ttl();
+        };
+        let storage = Storage::new(&kept.file.to_string_lossy())?.with_clock(kept.clock.clone());
+        // The native storage never waits: this is over when it returns.
+        futures::executor::block_on(dynoxide::ttl::sweep_expired_items(&storage))
+    }
+
+    /// At most `limit` records of the table's stream: from its start, or those
+    /// that follow the record with the sequence number `after`.
+    pub fn stream_records(
+        &self,
+        table: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<StreamBatch, DynoxideError> {
+        let request = ListStreamsRequest {
+            table_name: Some(table.to_owned()),
+            ..Default::default()
+        };
+        let stream = self
+            .database
+            .list_streams(request)?
+            .streams
+            .into_iter()
+            .next();
+        let Some(stream) = stream else {
+            return Err(DynoxideError::ResourceNotFoundException(format!(
+                "table {table} has no stream"
+            )));
+        };
+        let start = if after.is_some() {
+            "AFTER_SEQUENCE_NUMBER"
+        } else {
+            "TRIM_HORIZON"
+        };
+        let iterator = self.database.get_shard_iterator(GetShardIteratorRequest {
+            stream_arn: stream.stream_arn.clone(),
+            shard_id: streams::shard_id(table),
+            shard_iterator_type: start.to_owned(),
+            sequence_number: after.map(str::to_owned),
+        })?;
+        let read = self.database.get_records(GetRecordsRequest {
+            shard_iterator: iterator.shard_iterator.unwrap_or_default(),
+            limit: Some(limit),
+        })?;
+        let last = read
+            .records
+            .last()
+            .map(|record| record.dynamodb.sequence_number.clone());
+        let source = stream.stream_arn.replace(streams::LOCAL_REGION, REGION);
+        let records = read
+            .records
+            .iter()
+            .map(|record| lambda_record(record, &source));
+        Ok(StreamBatch {
+            records: records.collect::<Result<_, _>>()?,
+            last,
+        })
+    }
+}
+
+/// Our clock, as the engine reads it.
+struct EngineClock(Clock);
+
+impl dynoxide::storage_backend::Clock for EngineClock {
+    fn now_unix_secs(&self) -> u64 {
+        u64::try_from(self.0.now().as_second()).unwrap_or(0)
+    }
+
+    fn now_unix_secs_f64(&self) -> f64 {
+        self.0.now().as_millisecond() as f64 / 1000.0
+    }
+}
+
+/// No connection to a database in memory can be had from outside, so the index
+/// comes in with a restored snapshot.
+fn open_in_memory(clock: Arc<EngineClock>) -> Result<Database, EngineError> {
+    let folder =
+        tempfile::tempdir().map_err(|e| EngineError::unreadable(std::env::temp_dir(), e))?;
+    let snapshot = folder.path().join(FILE);
+    let failed = |e: DynoxideError| EngineError::unreadable(&snapshot, e);
+    let database = Database::memory_with_clock(clock).map_err(failed)?;
+    database
+        .vacuum_into(&snapshot.to_string_lossy())
+        .map_err(failed)?;
+    index_streams(&snapshot)?;
+    database
+        .restore_from(&snapshot.to_string_lossy())
+        .map_err(failed)?;
+    Ok(database)
+}
+
+fn open_on_disk(file: &Path) -> Result<Database, EngineError> {
+    let database =
+        Database::new(&file.to_string_lossy()).map_err(|e| EngineError::unreadable(file, e))?;
+    index_streams(file)?;
+    Ok(database)
+}
+
+fn index_streams(file: &Path) -> Result<(), EngineError> {
+    rusqlite::Connection::open(file)
+        .and_then(|connection| connection.execute_batch(INDEX_STREAMS))
+        .map_err(|e| EngineError::unreadable(file, e))
+}
+
+fn create_request(spec: &TableSpec) -> CreateTableRequest {
+    let mut names = vec![spec.hash_key.clone()];
+    names.extend(spec.range_key.clone());
+    for index in &spec.indexes {
+        names.push(index.hash_key.clone());
+        names.extend(index.range_key.clone());
+    }
+    names.sort();
+    names.dedup();
+    let definitions = names.into_iter().map(|attribute_name| AttributeDefinition {
+        attribute_name,
+        attribute_type: ScalarAttributeType::S,
+    });
+    let indexes: Vec<_> = spec.indexes.iter().map(index).collect();
+    CreateTableRequest {
+        table_name: spec.name.clone(),
+        key_schema: key_schema(&spec.hash_key, spec.range_key.as_deref()),
+        attribute_definitions: definitions.collect(),
+        global_secondary_indexes: (!indexes.is_empty()).then_some(indexes),
+        billing_mode: Some("PAY_PER_REQUEST".to_owned()),
+        stream_specification: spec.stream.then(|| StreamSpecification {
+            stream_enabled: true,
+            stream_view_type: Some("KEYS_ONLY".to_owned()),
+        }),
+        ..Default::default()
+    }
+}
+
+fn index(spec: &IndexSpec) -> GlobalSecondaryIndex {
+    let projection = if spec.keys_only {
+        ProjectionType::KEYS_ONLY
+    } else {
+        ProjectionType::ALL
+    };
+    GlobalSecondaryIndex {
+        index_name: spec.name.clone(),
+        key_schema: key_schema(&spec.hash_key, spec.range_key.as_deref()),
+        projection: Projection {
+            projection_type: Some(projection),
+            ..Default::default()
+        },
+        provisioned_throughput: None,
+    }
+}
+
+fn key_schema(hash: &str, range: Option<&str>) -> Vec<KeySchemaElement> {
+    let hash = KeySchemaElement {
+        attribute_name: hash.to_owned(),
+        key_type: KeyType::HASH,
+    };
+    let range = range.map(|name| KeySchemaElement {
+        attribute_name: name.to_owned(),
+        key_type: KeyType::RANGE,
+    });
+    std::iter::once(hash).chain(range).collect()
+}
+
+/// The record as Lambda gets it: of this region, from the stream with this ARN.
+fn lambda_record(record: &impl serde::Serialize, source: &str) -> Result<Value, DynoxideError> {
+    let mut record = serde_json::to_value(record)
+        .map_err(|e| DynoxideError::InternalServerError(e.to_string()))?;
+    record["awsRegion"] = json!(REGION);
+    record["eventSourceARN"] = json!(source);
+    Ok(record)
+}

@@ -1,0 +1,102 @@
+//! Bodies on their way in: read whole, and held against every checksum that came
+//! with them, in a header or in a trailer.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use futures::StreamExt;
+use hyper::body::Bytes;
+use s3s::checksum::ChecksumHasher;
+use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1};
+use s3s::dto::StreamingBlob;
+use s3s::{S3Request, S3Result, s3_error};
+
+/// More than this in one request is refused: bodies are held in memory here.
+const MAX_BODY: usize = 512 * 1024 * 1024;
+
+/// A body, and its SHA-256 in base64.
+pub(super) struct Received {
+    pub(super) bytes: Bytes,
+    pub(super) sha256: String,
+}
+
+impl Received {
+    /// S3 promises nothing of the ETag of an object under SSE-KMS, but that it
+    /// changes with the body.
+    pub(super) fn etag(&self) -> String {
+        hex(&digest(&SHA256, &self.bytes).as_ref()[..16])
+    }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Reads all of `body`, which is that of `request`.
+pub(super) async fn receive<T>(
+    request: &S3Request<T>,
+    body: Option<StreamingBlob>,
+) -> S3Result<Received> {
+    let mut bytes = Vec::new();
+    let mut body = body;
+    while let Some(chunk) = match &mut body {
+        Some(body) => body.next().await,
+        None => None,
+    } {
+        let chunk = chunk.map_err(|_| s3_error!(IncompleteBody))?;
+        if bytes.len() + chunk.len() > MAX_BODY {
+            return Err(s3_error!(EntityTooLarge));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    let sha256 = BASE64.encode(digest(&SHA256, &bytes));
+    check(request, &bytes, &sha256)?;
+    Ok(Received {
+        bytes: bytes.into(),
+        sha256,
+    })
+}
+
+fn check<T>(request: &S3Request<T>, bytes: &[u8], sha256: &str) -> S3Result<()> {
+    let said = |name: &str| {
+        let header = request.headers.get(name).cloned();
+        let trailer = || {
+            request
+                .trailing_headers
+                .as_ref()?
+                .read(|headers| headers.get(name).cloned())?
+        };
+        header
+            .or_else(trailer)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    let mut hasher = ChecksumHasher {
+        crc32: said("x-amz-checksum-crc32").map(|_| Crc32::new()),
+        crc32c: said("x-amz-checksum-crc32c").map(|_| Crc32c::new()),
+        crc64nvme: said("x-amz-checksum-crc64nvme").map(|_| Crc64Nvme::new()),
+        sha1: said("x-amz-checksum-sha1").map(|_| Sha1::new()),
+        sha256: None,
+    };
+    hasher.update(bytes);
+    let sums = hasher.finalize();
+    let sums = [
+        ("x-amz-checksum-crc32", sums.checksum_crc32),
+        ("x-amz-checksum-crc32c", sums.checksum_crc32c),
+        ("x-amz-checksum-crc64nvme", sums.checksum_crc64nvme),
+        ("x-amz-checksum-sha1", sums.checksum_sha1),
+        ("x-amz-checksum-sha256", Some(sha256.to_owned())),
+        (
+            "content-md5",
+            said("content-md5").map(|_| BASE64.encode(Md5::checksum(bytes))),
+        ),
+    ];
+    for (name, sum) in sums {
+        if said(name).is_some_and(|said| Some(said) != sum) {
+            return Err(s3_error!(
+                BadDigest,
+                "The {name} you specified did not match the calculated checksum."
+            ));
+        }
+    }
+    Ok(())
+}

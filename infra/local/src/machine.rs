@@ -1,0 +1,163 @@
+//! What one machine has in place of AWS: the engines, set up as the template says,
+//! and the functions, deployed with their environments.
+//!
+//! Owns where a name of the template leads to here. Must not know what calls a
+//! function, nor when.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::{fmt, io};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use jiff::SignedDuration;
+use serde_json::Value;
+use shared::app::App;
+use shared::clock::Clock;
+use shared::config::Config;
+use tokio::sync::mpsc::UnboundedReceiver;
+use uuid::Uuid;
+
+use crate::engines::dynamo::Dynamo;
+use crate::engines::kms::Kms;
+use crate::engines::objects::{self, Objects};
+use crate::engines::{EngineError, Place, REGION};
+use crate::functions::{Deployed, Functions, Roster};
+use crate::state::Kept;
+use crate::template::{Function, Template, TemplateError, key_arn};
+
+/// Why a local run did not start. Each reads as one line.
+#[derive(Debug)]
+pub enum StartError {
+    Template(TemplateError),
+    /// The port is taken, or may not be used.
+    Port(u16, io::Error),
+    Data(PathBuf, io::Error),
+    Engine(EngineError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Template(error) => write!(f, "{error}"),
+            StartError::Port(port, error) if error.kind() == io::ErrorKind::AddrInUse => {
+                write!(f, "port {port} is in use: stop what uses it, or choose another with --port")
+            }
+            StartError::Port(port, error) => write!(f, "cannot listen on 127.0.0.1:{port}: {error}"),
+            StartError::Data(path, error) => write!(f, "cannot use {}: {error}", path.display()),
+            StartError::Engine(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<TemplateError> for StartError {
+    fn from(error: TemplateError) -> StartError {
+        StartError::Template(error)
+    }
+}
+
+impl From<EngineError> for StartError {
+    fn from(error: EngineError) -> StartError {
+        StartError::Engine(error)
+    }
+}
+
+/// The engines, the functions and the time that all of them go by.
+pub struct Machine {
+    pub clock: Clock,
+    pub kept: Kept,
+    pub dynamo: Dynamo,
+    pub objects: Objects,
+    pub kms: Kms,
+    pub functions: Functions,
+}
+
+impl Machine {
+    /// Sets everything up. What comes with it are the bucket's notifications.
+    pub async fn start(
+        template: &mut Template,
+        roster: &Roster,
+        place: &Place,
+        clock: Clock,
+    ) -> Result<(Machine, UnboundedReceiver<Value>), StartError> {
+        let kept = Kept::open(place).map_err(|(path, e)| StartError::Data(path, e))?;
+        clock.advance(SignedDuration::from_millis(kept.ahead_ms()));
+        let kms = Kms::start(place, REGION, template.keys.clone()).await?;
+        let keys = template.keys.iter().map(|key| (key_arn(&key.name), kms.arn(&key.name))).collect();
+        for bucket in &mut template.buckets {
+            bucket.encryption_key = bucket.encryption_key.take().map(|key| here(&keys, key));
+        }
+        let dynamo = Dynamo::start(place, &clock).await?;
+        for table in &template.tables {
+            dynamo.create_table(table)?;
+        }
+        // Nothing but this process ever needs them, so each start has its own.
+        let credentials = objects::Credentials {
+            access_key: "LOCAL".to_owned(),
+            secret_key: Uuid::new_v4().simple().to_string(),
+        };
+        let buckets = std::mem::take(&mut template.buckets);
+        let (objects, written) = Objects::start(place, &clock, &credentials, buckets).await?;
+
+        let endpoints = BTreeMap::from([
+            ("AWS_ENDPOINT_URL_DYNAMODB", dynamo.endpoint().to_owned()),
+            ("AWS_ENDPOINT_URL_S3", objects.endpoint().to_owned()),
+            ("AWS_ENDPOINT_URL_KMS", kms.endpoint().to_owned()),
+        ]);
+        let variable = |function: &Function, name: &str| match endpoints.get(name) {
+            Some(endpoint) => Some(endpoint.clone()),
+            None => function.environment.get(name).map(|value| here(&keys, value.clone())),
+        };
+        let functions = deploy(template, roster, &sdk(&credentials), &clock, variable)?;
+        Ok((Machine { clock, kept, dynamo, objects, kms, functions }, written))
+    }
+}
+
+/// A value of the template with the key's ARN as it is here: KMS chooses it.
+fn here(keys: &BTreeMap<String, String>, value: String) -> String {
+    keys.get(&value).cloned().unwrap_or(value)
+}
+
+fn sdk(credentials: &objects::Credentials) -> SdkConfig {
+    let objects::Credentials { access_key, secret_key } = credentials;
+    let credentials = Credentials::new(access_key, secret_key, None, None, "local");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        // The engines go by a clock that may be far from the machine's. Signatures do not.
+        .disable_clock_skew_correction(true)
+        .build()
+}
+
+/// Functions with the same environment share what they are given.
+fn deploy(
+    template: &Template,
+    roster: &Roster,
+    sdk: &SdkConfig,
+    clock: &Clock,
+    variable: impl Fn(&Function, &str) -> Option<String>,
+) -> Result<Functions, TemplateError> {
+    let mut apps: BTreeMap<_, Arc<App>> = BTreeMap::new();
+    let mut functions = BTreeMap::new();
+    for function in &template.functions {
+        let wrong = |problem| TemplateError { place: format!("function {}", function.name), problem };
+        let app = match apps.get(&function.environment) {
+            Some(app) => Arc::clone(app),
+            None => {
+                let config = Config::read(|name| variable(function, name)).map_err(|e| wrong(e.to_string()))?;
+                let app = Arc::new(App::new(config, sdk, clock.clone()));
+                apps.insert(&function.environment, app.clone());
+                app
+            }
+        };
+        let handler = roster.get(function.name.as_str());
+        let handler = handler.ok_or_else(|| wrong("this build has no code for it".to_owned()))?.clone();
+        let timeout = function.timeout.unsigned_abs();
+        functions.insert(function.name.clone(), Deployed { handler, app, timeout });
+    }
+    Ok(Functions(functions))
+}

@@ -1,0 +1,434 @@
+//! `infra/template.yaml` as the local run needs it.
+//!
+//! Owns which properties of the template mean something on one machine, and says
+//! where one is missing or cannot be honoured. What only AWS can do (roles, alarms,
+//! backups, lifecycle) is not read. Must not know how anything is run.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use jiff::SignedDuration;
+
+use crate::engines::dynamo::{IndexSpec, TableSpec};
+use crate::engines::kms::{KeySpec, KeyUsage};
+use crate::engines::objects::BucketSpec;
+use crate::pattern::Pattern;
+use crate::routes::{Route, Routes};
+
+mod bucket;
+mod tree;
+
+pub use tree::{TemplateError, key_arn};
+use tree::{Node, Tree};
+
+/// What the template declares.
+#[derive(Debug)]
+pub struct Template {
+    pub tables: Vec<TableSpec>,
+    pub buckets: Vec<BucketSpec>,
+    pub keys: Vec<KeySpec>,
+    pub functions: Vec<Function>,
+    pub routes: Routes,
+    pub cors: Cors,
+}
+
+/// One Lambda function and what calls it, apart from its routes.
+#[derive(Debug)]
+pub struct Function {
+    /// The folder its code is built into, which is its crate's name: `ingest`.
+    pub name: String,
+    pub timeout: SignedDuration,
+    pub environment: BTreeMap<String, String>,
+    /// How often an asynchronous call is tried again.
+    pub retries: u64,
+    pub streams: Vec<StreamTrigger>,
+    pub objects: Vec<ObjectTrigger>,
+    pub schedules: Vec<Schedule>,
+}
+
+/// Calls a function with the records of a table's stream.
+#[derive(Debug)]
+pub struct StreamTrigger {
+    pub table: String,
+    /// A record is handed on when any of them matches.
+    pub patterns: Vec<Pattern>,
+    pub batch: usize,
+    pub retries: u64,
+    pub bisect: bool,
+    /// Whether the function says which records of a batch failed.
+    pub reports_items: bool,
+}
+
+/// Calls a function with an object that was written.
+#[derive(Debug)]
+pub struct ObjectTrigger {
+    pub bucket: String,
+    /// `ObjectCreated:`; what the event's name begins with.
+    pub events: String,
+    pub prefix: String,
+}
+
+/// Calls a function again and again.
+#[derive(Debug)]
+pub struct Schedule {
+    /// Its logical id in the template.
+    pub name: String,
+    pub every: SignedDuration,
+}
+
+/// Who may call the API from a page.
+#[derive(Clone, Debug)]
+pub struct Cors {
+    pub origins: Vec<String>,
+    pub methods: Vec<String>,
+    pub headers: Vec<String>,
+    pub exposed: Vec<String>,
+    /// Seconds.
+    pub max_age: u64,
+}
+
+impl Template {
+    /// Reads the template in this file.
+    ///
+    /// # Errors
+    /// Says what is wrong in one line, beginning with the file's name.
+    pub fn read(path: &Path) -> Result<Template, TemplateError> {
+        let in_file = |place: &str| match place {
+            "" => path.display().to_string(),
+            _ => format!("{}: {place}", path.display()),
+        };
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| TemplateError { place: in_file(""), problem: e.to_string() })?;
+        Template::parse(&text).map_err(|e| TemplateError { place: in_file(&e.place), ..e })
+    }
+
+    /// The error of a template that has nothing to run.
+    pub fn without_functions(path: &Path) -> TemplateError {
+        TemplateError { place: path.display().to_string(), problem: "declares no function".to_owned() }
+    }
+
+    pub fn parse(text: &str) -> Result<Template, TemplateError> {
+        let tree = Tree::parse(text)?;
+        let properties = |kind| -> Result<Vec<(&str, Node<'_>)>, TemplateError> {
+            let resources = tree.resources(kind)?.into_iter();
+            resources.map(|(id, node)| Ok((id, node.get("Properties")?))).collect()
+        };
+        let each = |kind| Ok::<_, TemplateError>(properties(kind)?.into_iter());
+        let globals = tree.root().at("Globals.Function")?;
+        let mut routes = Vec::new();
+        let functions = each("AWS::Serverless::Function")?
+            .map(|(_, node)| function(&node, &globals, &mut routes))
+            .collect::<Result<Vec<_>, _>>()?;
+        let apis = properties("AWS::Serverless::HttpApi")?;
+        let [(_, api)] = apis.as_slice() else {
+            return Err(tree.root().error("exactly one AWS::Serverless::HttpApi is needed"));
+        };
+        let mut buckets =
+            each("AWS::S3::Bucket")?.map(|(_, node)| bucket::read(&node)).collect::<Result<Vec<_>, _>>()?;
+        for (_, policy) in each("AWS::S3::BucketPolicy")? {
+            bucket::read_policy(&policy, &mut buckets)?;
+        }
+        note_triggers(&functions, &mut buckets);
+        Ok(Template {
+            tables: each("AWS::DynamoDB::Table")?.map(|(id, node)| table(id, &node)).collect::<Result<_, _>>()?,
+            buckets,
+            keys: each("AWS::KMS::Key")?.map(|(id, node)| key(id, &node)).collect::<Result<_, _>>()?,
+            functions,
+            routes: Routes::new(routes),
+            cors: cors(&api.get("CorsConfiguration")?)?,
+        })
+    }
+}
+
+fn table(id: &str, node: &Node<'_>) -> Result<TableSpec, TemplateError> {
+    let types = node.get("AttributeDefinitions")?;
+    for item in types.items()? {
+        if item.get("AttributeType")?.text()? != "S" {
+            return Err(item.error("the local run knows only keys that are strings (S)"));
+        }
+    }
+    let (hash_key, range_key) = key_schema(&node.get("KeySchema")?)?;
+    let mut indexes = Vec::new();
+    if let Some(list) = node.find("GlobalSecondaryIndexes") {
+        for item in list.items()? {
+            let (hash_key, range_key) = key_schema(&item.get("KeySchema")?)?;
+            let projection = item.at("Projection.ProjectionType")?.text()?;
+            let name = item.get("IndexName")?.text()?;
+            indexes.push(IndexSpec { name, hash_key, range_key, keys_only: projection == "KEYS_ONLY" });
+        }
+    }
+    let stream = node.find("StreamSpecification");
+    if let Some(stream) = &stream
+        && stream.get("StreamViewType")?.text()? != "KEYS_ONLY"
+    {
+        return Err(stream.error("the local run knows only streams of keys (KEYS_ONLY)"));
+    }
+    let ttl_attribute = match node.find("TimeToLiveSpecification") {
+        Some(ttl) if ttl.get("Enabled")?.flag()? => Some(ttl.get("AttributeName")?.text()?),
+        _ => None,
+    };
+    Ok(TableSpec { name: id.to_owned(), hash_key, range_key, indexes, stream: stream.is_some(), ttl_attribute })
+}
+
+fn key_schema(node: &Node<'_>) -> Result<(String, Option<String>), TemplateError> {
+    let (mut hash, mut range) = (None, None);
+    for item in node.items()? {
+        let name = Some(item.get("AttributeName")?.text()?);
+        match item.get("KeyType")?.text()?.as_str() {
+            "HASH" => hash = name,
+            "RANGE" => range = name,
+            _ => return Err(item.error("KeyType must be HASH or RANGE")),
+        }
+    }
+    Ok((hash.ok_or_else(|| node.error("has no HASH key"))?, range))
+}
+
+/// Tells each bucket what to notify of: here, as in AWS, that is a property of it.
+fn note_triggers(functions: &[Function], buckets: &mut [BucketSpec]) {
+    for trigger in functions.iter().flat_map(|function| &function.objects) {
+        for bucket in buckets.iter_mut().filter(|bucket| bucket.name == trigger.bucket) {
+            bucket.notify_prefix = Some(trigger.prefix.clone());
+        }
+    }
+}
+
+fn key(id: &str, node: &Node<'_>) -> Result<KeySpec, TemplateError> {
+    let spec = node.find("KeySpec").map_or(Ok("SYMMETRIC_DEFAULT".to_owned()), |spec| spec.text())?;
+    let usage = match spec.as_str() {
+        "SYMMETRIC_DEFAULT" => KeyUsage::EncryptDecrypt,
+        "ECC_NIST_P256" => KeyUsage::SignVerify,
+        _ => return Err(node.error("the local run knows only KeySpec SYMMETRIC_DEFAULT and ECC_NIST_P256")),
+    };
+    Ok(KeySpec { name: id.to_owned(), alias: None, usage })
+}
+
+fn function(node: &Node<'_>, globals: &Node<'_>, routes: &mut Vec<Route>) -> Result<Function, TemplateError> {
+    let code = node.get("CodeUri")?;
+    let folder = code.text()?;
+    let name = folder.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
+    let timeout = node.find("Timeout").map_or_else(|| globals.get("Timeout"), Ok)?;
+    let timeout = i64::try_from(timeout.number()?).map_err(|_| timeout.error("is too long"))?;
+    let mut environment = BTreeMap::new();
+    for level in [globals, node] {
+        let Some(variables) = level.find("Environment") else { continue };
+        for (name, value) in variables.get("Variables")?.entries()? {
+            environment.insert(name.to_owned(), value.text()?);
+        }
+    }
+    let retries = match node.find("EventInvokeConfig") {
+        Some(config) => config.get("MaximumRetryAttempts")?.number()?,
+        None => 2,
+    };
+    let mut function = Function {
+        name,
+        timeout: SignedDuration::from_secs(timeout),
+        environment,
+        retries,
+        streams: Vec::new(),
+        objects: Vec::new(),
+        schedules: Vec::new(),
+    };
+    for (id, event) in node.get("Events")?.entries()? {
+        let kind = event.get("Type")?;
+        let properties = event.get("Properties")?;
+        match kind.text()?.as_str() {
+            "HttpApi" => routes.push(route(&properties, &function.name)?),
+            "DynamoDB" => function.streams.push(stream_trigger(&properties)?),
+            "S3" => function.objects.push(object_trigger(&properties)?),
+            "Schedule" => {
+                let every = rate(&properties.get("Schedule")?)?;
+                function.schedules.push(Schedule { name: id.to_owned(), every });
+            }
+            other => return Err(kind.error(format!("the local run has no trigger of type {other}"))),
+        }
+    }
+    Ok(function)
+}
+
+fn route(node: &Node<'_>, function: &str) -> Result<Route, TemplateError> {
+    let method = node.get("Method")?.text()?.to_ascii_uppercase();
+    let path = node.get("Path")?;
+    if method == "ANY" || path.text()?.contains("+}") {
+        return Err(path.error("the local run knows only routes of one method and without greedy parameters"));
+    }
+    let operator = match node.find("Auth") {
+        None => false,
+        Some(auth) => match auth.get("Authorizer")?.text()?.as_str() {
+            "AWS_IAM" => true,
+            "NONE" => false,
+            other => return Err(auth.error(format!("the local run has no authorizer {other}"))),
+        },
+    };
+    Ok(Route { method, path: path.text()?, function: function.to_owned(), operator })
+}
+
+fn stream_trigger(node: &Node<'_>) -> Result<StreamTrigger, TemplateError> {
+    let start = node.get("StartingPosition")?;
+    if start.text()? != "TRIM_HORIZON" {
+        return Err(start.error("must be TRIM_HORIZON, or what was written during a deployment is lost"));
+    }
+    let mut patterns = Vec::new();
+    for item in node.at("FilterCriteria.Filters")?.items()? {
+        let text = item.get("Pattern")?;
+        patterns.push(Pattern::parse(&text.text()?).map_err(|problem| text.error(problem))?);
+    }
+    let reports = node.find("FunctionResponseTypes").map_or(Ok(Vec::new()), |types| types.texts())?;
+    let batch = node.get("BatchSize")?;
+    Ok(StreamTrigger {
+        table: node.get("Stream")?.target("AWS::DynamoDB::Table")?,
+        patterns,
+        batch: usize::try_from(batch.number()?).map_err(|_| batch.error("is too large"))?.max(1),
+        retries: node.get("MaximumRetryAttempts")?.number()?,
+        bisect: node.find("BisectBatchOnFunctionError").map_or(Ok(false), |flag| flag.flag())?,
+        reports_items: reports.iter().any(|kind| kind == "ReportBatchItemFailures"),
+    })
+}
+
+fn object_trigger(node: &Node<'_>) -> Result<ObjectTrigger, TemplateError> {
+    let bucket = node.get("Bucket")?;
+    bucket.target("AWS::S3::Bucket")?;
+    let events = node.get("Events")?;
+    let name = events.text()?;
+    let name = name.strip_prefix("s3:").and_then(|name| name.strip_suffix('*'));
+    let mut prefix = String::new();
+    if let Some(filter) = node.find("Filter") {
+        for rule in filter.at("S3Key.Rules")?.items()? {
+            let value = rule.get("Value")?.text()?;
+            // Keys stand URL-encoded in events; these characters stand for themselves.
+            let plain = value.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-_.".contains(&b));
+            if rule.get("Name")?.text()? != "prefix" || !plain {
+                return Err(rule.error("the local run knows only a prefix of letters, digits and /-_."));
+            }
+            prefix = value;
+        }
+    }
+    Ok(ObjectTrigger {
+        bucket: bucket.text()?,
+        events: name.ok_or_else(|| events.error("must be one family of events, such as s3:ObjectCreated:*"))?.to_owned(),
+        prefix,
+    })
+}
+
+/// `rate(15 minutes)`.
+fn rate(node: &Node<'_>) -> Result<SignedDuration, TemplateError> {
+    let text = node.text()?;
+    let parts = text.strip_prefix("rate(").and_then(|rest| rest.strip_suffix(')')?.split_once(' '));
+    let every = parts.and_then(|(number, unit)| {
+        let minutes = match unit.trim_end_matches('s') {
+            "minute" => 1,
+            "hour" => 60,
+            "day" => 24 * 60,
+            _ => return None,
+        };
+        number.parse::<i64>().ok().filter(|n| (1..=1000).contains(n)).map(|n| SignedDuration::from_mins(n * minutes))
+    });
+    every.ok_or_else(|| node.error("the local run knows only rate(…) in minutes, hours or days"))
+}
+
+fn cors(node: &Node<'_>) -> Result<Cors, TemplateError> {
+    let list = |name| node.find(name).map_or(Ok(Vec::new()), |node| node.texts());
+    Ok(Cors {
+        origins: list("AllowOrigins")?,
+        methods: list("AllowMethods")?,
+        headers: list("AllowHeaders")?,
+        exposed: list("ExposeHeaders")?,
+        max_age: node.find("MaxAge").map_or(Ok(0), |age| age.number())?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml");
+
+    fn text() -> String {
+        std::fs::read_to_string(PATH).unwrap()
+    }
+
+    #[test]
+    fn the_template_declares_tables_bucket_and_key() {
+        let template = Template::parse(&text()).unwrap();
+        let [keyring, records] = template.tables.as_slice() else { panic!("two tables") };
+        assert_eq!((records.name.as_str(), records.hash_key.as_str()), ("RecordsTable", "PK"));
+        assert_eq!(records.ttl_attribute.as_deref(), Some("expires_at"));
+        assert_eq!(records.indexes[0].range_key.as_deref(), Some("due_sk"));
+        assert!(records.stream && records.indexes[0].keys_only);
+        assert!(!keyring.stream && keyring.indexes.is_empty() && keyring.ttl_attribute.is_none());
+        let bucket = &template.buckets[0];
+        assert_eq!(bucket.name, "lethe-prod-000000000000-us-east-1");
+        assert_eq!(bucket.encryption_key, Some(key_arn("Key")));
+        assert!(bucket.encryption_required);
+        assert_eq!(bucket.notify_prefix.as_deref(), Some("attachments/"));
+        assert_eq!(bucket.clean_tag_gated.as_ref().map(|tag| tag.prefix.as_str()), Some("attachments/"));
+        assert_eq!(template.keys[0].name, "Key");
+    }
+
+    #[test]
+    fn every_function_gets_its_environment_and_its_triggers() {
+        let template = Template::parse(&text()).unwrap();
+        let named = |name: &str| template.functions.iter().find(|f| f.name == name).unwrap();
+        for function in &template.functions {
+            assert_eq!(function.environment["LETHE_RECORDS_TABLE"], "RecordsTable", "{}", function.name);
+            assert_eq!(function.environment["LETHE_BUCKET"], template.buckets[0].name);
+            assert_eq!(function.environment["LETHE_KEY"], key_arn("Key"));
+        }
+        assert_eq!(named("delete").streams[0].patterns.len(), 2);
+        assert_eq!(named("delete").timeout, SignedDuration::from_secs(90));
+        assert_eq!(named("ingest").timeout, SignedDuration::from_secs(15));
+        assert_eq!(named("cleanup").schedules[0].every, SignedDuration::from_mins(15));
+        assert_eq!(named("scan").objects[0].events, "ObjectCreated:");
+        let operator: Vec<_> = template.routes.all().iter().filter(|route| route.operator).collect();
+        assert!(operator.len() == 2 && operator.iter().all(|route| route.path == "/v1/tenants"));
+    }
+
+    /// What the template says after this change is one line: where, and what.
+    #[track_caller]
+    fn check(old: &str, new: &str, expected: &str) {
+        let text = text();
+        assert!(text.contains(old), "{old}");
+        let error = Template::parse(&text.replacen(old, new, 1)).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn a_bad_template_is_one_line_that_names_the_place() {
+        check(
+            "StartingPosition: TRIM_HORIZON",
+            "StartingPosition: LATEST",
+            "DeleteFunction.Properties.Events.Turns.Properties.StartingPosition: \
+             must be TRIM_HORIZON, or what was written during a deployment is lost",
+        );
+        check(
+            "!Ref RecordsTable",
+            "!Ref RecordTable",
+            "Globals.Function.Environment.Variables.LETHE_RECORDS_TABLE: \
+             cannot be resolved: {\"Ref\":\"RecordTable\"}",
+        );
+        check(
+            "            Path: /v1/events\n",
+            "",
+            "IngestFunction.Properties.Events.PostEvents.Properties: Path is missing",
+        );
+        check(
+            r#""eventName":["INSERT"]"#,
+            r#""eventName":[{"suffix":"T"}]"#,
+            "DeleteFunction.Properties.Events.Turns.Properties.FilterCriteria.Filters.0.Pattern: \
+             pattern operator is not understood by the local run: {\"suffix\":\"T\"}",
+        );
+        check(
+            "rate(15 minutes)",
+            "cron(0 * * * ? *)",
+            "CleanupFunction.Properties.Events.Every15Minutes.Properties.Schedule: \
+             the local run knows only rate(…) in minutes, hours or days",
+        );
+    }
+
+    #[test]
+    fn what_is_not_yaml_or_not_a_template_is_said_so() {
+        for text in ["", "a: [", "a: b", "[]", "Resources: 1", "\u{0}"] {
+            let error = Template::parse(text).unwrap_err().to_string();
+            assert!(error.starts_with("not ") && !error.contains('\n'), "{text}: {error}");
+        }
+    }
+}

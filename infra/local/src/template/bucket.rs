@@ -1,0 +1,79 @@
+//! A bucket of the template: its properties, and what its policy refuses.
+//!
+//! Owns the few policy statements that the local S3 can honour. One that it cannot
+//! is an error: what AWS would refuse must not work here.
+
+use super::Node;
+use super::tree::TemplateError;
+use crate::engines::objects::{BucketSpec, CleanTag};
+
+const ENCRYPTION: &str = "s3:x-amz-server-side-encryption";
+const ENCRYPTION_KEY: &str = "s3:x-amz-server-side-encryption-aws-kms-key-id";
+const TAG: &str = "s3:ExistingObjectTag/";
+/// Loopback has no TLS.
+const TLS: &str = "aws:SecureTransport";
+
+pub fn read(node: &Node<'_>) -> Result<BucketSpec, TemplateError> {
+    if node.at("VersioningConfiguration.Status")?.text()? != "Enabled" {
+        return Err(node.error("the local run knows only buckets with versions"));
+    }
+    let mut encryption_key = None;
+    if let Some(encryption) = node.find("BucketEncryption") {
+        for rule in encryption.get("ServerSideEncryptionConfiguration")?.items()? {
+            encryption_key = Some(rule.at("ServerSideEncryptionByDefault.KMSMasterKeyID")?.text()?);
+        }
+    }
+    let mut allowed_origins = Vec::new();
+    if let Some(cors) = node.find("CorsConfiguration") {
+        for rule in cors.get("CorsRules")?.items()? {
+            allowed_origins.extend(rule.get("AllowedOrigins")?.texts()?);
+        }
+    }
+    Ok(BucketSpec {
+        name: node.get("BucketName")?.text()?,
+        encryption_key,
+        encryption_required: false,
+        clean_tag_gated: None,
+        allowed_origins,
+        notify_prefix: None,
+    })
+}
+
+/// Adds what the policy refuses to the bucket it belongs to.
+pub fn read_policy(node: &Node<'_>, buckets: &mut [BucketSpec]) -> Result<(), TemplateError> {
+    let name = node.get("Bucket")?.text()?;
+    let bucket = buckets.iter_mut().find(|bucket| bucket.name == name);
+    let bucket = bucket.ok_or_else(|| node.error("belongs to no bucket of this template"))?;
+    for statement in node.at("PolicyDocument.Statement")?.items()? {
+        if statement.get("Effect")?.text()? != "Deny" {
+            return Err(statement.error("the local run knows only statements that deny"));
+        }
+        for (_, conditions) in statement.get("Condition")?.entries()? {
+            for (name, value) in conditions.entries()? {
+                match name {
+                    TLS | ENCRYPTION_KEY | "s3:authType" => {}
+                    ENCRYPTION => bucket.encryption_required = true,
+                    _ => {
+                        let key = name.strip_prefix(TAG);
+                        let key = key.ok_or_else(|| value.error("the local run cannot honour this condition"))?;
+                        let resource = statement.get("Resource")?;
+                        let tag = CleanTag {
+                            prefix: prefix(&resource.text()?, &bucket.name)
+                                .ok_or_else(|| resource.error("must be one prefix of the bucket"))?,
+                            key: key.to_owned(),
+                            value: value.text()?,
+                        };
+                        bucket.clean_tag_gated = Some(tag);
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `arn:aws:s3:::bucket/attachments/*` → `attachments/`
+fn prefix(resource: &str, bucket: &str) -> Option<String> {
+    let rest = resource.strip_prefix("arn:aws:s3:::")?.strip_prefix(bucket)?;
+    Some(rest.strip_prefix('/')?.strip_suffix('*')?.to_owned())
+}

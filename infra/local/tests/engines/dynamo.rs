@@ -1,0 +1,324 @@
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Put, TransactWriteItem};
+use jiff::{SignedDuration, Timestamp};
+use lethe_local::engines::dynamo::{Dynamo, IndexSpec, TableSpec};
+use lethe_local::engines::{EngineError, Place};
+use serde_json::json;
+use shared::clock::Clock;
+
+use super::{code, sdk};
+
+fn records() -> TableSpec {
+    TableSpec {
+        name: "records".into(),
+        hash_key: "PK".into(),
+        range_key: Some("SK".into()),
+        indexes: vec![IndexSpec {
+            name: "due".into(),
+            hash_key: "due_pk".into(),
+            range_key: Some("due_sk".into()),
+            keys_only: true,
+        }],
+        stream: true,
+        ttl_attribute: Some("expires_at".into()),
+    }
+}
+
+async fn start(place: &Place, clock: &Clock) -> (Dynamo, Client) {
+    let dynamo = Dynamo::start(place, clock).await.unwrap();
+    dynamo.create_table(&records()).unwrap();
+    let client = Client::new(&sdk(dynamo.endpoint()));
+    (dynamo, client)
+}
+
+fn clock() -> Clock {
+    Clock::frozen("2026-03-01T12:00:00Z".parse().unwrap())
+}
+
+fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+async fn put(client: &Client, sk: &str, expires_at: Option<Timestamp>) {
+    let request = client
+        .put_item()
+        .table_name("records")
+        .item("PK", text("p"))
+        .item("SK", text(sk));
+    let request = request
+        .item("due_pk", text("d"))
+        .item("due_sk", text(sk))
+        .item("body", text("sealed"));
+    let request = match expires_at {
+        Some(at) => request.item("expires_at", AttributeValue::N(at.as_second().to_string())),
+        None => request,
+    };
+    request.send().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_transaction_happens_whole_or_not_at_all() {
+    let (_dynamo, client) = start(&Place::Memory, &clock()).await;
+    let write = |door: &str| {
+        let check = ConditionCheck::builder()
+            .table_name("records")
+            .key("PK", text("p"))
+            .key("SK", text(door));
+        let check = check
+            .condition_expression("attribute_exists(PK)")
+            .build()
+            .unwrap();
+        let put = Put::builder()
+            .table_name("records")
+            .item("PK", text("p"))
+            .item("SK", text("row"))
+            .build()
+            .unwrap();
+        client
+            .transact_write_items()
+            .transact_items(TransactWriteItem::builder().condition_check(check).build())
+            .transact_items(TransactWriteItem::builder().put(put).build())
+    };
+    let refused = write("door").send().await.unwrap_err().into_service_error();
+    assert!(refused.is_transaction_canceled_exception());
+    let row = || {
+        client
+            .get_item()
+            .table_name("records")
+            .key("PK", text("p"))
+            .key("SK", text("row"))
+            .consistent_read(true)
+    };
+    assert!(row().send().await.unwrap().item.is_none());
+    put(&client, "door", None).await;
+    write("door").send().await.unwrap();
+    assert!(row().send().await.unwrap().item.is_some());
+}
+
+#[tokio::test]
+async fn the_due_index_holds_keys_only() {
+    let (_dynamo, client) = start(&Place::Memory, &clock()).await;
+    put(&client, "clock", None).await;
+    let found = client
+        .query()
+        .table_name("records")
+        .index_name("due")
+        .key_condition_expression("due_pk = :d")
+        .expression_attribute_values(":d", text("d"))
+        .send()
+        .await
+        .unwrap();
+    let mut names: Vec<_> = found.items()[0].keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["PK", "SK", "due_pk", "due_sk"]);
+}
+
+async fn expired_items_reach_the_stream(place: Place) {
+    let clock = clock();
+    let (dynamo, client) = start(&place, &clock).await;
+    put(
+        &client,
+        "door",
+        Some(clock.now() + SignedDuration::from_hours(24)),
+    )
+    .await;
+    put(&client, "person", None).await;
+    let before = dynamo.stream_records("records", None, 100).unwrap();
+    assert_eq!(before.records.len(), 2);
+    assert_eq!(dynamo.sweep_ttl().unwrap(), 0);
+    clock.advance(SignedDuration::from_hours(25));
+    assert_eq!(dynamo.sweep_ttl().unwrap(), 1);
+
+    let after = dynamo
+        .stream_records("records", before.last.as_deref(), 100)
+        .unwrap();
+    let [record] = &after.records[..] else {
+        panic!("{:?}", after.records)
+    };
+    assert_eq!(record["eventName"], "REMOVE");
+    assert_eq!(record["eventSource"], "aws:dynamodb");
+    assert_eq!(
+        record["userIdentity"]["principalId"],
+        "dynamodb.amazonaws.com"
+    );
+    assert_eq!(record["userIdentity"]["type"], "Service");
+    assert_eq!(record["dynamodb"]["Keys"]["SK"]["S"], "door");
+    assert_eq!(record["dynamodb"]["StreamViewType"], "KEYS_ONLY");
+    assert!(record["dynamodb"].get("OldImage").is_none());
+    let source = record["eventSourceARN"].as_str().unwrap();
+    assert!(
+        source.starts_with("arn:aws:dynamodb:us-east-1:000000000000:table/records/stream/"),
+        "{source}"
+    );
+    assert_eq!(
+        record["dynamodb"]["ApproximateCreationDateTime"],
+        clock.now().as_second() as f64
+    );
+    assert!(
+        dynamo
+            .stream_records("records", after.last.as_deref(), 100)
+            .unwrap()
+            .records
+            .is_empty()
+    );
+    let event = json!({"Records": after.records});
+    let event: aws_lambda_events::dynamodb::Event = serde_json::from_value(event).unwrap();
+    assert_eq!(event.records[0].event_name, "REMOVE");
+}
+
+#[tokio::test]
+async fn expired_items_reach_the_stream_in_memory() {
+    expired_items_reach_the_stream(Place::Memory).await;
+}
+
+#[tokio::test]
+async fn expired_items_reach_the_stream_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    expired_items_reach_the_stream(Place::Folder(folder.path().to_owned())).await;
+}
+
+/// Without the index, the last thousand takes some six times as long as the first.
+#[tokio::test]
+async fn a_long_stream_does_not_slow_writes_down() {
+    let folder = tempfile::tempdir().unwrap();
+    for place in [Place::Memory, Place::Folder(folder.path().to_owned())] {
+        let (dynamo, _client) = start(&place, &clock()).await;
+        let took: Vec<_> = (0..8)
+            .map(|round| time_of_a_thousand_puts(&dynamo, round))
+            .collect();
+        assert!(took[7] < took[0] * 3, "{took:?}");
+        let plan = plan_of_the_next_sequence_number(&dynamo);
+        assert!(plan.contains("_stream_records_by_sequence"), "{plan}");
+    }
+}
+
+fn time_of_a_thousand_puts(dynamo: &Dynamo, round: u32) -> Duration {
+    let begin = Instant::now();
+    for at in 0..1000 {
+        let item = json!({"PK": {"S": "p"}, "SK": {"S": format!("row#{round}#{at}")}});
+        let request = json!({"TableName": "records", "Item": item});
+        dynamo
+            .database()
+            .put_item(serde_json::from_value(request).unwrap())
+            .unwrap();
+    }
+    begin.elapsed()
+}
+
+/// How SQLite answers the question that the engine asks before each write.
+fn plan_of_the_next_sequence_number(dynamo: &Dynamo) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let snapshot = folder.path().join("snapshot");
+    dynamo
+        .database()
+        .vacuum_into(&snapshot.to_string_lossy())
+        .unwrap();
+    let question =
+        "EXPLAIN QUERY PLAN SELECT COALESCE(MAX(CAST(sequence_number AS INTEGER)), 0) + 1
+        FROM _stream_records WHERE table_name = 'records'";
+    let connection = rusqlite::Connection::open(snapshot).unwrap();
+    connection
+        .query_row(question, [], |row| row.get("detail"))
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_requests_at_once_are_served() {
+    let (dynamo, client) = start(&Place::Memory, &clock()).await;
+    let writes = (0..200).map(|at| {
+        let client = client.clone();
+        async move { put(&client, &format!("row#{at}"), None).await }
+    });
+    futures::future::join_all(writes).await;
+    let count = client
+        .query()
+        .table_name("records")
+        .key_condition_expression("PK = :p");
+    let count = count
+        .expression_attribute_values(":p", text("p"))
+        .send()
+        .await
+        .unwrap()
+        .count();
+    assert_eq!(count, 200);
+    let mut sequence: Option<String> = None;
+    let mut seen = 0;
+    loop {
+        let batch = dynamo
+            .stream_records("records", sequence.as_deref(), 64)
+            .unwrap();
+        if batch.records.is_empty() {
+            break;
+        }
+        seen += batch.records.len();
+        sequence = batch.last;
+    }
+    assert_eq!(seen, 200);
+}
+
+#[tokio::test]
+async fn tables_on_disk_outlive_a_restart_and_a_snapshot_brings_them_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::Folder(folder.path().join("data"));
+    let (dynamo, client) = start(&place, &clock()).await;
+    put(&client, "door", None).await;
+    let snapshot = folder
+        .path()
+        .join("snapshot")
+        .to_string_lossy()
+        .into_owned();
+    dynamo.database().vacuum_into(&snapshot).unwrap();
+    let busy = Dynamo::start(&place, &clock()).await.err().unwrap();
+    assert!(matches!(busy, EngineError::Busy(_)), "{busy}");
+    let key = [
+        ("PK".to_owned(), text("p")),
+        ("SK".to_owned(), text("door")),
+    ];
+    client
+        .delete_item()
+        .table_name("records")
+        .set_key(Some(key.clone().into()))
+        .send()
+        .await
+        .unwrap();
+    drop((dynamo, client));
+
+    // The last connection ends a moment after its server.
+    let (dynamo, client) = start(&place, &clock()).await;
+    let read = || {
+        client
+            .get_item()
+            .table_name("records")
+            .set_key(Some(key.clone().into()))
+    };
+    assert!(read().send().await.unwrap().item.is_none());
+    dynamo.database().restore_from(&snapshot).unwrap();
+    assert!(read().send().await.unwrap().item.is_some());
+    let unknown = client
+        .get_item()
+        .table_name("nobody")
+        .set_key(Some(key.into()))
+        .send()
+        .await;
+    assert_eq!(code(unknown), "ResourceNotFoundException");
+    drop((dynamo, client));
+
+    let damaged = folder.path().join("damaged");
+    std::fs::create_dir(&damaged).unwrap();
+    std::fs::write(
+        damaged.join("dynamodb.sqlite"),
+        "not a database, whatever its name may say",
+    )
+    .unwrap();
+    let error = Dynamo::start(&Place::Folder(damaged), &clock())
+        .await
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        error.contains("dynamodb.sqlite") && !error.contains('\n'),
+        "{error}"
+    );
+}
