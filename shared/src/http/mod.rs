@@ -3,6 +3,7 @@
 //! request's log line; knows nothing of what a route does.
 
 pub mod caller;
+pub mod jobs;
 pub mod page;
 mod problem;
 mod revision;

@@ -26,6 +26,8 @@ pub struct ApiKey {
     pub id: KeyId,
     pub scopes: Vec<String>,
     pub origins: Vec<String>,
+    /// The tenant's own name for it.
+    pub reference: Option<String>,
     pub created_at: Timestamp,
     /// SHA-256 of the secret, which has 256 random bits: nothing to guess.
     pub digest: Vec<u8>,
@@ -42,6 +44,7 @@ impl ApiKey {
                 "origins",
                 (!self.origins.is_empty()).then(|| self.origins.clone()),
             )
+            .with_some("reference", self.reference.clone())
             .with("created_at", self.created_at)
             .with("digest", self.digest.clone())
             .with_some("secret", self.secret.clone());
@@ -60,6 +63,7 @@ impl ApiKey {
             id: KeyId::parse(row.sort()).ok_or_else(broken)?,
             scopes: row.texts("scopes"),
             origins: row.texts("origins"),
+            reference: row.try_text("reference").map(str::to_owned),
             created_at: row.time("created_at")?,
             digest: row.bytes("digest").ok_or_else(broken)?.to_vec(),
             secret: row.sealed("secret"),

@@ -1,0 +1,164 @@
+//! Reading a request's JSON by name: every fault is collected with its place, and what was
+//! sent is never repeated. Pure.
+
+use serde_json::{Map, Value};
+
+use crate::error::{Error, FieldError, Result};
+
+/// The faults found so far.
+#[derive(Debug, Default)]
+pub struct Faults(Vec<FieldError>);
+
+/// One object of the body that is being read, and where it stands.
+pub struct Object<'a> {
+    at: String,
+    fields: &'a Map<String, Value>,
+}
+
+impl Faults {
+    pub fn add(&mut self, pointer: impl Into<String>, code: &'static str, message: &str) {
+        self.0.push(FieldError::new(pointer, code, message));
+    }
+
+    /// The object at a place, if it is one; a field that is not `known` is a fault.
+    pub fn object<'a>(
+        &mut self,
+        value: &'a Value,
+        at: impl Into<String>,
+        known: &[&str],
+    ) -> Option<Object<'a>> {
+        let at = at.into();
+        let Value::Object(fields) = value else {
+            self.add(at, "type", "must be an object");
+            return None;
+        };
+        for name in fields.keys().filter(|name| !known.contains(&name.as_str())) {
+            let pointer = pointer(&at, name);
+            self.add(pointer, "unknown", "is not a field of this request");
+        }
+        Some(Object { at, fields })
+    }
+
+    /// # Errors
+    /// [`Error::Invalid`] with every fault, if there was one.
+    pub fn end(self) -> Result<()> {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Invalid(self.0))
+        }
+    }
+}
+
+impl<'a> Object<'a> {
+    /// The place of a field.
+    pub fn pointer(&self, name: &str) -> String {
+        pointer(&self.at, name)
+    }
+
+    pub fn get(&self, name: &str) -> Option<&'a Value> {
+        self.fields.get(name)
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.fields.contains_key(name)
+    }
+
+    /// A text field, if it was sent.
+    pub fn text(&self, name: &str, faults: &mut Faults) -> Option<&'a str> {
+        let text = self.get(name)?.as_str();
+        if text.is_none() {
+            faults.add(self.pointer(name), "type", "must be a string");
+        }
+        text
+    }
+
+    /// A field that `parse` understands, if it was sent.
+    pub fn parsed<T>(
+        &self,
+        name: &str,
+        expected: &str,
+        faults: &mut Faults,
+        parse: impl FnOnce(&'a str) -> Option<T>,
+    ) -> Option<T> {
+        let parsed = parse(self.text(name, faults)?);
+        if parsed.is_none() {
+            faults.add(self.pointer(name), "format", expected);
+        }
+        parsed
+    }
+
+    /// A list of 1 to `most` values, if it was sent.
+    pub fn list(&self, name: &str, most: usize, faults: &mut Faults) -> Option<&'a [Value]> {
+        let Some(list) = self.get(name)?.as_array() else {
+            faults.add(self.pointer(name), "type", "must be a list");
+            return None;
+        };
+        if list.is_empty() || list.len() > most {
+            let expected = format!("must hold 1 to {most}");
+            faults.add(self.pointer(name), "length", &expected);
+            return None;
+        }
+        Some(list)
+    }
+}
+
+/// The JSON Pointer (RFC 6901) of a field.
+fn pointer(at: &str, name: &str) -> String {
+    format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
+/// What a `reason` may be: a code in lower case. Digits, spaces and capitals have no place
+/// in it, so neither has a name, an address or a number.
+pub fn reason(text: &str) -> Option<&str> {
+    let fits = (1..=32).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    fits.then_some(text)
+}
+
+/// What a `reference` may be: the tenant's own number of a case.
+pub fn reference(text: &str) -> Option<&str> {
+    let fits = (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    fits.then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_fault_is_named_by_its_place_and_no_value_is_repeated() {
+        let body = json!({"a/b": "canary", "text": 7, "list": [], "code": "canary!"});
+        let mut faults = Faults::default();
+        let object = faults
+            .object(&body, "/in", &["text", "list", "code"])
+            .unwrap();
+        assert_eq!(object.text("text", &mut faults), None);
+        assert_eq!(object.list("list", 3, &mut faults), None);
+        let code = object.parsed("code", "must be a code", &mut faults, reason);
+        assert_eq!(code, None);
+        let Err(Error::Invalid(errors)) = faults.end() else {
+            panic!("there are faults")
+        };
+        let places: Vec<_> = errors.iter().map(|error| error.pointer.as_str()).collect();
+        assert_eq!(places, ["/in/a~1b", "/in/text", "/in/list", "/in/code"]);
+        assert!(errors.iter().all(|error| !error.message.contains("canary")));
+    }
+
+    #[test]
+    fn a_reason_and_a_reference_hold_no_free_text() {
+        assert_eq!(reason("subject_request"), Some("subject_request"));
+        for refused in ["", "Ada", "ada lovelace", "a@b", "call_0151"] {
+            assert_eq!(reason(refused), None, "{refused}");
+        }
+        assert_eq!(reference("DSR-2026.7"), Some("DSR-2026.7"));
+        assert_eq!(reference("a b"), None);
+    }
+}

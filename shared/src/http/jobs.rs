@@ -1,0 +1,64 @@
+//! Jobs as callers read them: one by its id, and lists by state and subject.
+
+use super::{Answer, Call};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::faults::Faults;
+use crate::id::{JobId, Subject};
+use crate::store::jobs::{Job, JobFilter, JobKey, JobKind, JobState};
+
+impl Call {
+    /// The job of a kind that the path's `{id}` names.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] without such a job.
+    pub async fn job(&self, app: &App, kind: JobKind) -> Result<Job> {
+        let id = self
+            .path("id")
+            .and_then(JobId::parse)
+            .ok_or(Error::NotFound)?;
+        let key = JobKey {
+            tenant: self.tenant(),
+            kind,
+            id,
+        };
+        app.store.job(key).await?.ok_or(Error::NotFound)
+    }
+
+    /// A page of the tenant's jobs of a kind, newest first, by `?state=&subject=`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming a parameter.
+    pub async fn jobs(&self, app: &App, kind: JobKind) -> Result<Answer> {
+        let (limit, after) = (self.limit()?, self.cursor::<String>(app).await?);
+        let filter = self.job_filter()?;
+        let (jobs, next) = app
+            .store
+            .jobs(self.tenant(), kind, &filter, limit, after)
+            .await?;
+        self.page(app, jobs.iter().map(Job::body).collect(), next)
+            .await
+    }
+
+    fn job_filter(&self) -> Result<JobFilter> {
+        let mut faults = Faults::default();
+        let state = self.query("state").map(JobState::parse);
+        if state == Some(None) {
+            faults.add("state", "format", "must be a job's state");
+        }
+        let subject = self.query("subject").map(Subject::parse);
+        if subject == Some(None) {
+            faults.add("subject", "format", "must be a subject");
+        }
+        faults.end()?;
+        Ok(JobFilter {
+            state: state.flatten(),
+            subject: subject.flatten(),
+        })
+    }
+}
+
+/// The answer to a request that began a job.
+pub fn accepted(job: &Job, collection: &str) -> Answer {
+    Answer::json(202, job.body()).header("location", format!("/v1/{collection}/{}", job.key.id))
+}
