@@ -54,6 +54,9 @@ pub struct Link {
     pub expires_at: Timestamp,
 }
 
+/// One part of an upload, as S3 took it.
+pub type Part = CompletedPart;
+
 /// One stored version of an object, or its delete marker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
