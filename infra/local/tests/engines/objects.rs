@@ -10,7 +10,9 @@ use aws_sdk_s3::types::{
 };
 use base64::Engine as _;
 use jiff::SignedDuration;
-use lethe_local::engines::objects::{BucketSpec, CleanTag, Credentials, HeldKind, Objects};
+use lethe_local::engines::objects::{
+    BucketSpec, CleanTag, Credentials, HeldKind, LifecycleRule, Objects,
+};
 use lethe_local::engines::{EngineError, Place};
 use serde_json::Value;
 use shared::clock::Clock;
@@ -929,5 +931,51 @@ async fn a_folder_that_cannot_be_used_is_named() {
     assert!(
         error.contains(&*file.path().to_string_lossy()) && !error.contains('\n'),
         "{error}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_old_goes_by_the_rules() {
+    let s3 = start().await;
+    let days = |days: i64| SignedDuration::from_hours(24 * days);
+    let versions = LifecycleRule {
+        noncurrent_days: Some(30),
+        abort_upload_days: Some(1),
+        ..LifecycleRule::default()
+    };
+    let exports = LifecycleRule {
+        prefix: "exports/".into(),
+        expiration_days: Some(1),
+        noncurrent_days: Some(1),
+        ..LifecycleRule::default()
+    };
+    let apply = || {
+        s3.objects
+            .apply_lifecycle("plain", &[versions.clone(), exports.clone()])
+            .unwrap()
+    };
+    s3.put("attachments/x", b"first").await;
+    s3.clock.advance(days(40));
+    s3.put("attachments/x", b"second").await;
+    s3.put("exports/x", b"zip").await;
+    s3.client
+        .create_multipart_upload()
+        .bucket("plain")
+        .key("attachments/y")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(apply(), 0);
+    s3.clock.advance(days(1));
+    // The upload goes and the export is marked; a day later it goes, then its marker.
+    assert_eq!([apply(), apply()], [2, 0]);
+    s3.clock.advance(days(1));
+    assert_eq!([apply(), apply(), apply()], [1, 1, 0]);
+    s3.clock.advance(days(28));
+    assert_eq!(apply(), 1);
+    let left = s3.objects.everything();
+    assert_eq!(
+        left.iter().map(|held| &*held.body).collect::<Vec<_>>(),
+        [b"second"]
     );
 }
