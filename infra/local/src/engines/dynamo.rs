@@ -6,8 +6,9 @@
 //!
 //! Two things the engine does not do by itself are done here. It finds a
 //! stream's next sequence number by going through all of the stream, so it is
-//! given an index ([`INDEX_STREAMS`]). And on disk it takes no clock, so expired
-//! items are swept through a second handle to the same file that does.
+//! given an index (`INDEX_STREAMS`). And on disk it takes no clock, so expired
+//! items are swept through a second handle to the same file that does. What is left to
+//! the machine's time on disk is the time that a stream record says it was made at.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

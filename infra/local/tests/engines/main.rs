@@ -7,6 +7,7 @@ use aws_sdk_s3::error::ProvideErrorMetadata;
 mod dynamo;
 mod kms;
 mod objects;
+mod presigned;
 
 const ACCESS_KEY: &str = "AKIDLOCAL";
 const SECRET_KEY: &str = "a-secret-of-this-test";

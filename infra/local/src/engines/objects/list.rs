@@ -88,16 +88,7 @@ pub(super) fn objects(bucket: &Bucket, input: ListObjectsV2Input) -> ListObjects
         last = shown.to_owned();
         match folded {
             Some(_) => prefixes.push(shown.to_owned()),
-            None => contents.push(Object {
-                key: keys.show(key),
-                size: Some(object.size as i64),
-                e_tag: Some(ETag::Strong(object.etag.clone())),
-                last_modified: Some(timestamp(version.modified)),
-                storage_class: Some(ObjectStorageClass::from_static(
-                    ObjectStorageClass::STANDARD,
-                )),
-                ..Object::default()
-            }),
+            None => contents.push(listed(&keys, version, object)),
         }
     }
     ListObjectsV2Output {
@@ -121,6 +112,19 @@ pub(super) fn objects(bucket: &Bucket, input: ListObjectsV2Input) -> ListObjects
         encoding_type: input.encoding_type,
         start_after: input.start_after,
         request_charged: None,
+    }
+}
+
+fn listed(keys: &Keys, version: &store::Version, object: &store::Object) -> Object {
+    Object {
+        key: keys.show(&version.key),
+        size: Some(object.size as i64),
+        e_tag: Some(ETag::Strong(object.etag.clone())),
+        last_modified: Some(timestamp(version.modified)),
+        storage_class: Some(ObjectStorageClass::from_static(
+            ObjectStorageClass::STANDARD,
+        )),
+        ..Object::default()
     }
 }
 

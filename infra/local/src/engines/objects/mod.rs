@@ -19,6 +19,7 @@ mod body;
 mod conditions;
 mod event;
 mod front;
+mod lifecycle;
 mod list;
 mod multipart;
 mod operations;
@@ -28,6 +29,7 @@ mod shelf;
 mod store;
 
 use front::Front;
+pub use lifecycle::LifecycleRule;
 use service::Service;
 use store::Store;
 
@@ -66,6 +68,7 @@ pub struct CleanTag {
 pub struct Objects {
     server: Server,
     store: Arc<Store>,
+    clock: Clock,
     _claim: Option<Claim>,
 }
 
@@ -97,6 +100,7 @@ impl Objects {
             Objects {
                 server,
                 store,
+                clock: clock.clone(),
                 _claim: claim,
             },
             receiver,

@@ -1,0 +1,117 @@
+//! Lifecycle rules: what S3 does to objects as they grow old. It does so once a day;
+//! here, whenever it is told to.
+
+use std::io;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Objects;
+use super::store::{Bucket, Store, Version};
+
+/// A rule of the bucket's lifecycle configuration. Ages are in days; `None` is never.
+#[derive(Clone, Debug, Default)]
+pub struct LifecycleRule {
+    /// Which keys it is for; empty is all.
+    pub prefix: String,
+    /// A current version this old gets a delete marker on top, and a delete marker
+    /// with nothing left below it goes.
+    pub expiration_days: Option<u32>,
+    /// A version that stopped being the current one this long ago goes.
+    pub noncurrent_days: Option<u32>,
+    /// An upload begun this long ago and never completed goes, with its parts.
+    pub abort_upload_days: Option<u32>,
+}
+
+impl Objects {
+    /// Applies the rules to what the bucket holds now, by our clock. Says how much
+    /// has gone or been marked.
+    pub fn apply_lifecycle(&self, bucket: &str, rules: &[LifecycleRule]) -> io::Result<usize> {
+        let mut changed = 0;
+        for rule in rules {
+            let due = self
+                .store
+                .read(bucket, |held| due(held, rule, self.clock.now()))
+                .unwrap_or_default();
+            changed += due.len();
+            due.into_iter()
+                .try_for_each(|due| due.carry_out(&self.store, bucket))?;
+        }
+        Ok(changed)
+    }
+}
+
+/// Something that a rule says is to be done now.
+enum Due {
+    Mark { key: String, current: String },
+    Remove { key: String, id: String },
+    Abort { key: String, id: String },
+}
+
+impl Due {
+    fn carry_out(self, store: &Store, bucket: &str) -> io::Result<()> {
+        match self {
+            // Whatever was put meanwhile is young, and stays the current version.
+            Due::Mark { key, current } => {
+                let unchanged = |latest: Option<&Version>| match latest
+                    .is_some_and(|latest| latest.id == current)
+                {
+                    true => Ok(()),
+                    false => Err(io::Error::from(io::ErrorKind::ResourceBusy)),
+                };
+                match store.add_version(bucket, &key, None, unchanged) {
+                    Err(e) if e.kind() != io::ErrorKind::ResourceBusy => Err(e),
+                    _ => Ok(()),
+                }
+            }
+            Due::Remove { key, id } => store.remove_version(bucket, &key, &id).map(drop),
+            Due::Abort { key, id } => store.remove_upload(bucket, &key, &id).map(drop),
+        }
+    }
+}
+
+fn due(bucket: &Bucket, rule: &LifecycleRule, now: Timestamp) -> Vec<Due> {
+    let old = |since: Timestamp, days: Option<u32>| {
+        days.is_some_and(|days| {
+            now.duration_since(since) >= SignedDuration::from_hours(24 * i64::from(days))
+        })
+    };
+    let mut due = Vec::new();
+    for (key, versions) in bucket
+        .keys
+        .iter()
+        .filter(|(key, _)| key.starts_with(&rule.prefix))
+    {
+        let (key, remove) = (key.clone(), |id: &str| Due::Remove {
+            key: key.clone(),
+            id: id.to_owned(),
+        });
+        let replaced = versions
+            .windows(2)
+            .filter(|pair| old(pair[1].modified, rule.noncurrent_days));
+        due.extend(replaced.map(|pair| remove(&pair[0].id)));
+        let Some(latest) = versions
+            .last()
+            .filter(|latest| old(latest.modified, rule.expiration_days))
+        else {
+            continue;
+        };
+        match (&latest.object, versions.len()) {
+            (Some(_), _) => due.push(Due::Mark {
+                key: key.clone(),
+                current: latest.id.clone(),
+            }),
+            (None, 1) => due.push(remove(&latest.id)),
+            (None, _) => {}
+        }
+    }
+    let uploads = bucket
+        .uploads
+        .values()
+        .filter(|upload| upload.key.starts_with(&rule.prefix));
+    let stale = uploads.filter(|upload| old(upload.begun, rule.abort_upload_days));
+    due.extend(stale.map(|upload| Due::Abort {
+        key: upload.key.clone(),
+        id: upload.id.clone(),
+    }));
+    due
+}
