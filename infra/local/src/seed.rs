@@ -12,6 +12,12 @@ pub struct Demo {
     pub keys: BTreeMap<String, String>,
 }
 
-pub async fn seed(_app: &App, _progress: impl Fn(usize, usize)) -> Result<Demo, lambda_runtime::Error> {
-    Ok(Demo { tenant: String::new(), keys: BTreeMap::new() })
+pub async fn seed(
+    _app: &App,
+    _progress: impl Fn(usize, usize),
+) -> Result<Demo, lambda_runtime::Error> {
+    Ok(Demo {
+        tenant: String::new(),
+        keys: BTreeMap::new(),
+    })
 }
