@@ -73,6 +73,15 @@ impl<'a> Object<'a> {
         text
     }
 
+    /// A field that is true or false; false when it was not sent.
+    pub fn flag(&self, name: &str, faults: &mut Faults) -> bool {
+        let flag = self.get(name).map(Value::as_bool);
+        if flag == Some(None) {
+            faults.add(self.pointer(name), "type", "must be true or false");
+        }
+        flag.flatten().unwrap_or(false)
+    }
+
     /// A field that `parse` understands, if it was sent.
     pub fn parsed<T>(
         &self,
