@@ -79,25 +79,47 @@ impl Cloud {
     /// # Errors
     /// What is wrong with the template, the port or the data folder.
     pub async fn start(options: Options) -> Result<Cloud, StartError> {
-        let Options { place, port, clock, template: path, ttl, schedules, functions } = options;
+        let Options {
+            place,
+            port,
+            clock,
+            template: path,
+            ttl,
+            schedules,
+            functions,
+        } = options;
         let mut template = Template::read(&path)?;
         // The port first: it is what most often stands in the way, and nothing is written yet.
         let refused = |e| StartError::Port(port, e);
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(refused)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+            .await
+            .map_err(refused)?;
         let url = format!("http://{}", listener.local_addr().map_err(refused)?);
 
         let (machine, written) = Machine::start(&mut template, &functions, &place, clock).await?;
         let machine = Arc::new(machine);
-        let app = machine.functions.any_app().ok_or_else(|| Template::without_functions(&path))?;
+        let app = machine
+            .functions
+            .any_app()
+            .ok_or_else(|| Template::without_functions(&path))?;
         let pump = Arc::new(Pump::new(&mut template, machine.clone(), written));
-        let time = Arc::new(Time::new(&mut template, machine.clone(), pump.clone(), ttl, schedules));
+        let time = Arc::new(Time::new(
+            &mut template,
+            machine.clone(),
+            pump.clone(),
+            ttl,
+            schedules,
+        ));
         let gateway = Arc::new(Gateway {
             routes: template.routes,
             cors: template.cors,
             operator_key: machine.kept.operator_key(),
             machine: machine.clone(),
             pump: pump.clone(),
-            control: Control { time: time.clone(), pump: pump.clone() },
+            control: Control {
+                time: time.clone(),
+                pump: pump.clone(),
+            },
         });
 
         let (stop, stopped) = oneshot::channel();
@@ -106,14 +128,30 @@ impl Cloud {
         let (pumping, passing) = (pump.clone(), time.clone());
         background.spawn(async move { pumping.run().await });
         background.spawn(async move { passing.run().await });
-        Ok(Cloud { url, app, machine, pump, time, gateway, stop, serving, background })
+        Ok(Cloud {
+            url,
+            app,
+            machine,
+            pump,
+            time,
+            gateway,
+            stop,
+            serving,
+            background,
+        })
     }
 
     /// Takes no more requests, and returns when the open ones are answered.
-    pub async fn stop(mut self) {
-        drop(self.stop);
-        self.serving.join_next().await;
-        self.background.shutdown().await;
+    pub async fn stop(self) {
+        let Cloud {
+            stop,
+            mut serving,
+            mut background,
+            ..
+        } = self;
+        drop(stop);
+        serving.join_next().await;
+        background.shutdown().await;
     }
 
     /// `http://127.0.0.1:…`

@@ -31,7 +31,14 @@ struct Move {
 
 impl Control {
     /// Answers a request for a path under `/local/`.
-    pub async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap, body: &[u8], id: &str) -> Response<Full<Bytes>> {
+    pub async fn answer(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+        id: &str,
+    ) -> Response<Full<Bytes>> {
         // A page that somebody has open must not be able to move the clock.
         if headers.contains_key(ORIGIN) {
             return problem(StatusCode::FORBIDDEN, "forbidden", "not for web pages", id);
@@ -45,13 +52,23 @@ impl Control {
                 }
                 Err((status, code, detail)) => problem(status, code, detail, id),
             },
-            ("/local/dead-letters", &Method::GET) => {
-                respond(StatusCode::OK, "application/json", &json!({"data": self.pump.dead_letters()}))
-            }
-            ("/local/clock" | "/local/dead-letters", _) => {
-                problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not a method of this path", id)
-            }
-            _ => problem(StatusCode::NOT_FOUND, "not_found", "the local run has no such path", id),
+            ("/local/dead-letters", &Method::GET) => respond(
+                StatusCode::OK,
+                "application/json",
+                &json!({"data": self.pump.dead_letters()}),
+            ),
+            ("/local/clock" | "/local/dead-letters", _) => problem(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "not a method of this path",
+                id,
+            ),
+            _ => problem(
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "the local run has no such path",
+                id,
+            ),
         }
     }
 
@@ -63,11 +80,14 @@ impl Control {
 }
 
 fn parse(body: &[u8]) -> Result<SignedDuration, (StatusCode, &'static str, &'static str)> {
-    let body: Value =
-        serde_json::from_slice(body).map_err(|_| (StatusCode::BAD_REQUEST, "not_json", "the body must be JSON"))?;
+    let body: Value = serde_json::from_slice(body)
+        .map_err(|_| (StatusCode::BAD_REQUEST, "not_json", "the body must be JSON"))?;
     let invalid = |detail| (StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail);
-    let Move { advance } = serde_json::from_value(body)
-        .map_err(|_| invalid("the body must be an object with one field, advance, such as {\"advance\": \"30d\"}"))?;
+    let Move { advance } = serde_json::from_value(body).map_err(|_| {
+        invalid(
+            "the body must be an object with one field, advance, such as {\"advance\": \"30d\"}",
+        )
+    })?;
     duration(&advance)
         .filter(|by| *by <= FURTHEST)
         .ok_or_else(|| invalid("advance must be a number and a unit (d, h, m or s), up to 400 days: 30d, 12h, 90m, 45s"))
@@ -84,14 +104,20 @@ fn duration(text: &str) -> Option<SignedDuration> {
         _ => return None,
     };
     let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    let seconds = number.parse::<i64>().ok().filter(|_| digits)?.checked_mul(unit)?;
+    let seconds = number
+        .parse::<i64>()
+        .ok()
+        .filter(|_| digits)?
+        .checked_mul(unit)?;
     Some(SignedDuration::from_secs(seconds))
 }
 
 fn respond(status: StatusCode, content_type: &'static str, body: &Value) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
     *response.status_mut() = status;
-    response.headers_mut().insert("content-type", HeaderValue::from_static(content_type));
+    response
+        .headers_mut()
+        .insert("content-type", HeaderValue::from_static(content_type));
     response
 }
 
@@ -119,7 +145,20 @@ mod tests {
         assert_eq!(seconds("12h"), Some(43_200));
         assert_eq!(seconds("90m"), Some(5_400));
         assert_eq!(seconds("0s"), Some(0));
-        for bad in ["", "d", "30", "-1d", "+1d", "1.5h", "1 d", "1w", "1dd", "٣d", "99999999999999999999d", "9223372036854775807d"] {
+        for bad in [
+            "",
+            "d",
+            "30",
+            "-1d",
+            "+1d",
+            "1.5h",
+            "1 d",
+            "1w",
+            "1dd",
+            "٣d",
+            "99999999999999999999d",
+            "9223372036854775807d",
+        ] {
             assert_eq!(seconds(bad), None, "{bad}");
         }
     }
@@ -129,7 +168,14 @@ mod tests {
         let code = |body: &str| parse(body.as_bytes()).map_err(|(status, ..)| status.as_u16());
         assert!(code(r#"{"advance": "1d"}"#).is_ok());
         assert_eq!(code("{").unwrap_err(), 400);
-        for bad in ["[]", "{}", r#"{"advance": 5}"#, r#"{"advance": "soon"}"#, r#"{"advance": "401d"}"#, r#"{"advance": "1d", "x": 1}"#] {
+        for bad in [
+            "[]",
+            "{}",
+            r#"{"advance": 5}"#,
+            r#"{"advance": "soon"}"#,
+            r#"{"advance": "401d"}"#,
+            r#"{"advance": "1d", "x": 1}"#,
+        ] {
             assert_eq!(code(bad).unwrap_err(), 422, "{bad}");
         }
     }

@@ -15,7 +15,8 @@ use serde_json::Value;
 use shared::app::App;
 
 /// One function's entry point.
-pub type Handler = Arc<dyn Fn(Arc<App>, Value) -> BoxFuture<'static, Result<Value, Error>> + Send + Sync>;
+pub type Handler =
+    Arc<dyn Fn(Arc<App>, Value) -> BoxFuture<'static, Result<Value, Error>> + Send + Sync>;
 
 /// The entry points, by the function's name.
 pub type Roster = BTreeMap<&'static str, Handler>;
@@ -84,14 +85,25 @@ impl Functions {
 
     /// Calls the function. Once begun, a call goes on even if nobody waits for it.
     pub async fn invoke(&self, name: &str, event: Value) -> Result<Value, Failure> {
-        let function = self.0.get(name).ok_or_else(|| Failure::Unknown(name.to_owned()))?;
-        let (handler, app, limit) = (function.handler.clone(), function.app.clone(), function.timeout);
-        let called = tokio::spawn(async move { tokio::time::timeout(limit, handler(app, event)).await }).await;
+        let function = self
+            .0
+            .get(name)
+            .ok_or_else(|| Failure::Unknown(name.to_owned()))?;
+        let (handler, app, limit) = (
+            function.handler.clone(),
+            function.app.clone(),
+            function.timeout,
+        );
+        let called =
+            tokio::spawn(async move { tokio::time::timeout(limit, handler(app, event)).await })
+                .await;
         let result = match called {
             Ok(Ok(Ok(value))) => return Ok(value),
             Ok(Ok(Err(error))) => Failure::Returned(causes(&*error)),
             Ok(Err(_)) => Failure::TimedOut(limit),
-            Err(stopped) if stopped.is_panic() => Failure::Panicked(message(&*stopped.into_panic())),
+            Err(stopped) if stopped.is_panic() => {
+                Failure::Panicked(message(&*stopped.into_panic()))
+            }
             Err(_) => Failure::Returned("was stopped".to_owned()),
         };
         tracing::error!(function = name, "invocation failed: {result}");
@@ -114,5 +126,6 @@ fn causes(error: &(dyn std::error::Error + 'static)) -> String {
 
 fn message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
 }

@@ -79,8 +79,9 @@ impl Gateway {
                 let gateway = gateway.clone();
                 async move { Ok::<_, Infallible>(gateway.answer(request, peer.ip()).await) }
             });
-            let connection =
-                http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(stream), service);
             // A client that hangs up midway is its own affair.
             connections.spawn(open.watch(connection));
         }
@@ -98,13 +99,17 @@ impl Gateway {
         } else {
             match (local, self.routes.find(parts.method.as_str(), path)) {
                 (false, None) => message(StatusCode::NOT_FOUND, "Not Found"),
-                (false, Some((route, _))) if route.operator && !self.is_operator(&parts.headers) => {
+                (false, Some((route, _)))
+                    if route.operator && !self.is_operator(&parts.headers) =>
+                {
                     message(StatusCode::FORBIDDEN, "Forbidden")
                 }
                 (_, found) => match read(body).await {
                     Err(refused) => refused,
                     Ok(body) if local => {
-                        self.control.answer(&parts.method, path, &parts.headers, &body, &id).await
+                        self.control
+                            .answer(&parts.method, path, &parts.headers, &body, &id)
+                            .await
                     }
                     Ok(body) => {
                         let request = event::Incoming {
@@ -126,7 +131,9 @@ impl Gateway {
             self.allow_origin(&parts.headers, answer.headers_mut());
         }
         if let Ok(id) = HeaderValue::from_str(&id) {
-            answer.headers_mut().insert(HeaderName::from_static("apigw-requestid"), id);
+            answer
+                .headers_mut()
+                .insert(HeaderName::from_static("apigw-requestid"), id);
         }
         answer
     }
@@ -140,22 +147,35 @@ impl Gateway {
             return message(StatusCode::NOT_FOUND, "Not Found");
         };
         let event = event::event(request, route, &parameters);
-        let called = tokio::time::timeout(MAX_WAIT, self.machine.functions.invoke(&route.function, event)).await;
+        let called = tokio::time::timeout(
+            MAX_WAIT,
+            self.machine.functions.invoke(&route.function, event),
+        )
+        .await;
         self.pump.nudge();
         let response = match called {
             Err(_) => return message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
-            Ok(result) => result.map_err(|failure| failure.to_string()).and_then(|r| event::response(&r)),
+            Ok(result) => result
+                .map_err(|failure| failure.to_string())
+                .and_then(|r| event::response(&r)),
         };
         response.unwrap_or_else(|problem| {
-            tracing::error!(route = route.key(), request_id = request.id, "no response: {problem}");
+            tracing::error!(
+                route = route.key(),
+                request_id = request.id,
+                "no response: {problem}"
+            );
             message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
         })
     }
 
     fn is_operator(&self, headers: &HeaderMap) -> bool {
-        let given = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        let given = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
         given.is_some_and(|key| {
-            aws_lc_rs::constant_time::verify_slices_are_equal(key, self.operator_key.as_bytes()).is_ok()
+            aws_lc_rs::constant_time::verify_slices_are_equal(key, self.operator_key.as_bytes())
+                .is_ok()
         })
     }
 
@@ -165,12 +185,25 @@ impl Gateway {
         *answer.status_mut() = StatusCode::NO_CONTENT;
         if asked.contains_key(ORIGIN) {
             let lists = [
-                (header::ACCESS_CONTROL_ALLOW_METHODS, self.cors.methods.join(",")),
-                (header::ACCESS_CONTROL_ALLOW_HEADERS, self.cors.headers.join(",")),
-                (header::ACCESS_CONTROL_MAX_AGE, self.cors.max_age.to_string()),
+                (
+                    header::ACCESS_CONTROL_ALLOW_METHODS,
+                    self.cors.methods.join(","),
+                ),
+                (
+                    header::ACCESS_CONTROL_ALLOW_HEADERS,
+                    self.cors.headers.join(","),
+                ),
+                (
+                    header::ACCESS_CONTROL_MAX_AGE,
+                    self.cors.max_age.to_string(),
+                ),
             ];
             for (name, value) in lists {
-                answer.headers_mut().extend(HeaderValue::from_str(&value).ok().map(|value| (name, value)));
+                answer.headers_mut().extend(
+                    HeaderValue::from_str(&value)
+                        .ok()
+                        .map(|value| (name, value)),
+                );
             }
         }
         answer
@@ -179,8 +212,15 @@ impl Gateway {
     /// CORS is the gateway's alone: what a function says about it is dropped.
     fn allow_origin(&self, asked: &HeaderMap, answer: &mut HeaderMap) {
         answer.remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
-        let Some(origin) = asked.get(ORIGIN) else { return };
-        let allowed = match self.cors.origins.iter().find(|allowed| *allowed == "*" || *origin == allowed.as_str()) {
+        let Some(origin) = asked.get(ORIGIN) else {
+            return;
+        };
+        let allowed = match self
+            .cors
+            .origins
+            .iter()
+            .find(|allowed| *allowed == "*" || *origin == allowed.as_str())
+        {
             Some(any) if any == "*" => HeaderValue::from_static("*"),
             Some(_) => origin.clone(),
             None => return,
@@ -201,7 +241,9 @@ async fn read<B: Body<Data = Bytes>>(body: B) -> Result<Bytes, Answer> {
         let Ok(frame) = frame else {
             return Err(message(StatusCode::BAD_REQUEST, "Bad Request"));
         };
-        let Ok(data) = frame.into_data() else { continue };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
         length += data.len();
         if length <= MAX_BODY {
             whole.extend_from_slice(&data);
@@ -210,7 +252,10 @@ async fn read<B: Body<Data = Bytes>>(body: B) -> Result<Bytes, Answer> {
         }
     }
     if length > MAX_BODY {
-        return Err(message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"));
+        return Err(message(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "Request Entity Too Large",
+        ));
     }
     Ok(whole.into())
 }
@@ -219,6 +264,9 @@ async fn read<B: Body<Data = Bytes>>(body: B) -> Result<Bytes, Answer> {
 fn message(status: StatusCode, text: &str) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(json!({"message": text}).to_string())));
     *answer.status_mut() = status;
-    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     answer
 }

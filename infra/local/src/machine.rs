@@ -42,9 +42,14 @@ impl fmt::Display for StartError {
         match self {
             StartError::Template(error) => write!(f, "{error}"),
             StartError::Port(port, error) if error.kind() == io::ErrorKind::AddrInUse => {
-                write!(f, "port {port} is in use: stop what uses it, or choose another with --port")
+                write!(
+                    f,
+                    "port {port} is in use: stop what uses it, or choose another with --port"
+                )
             }
-            StartError::Port(port, error) => write!(f, "cannot listen on 127.0.0.1:{port}: {error}"),
+            StartError::Port(port, error) => {
+                write!(f, "cannot listen on 127.0.0.1:{port}: {error}")
+            }
             StartError::Data(path, error) => write!(f, "cannot use {}: {error}", path.display()),
             StartError::Engine(error) => write!(f, "{error}"),
         }
@@ -86,7 +91,11 @@ impl Machine {
         let kept = Kept::open(place).map_err(|(path, e)| StartError::Data(path, e))?;
         clock.advance(SignedDuration::from_millis(kept.ahead_ms()));
         let kms = Kms::start(place, REGION, template.keys.clone()).await?;
-        let keys = template.keys.iter().map(|key| (key_arn(&key.name), kms.arn(&key.name))).collect();
+        let keys = template
+            .keys
+            .iter()
+            .map(|key| (key_arn(&key.name), kms.arn(&key.name)))
+            .collect();
         for bucket in &mut template.buckets {
             bucket.encryption_key = bucket.encryption_key.take().map(|key| here(&keys, key));
         }
@@ -109,10 +118,23 @@ impl Machine {
         ]);
         let variable = |function: &Function, name: &str| match endpoints.get(name) {
             Some(endpoint) => Some(endpoint.clone()),
-            None => function.environment.get(name).map(|value| here(&keys, value.clone())),
+            None => function
+                .environment
+                .get(name)
+                .map(|value| here(&keys, value.clone())),
         };
         let functions = deploy(template, roster, &sdk(&credentials), &clock, variable)?;
-        Ok((Machine { clock, kept, dynamo, objects, kms, functions }, written))
+        Ok((
+            Machine {
+                clock,
+                kept,
+                dynamo,
+                objects,
+                kms,
+                functions,
+            },
+            written,
+        ))
     }
 }
 
@@ -122,7 +144,10 @@ fn here(keys: &BTreeMap<String, String>, value: String) -> String {
 }
 
 fn sdk(credentials: &objects::Credentials) -> SdkConfig {
-    let objects::Credentials { access_key, secret_key } = credentials;
+    let objects::Credentials {
+        access_key,
+        secret_key,
+    } = credentials;
     let credentials = Credentials::new(access_key, secret_key, None, None, "local");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -144,20 +169,33 @@ fn deploy(
     let mut apps: BTreeMap<_, Arc<App>> = BTreeMap::new();
     let mut functions = BTreeMap::new();
     for function in &template.functions {
-        let wrong = |problem| TemplateError { place: format!("function {}", function.name), problem };
+        let wrong = |problem| TemplateError {
+            place: format!("function {}", function.name),
+            problem,
+        };
         let app = match apps.get(&function.environment) {
             Some(app) => Arc::clone(app),
             None => {
-                let config = Config::read(|name| variable(function, name)).map_err(|e| wrong(e.to_string()))?;
+                let config = Config::read(|name| variable(function, name))
+                    .map_err(|e| wrong(e.to_string()))?;
                 let app = Arc::new(App::new(config, sdk, clock.clone()));
                 apps.insert(&function.environment, app.clone());
                 app
             }
         };
         let handler = roster.get(function.name.as_str());
-        let handler = handler.ok_or_else(|| wrong("this build has no code for it".to_owned()))?.clone();
+        let handler = handler
+            .ok_or_else(|| wrong("this build has no code for it".to_owned()))?
+            .clone();
         let timeout = function.timeout.unsigned_abs();
-        functions.insert(function.name.clone(), Deployed { handler, app, timeout });
+        functions.insert(
+            function.name.clone(),
+            Deployed {
+                handler,
+                app,
+                timeout,
+            },
+        );
     }
     Ok(Functions(functions))
 }

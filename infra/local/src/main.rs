@@ -1,6 +1,9 @@
 //! The command line of the local run: starts it, fills it with the demo the first
 //! time, says what to open, and stops it on Ctrl-C.
-#![expect(clippy::print_stdout, reason = "a command line talks to whoever typed it")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a command line talks to whoever typed it"
+)]
 
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
@@ -18,7 +21,11 @@ use tracing_subscriber::EnvFilter;
 /// triggers and schedules. The first start seeds two demo tenants. DIR/demo.json then
 /// holds their keys and the address; POST /local/clock moves time ahead.
 #[derive(Parser)]
-#[command(name = "lethe", version, after_help = "Logs go to stderr; RUST_LOG=info shows more of them.")]
+#[command(
+    name = "lethe",
+    version,
+    after_help = "Logs go to stderr; RUST_LOG=info shows more of them."
+)]
 struct Arguments {
     /// Port on 127.0.0.1; 0 is any that is free
     #[arg(long, default_value_t = 8787)]
@@ -37,7 +44,11 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_target(false)
+        .init();
     match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
@@ -48,10 +59,19 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), String> {
-    let Arguments { port, data, memory, template } = arguments;
+    let Arguments {
+        port,
+        data,
+        memory,
+        template,
+    } = arguments;
     let defaults = Options::default();
     let options = Options {
-        place: if memory { Place::Memory } else { Place::Folder(data.clone()) },
+        place: if memory {
+            Place::Memory
+        } else {
+            Place::Folder(data.clone())
+        },
         port,
         clock: Clock::system(),
         template: template.unwrap_or(defaults.template),
@@ -95,11 +115,20 @@ async fn fill(cloud: &Cloud, data: &Path) -> Result<Value, String> {
     let demo = match kept.demo() {
         Some(demo) => demo,
         None if kept.is_half_seeded() => {
-            return Err(format!("{} was left half seeded: remove it and start again", data.display()));
+            return Err(format!(
+                "{} was left half seeded: remove it and start again",
+                data.display()
+            ));
         }
         None => {
             kept.begin_seeding();
+<<<<<<< HEAD
             let demo = seed::seed(cloud, progress).await.map_err(|e| format!("cannot seed the demo: {e}"))?;
+=======
+            let demo = seed::seed(cloud.app(), progress)
+                .await
+                .map_err(|e| format!("cannot seed the demo: {e}"))?;
+>>>>>>> gateway
             cloud.settle().await;
             kept.end_seeding(demo.clone());
             demo
@@ -117,8 +146,11 @@ async fn fill(cloud: &Cloud, data: &Path) -> Result<Value, String> {
 fn progress(done: usize, total: usize) {
     let whole = done >= total;
     if io::stderr().is_terminal() {
-        eprint!("\rSeeding the demo: {done} of {total}{}", if whole { "\n" } else { "" });
-    } else if whole || (total >= 4 && done > 0 && done % (total / 4) == 0) {
+        eprint!(
+            "\rSeeding the demo: {done} of {total}{}",
+            if whole { "\n" } else { "" }
+        );
+    } else if whole || (total >= 4 && done > 0 && done.is_multiple_of(total / 4)) {
         eprintln!("Seeding the demo: {done} of {total}");
     }
 }
@@ -128,8 +160,14 @@ fn greet(cloud: &Cloud, data: &Path, memory: bool, demo: &Value) {
     let days = cloud.clock().ahead().as_hours() / 24;
     println!("\nLethe is running on {url}\n");
     println!("  Console   {url}/console");
-    println!("  Sign in   {}", demo["keys"]["owner"].as_str().unwrap_or_default());
-    println!("  Keys      {} (every key of both demo tenants, and the operator's)", file.display());
+    println!(
+        "  Sign in   {}",
+        demo["keys"]["owner"].as_str().unwrap_or_default()
+    );
+    println!(
+        "  Keys      {} (every key of both demo tenants, and the operator's)",
+        file.display()
+    );
     match memory {
         true => println!("  Data      in memory; gone when this stops"),
         false => println!("  Data      {} (remove it to begin anew)", data.display()),
@@ -146,7 +184,10 @@ fn greet(cloud: &Cloud, data: &Path, memory: bool, demo: &Value) {
 #[cfg(unix)]
 fn wait_for_stop() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
     Ok(async move {
         tokio::select! {
             _ = interrupt.recv() => {}

@@ -26,7 +26,8 @@ impl Pattern {
     /// # Errors
     /// What the pattern says that is not understood, in a few words.
     pub fn parse(text: &str) -> Result<Pattern, String> {
-        let value: Value = serde_json::from_str(text).map_err(|e| format!("pattern is not JSON: {e}"))?;
+        let value: Value =
+            serde_json::from_str(text).map_err(|e| format!("pattern is not JSON: {e}"))?;
         match value {
             Value::Object(_) => Pattern::read(&value),
             _ => Err("pattern must be a JSON object".to_owned()),
@@ -40,10 +41,14 @@ impl Pattern {
                 .map(|(name, value)| Ok((name.clone(), Pattern::read(value)?)))
                 .collect::<Result<_, String>>()
                 .map(Pattern::All),
-            Value::Array(rules) if !rules.is_empty() => {
-                rules.iter().map(Rule::read).collect::<Result<_, _>>().map(Pattern::Any)
-            }
-            _ => Err(format!("pattern has {value} where an object or a list must stand")),
+            Value::Array(rules) if !rules.is_empty() => rules
+                .iter()
+                .map(Rule::read)
+                .collect::<Result<_, _>>()
+                .map(Pattern::Any),
+            _ => Err(format!(
+                "pattern has {value} where an object or a list must stand"
+            )),
         }
     }
 
@@ -61,12 +66,16 @@ impl Pattern {
 impl Rule {
     fn read(value: &Value) -> Result<Rule, String> {
         match value {
-            Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null => Ok(Rule::Exactly(value.clone())),
+            Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null => {
+                Ok(Rule::Exactly(value.clone()))
+            }
             Value::Object(operator) => match operator.iter().next() {
                 Some((name, Value::String(prefix))) if name == "prefix" && operator.len() == 1 => {
                     Ok(Rule::Prefix(prefix.clone()))
                 }
-                _ => Err(format!("pattern operator is not understood by the local run: {value}")),
+                _ => Err(format!(
+                    "pattern operator is not understood by the local run: {value}"
+                )),
             },
             Value::Array(_) => Err("pattern has a list in a list".to_owned()),
         }
@@ -100,7 +109,15 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_refused() {
-        let bad = ["[]", "{", r#"{"a":"b"}"#, r#"{"a":[]}"#, r#"{"a":[{"suffix":"x"}]}"#, r#"{"a":[["x"]]}"#, "{}"];
+        let bad = [
+            "[]",
+            "{",
+            r#"{"a":"b"}"#,
+            r#"{"a":[]}"#,
+            r#"{"a":[{"suffix":"x"}]}"#,
+            r#"{"a":[["x"]]}"#,
+            "{}",
+        ];
         for text in bad {
             assert!(Pattern::parse(text).is_err(), "{text}");
         }

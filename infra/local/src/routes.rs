@@ -40,7 +40,10 @@ impl Route {
 
     /// Literal segments come before parameters, so that the most specific route wins.
     fn rank(&self) -> Vec<bool> {
-        self.path.split('/').map(|segment| parameter(segment).is_some()).collect()
+        self.path
+            .split('/')
+            .map(|segment| parameter(segment).is_some())
+            .collect()
     }
 }
 
@@ -60,7 +63,9 @@ impl Routes {
 
     pub fn find(&self, method: &str, path: &str) -> Option<(&Route, BTreeMap<String, String>)> {
         let of_method = self.0.iter().filter(|route| route.method == method);
-        of_method.filter_map(|route| Some((route, route.parameters(path)?))).next()
+        of_method
+            .filter_map(|route| Some((route, route.parameters(path)?)))
+            .next()
     }
 }
 
@@ -115,14 +120,30 @@ mod tests {
 
     #[test]
     fn the_most_specific_route_wins() {
-        assert_eq!(found("GET", "/v1/subjects/all").as_deref(), Some("GET /v1/subjects/all"));
-        assert_eq!(found("GET", "/v1/subjects/sub_1").as_deref(), Some("GET /v1/subjects/{subject}"));
-        assert_eq!(found("DELETE", "/v1/subjects/all").as_deref(), Some("DELETE /v1/subjects/{subject}"));
+        assert_eq!(
+            found("GET", "/v1/subjects/all").as_deref(),
+            Some("GET /v1/subjects/all")
+        );
+        assert_eq!(
+            found("GET", "/v1/subjects/sub_1").as_deref(),
+            Some("GET /v1/subjects/{subject}")
+        );
+        assert_eq!(
+            found("DELETE", "/v1/subjects/all").as_deref(),
+            Some("DELETE /v1/subjects/{subject}")
+        );
     }
 
     #[test]
     fn other_methods_slashes_and_empty_parameters_are_not_found() {
-        for path in ["/v1/subjects/", "/v1/subjects//", "//v1/subjects", "/v1", "/", "/v1/subjects/a/attachments"] {
+        for path in [
+            "/v1/subjects/",
+            "/v1/subjects//",
+            "//v1/subjects",
+            "/v1",
+            "/",
+            "/v1/subjects/a/attachments",
+        ] {
             assert_eq!(found("GET", path), None, "{path}");
         }
         assert_eq!(found("POST", "/v1/subjects"), None);
@@ -131,10 +152,15 @@ mod tests {
     #[test]
     fn parameters_are_decoded() {
         let routes = routes();
-        let (_, parameters) = routes.find("GET", "/v1/subjects/a%2Fb%20c/attachments/%C3%A9").unwrap();
+        let (_, parameters) = routes
+            .find("GET", "/v1/subjects/a%2Fb%20c/attachments/%C3%A9")
+            .unwrap();
         assert_eq!(parameters["subject"], "a/b c");
         assert_eq!(parameters["attachment"], "é");
-        assert!(routes.find("GET", "/v1/subjects/%ff").is_none(), "not UTF-8");
+        assert!(
+            routes.find("GET", "/v1/subjects/%ff").is_none(),
+            "not UTF-8"
+        );
         assert_eq!(decode("100%").as_deref(), Some("100%"));
     }
 }

@@ -44,14 +44,21 @@ impl Kept {
     pub fn open(place: &Place) -> Result<Kept, (PathBuf, io::Error)> {
         let fresh = State {
             // Two random UUIDs: 244 bits.
-            operator_key: format!("operator_{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()),
+            operator_key: format!(
+                "operator_{}{}",
+                Uuid::new_v4().simple(),
+                Uuid::new_v4().simple()
+            ),
             ahead_ms: 0,
             streams: BTreeMap::new(),
             seeding: false,
             demo: None,
         };
         let Place::Folder(folder) = place else {
-            return Ok(Kept { path: None, state: Mutex::new(fresh) });
+            return Ok(Kept {
+                path: None,
+                state: Mutex::new(fresh),
+            });
         };
         let path = folder.join(FILE);
         let state = match fs::read(&path) {
@@ -62,7 +69,10 @@ impl Kept {
             }
             Err(e) => return Err((path, e)),
         };
-        Ok(Kept { path: Some(path), state: Mutex::new(state) })
+        Ok(Kept {
+            path: Some(path),
+            state: Mutex::new(state),
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

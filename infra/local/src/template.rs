@@ -18,8 +18,8 @@ use crate::routes::{Route, Routes};
 mod bucket;
 mod tree;
 
-pub use tree::{TemplateError, key_arn};
 use tree::{Node, Tree};
+pub use tree::{TemplateError, key_arn};
 
 /// What the template declares.
 #[derive(Debug)]
@@ -97,21 +97,31 @@ impl Template {
             "" => path.display().to_string(),
             _ => format!("{}: {place}", path.display()),
         };
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| TemplateError { place: in_file(""), problem: e.to_string() })?;
-        Template::parse(&text).map_err(|e| TemplateError { place: in_file(&e.place), ..e })
+        let text = std::fs::read_to_string(path).map_err(|e| TemplateError {
+            place: in_file(""),
+            problem: e.to_string(),
+        })?;
+        Template::parse(&text).map_err(|e| TemplateError {
+            place: in_file(&e.place),
+            ..e
+        })
     }
 
     /// The error of a template that has nothing to run.
     pub fn without_functions(path: &Path) -> TemplateError {
-        TemplateError { place: path.display().to_string(), problem: "declares no function".to_owned() }
+        TemplateError {
+            place: path.display().to_string(),
+            problem: "declares no function".to_owned(),
+        }
     }
 
     pub fn parse(text: &str) -> Result<Template, TemplateError> {
         let tree = Tree::parse(text)?;
         let properties = |kind| -> Result<Vec<(&str, Node<'_>)>, TemplateError> {
             let resources = tree.resources(kind)?.into_iter();
-            resources.map(|(id, node)| Ok((id, node.get("Properties")?))).collect()
+            resources
+                .map(|(id, node)| Ok((id, node.get("Properties")?)))
+                .collect()
         };
         let each = |kind| Ok::<_, TemplateError>(properties(kind)?.into_iter());
         let globals = tree.root().at("Globals.Function")?;
@@ -121,18 +131,25 @@ impl Template {
             .collect::<Result<Vec<_>, _>>()?;
         let apis = properties("AWS::Serverless::HttpApi")?;
         let [(_, api)] = apis.as_slice() else {
-            return Err(tree.root().error("exactly one AWS::Serverless::HttpApi is needed"));
+            return Err(tree
+                .root()
+                .error("exactly one AWS::Serverless::HttpApi is needed"));
         };
-        let mut buckets =
-            each("AWS::S3::Bucket")?.map(|(_, node)| bucket::read(&node)).collect::<Result<Vec<_>, _>>()?;
+        let mut buckets = each("AWS::S3::Bucket")?
+            .map(|(_, node)| bucket::read(&node))
+            .collect::<Result<Vec<_>, _>>()?;
         for (_, policy) in each("AWS::S3::BucketPolicy")? {
             bucket::read_policy(&policy, &mut buckets)?;
         }
         note_triggers(&functions, &mut buckets);
         Ok(Template {
-            tables: each("AWS::DynamoDB::Table")?.map(|(id, node)| table(id, &node)).collect::<Result<_, _>>()?,
+            tables: each("AWS::DynamoDB::Table")?
+                .map(|(id, node)| table(id, &node))
+                .collect::<Result<_, _>>()?,
             buckets,
-            keys: each("AWS::KMS::Key")?.map(|(id, node)| key(id, &node)).collect::<Result<_, _>>()?,
+            keys: each("AWS::KMS::Key")?
+                .map(|(id, node)| key(id, &node))
+                .collect::<Result<_, _>>()?,
             functions,
             routes: Routes::new(routes),
             cors: cors(&api.get("CorsConfiguration")?)?,
@@ -154,7 +171,12 @@ fn table(id: &str, node: &Node<'_>) -> Result<TableSpec, TemplateError> {
             let (hash_key, range_key) = key_schema(&item.get("KeySchema")?)?;
             let projection = item.at("Projection.ProjectionType")?.text()?;
             let name = item.get("IndexName")?.text()?;
-            indexes.push(IndexSpec { name, hash_key, range_key, keys_only: projection == "KEYS_ONLY" });
+            indexes.push(IndexSpec {
+                name,
+                hash_key,
+                range_key,
+                keys_only: projection == "KEYS_ONLY",
+            });
         }
     }
     let stream = node.find("StreamSpecification");
@@ -167,7 +189,14 @@ fn table(id: &str, node: &Node<'_>) -> Result<TableSpec, TemplateError> {
         Some(ttl) if ttl.get("Enabled")?.flag()? => Some(ttl.get("AttributeName")?.text()?),
         _ => None,
     };
-    Ok(TableSpec { name: id.to_owned(), hash_key, range_key, indexes, stream: stream.is_some(), ttl_attribute })
+    Ok(TableSpec {
+        name: id.to_owned(),
+        hash_key,
+        range_key,
+        indexes,
+        stream: stream.is_some(),
+        ttl_attribute,
+    })
 }
 
 fn key_schema(node: &Node<'_>) -> Result<(String, Option<String>), TemplateError> {
@@ -186,31 +215,57 @@ fn key_schema(node: &Node<'_>) -> Result<(String, Option<String>), TemplateError
 /// Tells each bucket what to notify of: here, as in AWS, that is a property of it.
 fn note_triggers(functions: &[Function], buckets: &mut [BucketSpec]) {
     for trigger in functions.iter().flat_map(|function| &function.objects) {
-        for bucket in buckets.iter_mut().filter(|bucket| bucket.name == trigger.bucket) {
+        for bucket in buckets
+            .iter_mut()
+            .filter(|bucket| bucket.name == trigger.bucket)
+        {
             bucket.notify_prefix = Some(trigger.prefix.clone());
         }
     }
 }
 
 fn key(id: &str, node: &Node<'_>) -> Result<KeySpec, TemplateError> {
-    let spec = node.find("KeySpec").map_or(Ok("SYMMETRIC_DEFAULT".to_owned()), |spec| spec.text())?;
+    let spec = node
+        .find("KeySpec")
+        .map_or(Ok("SYMMETRIC_DEFAULT".to_owned()), |spec| spec.text())?;
     let usage = match spec.as_str() {
         "SYMMETRIC_DEFAULT" => KeyUsage::EncryptDecrypt,
         "ECC_NIST_P256" => KeyUsage::SignVerify,
-        _ => return Err(node.error("the local run knows only KeySpec SYMMETRIC_DEFAULT and ECC_NIST_P256")),
+        _ => {
+            return Err(
+                node.error("the local run knows only KeySpec SYMMETRIC_DEFAULT and ECC_NIST_P256")
+            );
+        }
     };
-    Ok(KeySpec { name: id.to_owned(), alias: None, usage })
+    Ok(KeySpec {
+        name: id.to_owned(),
+        alias: None,
+        usage,
+    })
 }
 
-fn function(node: &Node<'_>, globals: &Node<'_>, routes: &mut Vec<Route>) -> Result<Function, TemplateError> {
+fn function(
+    node: &Node<'_>,
+    globals: &Node<'_>,
+    routes: &mut Vec<Route>,
+) -> Result<Function, TemplateError> {
     let code = node.get("CodeUri")?;
     let folder = code.text()?;
-    let name = folder.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
-    let timeout = node.find("Timeout").map_or_else(|| globals.get("Timeout"), Ok)?;
+    let name = folder
+        .trim_end_matches('/')
+        .rsplit('/')
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    let timeout = node
+        .find("Timeout")
+        .map_or_else(|| globals.get("Timeout"), Ok)?;
     let timeout = i64::try_from(timeout.number()?).map_err(|_| timeout.error("is too long"))?;
     let mut environment = BTreeMap::new();
     for level in [globals, node] {
-        let Some(variables) = level.find("Environment") else { continue };
+        let Some(variables) = level.find("Environment") else {
+            continue;
+        };
         for (name, value) in variables.get("Variables")?.entries()? {
             environment.insert(name.to_owned(), value.text()?);
         }
@@ -237,9 +292,14 @@ fn function(node: &Node<'_>, globals: &Node<'_>, routes: &mut Vec<Route>) -> Res
             "S3" => function.objects.push(object_trigger(&properties)?),
             "Schedule" => {
                 let every = rate(&properties.get("Schedule")?)?;
-                function.schedules.push(Schedule { name: id.to_owned(), every });
+                function.schedules.push(Schedule {
+                    name: id.to_owned(),
+                    every,
+                });
             }
-            other => return Err(kind.error(format!("the local run has no trigger of type {other}"))),
+            other => {
+                return Err(kind.error(format!("the local run has no trigger of type {other}")));
+            }
         }
     }
     Ok(function)
@@ -249,7 +309,8 @@ fn route(node: &Node<'_>, function: &str) -> Result<Route, TemplateError> {
     let method = node.get("Method")?.text()?.to_ascii_uppercase();
     let path = node.get("Path")?;
     if method == "ANY" || path.text()?.contains("+}") {
-        return Err(path.error("the local run knows only routes of one method and without greedy parameters"));
+        return Err(path
+            .error("the local run knows only routes of one method and without greedy parameters"));
     }
     let operator = match node.find("Auth") {
         None => false,
@@ -259,27 +320,40 @@ fn route(node: &Node<'_>, function: &str) -> Result<Route, TemplateError> {
             other => return Err(auth.error(format!("the local run has no authorizer {other}"))),
         },
     };
-    Ok(Route { method, path: path.text()?, function: function.to_owned(), operator })
+    Ok(Route {
+        method,
+        path: path.text()?,
+        function: function.to_owned(),
+        operator,
+    })
 }
 
 fn stream_trigger(node: &Node<'_>) -> Result<StreamTrigger, TemplateError> {
     let start = node.get("StartingPosition")?;
     if start.text()? != "TRIM_HORIZON" {
-        return Err(start.error("must be TRIM_HORIZON, or what was written during a deployment is lost"));
+        return Err(
+            start.error("must be TRIM_HORIZON, or what was written during a deployment is lost")
+        );
     }
     let mut patterns = Vec::new();
     for item in node.at("FilterCriteria.Filters")?.items()? {
         let text = item.get("Pattern")?;
         patterns.push(Pattern::parse(&text.text()?).map_err(|problem| text.error(problem))?);
     }
-    let reports = node.find("FunctionResponseTypes").map_or(Ok(Vec::new()), |types| types.texts())?;
+    let reports = node
+        .find("FunctionResponseTypes")
+        .map_or(Ok(Vec::new()), |types| types.texts())?;
     let batch = node.get("BatchSize")?;
     Ok(StreamTrigger {
         table: node.get("Stream")?.target("AWS::DynamoDB::Table")?,
         patterns,
-        batch: usize::try_from(batch.number()?).map_err(|_| batch.error("is too large"))?.max(1),
+        batch: usize::try_from(batch.number()?)
+            .map_err(|_| batch.error("is too large"))?
+            .max(1),
         retries: node.get("MaximumRetryAttempts")?.number()?,
-        bisect: node.find("BisectBatchOnFunctionError").map_or(Ok(false), |flag| flag.flag())?,
+        bisect: node
+            .find("BisectBatchOnFunctionError")
+            .map_or(Ok(false), |flag| flag.flag())?,
         reports_items: reports.iter().any(|kind| kind == "ReportBatchItemFailures"),
     })
 }
@@ -289,22 +363,32 @@ fn object_trigger(node: &Node<'_>) -> Result<ObjectTrigger, TemplateError> {
     bucket.target("AWS::S3::Bucket")?;
     let events = node.get("Events")?;
     let name = events.text()?;
-    let name = name.strip_prefix("s3:").and_then(|name| name.strip_suffix('*'));
+    let name = name
+        .strip_prefix("s3:")
+        .and_then(|name| name.strip_suffix('*'));
     let mut prefix = String::new();
     if let Some(filter) = node.find("Filter") {
         for rule in filter.at("S3Key.Rules")?.items()? {
             let value = rule.get("Value")?.text()?;
             // Keys stand URL-encoded in events; these characters stand for themselves.
-            let plain = value.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-_.".contains(&b));
+            let plain = value
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"/-_.".contains(&b));
             if rule.get("Name")?.text()? != "prefix" || !plain {
-                return Err(rule.error("the local run knows only a prefix of letters, digits and /-_."));
+                return Err(
+                    rule.error("the local run knows only a prefix of letters, digits and /-_.")
+                );
             }
             prefix = value;
         }
     }
     Ok(ObjectTrigger {
         bucket: bucket.text()?,
-        events: name.ok_or_else(|| events.error("must be one family of events, such as s3:ObjectCreated:*"))?.to_owned(),
+        events: name
+            .ok_or_else(|| {
+                events.error("must be one family of events, such as s3:ObjectCreated:*")
+            })?
+            .to_owned(),
         prefix,
     })
 }
@@ -312,7 +396,9 @@ fn object_trigger(node: &Node<'_>) -> Result<ObjectTrigger, TemplateError> {
 /// `rate(15 minutes)`.
 fn rate(node: &Node<'_>) -> Result<SignedDuration, TemplateError> {
     let text = node.text()?;
-    let parts = text.strip_prefix("rate(").and_then(|rest| rest.strip_suffix(')')?.split_once(' '));
+    let parts = text
+        .strip_prefix("rate(")
+        .and_then(|rest| rest.strip_suffix(')')?.split_once(' '));
     let every = parts.and_then(|(number, unit)| {
         let minutes = match unit.trim_end_matches('s') {
             "minute" => 1,
@@ -320,7 +406,11 @@ fn rate(node: &Node<'_>) -> Result<SignedDuration, TemplateError> {
             "day" => 24 * 60,
             _ => return None,
         };
-        number.parse::<i64>().ok().filter(|n| (1..=1000).contains(n)).map(|n| SignedDuration::from_mins(n * minutes))
+        number
+            .parse::<i64>()
+            .ok()
+            .filter(|n| (1..=1000).contains(n))
+            .map(|n| SignedDuration::from_mins(n * minutes))
     });
     every.ok_or_else(|| node.error("the local run knows only rate(…) in minutes, hours or days"))
 }
@@ -349,8 +439,13 @@ mod tests {
     #[test]
     fn the_template_declares_tables_bucket_and_key() {
         let template = Template::parse(&text()).unwrap();
-        let [keyring, records] = template.tables.as_slice() else { panic!("two tables") };
-        assert_eq!((records.name.as_str(), records.hash_key.as_str()), ("RecordsTable", "PK"));
+        let [keyring, records] = template.tables.as_slice() else {
+            panic!("two tables")
+        };
+        assert_eq!(
+            (records.name.as_str(), records.hash_key.as_str()),
+            ("RecordsTable", "PK")
+        );
         assert_eq!(records.ttl_attribute.as_deref(), Some("expires_at"));
         assert_eq!(records.indexes[0].range_key.as_deref(), Some("due_sk"));
         assert!(records.stream && records.indexes[0].keys_only);
@@ -360,7 +455,13 @@ mod tests {
         assert_eq!(bucket.encryption_key, Some(key_arn("Key")));
         assert!(bucket.encryption_required);
         assert_eq!(bucket.notify_prefix.as_deref(), Some("attachments/"));
-        assert_eq!(bucket.clean_tag_gated.as_ref().map(|tag| tag.prefix.as_str()), Some("attachments/"));
+        assert_eq!(
+            bucket
+                .clean_tag_gated
+                .as_ref()
+                .map(|tag| tag.prefix.as_str()),
+            Some("attachments/")
+        );
         assert_eq!(template.keys[0].name, "Key");
     }
 
@@ -369,16 +470,31 @@ mod tests {
         let template = Template::parse(&text()).unwrap();
         let named = |name: &str| template.functions.iter().find(|f| f.name == name).unwrap();
         for function in &template.functions {
-            assert_eq!(function.environment["LETHE_RECORDS_TABLE"], "RecordsTable", "{}", function.name);
-            assert_eq!(function.environment["LETHE_BUCKET"], template.buckets[0].name);
+            assert_eq!(
+                function.environment["LETHE_RECORDS_TABLE"], "RecordsTable",
+                "{}",
+                function.name
+            );
+            assert_eq!(
+                function.environment["LETHE_BUCKET"],
+                template.buckets[0].name
+            );
             assert_eq!(function.environment["LETHE_KEY"], key_arn("Key"));
         }
         assert_eq!(named("delete").streams[0].patterns.len(), 2);
         assert_eq!(named("delete").timeout, SignedDuration::from_secs(90));
         assert_eq!(named("ingest").timeout, SignedDuration::from_secs(15));
-        assert_eq!(named("cleanup").schedules[0].every, SignedDuration::from_mins(15));
+        assert_eq!(
+            named("cleanup").schedules[0].every,
+            SignedDuration::from_mins(15)
+        );
         assert_eq!(named("scan").objects[0].events, "ObjectCreated:");
-        let operator: Vec<_> = template.routes.all().iter().filter(|route| route.operator).collect();
+        let operator: Vec<_> = template
+            .routes
+            .all()
+            .iter()
+            .filter(|route| route.operator)
+            .collect();
         assert!(operator.len() == 2 && operator.iter().all(|route| route.path == "/v1/tenants"));
     }
 
@@ -428,7 +544,10 @@ mod tests {
     fn what_is_not_yaml_or_not_a_template_is_said_so() {
         for text in ["", "a: [", "a: b", "[]", "Resources: 1", "\u{0}"] {
             let error = Template::parse(text).unwrap_err().to_string();
-            assert!(error.starts_with("not ") && !error.contains('\n'), "{text}: {error}");
+            assert!(
+                error.starts_with("not ") && !error.contains('\n'),
+                "{text}: {error}"
+            );
         }
     }
 }

@@ -55,11 +55,21 @@ impl Time {
         for function in &mut template.functions {
             for schedule in function.schedules.drain(..).filter(|_| schedules) {
                 let next = machine.clock.now() + schedule.every;
-                due.push(Due { function: function.name.clone(), schedule, next });
+                due.push(Due {
+                    function: function.name.clone(),
+                    schedule,
+                    next,
+                });
             }
         }
         let shortest = due.iter().map(|due| due.schedule.every).min();
-        Time { machine, pump, ttl, due: due.into(), shortest }
+        Time {
+            machine,
+            pump,
+            ttl,
+            due: due.into(),
+            shortest,
+        }
     }
 
     pub fn clock(&self) -> &Clock {
@@ -95,7 +105,9 @@ impl Time {
 
     fn move_clock(&self, by: SignedDuration) {
         self.machine.clock.advance(by);
-        self.machine.kept.set_ahead_ms(i64::try_from(self.machine.clock.ahead().as_millis()).unwrap_or(i64::MAX));
+        self.machine.kept.set_ahead_ms(
+            i64::try_from(self.machine.clock.ahead().as_millis()).unwrap_or(i64::MAX),
+        );
     }
 
     /// Sweeps what has expired, runs what is due, and lets both come to an end.
@@ -108,7 +120,11 @@ impl Time {
         for entry in due.iter_mut().filter(|entry| entry.next <= now) {
             entry.next = now + entry.schedule.every;
             // A failure is in the log. The schedule comes again: that is its second try.
-            let _ = self.machine.functions.invoke(&entry.function, scheduled(&entry.schedule.name, now)).await;
+            let _ = self
+                .machine
+                .functions
+                .invoke(&entry.function, scheduled(&entry.schedule.name, now))
+                .await;
             self.pump.settle().await;
         }
     }
@@ -122,7 +138,11 @@ impl Time {
 
     /// Runs the function as its schedule would, now, whatever is due.
     pub async fn run_schedule(&self, function: &str) -> Result<Value, Failure> {
-        let result = self.machine.functions.invoke(function, scheduled("Asked", self.machine.clock.now())).await;
+        let result = self
+            .machine
+            .functions
+            .invoke(function, scheduled("Asked", self.machine.clock.now()))
+            .await;
         self.pump.settle().await;
         result
     }

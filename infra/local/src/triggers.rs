@@ -51,14 +51,36 @@ pub struct Pump {
 
 impl Pump {
     /// Takes the triggers out of the template. `written` gives S3 notifications.
-    pub fn new(template: &mut Template, machine: Arc<Machine>, written: UnboundedReceiver<Value>) -> Pump {
+    pub fn new(
+        template: &mut Template,
+        machine: Arc<Machine>,
+        written: UnboundedReceiver<Value>,
+    ) -> Pump {
         let (mut streams, mut objects) = (Vec::new(), Vec::new());
-        for Function { name, retries, streams: records, objects: files, .. } in &mut template.functions {
+        for Function {
+            name,
+            retries,
+            streams: records,
+            objects: files,
+            ..
+        } in &mut template.functions
+        {
             streams.extend(records.drain(..).map(|trigger| (name.clone(), trigger)));
-            objects.extend(files.drain(..).map(|trigger| (name.clone(), *retries, trigger)));
+            objects.extend(
+                files
+                    .drain(..)
+                    .map(|trigger| (name.clone(), *retries, trigger)),
+            );
         }
         let (written, nudge, dead) = (written.into(), Notify::new(), Mutex::default());
-        Pump { machine, streams, objects, written, nudge, dead }
+        Pump {
+            machine,
+            streams,
+            objects,
+            written,
+            nudge,
+            dead,
+        }
     }
 
     /// Something may have been written: look soon.
@@ -94,25 +116,43 @@ impl Pump {
     }
 
     pub fn dead_letters(&self) -> Vec<DeadLetter> {
-        self.dead.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.dead
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn bury(&self, function: &str, failure: &str, event: Value) {
         tracing::error!(function, "gave up on an event: {failure}");
-        let letter =
-            DeadLetter { at: self.machine.clock.now(), function: function.to_owned(), problem: failure.to_owned(), event };
-        self.dead.lock().unwrap_or_else(PoisonError::into_inner).push(letter);
+        let letter = DeadLetter {
+            at: self.machine.clock.now(),
+            function: function.to_owned(),
+            problem: failure.to_owned(),
+            event,
+        };
+        self.dead
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(letter);
     }
 
     /// Hands on the next part of every stream. False if there was none.
     async fn hand_on_streams(&self) -> bool {
-        let mut tables: Vec<_> = self.streams.iter().map(|(_, trigger)| trigger.table.as_str()).collect();
+        let mut tables: Vec<_> = self
+            .streams
+            .iter()
+            .map(|(_, trigger)| trigger.table.as_str())
+            .collect();
         tables.sort_unstable();
         tables.dedup();
         let mut any = false;
         for table in tables {
             let after = self.machine.kept.position(table);
-            let read = match self.machine.dynamo.stream_records(table, after.as_deref(), READ) {
+            let read = match self
+                .machine
+                .dynamo
+                .stream_records(table, after.as_deref(), READ)
+            {
                 Ok(read) => read,
                 Err(error) => {
                     tracing::error!(table, "cannot read the stream: {error}");
@@ -121,8 +161,17 @@ impl Pump {
             };
             let Some(last) = read.last else { continue };
             any = true;
-            for (function, trigger) in self.streams.iter().filter(|(_, trigger)| trigger.table == table) {
-                let wanted = |record: &&Value| trigger.patterns.iter().any(|pattern| pattern.matches(record));
+            for (function, trigger) in self
+                .streams
+                .iter()
+                .filter(|(_, trigger)| trigger.table == table)
+            {
+                let wanted = |record: &&Value| {
+                    trigger
+                        .patterns
+                        .iter()
+                        .any(|pattern| pattern.matches(record))
+                };
                 let records: Vec<_> = read.records.iter().filter(wanted).cloned().collect();
                 for batch in records.chunks(trigger.batch) {
                     self.hand_on_batch(function, trigger, batch).await;
@@ -138,7 +187,11 @@ impl Pump {
     async fn hand_on_batch(&self, function: &str, trigger: &StreamTrigger, batch: &[Value]) {
         let mut waiting = VecDeque::from([(batch.to_vec(), 0)]);
         while let Some((mut records, tries)) = waiting.pop_front() {
-            let called = self.machine.functions.invoke(function, json!({"Records": records})).await;
+            let called = self
+                .machine
+                .functions
+                .invoke(function, json!({"Records": records}))
+                .await;
             let (handled, problem) = outcome(&called, trigger, &records);
             if handled == records.len() {
                 continue;
@@ -168,13 +221,22 @@ impl Pump {
     }
 
     async fn hand_on_object(&self, record: &Value) {
-        let text = |pointer| record.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let text = |pointer| {
+            record
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
         let wanted = |trigger: &ObjectTrigger| {
             text("/s3/bucket/name") == trigger.bucket
                 && text("/eventName").starts_with(&trigger.events)
                 && text("/s3/object/key").starts_with(&trigger.prefix)
         };
-        for (function, retries, _) in self.objects.iter().filter(|(_, _, trigger)| wanted(trigger)) {
+        for (function, retries, _) in self
+            .objects
+            .iter()
+            .filter(|(_, _, trigger)| wanted(trigger))
+        {
             let event = json!({"Records": [record]});
             let mut tries = 0;
             while let Err(failure) = self.machine.functions.invoke(function, event.clone()).await {
@@ -190,7 +252,11 @@ impl Pump {
 }
 
 /// How many records, from the first, have been handled, and what became of the next.
-fn outcome(called: &Result<Value, Failure>, trigger: &StreamTrigger, records: &[Value]) -> (usize, String) {
+fn outcome(
+    called: &Result<Value, Failure>,
+    trigger: &StreamTrigger,
+    records: &[Value],
+) -> (usize, String) {
     let result = match called {
         Ok(result) => result,
         Err(failure) => return (0, failure.to_string()),
@@ -202,10 +268,16 @@ fn outcome(called: &Result<Value, Failure>, trigger: &StreamTrigger, records: &[
     let number = |record: &Value| record.pointer("/dynamodb/SequenceNumber").cloned();
     let place = |failure: &Value| {
         let named = failure.get("itemIdentifier");
-        records.iter().position(|record| number(record).as_ref() == named)
+        records
+            .iter()
+            .position(|record| number(record).as_ref() == named)
     };
     // The first that failed counts. A name that nobody knows fails the whole batch.
-    let handled = failures.iter().map(|failure| place(failure).unwrap_or(0)).min().unwrap_or(0);
+    let handled = failures
+        .iter()
+        .map(|failure| place(failure).unwrap_or(0))
+        .min()
+        .unwrap_or(0);
     (handled, "reported as failed".to_owned())
 }
 

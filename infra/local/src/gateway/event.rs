@@ -35,8 +35,17 @@ pub struct Incoming<'r> {
 }
 
 /// The event for a request that came in by this route.
-pub fn event(request: &Incoming<'_>, route: &Route, parameters: &BTreeMap<String, String>) -> Value {
-    let header = |name: HeaderName| request.headers.get(name).map(|value| lossy(value.as_bytes()));
+pub fn event(
+    request: &Incoming<'_>,
+    route: &Route,
+    parameters: &BTreeMap<String, String>,
+) -> Value {
+    let header = |name: HeaderName| {
+        request
+            .headers
+            .get(name)
+            .map(|value| lossy(value.as_bytes()))
+    };
     let host = header(HOST).unwrap_or_default();
     let mut context = json!({
         "accountId": ACCOUNT,
@@ -76,7 +85,12 @@ pub fn event(request: &Incoming<'_>, route: &Route, parameters: &BTreeMap<String
         "requestContext": context,
         "isBase64Encoded": false,
     });
-    let cookies: Vec<_> = request.headers.get_all(COOKIE).iter().map(|value| lossy(value.as_bytes())).collect();
+    let cookies: Vec<_> = request
+        .headers
+        .get_all(COOKIE)
+        .iter()
+        .map(|value| lossy(value.as_bytes()))
+        .collect();
     if !cookies.is_empty() {
         event["cookies"] = cookies.iter().flat_map(|line| line.split("; ")).collect();
     }
@@ -101,12 +115,25 @@ pub fn event(request: &Incoming<'_>, route: &Route, parameters: &BTreeMap<String
 fn headers(request: &Incoming<'_>) -> Map<String, Value> {
     let mut map = Map::new();
     for name in request.headers.keys().filter(|name| *name != COOKIE) {
-        let values = request.headers.get_all(name).iter().map(|value| lossy(value.as_bytes()));
-        map.insert(name.as_str().to_owned(), values.collect::<Vec<_>>().join(",").into());
+        let values = request
+            .headers
+            .get_all(name)
+            .iter()
+            .map(|value| lossy(value.as_bytes()));
+        map.insert(
+            name.as_str().to_owned(),
+            values.collect::<Vec<_>>().join(",").into(),
+        );
     }
     // As in AWS, what a client claims stays in front, and who connected comes last.
-    let claimed = map.get("x-forwarded-for").and_then(Value::as_str).map(|claimed| format!("{claimed}, "));
-    map.insert("x-forwarded-for".to_owned(), format!("{}{}", claimed.unwrap_or_default(), request.peer).into());
+    let claimed = map
+        .get("x-forwarded-for")
+        .and_then(Value::as_str)
+        .map(|claimed| format!("{claimed}, "));
+    map.insert(
+        "x-forwarded-for".to_owned(),
+        format!("{}{}", claimed.unwrap_or_default(), request.peer).into(),
+    );
     map.insert("x-forwarded-proto".to_owned(), json!("http"));
     map
 }
@@ -134,28 +161,49 @@ fn lossy(bytes: &[u8]) -> String {
 pub fn response(result: &Value) -> Result<Response<Full<Bytes>>, String> {
     let Some(status) = result.get("statusCode") else {
         let mut response = Response::new(Full::new(Bytes::from(result.to_string())));
-        response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+        response
+            .headers_mut()
+            .insert("content-type", HeaderValue::from_static("application/json"));
         return Ok(response);
     };
-    let status = status.as_u64().and_then(|status| u16::try_from(status).ok());
-    let status = status.and_then(|status| StatusCode::from_u16(status).ok()).ok_or("statusCode is not a status")?;
+    let status = status
+        .as_u64()
+        .and_then(|status| u16::try_from(status).ok());
+    let status = status
+        .and_then(|status| StatusCode::from_u16(status).ok())
+        .ok_or("statusCode is not a status")?;
     let body = result["body"].as_str().unwrap_or_default();
     if body.len() > MAX_RESULT {
-        return Err(format!("a body of {} bytes is more than Lambda hands on", body.len()));
+        return Err(format!(
+            "a body of {} bytes is more than Lambda hands on",
+            body.len()
+        ));
     }
     let body = match result["isBase64Encoded"].as_bool() {
-        Some(true) => BASE64.decode(body).map_err(|_| "body is not base64")?.into(),
+        Some(true) => BASE64
+            .decode(body)
+            .map_err(|_| "body is not base64")?
+            .into(),
         _ => Bytes::copy_from_slice(body.as_bytes()),
     };
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
     for (name, value) in result["headers"].as_object().into_iter().flatten() {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name} is not a header"))?;
-        let value = HeaderValue::from_str(&text).map_err(|_| format!("header {name} has a value that cannot be sent"))?;
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| format!("{name} is not a header"))?;
+        let value = HeaderValue::from_str(&text)
+            .map_err(|_| format!("header {name} has a value that cannot be sent"))?;
         response.headers_mut().insert(name, value);
     }
-    for cookie in result["cookies"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+    for cookie in result["cookies"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+    {
         let cookie = HeaderValue::from_str(cookie).map_err(|_| "a cookie cannot be sent")?;
         response.headers_mut().append(SET_COOKIE, cookie);
     }

@@ -19,8 +19,14 @@ pub fn read(node: &Node<'_>) -> Result<BucketSpec, TemplateError> {
     }
     let mut encryption_key = None;
     if let Some(encryption) = node.find("BucketEncryption") {
-        for rule in encryption.get("ServerSideEncryptionConfiguration")?.items()? {
-            encryption_key = Some(rule.at("ServerSideEncryptionByDefault.KMSMasterKeyID")?.text()?);
+        for rule in encryption
+            .get("ServerSideEncryptionConfiguration")?
+            .items()?
+        {
+            encryption_key = Some(
+                rule.at("ServerSideEncryptionByDefault.KMSMasterKeyID")?
+                    .text()?,
+            );
         }
     }
     let mut allowed_origins = Vec::new();
@@ -55,11 +61,14 @@ pub fn read_policy(node: &Node<'_>, buckets: &mut [BucketSpec]) -> Result<(), Te
                     ENCRYPTION => bucket.encryption_required = true,
                     _ => {
                         let key = name.strip_prefix(TAG);
-                        let key = key.ok_or_else(|| value.error("the local run cannot honour this condition"))?;
+                        let key = key.ok_or_else(|| {
+                            value.error("the local run cannot honour this condition")
+                        })?;
                         let resource = statement.get("Resource")?;
                         let tag = CleanTag {
-                            prefix: prefix(&resource.text()?, &bucket.name)
-                                .ok_or_else(|| resource.error("must be one prefix of the bucket"))?,
+                            prefix: prefix(&resource.text()?, &bucket.name).ok_or_else(|| {
+                                resource.error("must be one prefix of the bucket")
+                            })?,
                             key: key.to_owned(),
                             value: value.text()?,
                         };
@@ -74,6 +83,8 @@ pub fn read_policy(node: &Node<'_>, buckets: &mut [BucketSpec]) -> Result<(), Te
 
 /// `arn:aws:s3:::bucket/attachments/*` → `attachments/`
 fn prefix(resource: &str, bucket: &str) -> Option<String> {
-    let rest = resource.strip_prefix("arn:aws:s3:::")?.strip_prefix(bucket)?;
+    let rest = resource
+        .strip_prefix("arn:aws:s3:::")?
+        .strip_prefix(bucket)?;
     Some(rest.strip_prefix('/')?.strip_suffix('*')?.to_owned())
 }

@@ -31,25 +31,48 @@ pub struct Tree(Value);
 
 impl Tree {
     pub fn parse(text: &str) -> Result<Tree, TemplateError> {
-        let at = |place: &str, problem: String| TemplateError { place: place.to_owned(), problem };
-        let documents = Yaml::load_from_str(text).map_err(|e| at("not YAML", e.to_string().replace('\n', " ")))?;
+        let at = |place: &str, problem: String| TemplateError {
+            place: place.to_owned(),
+            problem,
+        };
+        let documents = Yaml::load_from_str(text)
+            .map_err(|e| at("not YAML", e.to_string().replace('\n', " ")))?;
         let [document] = documents.as_slice() else {
-            return Err(at("not a template", format!("{} documents in one file", documents.len())));
+            return Err(at(
+                "not a template",
+                format!("{} documents in one file", documents.len()),
+            ));
         };
         let value = plain(document).map_err(|problem| at("not a template", problem))?;
         Ok(Tree(value))
     }
 
     pub fn root(&self) -> Node<'_> {
-        Node { tree: self, path: String::new(), value: &self.0 }
+        Node {
+            tree: self,
+            path: String::new(),
+            value: &self.0,
+        }
     }
 
     /// The logical ids and nodes of the resources of this type.
     pub fn resources(&self, kind: &str) -> Result<Vec<(&str, Node<'_>)>, TemplateError> {
         let all = self.root().get("Resources")?.entries()?;
-        let of_kind = all.into_iter().filter(|(_, node)| node.value["Type"] == kind);
+        let of_kind = all
+            .into_iter()
+            .filter(|(_, node)| node.value["Type"] == kind);
         // Messages begin with the resource: "Resources." would only be in the way.
-        Ok(of_kind.map(|(id, node)| (id, Node { path: id.to_owned(), ..node })).collect())
+        Ok(of_kind
+            .map(|(id, node)| {
+                (
+                    id,
+                    Node {
+                        path: id.to_owned(),
+                        ..node
+                    },
+                )
+            })
+            .collect())
     }
 
     fn resource(&self, id: &str) -> Option<&Value> {
@@ -101,7 +124,9 @@ impl Tree {
         };
         match (function, argument) {
             ("Ref", Value::String(name)) => self.reference(name),
-            ("Fn::GetAtt", Value::Array(parts)) => self.attribute(parts.first()?.as_str()?, parts.get(1)?.as_str()?),
+            ("Fn::GetAtt", Value::Array(parts)) => {
+                self.attribute(parts.first()?.as_str()?, parts.get(1)?.as_str()?)
+            }
             ("Fn::Sub", Value::String(pattern)) => self.substitute(pattern),
             _ => None,
         }
@@ -141,13 +166,28 @@ pub struct Node<'t> {
 impl<'t> Node<'t> {
     /// An error at this place.
     pub fn error(&self, problem: impl Into<String>) -> TemplateError {
-        let place = if self.path.is_empty() { "not a template" } else { &self.path };
-        TemplateError { place: place.to_owned(), problem: problem.into() }
+        let place = if self.path.is_empty() {
+            "not a template"
+        } else {
+            &self.path
+        };
+        TemplateError {
+            place: place.to_owned(),
+            problem: problem.into(),
+        }
     }
 
     fn child(&self, name: impl fmt::Display, value: &'t Value) -> Node<'t> {
-        let path = if self.path.is_empty() { name.to_string() } else { format!("{}.{name}", self.path) };
-        Node { tree: self.tree, path, value }
+        let path = if self.path.is_empty() {
+            name.to_string()
+        } else {
+            format!("{}.{name}", self.path)
+        };
+        Node {
+            tree: self.tree,
+            path,
+            value,
+        }
     }
 
     pub fn find(&self, name: &str) -> Option<Node<'t>> {
@@ -155,29 +195,44 @@ impl<'t> Node<'t> {
     }
 
     pub fn get(&self, name: &str) -> Result<Node<'t>, TemplateError> {
-        self.find(name).ok_or_else(|| self.error(format!("{name} is missing")))
+        self.find(name)
+            .ok_or_else(|| self.error(format!("{name} is missing")))
     }
 
     /// The node a path leads to, of names parted by dots.
     pub fn at(&self, path: &str) -> Result<Node<'t>, TemplateError> {
-        path.split('.').try_fold(self.clone(), |node, name| node.get(name))
+        path.split('.')
+            .try_fold(self.clone(), |node, name| node.get(name))
     }
 
     pub fn text(&self) -> Result<String, TemplateError> {
-        self.tree.resolve(self.value).ok_or_else(|| self.error(format!("cannot be resolved: {}", self.value)))
+        self.tree
+            .resolve(self.value)
+            .ok_or_else(|| self.error(format!("cannot be resolved: {}", self.value)))
     }
 
     pub fn number(&self) -> Result<u64, TemplateError> {
-        self.value.as_u64().ok_or_else(|| self.error("must be a whole number"))
+        self.value
+            .as_u64()
+            .ok_or_else(|| self.error("must be a whole number"))
     }
 
     pub fn flag(&self) -> Result<bool, TemplateError> {
-        self.value.as_bool().ok_or_else(|| self.error("must be true or false"))
+        self.value
+            .as_bool()
+            .ok_or_else(|| self.error("must be true or false"))
     }
 
     pub fn items(&self) -> Result<Vec<Node<'t>>, TemplateError> {
-        let items = self.value.as_array().ok_or_else(|| self.error("must be a list"))?;
-        Ok(items.iter().enumerate().map(|(i, value)| self.child(i, value)).collect())
+        let items = self
+            .value
+            .as_array()
+            .ok_or_else(|| self.error("must be a list"))?;
+        Ok(items
+            .iter()
+            .enumerate()
+            .map(|(i, value)| self.child(i, value))
+            .collect())
     }
 
     pub fn texts(&self) -> Result<Vec<String>, TemplateError> {
@@ -188,8 +243,14 @@ impl<'t> Node<'t> {
     }
 
     pub fn entries(&self) -> Result<Vec<(&'t str, Node<'t>)>, TemplateError> {
-        let entries = self.value.as_object().ok_or_else(|| self.error("must be a mapping"))?;
-        Ok(entries.iter().map(|(name, value)| (name.as_str(), self.child(name, value))).collect())
+        let entries = self
+            .value
+            .as_object()
+            .ok_or_else(|| self.error("must be a mapping"))?;
+        Ok(entries
+            .iter()
+            .map(|(name, value)| (name.as_str(), self.child(name, value)))
+            .collect())
     }
 
     /// The logical id of the resource, of this type, that the node refers to.
@@ -199,14 +260,24 @@ impl<'t> Node<'t> {
             Some(("Fn::GetAtt", Value::Array(parts))) => parts.first().and_then(Value::as_str),
             _ => None,
         };
-        let is_one = |id: &&str| self.tree.resource(id).is_some_and(|resource| resource["Type"] == kind);
-        let id = id.filter(is_one).ok_or_else(|| self.error(format!("must refer to an {kind} of this template")))?;
+        let is_one = |id: &&str| {
+            self.tree
+                .resource(id)
+                .is_some_and(|resource| resource["Type"] == kind)
+        };
+        let id = id
+            .filter(is_one)
+            .ok_or_else(|| self.error(format!("must refer to an {kind} of this template")))?;
         Ok(id.to_owned())
     }
 }
 
 fn intrinsic(value: &Value) -> Option<(&str, &Value)> {
-    let (name, argument) = value.as_object().filter(|map| map.len() == 1)?.iter().next()?;
+    let (name, argument) = value
+        .as_object()
+        .filter(|map| map.len() == 1)?
+        .iter()
+        .next()?;
     (name == "Ref" || name.starts_with("Fn::")).then_some((name.as_str(), argument))
 }
 
@@ -226,7 +297,11 @@ fn plain(yaml: &Yaml<'_>) -> Result<Value, String> {
         Yaml::Value(Scalar::Integer(value)) => json!(value),
         Yaml::Value(Scalar::FloatingPoint(value)) => json!(value.into_inner()),
         Yaml::Value(Scalar::String(value)) => json!(value),
-        Yaml::Sequence(items) => items.iter().map(plain).collect::<Result<Vec<_>, _>>()?.into(),
+        Yaml::Sequence(items) => items
+            .iter()
+            .map(plain)
+            .collect::<Result<Vec<_>, _>>()?
+            .into(),
         Yaml::Mapping(entries) => {
             let mut map = Map::new();
             for (name, value) in entries {
