@@ -45,8 +45,14 @@ impl Faults {
         if self.0.is_empty() {
             Ok(())
         } else {
-            Err(Error::Invalid(self.0))
+            Err(self.into())
         }
+    }
+}
+
+impl From<Faults> for Error {
+    fn from(faults: Faults) -> Error {
+        Error::Invalid(faults.0)
     }
 }
 
@@ -71,6 +77,15 @@ impl<'a> Object<'a> {
             faults.add(self.pointer(name), "type", "must be a string");
         }
         text
+    }
+
+    /// A field that is true or false; false when it was not sent.
+    pub fn flag(&self, name: &str, faults: &mut Faults) -> bool {
+        let flag = self.get(name).map(Value::as_bool);
+        if flag == Some(None) {
+            faults.add(self.pointer(name), "type", "must be true or false");
+        }
+        flag.flatten().unwrap_or(false)
     }
 
     /// A field that `parse` understands, if it was sent.
@@ -108,18 +123,8 @@ fn pointer(at: &str, name: &str) -> String {
     format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
-/// What a `reason` may be: a code in lower case. Digits, spaces and capitals have no place
-/// in it, so neither has a name, an address or a number.
-pub fn reason(text: &str) -> Option<&str> {
-    let fits = (1..=32).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    fits.then_some(text)
-}
-
-/// What a `reference` may be: the tenant's own number of a case.
-pub fn reference(text: &str) -> Option<&str> {
+/// What a `reason` or a `reference` may be: it is kept for good, so it is no free text.
+pub fn code(text: &str) -> Option<&str> {
     let fits = (1..=64).contains(&text.len())
         && text
             .bytes()
@@ -142,7 +147,7 @@ mod tests {
             .unwrap();
         assert_eq!(object.text("text", &mut faults), None);
         assert_eq!(object.list("list", 3, &mut faults), None);
-        let code = object.parsed("code", "must be a code", &mut faults, reason);
+        let code = object.parsed("code", "must be a code", &mut faults, super::code);
         assert_eq!(code, None);
         let Err(Error::Invalid(errors)) = faults.end() else {
             panic!("there are faults")
@@ -153,12 +158,12 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_and_a_reference_hold_no_free_text() {
-        assert_eq!(reason("subject_request"), Some("subject_request"));
-        for refused in ["", "Ada", "ada lovelace", "a@b", "call_0151"] {
-            assert_eq!(reason(refused), None, "{refused}");
+    fn a_code_is_no_free_text() {
+        for code in ["subject_request", "DSR-2026.7"] {
+            assert_eq!(super::code(code), Some(code));
         }
-        assert_eq!(reference("DSR-2026.7"), Some("DSR-2026.7"));
-        assert_eq!(reference("a b"), None);
+        for refused in ["", "Ada Lovelace", "a@b", "call me"] {
+            assert_eq!(super::code(refused), None, "{refused}");
+        }
     }
 }

@@ -23,6 +23,13 @@ impl fmt::Debug for KeyedHash {
     }
 }
 
+impl KeyedHash {
+    /// The hash in `text`, if it is one.
+    pub fn parse(text: &str) -> Option<KeyedHash> {
+        parse_hex(text).map(KeyedHash)
+    }
+}
+
 fn parse_hex(text: &str) -> Option<[u8; 16]> {
     let canonical =
         text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
@@ -31,6 +38,26 @@ fn parse_hex(text: &str) -> Option<[u8; 16]> {
         .flatten()
         .map(Uuid::into_bytes)
 }
+
+/// Ids stand in JSON as they read.
+macro_rules! as_text {
+    ($($name:ident),*) => {$(
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<$name, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
+                $name::parse(&text).ok_or_else(|| serde::de::Error::custom("not an id of this kind"))
+            }
+        }
+    )*};
+}
+
+as_text!(KeyedHash, Subject, Life, Attachment, Message);
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {

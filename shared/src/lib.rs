@@ -20,6 +20,7 @@ pub mod objects;
 pub mod person;
 pub mod record;
 pub mod redact;
+pub mod redaction;
 pub mod routes;
 pub mod runtime;
 pub mod settings;

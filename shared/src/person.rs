@@ -37,6 +37,18 @@ impl App {
         Ok((living, door))
     }
 
+    /// A life with its data key, if it is the one that goes on.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when a store does not answer.
+    pub async fn living(&self, life: &LifeKey) -> Result<Option<Living>> {
+        match self.person(life.tenant, life.subject).await {
+            Ok((living, _)) if living.key == *life => Ok(Some(living)),
+            Ok(_) | Err(Error::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Those of `subjects` who live, in the order given, each once.
     ///
     /// # Errors

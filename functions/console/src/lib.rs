@@ -1,1 +1,47 @@
+//! What anybody may ask without a key: the console's page, the service's own description,
+//! and whether it answers. Touches no store.
 
+mod openapi;
+mod page;
+
+use lambda_http::Request;
+use lambda_runtime::Error as Failure;
+use serde_json::{Value, json};
+use shared::app::App;
+use shared::error::{Error, Result};
+use shared::http::{Answer, Call};
+use shared::runtime::Trigger;
+
+/// Answers one HTTP request.
+///
+/// # Errors
+/// When the event is no HTTP request.
+pub async fn handle(app: &App, event: Value) -> Result<Value, Failure> {
+    match Trigger::parse(event)? {
+        Trigger::Http(request) => Ok(answer(app, *request).await),
+        _ => Err("console is only called over HTTP".into()),
+    }
+}
+
+async fn answer(app: &App, request: Request) -> Value {
+    let call = match Call::open(app, request).await {
+        Ok(call) => call,
+        Err(refused) => return refused,
+    };
+    let outcome = match call.route() {
+        "GET /console" => Ok(page::answer()),
+        "GET /v1/openapi.json" => Ok(Answer::text("application/json", openapi::text())),
+        "GET /v1/health" => Ok(health(app)),
+        _ => Err(Error::NotFound),
+    };
+    call.close(app, outcome).await
+}
+
+/// The service's version and its time: what a countdown must go by.
+fn health(app: &App) -> Answer {
+    Answer::ok(json!({
+        "status": "ok",
+        "version": env!("CARGO_PKG_VERSION"),
+        "time": app.clock.now(),
+    }))
+}

@@ -79,7 +79,7 @@ async fn work(app: &App, job: Job) -> Result<()> {
     let deadline = Instant::now() + TURN;
     match job.key.kind {
         JobKind::Erasure | JobKind::Expiry => erasure::turn(app, job, deadline).await,
-        JobKind::Redaction => Ok(()),
-        JobKind::Export => Ok(()),
+        JobKind::Redaction => shared::redaction::turn(app, job, deadline).await,
+        JobKind::Export => Err(Error::Unavailable("an export's turn came to delete".into())),
     }
 }

@@ -1,13 +1,15 @@
 //! Requests to forget. When the answer is sent, what was asked to go cannot be read.
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use shared::app::App;
-use shared::error::{Error, FieldError, Result};
+use shared::error::{Error, Result};
+use shared::faults::{self, Faults};
+use shared::http::jobs::accepted;
 use shared::http::{Answer, Call};
-use shared::id::{JobId, Subject};
+use shared::id::Subject;
 use shared::store::activity::{self, Deed};
-use shared::store::jobs::{Job, JobFilter, JobKey, JobKind, JobState};
+use shared::store::jobs::{Job, JobKind};
 use shared::store::keys::LifeKey;
 use shared::store::lives::{Door, erase_writes};
 
@@ -58,8 +60,7 @@ async fn begin(app: &App, call: &Call, erase: Erase) -> Result<Answer> {
         let entry = activity::Entry { tenant: call.tenant(), deed, by: &by, about: &about, at: now };
         writes.push(activity::write(&entry));
         if app.store.transact(writes).await?.is_ok() {
-            let location = format!("/v1/erasures/{}", job.key.id);
-            return Ok(Answer::json(202, job.body()).header("location", location));
+            return Ok(accepted(&job, "erasures"));
         }
         // Somebody began, ended or was handed a link meanwhile: look again.
     }
@@ -104,38 +105,45 @@ fn counts(lives: &[(LifeKey, Door)]) -> Value {
 }
 
 async fn parse(app: &App, call: &Call) -> Result<Erase> {
-    let mut fields = call.object()?.clone();
-    let mut errors = Vec::new();
-    let reason = code(&mut fields, "reason", &mut errors);
-    let reference = code(&mut fields, "reference", &mut errors);
-    let dry_run = flag(&mut fields, "dry_run", &mut errors);
-    let all = flag(&mut fields, "all", &mut errors);
-    let subjects = names(&mut fields, "subjects", &mut errors);
-    let visitors = names(&mut fields, "visitors", &mut errors);
-    let lookup = fields.remove("lookup");
-    for name in fields.keys() {
-        let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-        errors.push(FieldError::new(pointer, "unknown", "is not a field of this request"));
-    }
-    let given = [subjects.is_some(), visitors.is_some(), lookup.is_some()];
-    if given.iter().filter(|given| **given).count() != 1 {
-        let expected = "must hold exactly one of subjects, visitors and lookup";
-        errors.push(FieldError::new("", "exactly_one", expected));
+    let known = ["subjects", "visitors", "lookup", "all", "reason", "reference", "dry_run"];
+    let mut faults = Faults::default();
+    let Some(body) = faults.object(call.body(), "", &known) else {
+        faults.end()?;
+        return Err(Error::NotJson);
+    };
+    let reason = "must be a code: a-z and _, up to 32";
+    let reason = body.parsed("reason", reason, &mut faults, faults::reason).map(str::to_owned);
+    let reference = "must match [A-Za-z0-9._-]{1,64}";
+    let reference = body.parsed("reference", reference, &mut faults, faults::reference).map(str::to_owned);
+    let (dry_run, all) = (body.flag("dry_run", &mut faults), body.flag("all", &mut faults));
+    let subjects = body.list("subjects", PEOPLE, &mut faults);
+    let visitors = body.list("visitors", PEOPLE, &mut faults);
+    let lookup = body.get("lookup");
+    let given = ["subjects", "visitors", "lookup"].iter().filter(|name| body.has(name)).count();
+    if given != 1 {
+        faults.add("", "exactly_one", "must hold exactly one of subjects, visitors and lookup");
     }
     if all && lookup.is_none() {
-        errors.push(FieldError::new("/all", "not_allowed", "belongs to a lookup"));
+        faults.add("/all", "not_allowed", "belongs to a lookup");
     }
-    if !errors.is_empty() {
-        return Err(Error::Invalid(errors));
-    }
-    let people = match (subjects, visitors, lookup) {
-        (Some(subjects), _, _) => parse_subjects(&subjects)?,
-        (_, Some(visitors), _) => {
-            let keys = app.keyring.tenant(call.tenant()).await?;
-            visitors.iter().map(|visitor| keys.hash.subject(visitor)).collect()
+    let keys = app.keyring.tenant(call.tenant()).await?;
+    let mut people = Vec::new();
+    for (at, name) in subjects.into_iter().flatten().enumerate() {
+        match name.as_str().and_then(Subject::parse) {
+            Some(subject) => people.push(subject),
+            None => faults.add(format!("/subjects/{at}"), "format", "must be a subject"),
         }
-        (_, _, lookup) => found(app, call, &lookup.unwrap_or_default(), all).await?,
-    };
+    }
+    for (at, name) in visitors.into_iter().flatten().enumerate() {
+        match name.as_str() {
+            Some(visitor) => people.push(keys.hash.subject(visitor)),
+            None => faults.add(format!("/visitors/{at}"), "type", "must be a string"),
+        }
+    }
+    faults.end()?;
+    if let Some(lookup) = lookup {
+        people = found(app, call, lookup, all).await?;
+    }
     Ok(Erase { people, reason, reference, dry_run })
 }
 
@@ -160,98 +168,12 @@ async fn found(app: &App, call: &Call, lookup: &Value, all: bool) -> Result<Vec<
     Ok(people)
 }
 
-fn parse_subjects(names: &[String]) -> Result<Vec<Subject>> {
-    let parse = |(at, name): (usize, &String)| {
-        Subject::parse(name).ok_or_else(|| {
-            FieldError::new(format!("/subjects/{at}"), "subject", "must be an id of a subject")
-        })
-    };
-    let (known, errors): (Vec<_>, Vec<_>) =
-        names.iter().enumerate().map(parse).partition(std::result::Result::is_ok);
-    if errors.is_empty() {
-        return Ok(known.into_iter().flatten().collect());
-    }
-    Err(Error::Invalid(errors.into_iter().filter_map(std::result::Result::err).collect()))
-}
-
-fn names(
-    fields: &mut Map<String, Value>,
-    name: &str,
-    errors: &mut Vec<FieldError>,
-) -> Option<Vec<String>> {
-    let value = fields.remove(name)?;
-    let list = value.as_array().map(|list| {
-        list.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect::<Vec<_>>()
-    });
-    let complete = value.as_array().map(Vec::len) == list.as_ref().map(Vec::len);
-    match list {
-        Some(list) if complete && (1..=PEOPLE).contains(&list.len()) => Some(list),
-        _ => {
-            let expected = format!("must be a list of 1 to {PEOPLE} names");
-            errors.push(FieldError::new(format!("/{name}"), "length", expected));
-            Some(Vec::new())
-        }
-    }
-}
-
-fn flag(fields: &mut Map<String, Value>, name: &str, errors: &mut Vec<FieldError>) -> bool {
-    match fields.remove(name) {
-        None => false,
-        Some(Value::Bool(flag)) => flag,
-        Some(_) => {
-            errors.push(FieldError::new(format!("/{name}"), "type", "must be true or false"));
-            false
-        }
-    }
-}
-
-/// A code: what is kept for good holds no free text.
-fn code(
-    fields: &mut Map<String, Value>,
-    name: &str,
-    errors: &mut Vec<FieldError>,
-) -> Option<String> {
-    let value = fields.remove(name)?;
-    let plain = |text: &&str| {
-        (1..=64).contains(&text.len())
-            && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-    };
-    let code = value.as_str().filter(plain).map(str::to_owned);
-    if code.is_none() {
-        let expected = "must match [A-Za-z0-9._-]{1,64}";
-        errors.push(FieldError::new(format!("/{name}"), "pattern", expected));
-    }
-    code
-}
-
 /// `GET /v1/erasures`
 pub async fn list(app: &App, call: &Call) -> Result<Answer> {
-    let filter = JobFilter {
-        state: call
-            .query("state")
-            .map(|state| {
-                let expected = || Error::field("state", "choice", "must be a state of a job");
-                JobState::parse(state).ok_or_else(expected)
-            })
-            .transpose()?,
-        subject: call
-            .query("subject")
-            .map(|subject| {
-                let expected = || Error::field("subject", "subject", "must be an id of a subject");
-                Subject::parse(subject).ok_or_else(expected)
-            })
-            .transpose()?,
-    };
-    let (limit, after) = (call.limit()?, call.cursor(app).await?);
-    let (jobs, next) =
-        app.store.jobs(call.tenant(), JobKind::Erasure, &filter, limit, after).await?;
-    call.page(app, jobs.iter().map(Job::body).collect(), next).await
+    call.jobs(app, JobKind::Erasure).await
 }
 
 /// `GET /v1/erasures/{id}`
 pub async fn show(app: &App, call: &Call) -> Result<Answer> {
-    let id = call.path("id").and_then(JobId::parse).ok_or(Error::NotFound)?;
-    let key = JobKey { tenant: call.tenant(), kind: JobKind::Erasure, id };
-    let job = app.store.job(key).await?.ok_or(Error::NotFound)?;
-    Ok(Answer::ok(job.body()))
+    Ok(Answer::ok(call.job(app, JobKind::Erasure).await?.body()))
 }

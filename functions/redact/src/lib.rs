@@ -1,1 +1,146 @@
+//! Redacts what a caller points at: messages, spans of them, files, conversations. A few
+//! records at once; more as a job, whose turns the worker in `delete` does.
 
+mod parse;
+
+use std::collections::HashMap;
+
+use lambda_http::Request;
+use lambda_runtime::Error as Failure;
+use serde_json::{Value, json};
+use shared::app::App;
+use shared::error::{Error, Result};
+use shared::http::jobs::accepted;
+use shared::http::{Answer, Call};
+use shared::redaction::{self, Status, What, Work};
+use shared::runtime::Trigger;
+use shared::store::jobs::{Job, JobKind};
+
+use parse::{Asked, Wanted};
+
+/// Records that one request redacts; more become a job.
+const AT_ONCE: u64 = 100;
+
+/// Answers one HTTP request.
+///
+/// # Errors
+/// When the event is of another kind.
+pub async fn handle(app: &App, event: Value) -> Result<Value, Failure> {
+    match Trigger::parse(event)? {
+        Trigger::Http(request) => Ok(answer(app, *request).await),
+        _ => Err("redact is only called over HTTP".into()),
+    }
+}
+
+async fn answer(app: &App, request: Request) -> Value {
+    let call = match Call::open(app, request).await {
+        Ok(call) => call,
+        Err(refused) => return refused,
+    };
+    let outcome = match call.route() {
+        "POST /v1/redactions" => redact(app, &call).await,
+        "GET /v1/redactions" => call.jobs(app, JobKind::Redaction).await,
+        "GET /v1/redactions/{id}" => show(app, &call).await,
+        _ => Err(Error::NotFound),
+    };
+    call.close(app, outcome).await
+}
+
+async fn show(app: &App, call: &Call) -> Result<Answer> {
+    let job = call.job(app, JobKind::Redaction).await?;
+    Ok(Answer::ok(job.body()))
+}
+
+async fn redact(app: &App, call: &Call) -> Result<Answer> {
+    let keys = app.keyring.tenant(call.tenant()).await?;
+    let name = |subject, id: &str| keys.hash.conversation(subject, id);
+    let asked = parse::asked(call.body(), call.by(), &name)?;
+    let (work, mut ended) = by_life(app, call, &asked.targets).await?;
+    let mut records = 0;
+    for work in &work {
+        records += redaction::size(app, work).await?;
+    }
+    if records > AT_ONCE {
+        return begin_job(app, call, asked, &work, &ended, records).await;
+    }
+    ended.extend(redaction::at_once(app, &work, &asked.cause).await?);
+    let ended: HashMap<_, _> = ended.into_iter().collect();
+    let results: Vec<_> = asked
+        .targets
+        .iter()
+        .map(|wanted| {
+            let index = wanted.target.index;
+            result(
+                wanted,
+                ended.get(&index).copied().unwrap_or(Status::NotFound),
+            )
+        })
+        .collect();
+    Ok(Answer::ok(json!({"results": results})))
+}
+
+/// Groups targets by the life that each is about; those of nobody who lives are done with.
+async fn by_life(
+    app: &App,
+    call: &Call,
+    wanted: &[Wanted],
+) -> Result<(Vec<Work>, Vec<(usize, Status)>)> {
+    let subjects: Vec<_> = wanted.iter().map(|wanted| wanted.subject).collect();
+    let mut work: Vec<_> = app
+        .present(call.tenant(), &subjects)
+        .await?
+        .into_iter()
+        .map(|present| Work {
+            life: present.key,
+            targets: Vec::new(),
+        })
+        .collect();
+    let at: HashMap<_, _> = work
+        .iter()
+        .enumerate()
+        .map(|(at, work)| (work.life.subject, at))
+        .collect();
+    let mut nobody = Vec::new();
+    for wanted in wanted {
+        match at.get(&wanted.subject) {
+            Some(at) => work[*at].targets.push(wanted.target.clone()),
+            None => nobody.push((wanted.target.index, Status::NotFound)),
+        }
+    }
+    Ok((work, nobody))
+}
+
+async fn begin_job(
+    app: &App,
+    call: &Call,
+    asked: Asked,
+    work: &[Work],
+    ended: &[(usize, Status)],
+    records: u64,
+) -> Result<Answer> {
+    let subjects = work.iter().map(|work| work.life.subject).collect();
+    let mut job = Job::new(call.tenant(), JobKind::Redaction, subjects, app.clock.now());
+    let entry = redaction::requested(call.tenant(), &job, &asked.cause);
+    redaction::prepare(&mut job, work, asked.cause, ended, records);
+    let mut writes = job.begin_writes();
+    writes.push(entry);
+    match app.store.transact(writes).await? {
+        Ok(()) => Ok(accepted(&job, "redactions")),
+        Err(_) => Err(Error::Unavailable("a new job's id is taken".into())),
+    }
+}
+
+/// What became of a target, as the caller named it.
+fn result(wanted: &Wanted, status: Status) -> Value {
+    let mut result = json!({"index": wanted.target.index, "status": status.name()});
+    match &wanted.target.what {
+        What::Message(message) => result["message"] = json!(message),
+        What::Spans(passage) => result["message"] = json!(passage.message),
+        What::Attachment(attachment) => result["attachment"] = json!(attachment),
+        What::Conversation(_) => result["conversation"] = json!(wanted.conversation),
+    }
+    if let Status::Redacted(Some(content_hash)) = status {
+        result["content_hash"] = json!(content_hash);
+    }
+    result
+}

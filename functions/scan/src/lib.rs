@@ -1,1 +1,128 @@
+//! Looks at every uploaded file once, before anybody may fetch it.
+//!
+//! Woken by S3 for each new object under `attachments/`. The event's version is the one
+//! that is read, judged, and recorded; a version that no row awaits is deleted. A clean
+//! one is tagged first and recorded then, a rejected one recorded first and deleted then:
+//! whichever step is the last, the next try begins from the row and ends the same.
 
+mod archive;
+mod arrival;
+mod inspect;
+mod row;
+#[cfg(test)]
+mod tests;
+mod types;
+
+use std::time::Instant;
+
+use aws_lambda_events::s3::S3EventRecord;
+use serde_json::Value;
+use shared::app::App;
+use shared::error::{Error, Result};
+use shared::objects::{CLEAN, Version};
+use shared::record::Verdict;
+use shared::runtime::Trigger;
+use shared::store::lives::Shut;
+
+use crate::arrival::Arrival;
+use crate::row::Row;
+
+const TRIES: u32 = 8;
+
+/// # Errors
+/// When a store did not answer: the platform tries again.
+pub async fn handle(app: &App, event: Value) -> Result<Value, lambda_runtime::Error> {
+    let event = match Trigger::parse(event) {
+        Ok(Trigger::Objects(event)) => event,
+        Ok(_) => return Err("scan is only called by S3".into()),
+        Err(_) => {
+            // It would be no better at the next try.
+            tracing::warn!(function = "scan", "an event of an unknown form");
+            return Ok(Value::Null);
+        }
+    };
+    let mut failed = None;
+    for record in &event.records {
+        failed = receive(app, record).await.err().or(failed);
+    }
+    failed.map_or(Ok(Value::Null), |cause| Err(cause.into()))
+}
+
+/// How one object's event ended.
+#[derive(Clone, Copy, Debug)]
+enum Outcome {
+    Clean,
+    Rejected,
+    /// Scanned before: the event came again.
+    Known,
+    /// No row awaited it: deleted.
+    Unwanted,
+    /// Deleted by somebody else before it was read.
+    Gone,
+}
+
+async fn receive(app: &App, record: &S3EventRecord) -> Result<()> {
+    let started = Instant::now();
+    let Some(arrival) = Arrival::read(record) else {
+        tracing::warn!(
+            function = "scan",
+            "an event that names no attachment of ours"
+        );
+        return Ok(());
+    };
+    let outcome = scan(app, &arrival).await;
+    tracing::info!(
+        function = "scan",
+        tenant = %arrival.life.tenant,
+        life = %arrival.life.life,
+        attachment = %arrival.attachment,
+        outcome = ?outcome.as_ref().ok(),
+        cause = outcome.as_ref().err().map(Error::to_string),
+        duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "object"
+    );
+    outcome.map(|_| ())
+}
+
+async fn scan(app: &App, arrival: &Arrival) -> Result<Outcome> {
+    let mut verdict = None;
+    for _ in 0..TRIES {
+        let (living, file) = match row::read(app, arrival).await? {
+            Row::Awaiting(living, file) => (living, file),
+            Row::Known => return Ok(Outcome::Known),
+            Row::Unwanted => return discard(app, arrival, Outcome::Unwanted).await,
+        };
+        let verdict: &Verdict = match &mut verdict {
+            Some(verdict) => verdict,
+            none => match arrival.judge(app, &file).await? {
+                Some(judged) => none.insert(judged),
+                None => return Ok(Outcome::Gone),
+            },
+        };
+        let clean = verdict.reasons.is_empty();
+        if clean {
+            app.objects
+                .tag(&arrival.object, &arrival.version, CLEAN)
+                .await?;
+        }
+        match row::record(app, arrival, &living, file, verdict).await? {
+            Ok(()) if clean => return Ok(Outcome::Clean),
+            Ok(()) => return discard(app, arrival, Outcome::Rejected).await,
+            Err(Shut::Over) => return discard(app, arrival, Outcome::Unwanted).await,
+            // The rules or the row have changed since they were read: read again.
+            Err(Shut::Gate | Shut::Later(_) | Shut::Row { .. }) => {}
+        }
+    }
+    Err(Error::Unavailable(
+        "a life changes faster than it can be written".into(),
+    ))
+}
+
+async fn discard(app: &App, arrival: &Arrival, outcome: Outcome) -> Result<Outcome> {
+    let version = Version {
+        object: arrival.object.clone(),
+        version: arrival.version.clone(),
+    };
+    app.objects.delete(&[version]).await?;
+    Ok(outcome)
+}

@@ -31,7 +31,7 @@ pub enum Deed {
 }
 
 impl Deed {
-    pub const ALL: [Deed; 15] = [
+    pub const ALL: [Deed; 16] = [
         Deed::TenantCreated,
         Deed::KeyCreated,
         Deed::KeyRevoked,

@@ -31,7 +31,7 @@ pub enum JobKind {
 }
 
 impl JobKind {
-    const ALL: [JobKind; 4] = [
+    pub const ALL: [JobKind; 4] = [
         JobKind::Erasure,
         JobKind::Expiry,
         JobKind::Redaction,

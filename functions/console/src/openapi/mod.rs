@@ -1,0 +1,315 @@
+//! The service's description as OpenAPI 3.1, made from the route table and the catalog.
+//! Owns how a row becomes an operation: keys, limits and problems follow from the table,
+//! so that they cannot disagree with what the edge enforces.
+
+mod answers;
+mod operations;
+mod parameters;
+mod requests;
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value, json};
+use shared::routes::{Access, Route};
+
+use operations::{OPERATIONS, Operation, Success, TAGS};
+
+static TEXT: LazyLock<String> = LazyLock::new(|| document().to_string());
+
+/// The document, serialised once.
+pub fn text() -> &'static str {
+    &TEXT
+}
+
+fn document() -> Value {
+    let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+    for operation in OPERATIONS {
+        let Some(route) = shared::routes::find(operation.route) else {
+            continue;
+        };
+        let (method, path) = split(route.key);
+        let of_path = paths.entry(path).or_default();
+        of_path.insert(method.to_lowercase(), describe(route, operation));
+    }
+    let mut schemas = requests::schemas();
+    schemas.extend(answers::schemas());
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Lethe",
+            "version": env!("CARGO_PKG_VERSION"),
+            "summary": "Holds what is known about end users, and forgets it.",
+            "description": "Everything belongs to the tenant whose key is sent: another tenant's \
+                anything answers as if it did not exist. Unknown fields and parameters are \
+                refused, by name. Times are RFC 3339, in UTC.",
+            "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": TAGS.map(|(name, description)| json!({"name": name, "description": description})),
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "parameters": parameters::components(),
+            "headers": parameters::headers(),
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key. It belongs to one tenant and carries scopes.",
+                },
+                "operator": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The operator. In AWS an IAM signature (SigV4) stands in this \
+                        header; in a local run, the operator's key.",
+                },
+            },
+        },
+    })
+}
+
+/// Method and path of a route's key.
+fn split(key: &str) -> (&str, &str) {
+    key.split_once(' ')
+        .expect("a route's key is a method and a path")
+}
+
+fn describe(route: &Route, operation: &Operation) -> Value {
+    let mut described = json!({
+        "operationId": operation.id,
+        "summary": route.summary,
+        "tags": [operation.tag],
+        "security": security(route),
+        "responses": responses(route, operation),
+    });
+    let parameters = parameters::of(route, operation);
+    if !parameters.is_empty() {
+        described["parameters"] = json!(parameters);
+    }
+    if let Access::Key(scopes) = route.access {
+        described["x-scopes"] = scopes.iter().map(|scope| scope.name()).collect();
+    }
+    if let Some(schema) = operation.body {
+        described["requestBody"] = json!({
+            "required": true,
+            "content": {"application/json": {"schema": reference("schemas", schema)}},
+        });
+        described["x-max-bytes"] = json!(route.body);
+    }
+    described
+}
+
+/// Any one of the scopes will do. OpenAPI 3.1 lets a requirement of an HTTP scheme name
+/// the roles that are needed; alternatives are requirements of their own.
+fn security(route: &Route) -> Value {
+    match route.access {
+        Access::Public => json!([]),
+        Access::Operator => json!([{"operator": []}]),
+        Access::Key(scopes) => scopes
+            .iter()
+            .map(|scope| json!({"key": [scope.name()]}))
+            .collect(),
+    }
+}
+
+fn responses(route: &Route, operation: &Operation) -> Value {
+    let mut responses = BTreeMap::new();
+    for success in operation.successes {
+        responses.insert(success.status.to_string(), answer(success));
+    }
+    let mut problems: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
+    let edge = edge_problems(route, operation);
+    for (status, when) in edge.iter().chain(operation.problems) {
+        problems.entry(*status).or_default().push(when);
+    }
+    for (status, when) in problems {
+        responses.insert(status.to_string(), problem(status, &when.join(" ")));
+    }
+    json!(responses)
+}
+
+/// What the edge answers with before a route does anything.
+fn edge_problems(route: &Route, operation: &Operation) -> Vec<(u16, &'static str)> {
+    let mut problems = vec![
+        (
+            422,
+            "Something sent breaks a rule; `errors` says what and where.",
+        ),
+        (429, "Too many requests; try again after `Retry-After`."),
+        (
+            503,
+            "A store did not answer, and nothing was lost; try again.",
+        ),
+    ];
+    match route.access {
+        Access::Public => {}
+        Access::Key(_) => problems.extend([
+            (401, "The key is missing or not valid."),
+            (
+                403,
+                "The key lacks the scope, or the page's origin is not the key's.",
+            ),
+        ]),
+        Access::Operator => problems.push((403, "Not signed by the operator.")),
+    }
+    if route.key.contains('{') {
+        problems.push((404, "There is no such thing, or it is another tenant's."));
+    }
+    if route.body > 0 {
+        problems.extend([
+            (400, "The body is not JSON."),
+            (413, "The body is larger than `x-max-bytes`."),
+            (415, "The body is not `application/json`."),
+        ]);
+    }
+    if route.once {
+        problems.push((409, "The same `Idempotency-Key` is still being worked on."));
+    }
+    if operation.if_match {
+        problems.push((
+            412,
+            "`If-Match` names a revision that is no longer current.",
+        ));
+    }
+    problems
+}
+
+fn answer(success: &Success) -> Value {
+    let mut headers = vec!["X-Request-Id"];
+    headers.extend(success.headers);
+    let mut answer = json!({
+        "description": success.description,
+        "headers": named_headers(&headers),
+    });
+    if let Some(schema) = success.schema {
+        let media_type = match schema {
+            "Page" => "text/html",
+            _ => "application/json",
+        };
+        answer["content"] = json!({media_type: {"schema": reference("schemas", schema)}});
+    }
+    answer
+}
+
+/// A problem. API Gateway answers some by itself, before any function is called.
+fn problem(status: u16, when: &str) -> Value {
+    let headers: &[&str] = match status {
+        401 => &["WWW-Authenticate"],
+        429 | 503 => &["Retry-After"],
+        _ => &[],
+    };
+    let mut content = json!({
+        "application/problem+json": {"schema": reference("schemas", "Problem")},
+    });
+    if matches!(status, 400 | 403 | 404 | 413 | 429 | 503) {
+        content["application/json"] = json!({"schema": reference("schemas", "GatewayMessage")});
+    }
+    let mut problem = json!({"description": when, "content": content});
+    if !headers.is_empty() {
+        problem["headers"] = named_headers(headers);
+    }
+    problem
+}
+
+fn named_headers(names: &[&str]) -> Value {
+    let headers = names
+        .iter()
+        .map(|name| ((*name).to_owned(), reference("headers", name)));
+    Value::Object(headers.collect())
+}
+
+fn reference(of: &str, name: &str) -> Value {
+    json!({"$ref": format!("#/components/{of}/{name}")})
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use shared::routes::ROUTES;
+
+    use super::*;
+
+    fn references<'a>(value: &'a Value, found: &mut HashSet<&'a str>) {
+        match value {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    match value.as_str() {
+                        Some(target) if name == "$ref" => {
+                            found.insert(target);
+                        }
+                        _ => references(value, found),
+                    }
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_route_is_described_once_and_nothing_else_is() {
+        let routes: Vec<_> = ROUTES.iter().map(|route| route.key).collect();
+        let described: Vec<_> = OPERATIONS.iter().map(|operation| operation.route).collect();
+        assert_eq!(routes, described);
+        let ids: HashSet<_> = OPERATIONS.iter().map(|operation| operation.id).collect();
+        assert_eq!(ids.len(), OPERATIONS.len());
+        for operation in OPERATIONS {
+            assert!(
+                TAGS.iter().any(|(tag, _)| *tag == operation.tag),
+                "{}",
+                operation.tag
+            );
+        }
+    }
+
+    #[test]
+    fn a_body_is_described_where_one_is_taken() {
+        for (route, operation) in ROUTES.iter().zip(OPERATIONS) {
+            assert_eq!(operation.body.is_some(), route.body > 0, "{}", route.key);
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere_and_every_component_is_used() {
+        let document = document();
+        let mut found = HashSet::new();
+        references(&document, &mut found);
+        for target in &found {
+            let place = target.strip_prefix('#').unwrap();
+            assert!(document.pointer(place).is_some(), "{target}");
+        }
+        for kind in ["schemas", "parameters", "headers"] {
+            for name in document["components"][kind].as_object().unwrap().keys() {
+                let target = format!("#/components/{kind}/{name}");
+                assert!(found.contains(target.as_str()), "{target}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_parameter_of_the_table_is_described() {
+        for (route, operation) in ROUTES.iter().zip(OPERATIONS) {
+            let described = parameters::of(route, operation).len();
+            let in_path = route.key.matches('{').count();
+            let headers = usize::from(route.once) + usize::from(operation.if_match);
+            assert_eq!(
+                described,
+                in_path + route.query.len() + headers,
+                "{}",
+                route.key
+            );
+        }
+    }
+
+    #[test]
+    fn request_bodies_refuse_what_they_do_not_name() {
+        for (name, schema) in requests::schemas() {
+            let refuses = |schema: &Value| {
+                schema["type"] != "object" || schema.get("additionalProperties").is_some()
+            };
+            assert!(refuses(&schema), "{name}");
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! What each route takes and gives, beside the route table: names of schemas, statuses,
+//! headers. What follows from the table itself (keys, scopes, limits, the problems that
+//! the edge answers with) is not said again here.
+
+/// One success that a route may answer with.
+#[derive(Clone, Copy, Debug)]
+pub struct Success {
+    pub status: u16,
+    /// Its body's schema; none where there is no body.
+    pub schema: Option<&'static str>,
+    pub description: &'static str,
+    pub headers: &'static [&'static str],
+}
+
+/// What the description adds to a row of the route table.
+#[derive(Clone, Copy, Debug)]
+pub struct Operation {
+    /// Method and path, as in the route table.
+    pub route: &'static str,
+    pub id: &'static str,
+    pub tag: &'static str,
+    /// The body's schema.
+    pub body: Option<&'static str>,
+    pub successes: &'static [Success],
+    /// Problems that come from what the route does, not from the edge: status and when.
+    pub problems: &'static [(u16, &'static str)],
+    /// Honours `If-Match`.
+    pub if_match: bool,
+}
+
+const fn operation(
+    route: &'static str,
+    id: &'static str,
+    tag: &'static str,
+    successes: &'static [Success],
+) -> Operation {
+    Operation {
+        route,
+        id,
+        tag,
+        body: None,
+        successes,
+        problems: &[],
+        if_match: false,
+    }
+}
+
+impl Operation {
+    const fn takes(mut self, schema: &'static str) -> Operation {
+        self.body = Some(schema);
+        self
+    }
+
+    const fn problems(mut self, problems: &'static [(u16, &'static str)]) -> Operation {
+        self.problems = problems;
+        self
+    }
+
+    const fn if_match(mut self) -> Operation {
+        self.if_match = true;
+        self
+    }
+}
+
+const fn gives(status: u16, schema: &'static str, description: &'static str) -> Success {
+    Success {
+        status,
+        schema: Some(schema),
+        description,
+        headers: &[],
+    }
+}
+
+const fn nothing(description: &'static str) -> Success {
+    Success {
+        status: 204,
+        schema: None,
+        description,
+        headers: &[],
+    }
+}
+
+impl Success {
+    const fn with(mut self, headers: &'static [&'static str]) -> Success {
+        self.headers = headers;
+        self
+    }
+}
+
+const LOCATION: &[&str] = &["Location"];
+const ETAG: &[&str] = &["ETag"];
+
+/// Every operation, in the route table's order.
+pub const OPERATIONS: &[Operation] = &[
+    operation(
+        "POST /v1/events",
+        "sendEvents",
+        "Ingest",
+        &[gives(200, "EventResults", "What became of each event.")],
+    )
+    .takes("Events"),
+    operation(
+        "POST /v1/attachments",
+        "announceAttachment",
+        "Ingest",
+        &[gives(201, "AnnouncedAttachment", "The link to upload it.")],
+    )
+    .takes("AttachmentAnnouncement"),
+    operation(
+        "PATCH /v1/subjects/{subject}",
+        "correctPerson",
+        "Ingest",
+        &[nothing("Corrected.").with(ETAG)],
+    )
+    .takes("Correction")
+    .if_match(),
+    operation(
+        "GET /v1/privacy-config",
+        "getPrivacyConfig",
+        "Ingest",
+        &[gives(200, "PrivacyConfig", "The settings in force.")],
+    ),
+    operation(
+        "POST /v1/lookup",
+        "findPeople",
+        "Access",
+        &[gives(200, "FoundPeople", "Whoever is known by the value.")],
+    )
+    .takes("Lookup"),
+    operation(
+        "GET /v1/subjects",
+        "listPeople",
+        "Access",
+        &[gives(
+            200,
+            "PersonPage",
+            "A page, the first to be forgotten first.",
+        )],
+    ),
+    operation(
+        "GET /v1/subjects/{subject}",
+        "getPerson",
+        "Access",
+        &[gives(200, "Person", "All but their records.").with(ETAG)],
+    ),
+    operation(
+        "GET /v1/subjects/{subject}/records",
+        "listRecords",
+        "Access",
+        &[gives(200, "RecordPage", "A page of records.")],
+    ),
+    operation(
+        "GET /v1/subjects/{subject}/attachments/{attachment}",
+        "getAttachment",
+        "Access",
+        &[gives(
+            200,
+            "AttachmentState",
+            "Its state; a link when it is clean.",
+        )],
+    ),
+    operation(
+        "POST /v1/redactions",
+        "redact",
+        "Redact",
+        &[
+            gives(200, "RedactionResults", "Done: a result for each target."),
+            gives(202, "Job", "More than 100 records: a job does it.").with(LOCATION),
+        ],
+    )
+    .takes("Redaction")
+    .problems(&[
+        (404, "A person or a record is not there."),
+        (
+            412,
+            "A message is no longer the one whose `content_hash` was sent.",
+        ),
+    ]),
+    operation(
+        "GET /v1/redactions",
+        "listRedactions",
+        "Redact",
+        &[gives(200, "JobPage", "A page of jobs, newest first.")],
+    ),
+    operation(
+        "GET /v1/redactions/{id}",
+        "getRedaction",
+        "Redact",
+        &[gives(200, "Job", "The job.")],
+    ),
+    operation(
+        "DELETE /v1/subjects/{subject}",
+        "erasePerson",
+        "Erase",
+        &[gives(
+            202,
+            "ErasureJob",
+            "Unreadable already; the rest is deleted by a job.",
+        )
+        .with(LOCATION)],
+    ),
+    operation(
+        "POST /v1/erasures",
+        "erasePeople",
+        "Erase",
+        &[
+            gives(
+                202,
+                "ErasureJob",
+                "Unreadable already; the rest is deleted by a job.",
+            )
+            .with(LOCATION),
+            gives(
+                200,
+                "ErasureCounts",
+                "A dry run: what would go. Nothing has changed.",
+            ),
+        ],
+    )
+    .takes("Erasure")
+    .problems(&[
+        (404, "None of them is known."),
+        (
+            409,
+            "The lookup finds several people (`ambiguous`, with `candidates`).",
+        ),
+    ]),
+    operation(
+        "GET /v1/erasures",
+        "listErasures",
+        "Erase",
+        &[gives(200, "ErasurePage", "A page of jobs, newest first.")],
+    ),
+    operation(
+        "GET /v1/erasures/{id}",
+        "getErasure",
+        "Erase",
+        &[gives(200, "ErasureJob", "The job.")],
+    ),
+    operation(
+        "POST /v1/exports",
+        "exportPerson",
+        "Export",
+        &[gives(202, "ExportJob", "A job makes it.").with(LOCATION)],
+    )
+    .takes("Export")
+    .problems(&[
+        (404, "Nobody is known by this."),
+        (
+            409,
+            "The lookup finds several people (`ambiguous`, with `candidates`).",
+        ),
+    ]),
+    operation(
+        "GET /v1/exports",
+        "listExports",
+        "Export",
+        &[gives(200, "ExportPage", "A page of jobs, newest first.")],
+    ),
+    operation(
+        "GET /v1/exports/{id}",
+        "getExport",
+        "Export",
+        &[gives(
+            200,
+            "ExportJob",
+            "The job; links when it is completed.",
+        )],
+    ),
+    operation(
+        "GET /v1/settings",
+        "getSettings",
+        "Govern",
+        &[gives(200, "Settings", "The settings.").with(ETAG)],
+    ),
+    operation(
+        "PUT /v1/settings",
+        "replaceSettings",
+        "Govern",
+        &[gives(
+            200,
+            "ReplacedSettings",
+            "The settings as they now are; of a dry run, what would change.",
+        )
+        .with(ETAG)],
+    )
+    .takes("SettingsReplacement")
+    .if_match(),
+    operation(
+        "POST /v1/keys",
+        "createKey",
+        "Govern",
+        &[gives(
+            201,
+            "NewKey",
+            "The key, with its secret: shown this once.",
+        )],
+    )
+    .takes("KeyRequest"),
+    operation(
+        "GET /v1/keys",
+        "listKeys",
+        "Govern",
+        &[gives(200, "KeyPage", "A page of keys, without secrets.")],
+    ),
+    operation(
+        "DELETE /v1/keys/{id}",
+        "revokeKey",
+        "Govern",
+        &[nothing("Revoked: refused everywhere within 60 s.")],
+    )
+    .problems(&[(409, "It is the last key that can administer.")]),
+    operation(
+        "GET /v1/activity",
+        "listActivity",
+        "Govern",
+        &[gives(
+            200,
+            "ActivityPage",
+            "A page of the log, newest first.",
+        )],
+    ),
+    operation(
+        "POST /v1/tenants",
+        "createTenant",
+        "Operate",
+        &[gives(
+            201,
+            "NewTenant",
+            "The tenant, with its first key: shown this once.",
+        )],
+    )
+    .takes("TenantRequest"),
+    operation(
+        "GET /v1/tenants",
+        "listTenants",
+        "Operate",
+        &[gives(200, "TenantPage", "A page of tenants.")],
+    ),
+    operation(
+        "GET /console",
+        "openConsole",
+        "Service",
+        &[gives(200, "Page", "The page.")],
+    ),
+    operation(
+        "GET /v1/openapi.json",
+        "getDescription",
+        "Service",
+        &[gives(200, "Description", "This document.")],
+    ),
+    operation(
+        "GET /v1/health",
+        "getHealth",
+        "Service",
+        &[gives(200, "Health", "It answers.")],
+    ),
+];
+
+/// The groups in which operations are listed, and what each is for.
+pub const TAGS: [(&str, &str); 8] = [
+    ("Ingest", "What tenants' pages and servers send."),
+    ("Access", "Who is known, and what is kept about them."),
+    ("Redact", "Parts of what is kept, made unreadable for good."),
+    ("Erase", "People, forgotten at once."),
+    ("Export", "What is kept about a person, for them to have."),
+    ("Govern", "A tenant's settings, keys and log."),
+    ("Operate", "Tenants: for the operator of the service."),
+    ("Service", "The service itself."),
+];

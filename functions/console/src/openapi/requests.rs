@@ -1,0 +1,411 @@
+//! Schemas of request bodies. Which fields there are, and how long they may be, comes
+//! from the catalog. Every object refuses what it does not name.
+
+use serde_json::{Map, Value, json};
+use shared::catalog::{self, Category, Field, Kind, Record};
+use shared::http::caller::Scope;
+
+use super::parameters::{id, time};
+use super::reference;
+
+/// Text without control characters.
+const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+/// A name that is kept for good, and so holds nothing personal.
+const CODE: &str = "^[A-Za-z0-9._-]{1,64}$";
+
+/// Every schema of a request.
+pub fn schemas() -> Map<String, Value> {
+    Map::from_iter(
+        [
+            ("Events", events()),
+            ("Visit", visit()),
+            ("Identify", identify()),
+            ("Message", message()),
+            ("Interaction", interaction()),
+            ("Session", session()),
+            ("ConsentGiven", consent()),
+            ("AttachmentAnnouncement", attachment()),
+            ("Correction", correction()),
+            ("Lookup", lookup()),
+            ("Redaction", redaction()),
+            ("Erasure", erasure()),
+            ("Export", export()),
+            ("SettingsReplacement", settings()),
+            ("KeyRequest", key()),
+            ("TenantRequest", object(&[], vec![])),
+        ]
+        .map(|(name, schema)| (name.to_owned(), schema)),
+    )
+}
+
+/// An object of these fields and no others.
+fn object(required: &[&str], fields: Vec<(&str, Value)>) -> Value {
+    let fields = fields
+        .into_iter()
+        .map(|(name, schema)| (name.to_owned(), schema));
+    let mut object = json!({
+        "type": "object",
+        "properties": Value::Object(fields.collect()),
+        "additionalProperties": false,
+    });
+    if !required.is_empty() {
+        object["required"] = json!(required);
+    }
+    object
+}
+
+fn choice(words: &[&str]) -> Value {
+    json!({"type": "string", "enum": words})
+}
+
+fn code() -> Value {
+    json!({"type": "string", "pattern": CODE})
+}
+
+fn flag(description: &str) -> Value {
+    json!({"type": "boolean", "default": false, "description": description})
+}
+
+/// What a kind of field accepts.
+fn value(kind: Kind) -> Value {
+    match kind {
+        Kind::Text(limit) => json!({"type": "string", "maxLength": limit, "pattern": PLAIN}),
+        Kind::Body(limit) => json!({
+            "type": "string",
+            "maxLength": limit,
+            "description": format!("At most {limit} bytes of UTF-8."),
+        }),
+        Kind::Url(limit) => {
+            json!({"type": "string", "format": "uri", "pattern": "^https?://", "maxLength": limit})
+        }
+        Kind::Address => json!({
+            "type": "string",
+            "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}],
+        }),
+        Kind::Email => json!({"type": "string", "format": "email", "maxLength": 254}),
+        Kind::Phone => json!({
+            "type": "string",
+            "pattern": r"^[0-9+\-.()/ ]{3,32}$",
+            "description": "3 to 15 digits. In E.164 form a person can be found by it.",
+        }),
+        Kind::Name(limit) => {
+            json!({"type": "string", "minLength": 1, "maxLength": limit, "pattern": PLAIN})
+        }
+        Kind::Custom => json!({
+            "type": "object",
+            "maxProperties": 50,
+            "propertyNames": {"minLength": 1, "maxLength": 64, "pattern": PLAIN},
+            "additionalProperties": {
+                "type": ["string", "number", "boolean", "null"],
+                "maxLength": 1024,
+                "pattern": PLAIN,
+            },
+        }),
+    }
+}
+
+fn field(record: Record, name: &str) -> Value {
+    let row = catalog::field(record, name).expect("the name is a row of the catalog");
+    value(row.kind)
+}
+
+/// The fields of a category of a record, by the catalog.
+fn fields_of(record: Record, category: Category) -> Vec<(&'static str, Value)> {
+    catalog::fields(record, category)
+        .map(|row| (row.name, value(row.kind)))
+        .collect()
+}
+
+/// An event of a type: what all have, and what this one adds.
+fn event(kind: &str, required: &[&str], mut fields: Vec<(&'static str, Value)>) -> Value {
+    fields.extend([
+        ("type", json!({"const": kind})),
+        ("visitor_id", field(Record::Person, "visitor_id")),
+        ("id", json!({"type": "string", "format": "uuid", "description": "The sender's own; a message that is sent again is stored once."})),
+        ("at", json!({"type": "string", "format": "date-time", "description": "When it happened: up to 24 h ago, up to 5 min ahead."})),
+        ("full_privacy", flag("Drops custom values and device ids from this event.")),
+        ("visitor_token", json!({
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 2048,
+            "description": "A JWT over the visitor id, signed by the tenant's server.",
+        })),
+    ]);
+    object(&[&["type", "visitor_id"], required].concat(), fields)
+}
+
+fn events() -> Value {
+    const KINDS: [(&str, &str); 5] = [
+        ("visit", "Visit"),
+        ("identify", "Identify"),
+        ("message", "Message"),
+        ("interaction", "Interaction"),
+        ("session", "Session"),
+    ];
+    let mapping = KINDS.map(|(kind, schema)| {
+        (
+            kind.to_owned(),
+            json!(format!("#/components/schemas/{schema}")),
+        )
+    });
+    let event = json!({
+        "oneOf": KINDS.map(|(_, schema)| reference("schemas", schema)),
+        "discriminator": {"propertyName": "type", "mapping": Map::from_iter(mapping)},
+        "description": "One that breaks a rule is rejected by itself, in its result.",
+    });
+    let list = json!({"type": "array", "minItems": 1, "maxItems": 100, "items": event});
+    object(&["events"], vec![("events", list)])
+}
+
+fn visit() -> Value {
+    let mut fields = fields_of(Record::Visit, Category::Network);
+    fields.push((
+        "device",
+        object(&[], fields_of(Record::Visit, Category::Device)),
+    ));
+    event("visit", &[], fields)
+}
+
+fn identify() -> Value {
+    let mut fields = fields_of(Record::Person, Category::Identity);
+    fields.extend(fields_of(Record::Person, Category::Contact));
+    fields.extend([
+        ("custom", field(Record::Person, "custom")),
+        ("consent", reference("schemas", "ConsentGiven")),
+    ]);
+    event("identify", &[], fields)
+}
+
+fn consent() -> Value {
+    let bases = [
+        "consent",
+        "contract",
+        "legal_obligation",
+        "vital_interests",
+        "public_task",
+        "legitimate_interests",
+    ];
+    object(
+        &["basis"],
+        vec![
+            ("basis", choice(&bases)),
+            ("source", code()),
+            ("given_by", choice(&["self", "guardian"])),
+            ("at", time()),
+        ],
+    )
+}
+
+fn message() -> Value {
+    let attachments = json!({"type": "array", "maxItems": 20, "items": id("att")});
+    let fields = vec![
+        (
+            "conversation_id",
+            field(Record::Conversation, "conversation_id"),
+        ),
+        ("title", field(Record::Conversation, "title")),
+        ("author", choice(&["end_user", "agent"])),
+        ("member", code()),
+        ("body", field(Record::Message, "body")),
+        ("attachments", attachments),
+    ];
+    event("message", &["conversation_id", "author", "body"], fields)
+}
+
+fn interaction() -> Value {
+    let mut fields = fields_of(Record::Interaction, Category::Usage);
+    fields.push(("action", choice(&["loaded", "viewed", "clicked"])));
+    event("interaction", &["item_id", "action"], fields)
+}
+
+fn session() -> Value {
+    let fields = vec![
+        ("member", code()),
+        ("action", choice(&["started", "ended"])),
+    ];
+    event("session", &["member", "action"], fields)
+}
+
+fn attachment() -> Value {
+    object(
+        &["visitor_id", "filename", "content_type", "size", "sha256"],
+        vec![
+            ("visitor_id", field(Record::Person, "visitor_id")),
+            (
+                "conversation_id",
+                field(Record::Conversation, "conversation_id"),
+            ),
+            ("filename", field(Record::Attachment, "filename")),
+            (
+                "content_type",
+                json!({"type": "string", "maxLength": 127, "pattern": "^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$"}),
+            ),
+            (
+                "size",
+                json!({"type": "integer", "minimum": 1, "maximum": 25 * 1024 * 1024}),
+            ),
+            (
+                "sha256",
+                json!({"type": "string", "pattern": "^[0-9A-Fa-f]{64}$"}),
+            ),
+        ],
+    )
+}
+
+/// A merge patch (RFC 7396): `null` removes.
+fn correction() -> Value {
+    let nullable = |row: &Field| json!({"anyOf": [value(row.kind), {"type": "null"}]});
+    let part = |category| {
+        let fields = catalog::fields(Record::Person, category)
+            .filter(|row| row.name != "visitor_id")
+            .map(|row| (row.name, nullable(row)));
+        object(&[], fields.collect())
+    };
+    object(
+        &[],
+        vec![
+            ("identity", part(Category::Identity)),
+            ("contact", part(Category::Contact)),
+            ("custom", field(Record::Person, "custom")),
+        ],
+    )
+}
+
+/// Exactly one of the values by which people are found.
+fn lookup() -> Value {
+    let found_by = catalog::FIELDS.iter().filter(|row| row.lookup);
+    let mut fields = vec![("visitor_id", field(Record::Person, "visitor_id"))];
+    fields.extend(found_by.map(|row| (row.name, value(row.kind))));
+    let mut lookup = object(&[], fields);
+    lookup["minProperties"] = json!(1);
+    lookup["maxProperties"] = json!(1);
+    lookup
+}
+
+fn redaction() -> Value {
+    let message = || json!({"type": "string", "pattern": "^msg_[0-9a-f]{64}$"});
+    let offset = |least| json!({"type": "integer", "minimum": least, "maximum": 65536});
+    let span = object(
+        &["start", "end"],
+        vec![("start", offset(0)), ("end", offset(1))],
+    );
+    let spans = json!({"type": "array", "minItems": 1, "items": span});
+    let target = |required: &[&str], mut fields: Vec<(&'static str, Value)>| {
+        fields.push(("subject", id("sub")));
+        object(required, fields)
+    };
+    let targets = json!([
+        target(&["message"], vec![("message", message())]),
+        target(
+            &["message", "content_hash", "spans"],
+            vec![
+                ("message", message()),
+                (
+                    "content_hash",
+                    json!({"type": "string", "pattern": "^[0-9a-f]{32}$"})
+                ),
+                ("spans", spans),
+            ],
+        ),
+        target(&["attachment"], vec![("attachment", id("att"))]),
+        target(
+            &["conversation"],
+            vec![(
+                "conversation",
+                field(Record::Conversation, "conversation_id")
+            )]
+        ),
+    ]);
+    object(
+        &["targets"],
+        vec![
+            ("subject", id("sub")),
+            ("reason", code()),
+            (
+                "targets",
+                json!({"type": "array", "minItems": 1, "items": {"oneOf": targets}}),
+            ),
+        ],
+    )
+}
+
+/// A body that names its people in exactly one of these ways.
+fn one_of(mut body: Value, ways: &[&str]) -> Value {
+    body["oneOf"] = ways.iter().map(|way| json!({"required": [way]})).collect();
+    body
+}
+
+fn erasure() -> Value {
+    let list = |item: Value| json!({"type": "array", "minItems": 1, "maxItems": 40, "items": item});
+    let body = object(
+        &[],
+        vec![
+            ("subjects", list(id("sub"))),
+            ("visitors", list(field(Record::Person, "visitor_id"))),
+            ("lookup", reference("schemas", "Lookup")),
+            (
+                "all",
+                flag("Everybody whom the lookup finds; otherwise it must find one."),
+            ),
+            ("reason", code()),
+            ("reference", code()),
+            ("dry_run", flag("Only says what would go.")),
+        ],
+    );
+    one_of(body, &["subjects", "visitors", "lookup"])
+}
+
+fn export() -> Value {
+    let body = object(
+        &[],
+        vec![
+            ("subject", id("sub")),
+            ("lookup", reference("schemas", "Lookup")),
+            ("kind", choice(&["access", "portability"])),
+        ],
+    );
+    one_of(body, &["subject", "lookup"])
+}
+
+/// Every field has a default, and is what is in force once sent.
+pub fn settings_fields() -> Vec<(&'static str, Value)> {
+    let switch = object(&["enabled"], vec![("enabled", json!({"type": "boolean"}))]);
+    vec![
+        (
+            "retention_days",
+            json!({"type": "integer", "minimum": 1, "maximum": 30}),
+        ),
+        ("full_privacy", json!({"type": "boolean"})),
+        ("store_ip", choice(&["full", "truncated", "none"])),
+        ("store_url", choice(&["full", "path", "none"])),
+        ("location", json!({"type": "boolean"})),
+        (
+            "hide_selectors",
+            json!({"type": "array", "maxItems": 100, "items": {"type": "string", "minLength": 1, "maxLength": 256}}),
+        ),
+        ("consent_required", choice(&["none", "identity", "all"])),
+        ("integrations", object(&[], vec![("clarity", switch)])),
+    ]
+}
+
+fn settings() -> Value {
+    object(&[], settings_fields())
+}
+
+fn key() -> Value {
+    let scopes = Scope::ALL.map(Scope::name);
+    object(
+        &["scopes"],
+        vec![
+            (
+                "scopes",
+                json!({"type": "array", "minItems": 1, "uniqueItems": true, "items": choice(&scopes)}),
+            ),
+            (
+                "allowed_origins",
+                json!({"type": "array", "maxItems": 20, "items": {"type": "string", "format": "uri"}}),
+            ),
+            ("reference", code()),
+        ],
+    )
+}

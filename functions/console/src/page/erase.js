@@ -1,0 +1,88 @@
+// Erasing a person, and watching it happen.
+
+function confirmErasure(subject) {
+  const dialog = $('confirm');
+  $('confirm-who').textContent = subject;
+  $('confirm-yes').onclick = () => {
+    dialog.close();
+    erase(subject);
+  };
+  dialog.showModal();
+}
+
+async function erase(subject) {
+  const button = $('person').querySelector('.end button');
+  await attempt(button, $('end-fault'), async () => {
+    const job = await call('DELETE', `v1/subjects/${subject}`);
+    // The person is unreadable from here on: this page forgets them too.
+    show($('person'));
+    history.replaceState(null, '', `#/erasure/${job.id}`);
+    route();
+  });
+}
+
+const OVER = ['completed', 'failed', 'cancelled', 'partial'];
+
+/** Where an erasure stands. `progress` counts rows and files. */
+function erasureView(job) {
+  const over = OVER.includes(job.state);
+  const unreadable = job.unreadable_at?.records;
+  const done = job.state === 'completed';
+  const deleted = done || job.state === 'verifying';
+  const { done: so_far, total } = job.progress ?? { done: 0, total: 0 };
+  const step = (state, title, text) => h('li', { class: state, 'aria-current': state === 'now' ? 'step' : undefined },
+    h('strong', {}, title), ' ', text);
+  return [
+    back(),
+    h('h1', { id: 'erasure-title', tabindex: -1 }, done ? 'Forgotten' : over ? `Erasure ${TOLD[job.state] ?? job.state}` : 'Forgetting'),
+    unreadable && h('p', { class: 'lead' }, 'Unreadable since ', when(unreadable), '.'),
+    h('ol', { class: 'plain steps' },
+      step(unreadable ? 'done' : 'now', 'The key is destroyed.', 'Everything sealed under it can be read no more, in any copy.'),
+      step(deleted ? 'done' : unreadable ? 'now' : 'later', 'Everything is deleted.', `${so_far.toLocaleString()} of ${plural(total, 'thing')} so far.`),
+      step(done ? 'done' : job.state === 'verifying' ? 'now' : 'later', 'It is looked for once more.',
+        job.state === 'verifying' ? 'As soon as the last link to upload a file has run out.' : 'Until nothing is left.')),
+    h('progress', { max: Math.max(total, 1), value: done ? Math.max(total, 1) : so_far, 'aria-label': 'Deleted' }),
+    job.state === 'failed' && h('p', { class: 'fault' }, 'Something stood in the way. The person stays unreadable; the operator has been told.'),
+    job.state === 'blocked' && h('p', { class: 'fault' }, 'A hold keeps this person. The erasure goes on when it is lifted.'),
+    facts('Erasure', {
+      job: job.id, asked_at: job.created_at, finished_at: job.finished_at ?? null, erased_at: job.erased_at ?? null,
+      attachments_unreadable_at: job.unreadable_at?.attachments ?? null, backups_clear_by_at: job.backups_clear_by ?? null,
+    }),
+  ].filter(Boolean);
+}
+
+/** Follows a job until it is over, or until another view is shown. */
+async function openErasure(id) {
+  document.title = 'Erasure · Lethe';
+  const place = $('erasure');
+  let before = null;
+  let pause = 700;
+  busy(place, 'Asking how far it is…');
+  while (!place.hidden && location.hash === `#/erasure/${id}`) {
+    let job;
+    try {
+      job = await call('GET', `v1/erasures/${id}`);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      if (error.status === 401) return leave(error);
+      // A service that is out of reach for a moment does not end the watch.
+      if (before === null || ![0, 429, 503].includes(error.status)) {
+        show(place, back(), h('h1', { id: 'erasure-title', tabindex: -1 }, 'Erasure'), fault(error));
+        return undefined;
+      }
+      job = before;
+    }
+    const text = JSON.stringify(job);
+    if (before === null || text !== JSON.stringify(before)) {
+      const focused = place.contains(document.activeElement);
+      show(place, ...erasureView(job));
+      if (before === null || focused) $('erasure-title').focus();
+      if (before?.state !== job.state) say(`Erasure: ${TOLD[job.state] ?? job.state}.`);
+    }
+    if (OVER.includes(job.state)) return undefined;
+    before = job;
+    await new Promise((resolve) => { setTimeout(resolve, pause); });
+    pause = Math.min(5000, pause * 1.3);
+  }
+  return undefined;
+}

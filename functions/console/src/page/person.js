@@ -1,0 +1,110 @@
+// One person: what is kept, and how long it still will be.
+
+const NAMED = ['name', 'username', 'user_id', 'visitor_id'];
+
+function nameOf(person) {
+  const identity = person.identity ?? {};
+  const full = [identity.first_name, identity.last_name].filter(Boolean).join(' ');
+  return identity.name ?? (full || NAMED.map((name) => identity[name]).find(Boolean)) ?? person.visitor_id ?? 'No name is known';
+}
+
+/** One category as a list of terms, or that nothing is kept of it. */
+function facts(title, values) {
+  const rows = Object.entries(values ?? {}).filter(([, value]) => value !== null);
+  const shown = (name, value) => (/(^|_)at$/.test(name) ? when(value) : typeof value === 'object' ? JSON.stringify(value) : String(value));
+  return h('section', { class: 'facts' },
+    h('h3', {}, title),
+    rows.length === 0
+      ? h('p', { class: 'none' }, 'Nothing kept')
+      : h('dl', {}, rows.map(([name, value]) => h('div', {}, h('dt', {}, title === 'Custom' ? name : label(name)), h('dd', { dir: 'auto' }, shown(name, value))))));
+}
+
+function tickRemaining(node) {
+  const { over, days, clock } = left(node.dataset.until);
+  if (over && !node.classList.contains('over')) {
+    node.classList.add('over');
+    say('The time is up. This person is forgotten.');
+  }
+  const [number, unit, rest] = node.children;
+  number.textContent = over ? '0' : String(days);
+  unit.textContent = over || days !== 1 ? 'days' : 'day';
+  rest.textContent = over ? 'time is up' : clock;
+}
+
+/** The countdown, and the days of the retention as they fade. */
+function clockOf(person) {
+  if (!person.expires_at) {
+    return h('section', { class: 'clock', 'aria-label': 'Time until forgotten' },
+      h('p', { class: 'still' }, 'The clock stands still'),
+      h('p', { class: 'note' }, person.hold ? 'A hold keeps this person from being forgotten until it is lifted.' : 'A restriction keeps this person as they are until it is lifted.'));
+  }
+  const remaining = h('p', { class: 'remaining', role: 'timer', 'data-until': person.expires_at },
+    h('span', { class: 'number' }), ' ', h('span', { class: 'unit' }), ' ', h('span', { class: 'rest' }));
+  tickRemaining(remaining);
+  return h('section', { class: 'clock', 'aria-label': 'Time until forgotten' },
+    h('h2', { class: 'small' }, 'Forgotten in'),
+    remaining,
+    daysOf(person.last_seen, person.expires_at),
+    h('dl', { class: 'ends' },
+      h('div', {}, h('dt', {}, 'Last seen'), h('dd', {}, when(person.last_seen))),
+      h('div', {}, h('dt', {}, 'Forgotten'), h('dd', {}, when(person.expires_at)))));
+}
+
+function notes(person) {
+  const told = [
+    person.hold && 'On hold: nothing of this person can be erased or redacted.',
+    person.restriction && 'Restricted (GDPR Art. 18): kept, but not to be used.',
+    person.objection && 'Objected (GDPR Art. 21): visits and interactions are no longer recorded.',
+  ].filter(Boolean);
+  return told.length > 0 && h('ul', { class: 'plain notes' }, told.map((text) => h('li', {}, text)));
+}
+
+const verified = (yes) => h('span', { class: yes ? 'tag sure' : 'tag', title: yes ? 'Your own server vouches for who this is.' : 'Said by a web page; your server has not vouched for it.' }, yes ? 'verified' : 'unverified');
+
+function related(people) {
+  return (people ?? []).length > 0 && h('section', { class: 'facts' }, h('h3', {}, 'Perhaps the same person'),
+    h('ul', { class: 'plain lines' }, people.map((each) => h('li', {}, personLink(each.subject), h('span', {}, `by ${label(each.via).toLowerCase()}`), verified(each.verified)))));
+}
+
+async function openPerson(subject) {
+  document.title = 'Person · Lethe';
+  const place = $('person');
+  await fill(place, 'Asking what is kept…', async () => {
+    let person;
+    try {
+      [person] = await Promise.all([call('GET', `v1/subjects/${subject}`), setClock()]);
+    } catch (error) {
+      if (!(error instanceof Refusal) || error.status !== 404) throw error;
+      return [back(), h('h1', { id: 'person-title', tabindex: -1 }, 'Nobody is here'),
+        h('p', { class: 'lead' }, 'This person was never known, or has been forgotten. From here the two look the same.')];
+    }
+    return personView(person);
+  });
+  if (!place.hidden) $('person-title')?.focus();
+}
+
+const back = () => h('p', { class: 'back' }, h('a', { href: '#/' }, 'Find a person'));
+
+function personView(person) {
+  const { identity, contact, network, device, custom, consent, counts } = person;
+  return [
+    back(),
+    h('div', { class: 'who' },
+      h('h1', { id: 'person-title', tabindex: -1, dir: 'auto' }, nameOf(person)),
+      h('p', { class: 'under' }, h('span', { class: 'id' }, person.subject), ' ', verified(person.verified), ' ', stateOf(person))),
+    notes(person),
+    clockOf(person),
+    h('section', { 'aria-labelledby': 'kept-title' },
+      h('h2', { id: 'kept-title' }, 'What is kept'),
+      h('div', { class: 'grid' },
+        facts('Identity', { visitor_id: person.visitor_id, ...identity }), facts('Contact', contact), facts('Network', network),
+        facts('Device', device), facts('Custom', custom), facts('Consent', consent), related(person.related)),
+      h('p', { class: 'note' }, 'Known since ', when(person.created_at), '.')),
+    recordsView(person.subject, counts ?? {}),
+    h('section', { class: 'end', 'aria-labelledby': 'end-title' },
+      h('h2', { id: 'end-title' }, 'Erase'),
+      h('p', {}, 'On this person’s own wish, or yours: everything kept about them becomes unreadable at once, then is deleted.'),
+      h('button', { type: 'button', class: 'danger', onclick: () => confirmErasure(person.subject) }, 'Erase this person…'),
+      h('div', { id: 'end-fault', role: 'alert' })),
+  ].filter(Boolean);
+}

@@ -1,0 +1,263 @@
+//! The body of a redaction. Owns its shape; what is named may still not be there.
+
+use serde_json::Value;
+use shared::error::Result;
+use shared::faults::{self, Faults, Object};
+use shared::id::{Attachment, KeyedHash, Message, Subject};
+use shared::redact::Span;
+use shared::redaction::{Cause, Passage, Target, What};
+
+/// Targets in one request.
+const TARGETS: usize = 1000;
+/// Spans in one request, and so in the row of a job.
+const SPANS: usize = 2000;
+
+#[derive(Debug)]
+pub struct Asked {
+    pub cause: Cause,
+    pub targets: Vec<Wanted>,
+}
+
+/// A target, and whose it is.
+#[derive(Debug)]
+pub struct Wanted {
+    pub subject: Subject,
+    pub target: Target,
+    /// The tenant's own name of a conversation, for the answer alone.
+    pub conversation: Option<String>,
+}
+
+/// How a tenant's name of a conversation is found.
+type Name<'a> = &'a dyn Fn(Subject, &str) -> KeyedHash;
+
+/// Reads a body. `by`: who asks.
+///
+/// # Errors
+/// [`shared::error::Error::Invalid`] naming every field at fault.
+pub fn asked(body: &Value, by: String, name: Name<'_>) -> Result<Asked> {
+    let mut faults = Faults::default();
+    let Some(fields) = faults.object(body, "", &["subject", "reason", "targets"]) else {
+        return Err(faults.into());
+    };
+    let reason = fields.parsed("reason", "must be a code", &mut faults, faults::code);
+    let everybody = subject(&fields, &mut faults);
+    if !fields.has("targets") {
+        faults.add("/targets", "required", "must be given");
+    }
+    let mut targets = Vec::new();
+    let listed = fields.list("targets", TARGETS, &mut faults);
+    for (index, value) in listed.unwrap_or_default().iter().enumerate() {
+        targets.extend(wanted(value, index, everybody, &mut faults, name));
+    }
+    let spans = |wanted: &Wanted| match &wanted.target.what {
+        What::Spans(passage) => passage.spans.len(),
+        _ => 0,
+    };
+    if targets.iter().map(spans).sum::<usize>() > SPANS {
+        let expected = format!("must hold at most {SPANS} spans in all");
+        faults.add("/targets", "length", &expected);
+    }
+    faults.end()?;
+    let cause = Cause {
+        by,
+        reason: reason.map(str::to_owned),
+        job: None,
+    };
+    Ok(Asked { cause, targets })
+}
+
+fn subject(fields: &Object<'_>, faults: &mut Faults) -> Option<Subject> {
+    fields.parsed("subject", "must be a subject", faults, Subject::parse)
+}
+
+/// One target. `None` where it has a fault.
+fn wanted(
+    value: &Value,
+    index: usize,
+    everybody: Option<Subject>,
+    faults: &mut Faults,
+    name: Name<'_>,
+) -> Option<Wanted> {
+    let known = [
+        "subject",
+        "message",
+        "content_hash",
+        "spans",
+        "attachment",
+        "conversation",
+    ];
+    let at = format!("/targets/{index}");
+    let fields = faults.object(value, at.clone(), &known)?;
+    let kinds = ["message", "attachment", "conversation"];
+    if kinds.iter().filter(|kind| fields.has(kind)).count() != 1 {
+        let expected = "must name exactly one of message, attachment and conversation";
+        faults.add(at, "exactly_one", expected);
+        return None;
+    }
+    let own = subject(&fields, faults);
+    if own.is_none() && fields.has("subject") {
+        return None;
+    }
+    let Some(subject) = own.or(everybody) else {
+        faults.add(fields.pointer("subject"), "required", "must be given");
+        return None;
+    };
+    let conversation = fields.text("conversation", faults);
+    let what = if fields.has("message") {
+        message(&fields, faults)?
+    } else {
+        for name in ["content_hash", "spans"] {
+            if fields.has(name) {
+                faults.add(fields.pointer(name), "not_allowed", "belongs to a message");
+            }
+        }
+        match conversation {
+            Some(id) => What::Conversation(name(subject, id)),
+            None => What::Attachment(fields.parsed(
+                "attachment",
+                "must be an attachment",
+                faults,
+                Attachment::parse,
+            )?),
+        }
+    };
+    Some(Wanted {
+        subject,
+        target: Target { index, what },
+        conversation: conversation.map(str::to_owned),
+    })
+}
+
+/// A message, or a passage of it: spans come with the fingerprint of what they were chosen
+/// in, and the other way round.
+fn message(fields: &Object<'_>, faults: &mut Faults) -> Option<What> {
+    let message = fields.parsed("message", "must be a message", faults, Message::parse);
+    match (fields.has("spans"), fields.has("content_hash")) {
+        (false, false) => return message.map(What::Message),
+        (true, true) => {}
+        (true, false) => {
+            faults.add(fields.pointer("content_hash"), "required", "must be given");
+        }
+        (false, true) => faults.add(fields.pointer("spans"), "required", "must be given"),
+    }
+    let expected = "must be a content_hash";
+    let content_hash = fields.parsed("content_hash", expected, faults, KeyedHash::parse);
+    let listed = fields.list("spans", SPANS, faults)?.iter();
+    let spans: Vec<_> = listed
+        .enumerate()
+        .map(|(at, value)| span(value, format!("{}/{at}", fields.pointer("spans")), faults))
+        .collect();
+    Some(What::Spans(Passage {
+        message: message?,
+        content_hash: content_hash?,
+        spans: spans.into_iter().collect::<Option<_>>()?,
+    }))
+}
+
+fn span(value: &Value, at: String, faults: &mut Faults) -> Option<Span> {
+    let fields = faults.object(value, at.clone(), &["start", "end"])?;
+    let offset = |name| u32::try_from(fields.get(name)?.as_u64()?).ok();
+    match (offset("start"), offset("end")) {
+        (Some(start), Some(end)) if start < end => Some(Span { start, end }),
+        _ => {
+            let expected = "must have a start, and an end after it, in code points";
+            faults.add(at, "range", expected);
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use shared::error::Error;
+
+    use super::*;
+
+    fn read(body: Value) -> Result<Asked> {
+        asked(&body, "key_1".into(), &|_, _| KeyedHash([9; 16]))
+    }
+
+    fn faults(body: Value) -> Vec<(String, &'static str)> {
+        let Err(Error::Invalid(errors)) = read(body) else {
+            panic!("there are faults")
+        };
+        errors.into_iter().map(|it| (it.pointer, it.code)).collect()
+    }
+
+    fn one() -> (String, String) {
+        (
+            format!("sub_{}", "1".repeat(32)),
+            format!("msg_{}", "2".repeat(64)),
+        )
+    }
+
+    #[test]
+    fn a_target_may_name_its_own_subject() {
+        let (subject, message) = one();
+        let other = format!("sub_{}", "3".repeat(32));
+        let asked = read(json!({"subject": subject, "reason": "dsr", "targets": [
+            {"message": message},
+            {"subject": other, "conversation": "c-1"},
+            {"message": message, "content_hash": "4".repeat(32), "spans": [{"start": 0, "end": 2}]},
+        ]}))
+        .unwrap();
+        let subjects: Vec<_> = asked
+            .targets
+            .iter()
+            .map(|it| it.subject.to_string())
+            .collect();
+        assert_eq!(subjects, [subject.clone(), other, subject]);
+        assert_eq!(
+            asked.targets[1].target.what,
+            What::Conversation(KeyedHash([9; 16]))
+        );
+        assert!(matches!(&asked.targets[2].target.what, What::Spans(it) if it.spans.len() == 1));
+    }
+
+    #[test]
+    fn faults_are_named_by_their_place() {
+        let (subject, message) = one();
+        assert_eq!(faults(json!([])), [("".into(), "type")]);
+        assert_eq!(faults(json!({})), [("/targets".into(), "required")]);
+        let target = |target: Value| json!({"subject": subject, "targets": [target]});
+        let cases = [
+            (
+                json!({"message": message, "detected": ["email"]}),
+                "/targets/0/detected",
+                "unknown",
+            ),
+            (
+                json!({"message": message, "attachment": "a"}),
+                "/targets/0",
+                "exactly_one",
+            ),
+            (json!({"message": "msg_1"}), "/targets/0/message", "format"),
+            (
+                json!({"message": message, "spans": []}),
+                "/targets/0/content_hash",
+                "required",
+            ),
+            (
+                json!({"conversation": "c", "spans": []}),
+                "/targets/0/spans",
+                "not_allowed",
+            ),
+            (
+                json!({"conversation": 7}),
+                "/targets/0/conversation",
+                "type",
+            ),
+            (
+                json!({"message": message, "content_hash": "4".repeat(32), "spans": [{"start": 2, "end": 2}]}),
+                "/targets/0/spans/0",
+                "range",
+            ),
+        ];
+        for (body, pointer, code) in cases {
+            assert_eq!(faults(target(body))[0], (pointer.to_owned(), code));
+        }
+        let nobodys = json!({"targets": [{"message": message}]});
+        assert_eq!(faults(nobodys), [("/targets/0/subject".into(), "required")]);
+    }
+}

@@ -1,0 +1,307 @@
+//! What a file truly is, and whether that is what it was said to be. Goes by the bytes;
+//! knows no verdicts and no archives' insides.
+
+use file_format::{FileFormat, Kind};
+
+/// What the bytes say.
+pub struct FileType {
+    pub media_type: String,
+    /// A program, a package of programs or a script, which no attachment may be.
+    pub runs: bool,
+    /// An archive, a compressed file or a disk image that only a ZIP reader cannot open:
+    /// what is in it cannot be examined.
+    pub opaque: bool,
+}
+
+const SCRIPTS: [FileFormat; 8] = [
+    FileFormat::ClojureScript,
+    FileFormat::LuaScript,
+    FileFormat::MsDosBatch,
+    FileFormat::PerlScript,
+    FileFormat::PythonScript,
+    FileFormat::RubyScript,
+    FileFormat::ShellScript,
+    FileFormat::ToolCommandLanguageScript,
+];
+
+/// What the bytes truly are.
+pub fn detect(bytes: &[u8]) -> FileType {
+    let format = FileFormat::from_bytes(bytes);
+    match text(bytes) {
+        Some(text) if !believed_in_text(format) => detect_text(&text, format),
+        None if format == FileFormat::PlainText => of(FileFormat::ArbitraryBinaryData),
+        _ => of(format),
+    }
+}
+
+fn of(format: FileFormat) -> FileType {
+    let installs = matches!(
+        format,
+        FileFormat::WindowsShortcut | FileFormat::MicrosoftCompiledHtmlHelp
+    );
+    FileType {
+        media_type: format.media_type().to_owned(),
+        runs: matches!(format.kind(), Kind::Executable | Kind::Package)
+            || SCRIPTS.contains(&format)
+            || installs,
+        opaque: matches!(format.kind(), Kind::Archive | Kind::Compressed | Kind::Disk)
+            && format != FileFormat::Zip,
+    }
+}
+
+/// Whether a format's signature is believed of a file that is text throughout. Many
+/// signatures are two to four letters, which a note may begin with as well (`MZ`, `BM`).
+fn believed_in_text(format: FileFormat) -> bool {
+    matches!(
+        format,
+        FileFormat::GraphicsInterchangeFormat
+            | FileFormat::PortableDocumentFormat
+            | FileFormat::AdobeIllustratorArtwork
+            | FileFormat::Postscript
+            | FileFormat::EncapsulatedPostscript
+            | FileFormat::RichTextFormat
+    )
+}
+
+/// The text that the bytes are: UTF-8, UTF-16 with its mark, or an older eight-bit
+/// encoding. Text holds no control characters but white space, and the escape that
+/// coloured logs have.
+fn text(bytes: &[u8]) -> Option<String> {
+    let wide = |unit: fn([u8; 2]) -> u16| {
+        let units = bytes[2..].chunks(2);
+        let units = units.map(|pair| unit([pair[0], *pair.get(1).unwrap_or(&0)]));
+        char::decode_utf16(units)
+            .collect::<Result<String, _>>()
+            .ok()
+    };
+    let text = match bytes {
+        [0xff, 0xfe, ..] => wide(u16::from_le_bytes)?,
+        [0xfe, 0xff, ..] => wide(u16::from_be_bytes)?,
+        _ => match std::str::from_utf8(bytes) {
+            Ok(text) => text.trim_start_matches('\u{feff}').to_owned(),
+            // An eight-bit encoding has no mark: only where no signature says otherwise.
+            Err(_) if FileFormat::from_bytes(bytes) == FileFormat::ArbitraryBinaryData => {
+                bytes.iter().copied().map(char::from).collect()
+            }
+            Err(_) => return None,
+        },
+    };
+    let control = |c: char| (c < ' ' && !matches!(c, '\t'..='\r' | '\x1b')) || c == '\x7f';
+    (!text.contains(control)).then_some(text)
+}
+
+fn detect_text(text: &str, format: FileFormat) -> FileType {
+    let kind = |media_type: &str| FileType {
+        media_type: media_type.to_owned(),
+        runs: false,
+        opaque: false,
+    };
+    let start = text.trim_start();
+    if SCRIPTS.contains(&format) {
+        return of(format);
+    }
+    let batch = start
+        .get(..9)
+        .is_some_and(|it| it.eq_ignore_ascii_case("@echo off"));
+    if text.starts_with("#!") || batch {
+        return FileType {
+            runs: true,
+            ..kind("text/x-shellscript")
+        };
+    }
+    match first_tag(start).as_deref() {
+        Some("svg") => return kind("image/svg+xml"),
+        Some(tag) if HTML_TAGS.contains(&tag) => return kind("text/html"),
+        _ => {}
+    }
+    let json = start.starts_with(['{', '[']) && {
+        serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+    };
+    if json {
+        return kind("application/json");
+    }
+    let media_type = format.media_type();
+    match is_text(media_type) && media_type != "text/html" {
+        true => kind(media_type),
+        false => kind("text/plain"),
+    }
+}
+
+/// The tags by which browsers know a page (WHATWG MIME Sniffing, 7.1).
+const HTML_TAGS: [&str; 16] = [
+    "html", "head", "script", "iframe", "h1", "div", "font", "table", "a", "style", "title", "b",
+    "body", "br", "p", "meta",
+];
+
+/// The name of the first element, past a prolog, comments and the document type; the
+/// document type's own name where it says `html` or `svg`.
+fn first_tag(mut text: &str) -> Option<String> {
+    loop {
+        text = text.trim_start();
+        let ending = match text {
+            _ if text.starts_with("<!--") => "-->",
+            _ if text.starts_with("<?") => "?>",
+            _ if text.starts_with("<!") => ">",
+            _ => break,
+        };
+        let (declaration, rest) = text.split_once(ending)?;
+        let mut words = declaration.split_ascii_whitespace();
+        if words
+            .next()
+            .is_some_and(|it| it.eq_ignore_ascii_case("<!doctype"))
+            && let Some(name) = words.next().map(str::to_ascii_lowercase)
+            && matches!(name.as_str(), "html" | "svg")
+        {
+            return Some(name);
+        }
+        text = rest;
+    }
+    let name = text.strip_prefix('<')?;
+    let end = name.find(|c: char| c.is_whitespace() || matches!(c, '>' | '/'))?;
+    Some(name[..end].to_ascii_lowercase())
+}
+
+/// Whether a file of this type is a text that an editor would show.
+fn is_text(media_type: &str) -> bool {
+    media_type.starts_with("text/")
+        || media_type.ends_with("+xml")
+        || media_type.ends_with("+json")
+        || TEXTS.contains(&media_type)
+}
+
+/// Media types of texts that do not say so.
+const TEXTS: &[&str] = &[
+    "application/json",
+    "application/ld+json",
+    "application/mbox",
+    "application/pgp",
+    "application/pgp-keys",
+    "application/pgp-signature",
+    "application/sql",
+    "application/toml",
+    "application/x-empty",
+    "application/x-ndjson",
+    "application/x-pem-file",
+    "application/x-subrip",
+    "application/x-tex",
+    "application/x-yaml",
+    "application/yaml",
+    "message/rfc822",
+    // What browsers on Windows call a CSV file where Excel is installed.
+    "application/vnd.ms-excel",
+];
+
+/// Whether a file that is truly `actual` may be said to be `declared`.
+pub fn agree(declared: &str, actual: &str) -> bool {
+    let (declared, actual) = (declared.to_ascii_lowercase(), actual.to_ascii_lowercase());
+    let (declared, actual) = (one_name(&declared), one_name(&actual));
+    if declared == actual || declared == "application/octet-stream" {
+        return true;
+    }
+    let xml = |media_type: &str| media_type == "text/xml" || media_type.ends_with("+xml");
+    let json = |media_type: &str| media_type == "application/json" || media_type.ends_with("+json");
+    match actual {
+        // Formats that nothing marks: CSV, Markdown, mail, logs. JSON would be known.
+        "text/plain" => is_text(declared) && !json(declared) && declared != "image/svg+xml",
+        "application/json" => is_text(declared) && !xml(declared),
+        "text/html" => matches!(declared, "text/markdown" | "application/xhtml+xml"),
+        "image/svg+xml" => declared == "text/xml",
+        "text/xml" => declared == "text/plain" || (xml(declared) && declared != "image/svg+xml"),
+        _ if is_text(actual) => declared == "text/plain" || (xml(actual) && xml(declared)),
+        "application/mp4" => matches!(declared, "audio/mp4" | "video/mp4"),
+        // A compound file whose root does not say whose it is.
+        "application/x-cfb" => OFFICE_BINARY.contains(&declared),
+        _ => declared == "application/zip" && is_zip_based(actual),
+    }
+}
+
+const OFFICE_BINARY: [&str; 7] = [
+    "application/msword",
+    "application/vnd.ms-excel",
+    "application/vnd.ms-outlook",
+    "application/vnd.ms-powerpoint",
+    "application/vnd.ms-project",
+    "application/vnd.ms-publisher",
+    "application/vnd.visio",
+];
+
+fn is_zip_based(media_type: &str) -> bool {
+    media_type.starts_with("application/vnd.openxmlformats-officedocument.")
+        || media_type.starts_with("application/vnd.oasis.opendocument.")
+        || media_type == "application/epub+zip"
+}
+
+/// One name for the types that go by several, or that no reader tells apart.
+fn one_name(media_type: &str) -> &str {
+    if media_type.starts_with("application/vnd.openxmlformats-officedocument.") {
+        // Document and template, presentation and slide show.
+        return media_type
+            .rsplit_once('.')
+            .map_or(media_type, |(family, _)| family);
+    }
+    match media_type {
+        "application/x-zip" | "application/x-zip-compressed" => "application/zip",
+        "application/x-pdf" | "application/vnd.adobe.illustrator" => "application/pdf",
+        "application/x-rtf" | "text/rtf" => "application/rtf",
+        "application/xml" => "text/xml",
+        "application/csv" => "text/csv",
+        "image/jpg" | "image/pjpeg" => "image/jpeg",
+        "image/x-png" | "image/apng" => "image/png",
+        "image/x-bmp" | "image/x-ms-bmp" => "image/bmp",
+        "image/x-icon" => "image/vnd.microsoft.icon",
+        "image/tif" => "image/tiff",
+        "image/heic" | "image/heic-sequence" | "image/heif-sequence" => "image/heif",
+        "image/avif-sequence" => "image/avif",
+        "audio/mp3" | "audio/x-mp3" | "audio/x-mpeg" | "application/x-id3v2" => "audio/mpeg",
+        "audio/wav" | "audio/wave" | "audio/x-wav" => "audio/vnd.wave",
+        "audio/x-flac" => "audio/flac",
+        "audio/x-m4a" | "audio/m4a" => "audio/mp4",
+        "audio/x-aac" => "audio/aac",
+        "audio/aiff" => "audio/x-aiff",
+        "audio/webm" => "video/webm",
+        "audio/opus" | "audio/ogg" | "video/ogg" => "application/ogg",
+        "audio/x-matroska" | "video/x-matroska" | "audio/matroska" => "video/matroska",
+        "video/avi" | "video/msvideo" => "video/x-msvideo",
+        "video/x-m4v" => "video/mp4",
+        other => other,
+    }
+}
+
+/// Names of types that are programs or scripts, whatever the bytes are.
+const RUNNING_TYPES: [&str; 14] = [
+    "application/hta",
+    "application/java-archive",
+    "application/javascript",
+    "application/vnd.microsoft.portable-executable",
+    "application/x-bat",
+    "application/x-dosexec",
+    "application/x-executable",
+    "application/x-javascript",
+    "application/x-msdos-program",
+    "application/x-msdownload",
+    "application/x-sh",
+    "text/javascript",
+    "text/vbscript",
+    "text/x-shellscript",
+];
+
+/// Endings of names that a desktop opens by running.
+const RUNNING_NAMES: [&str; 24] = [
+    "app", "bat", "cmd", "com", "cpl", "exe", "hta", "jar", "js", "jse", "lnk", "msi", "msp",
+    "pif", "ps1", "reg", "scf", "scr", "sh", "vbe", "vbs", "wsf", "wsh", "xll",
+];
+
+/// Whether a file of this declared type would be a program or a script.
+pub fn declared_to_run(media_type: &str) -> bool {
+    RUNNING_TYPES.contains(&media_type.to_ascii_lowercase().as_str())
+}
+
+/// Whether a file of this name would be run by opening it.
+pub fn named_to_run(name: &str) -> bool {
+    // Windows does not see dots and spaces at the end of a name.
+    let name = name.trim_end_matches(['.', ' ']);
+    let ending = name
+        .rsplit_once('.')
+        .map(|(_, ending)| ending.to_ascii_lowercase());
+    ending.is_some_and(|ending| RUNNING_NAMES.contains(&ending.as_str()))
+}

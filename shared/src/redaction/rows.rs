@@ -1,0 +1,242 @@
+//! A few rows of one life, redacted together through its door.
+
+use std::collections::HashMap;
+
+use super::{Cause, Passage, Status, What, entry_about};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::id::KeyedHash;
+use crate::keyring::Living;
+use crate::record::FileState;
+use crate::store::activity::{self, Deed};
+use crate::store::keys::{self, LifeKey};
+use crate::store::lives::{Passing, Shut};
+use crate::store::records::{Attachment, Conversation, Message, Record};
+use crate::store::{Item, Write, in_transactions};
+use crate::vault::HashKey;
+
+const TRIES: u32 = 5;
+
+/// One row to redact: whole, or a passage of it.
+pub(super) struct Piece<'a> {
+    sort: String,
+    passage: Option<&'a Passage>,
+}
+
+impl<'a> Piece<'a> {
+    pub(super) fn whole(sort: String) -> Piece<'a> {
+        Piece {
+            sort,
+            passage: None,
+        }
+    }
+
+    /// The row behind a target; `None` for a conversation, which is many.
+    pub(super) fn of(what: &'a What) -> Option<Piece<'a>> {
+        match what {
+            What::Message(message) => Some(Piece::whole(keys::message(*message))),
+            What::Attachment(file) => Some(Piece::whole(keys::attachment(*file))),
+            What::Spans(passage) => Some(Piece {
+                sort: keys::message(passage.message),
+                passage: Some(passage),
+            }),
+            What::Conversation(_) => None,
+        }
+    }
+}
+
+/// Redacts the pieces. What became of each, in their order.
+pub(super) async fn redact(
+    app: &App,
+    life: &LifeKey,
+    pieces: &[Piece<'_>],
+    cause: &Cause,
+) -> Result<Vec<Status>> {
+    let partition = life.partition();
+    let mut sorts: Vec<_> = pieces.iter().map(|piece| piece.sort.clone()).collect();
+    sorts.sort_unstable();
+    sorts.dedup();
+    let wanted: Vec<_> = sorts
+        .into_iter()
+        .map(|sort| (partition.clone(), sort))
+        .collect();
+    for _ in 0..TRIES {
+        let Some(living) = app.living(life).await? else {
+            break;
+        };
+        let keys = app.keyring.tenant(life.tenant).await?;
+        let mut opened = Opened::read(&app.store.get_many(&wanted).await?, &living)?;
+        let statuses: Vec<_> = pieces
+            .iter()
+            .map(|piece| opened.redact(piece, &keys.hash))
+            .collect();
+        // Files first: a row that says so before would hide a file that stayed.
+        for file in opened.files() {
+            let object = life.attachment_object(file.id);
+            app.objects.delete_all_versions(&object).await?;
+        }
+        match pass(app, &living, opened.writes(&living), cause).await? {
+            Ok(()) => return Ok(statuses),
+            Err(Shut::Over) => break,
+            // The rules or a row have changed meanwhile: read again.
+            Err(Shut::Gate | Shut::Later(_) | Shut::Row { .. }) => {}
+        }
+    }
+    match app.living(life).await? {
+        None => Ok(vec![Status::NotFound; pieces.len()]),
+        Some(_) => Err(Error::Unavailable(
+            "these records change faster than they can be redacted".into(),
+        )),
+    }
+}
+
+/// Writes through the door, each transaction with its own entry in the log.
+async fn pass(
+    app: &App,
+    living: &Living,
+    writes: Vec<Write>,
+    cause: &Cause,
+) -> Result<Result<(), Shut>> {
+    for mut writes in in_transactions(writes) {
+        if writes.is_empty() {
+            continue;
+        }
+        let now = app.clock.now();
+        let about = entry_about(&living.key, writes.len(), cause);
+        writes.push(activity::write(&activity::Entry {
+            tenant: living.key.tenant,
+            deed: Deed::Redacted,
+            by: &cause.by,
+            about: &about,
+            at: now,
+        }));
+        let passing = Passing::default();
+        if let Err(shut) = app
+            .store
+            .through_door(living, &passing, writes, now)
+            .await?
+        {
+            return Ok(Err(shut));
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Rows as read, and as they become.
+struct Opened(HashMap<String, Row>);
+
+struct Row {
+    before: Record,
+    after: Record,
+}
+
+impl Opened {
+    fn read(rows: &[Item], living: &Living) -> Result<Opened> {
+        let mut opened = HashMap::new();
+        for row in rows {
+            if let Some(record) = Record::read(row, living)? {
+                let row_after = record.clone();
+                opened.insert(
+                    row.sort().to_owned(),
+                    Row {
+                        before: record,
+                        after: row_after,
+                    },
+                );
+            }
+        }
+        Ok(Opened(opened))
+    }
+
+    fn redact(&mut self, piece: &Piece<'_>, hash: &HashKey) -> Status {
+        let Some(Row { before, after }) = self.0.get_mut(&piece.sort) else {
+            return Status::NotFound;
+        };
+        match (after, before, piece.passage) {
+            (Record::Message(after), Record::Message(before), Some(passage)) => {
+                let known = [&before.content.body, &after.content.body].map(|body| {
+                    let body = body.as_deref();
+                    body.map(|body| hash.content(body))
+                });
+                blacken(after, passage, known, hash)
+            }
+            (Record::Message(message), _, None) => {
+                message.content.body = None;
+                message.redacted = true;
+                Status::Redacted(None)
+            }
+            (Record::Attachment(file), _, None) => {
+                file.state = FileState::Redacted;
+                file.content = None;
+                file.version = None;
+                Status::Redacted(None)
+            }
+            (Record::Conversation(conversation), _, None) => {
+                conversation.content.title = None;
+                Status::Redacted(None)
+            }
+            _ => Status::Invalid,
+        }
+    }
+
+    /// The files whose contents have to go.
+    fn files(&self) -> impl Iterator<Item = &Attachment> {
+        self.0
+            .values()
+            .filter_map(|row| match (&row.before, &row.after) {
+                (Record::Attachment(before), Record::Attachment(after))
+                    if before.state != after.state =>
+                {
+                    Some(before)
+                }
+                _ => None,
+            })
+    }
+
+    /// What has changed.
+    fn writes(self, living: &Living) -> Vec<Write> {
+        let changed = |row: Row| match (row.before, row.after) {
+            (Record::Message(before), Record::Message(mut after)) => {
+                after.rev = before.rev + 1;
+                (before.content != after.content || before.redacted != after.redacted)
+                    .then(|| after.replace(living, before.rev))
+            }
+            (Record::Attachment(before), Record::Attachment(after)) => {
+                (before.state != after.state).then(|| after.replace(living, before.state))
+            }
+            (Record::Conversation(before), Record::Conversation(after)) => {
+                let Conversation { hash, content, .. } = after;
+                (before.content != content)
+                    .then(|| Conversation::grow(living, hash, 0, Some(&content)))
+            }
+            _ => None,
+        };
+        self.0.into_values().filter_map(changed).collect()
+    }
+}
+
+/// Blackens a passage. `known`: the fingerprints of the body as stored, and as it stands
+/// after earlier targets of the same request, by either of which the spans may have been
+/// chosen, since blocks keep every offset.
+fn blacken(
+    message: &mut Message,
+    passage: &Passage,
+    known: [Option<KeyedHash>; 2],
+    hash: &HashKey,
+) -> Status {
+    let Some(body) = &message.content.body else {
+        return Status::Redacted(None);
+    };
+    let fresh = known.contains(&Some(passage.content_hash));
+    match crate::redact::redact(body, &passage.spans) {
+        // Asked for again: it is done, though the body has another fingerprint since.
+        Some(redacted) if redacted == *body => Status::Redacted(known[1]),
+        Some(redacted) if fresh => {
+            let fingerprint = hash.content(&redacted);
+            message.content.body = Some(redacted);
+            Status::Redacted(Some(fingerprint))
+        }
+        None if fresh => Status::Invalid,
+        _ => Status::Stale,
+    }
+}
