@@ -111,10 +111,10 @@ async fn parse(app: &App, call: &Call) -> Result<Erase> {
         faults.end()?;
         return Err(Error::NotJson);
     };
-    let reason = "must be a code: a-z and _, up to 32";
-    let reason = body.parsed("reason", reason, &mut faults, faults::reason).map(str::to_owned);
+    let reason = "must match [A-Za-z0-9._-]{1,64}";
+    let reason = body.parsed("reason", reason, &mut faults, faults::code).map(str::to_owned);
     let reference = "must match [A-Za-z0-9._-]{1,64}";
-    let reference = body.parsed("reference", reference, &mut faults, faults::reference).map(str::to_owned);
+    let reference = body.parsed("reference", reference, &mut faults, faults::code).map(str::to_owned);
     let (dry_run, all) = (body.flag("dry_run", &mut faults), body.flag("all", &mut faults));
     let subjects = body.list("subjects", PEOPLE, &mut faults);
     let visitors = body.list("visitors", PEOPLE, &mut faults);
