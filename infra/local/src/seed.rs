@@ -11,7 +11,7 @@ use fake::faker::name::raw::{FirstName, LastName};
 use fake::locales::EN;
 use jiff::SignedDuration;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -25,8 +25,16 @@ const OTHER_PEOPLE: usize = 60;
 /// Events in one request.
 const BATCH: usize = 100;
 
-const PAGES: [&str; 8] =
-    ["/pricing", "/docs/start", "/login", "/account", "/cart", "/help/refunds", "/blog", "/"];
+const PAGES: [&str; 8] = [
+    "/pricing",
+    "/docs/start",
+    "/login",
+    "/account",
+    "/cart",
+    "/help/refunds",
+    "/blog",
+    "/",
+];
 const BROWSERS: [(&str, &str); 5] = [
     ("Firefox 145", "Linux"),
     ("Chrome 142", "Windows 11"),
@@ -35,18 +43,56 @@ const BROWSERS: [(&str, &str); 5] = [
     ("Chrome 142", "Android 16"),
 ];
 const TOPICS: [(&str, &str, &str); 8] = [
-    ("Invoice", "I cannot find my last invoice.", "It is under Account, then Billing."),
-    ("Refund", "How long does a refund take?", "Five working days, to the card you paid with."),
-    ("Sign-in", "The sign-in link does not arrive.", "I have sent you a new one just now."),
-    ("Delivery", "My parcel is late, where is it?", "It left our warehouse this morning."),
-    ("Trial", "Can my trial be extended by a week?", "Done: it now ends next Friday."),
-    ("Export", "I would like a copy of my data.", "You can have it today, I will start it."),
-    ("Bug", "The page stays white when I save.", "Thank you, we are looking into it."),
-    ("Plan", "What does the gold plan cost?", "It is 49 a month, billed yearly."),
+    (
+        "Invoice",
+        "I cannot find my last invoice.",
+        "It is under Account, then Billing.",
+    ),
+    (
+        "Refund",
+        "How long does a refund take?",
+        "Five working days, to the card you paid with.",
+    ),
+    (
+        "Sign-in",
+        "The sign-in link does not arrive.",
+        "I have sent you a new one just now.",
+    ),
+    (
+        "Delivery",
+        "My parcel is late, where is it?",
+        "It left our warehouse this morning.",
+    ),
+    (
+        "Trial",
+        "Can my trial be extended by a week?",
+        "Done: it now ends next Friday.",
+    ),
+    (
+        "Export",
+        "I would like a copy of my data.",
+        "You can have it today, I will start it.",
+    ),
+    (
+        "Bug",
+        "The page stays white when I save.",
+        "Thank you, we are looking into it.",
+    ),
+    (
+        "Plan",
+        "What does the gold plan cost?",
+        "It is 49 a month, billed yearly.",
+    ),
 ];
 const PLANS: [&str; 3] = ["free", "silver", "gold"];
 const ACTIONS: [&str; 3] = ["loaded", "viewed", "clicked"];
-const HELP_ITEMS: [&str; 5] = ["tour-start", "tip-search", "tip-invite", "faq-billing", "whats-new"];
+const HELP_ITEMS: [&str; 5] = [
+    "tour-start",
+    "tip-search",
+    "tip-invite",
+    "faq-billing",
+    "whats-new",
+];
 
 /// What was seeded.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -70,7 +116,9 @@ pub struct Other {
 pub async fn seed(cloud: &Cloud, progress: impl Fn(usize, usize)) -> Result<Demo, String> {
     let mut rng = StdRng::seed_from_u64(SEED);
     // The demo's past is lived through, day by day: nothing is stored that could not be.
-    cloud.clock().advance(-SignedDuration::from_hours(24 * DAYS as i64));
+    cloud
+        .clock()
+        .advance(-SignedDuration::from_hours(24 * DAYS as i64));
     let (tenant, keys) = tenant(cloud).await?;
     let (other, other_keys) = self::tenant(cloud).await?;
     let total = PEOPLE + OTHER_PEOPLE;
@@ -91,13 +139,25 @@ pub async fn seed(cloud: &Cloud, progress: impl Fn(usize, usize)) -> Result<Demo
         progress(done, total);
         cloud.clock().advance(SignedDuration::from_hours(24));
     }
-    Ok(Demo { tenant, keys, other: Other { tenant: other, keys: other_keys } })
+    Ok(Demo {
+        tenant,
+        keys,
+        other: Other {
+            tenant: other,
+            keys: other_keys,
+        },
+    })
 }
 
 /// Creates a tenant with the keys that the demo shows.
 async fn tenant(cloud: &Cloud) -> Result<(String, BTreeMap<String, String>), String> {
     let created = call(cloud, "admin", "POST /v1/tenants", None, &json!({}), 201).await?;
-    let text = |value: &Value| value.as_str().map(str::to_owned).ok_or("an answer lacks a key".to_owned());
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .map(str::to_owned)
+            .ok_or("an answer lacks a key".to_owned())
+    };
     let owner = text(&created["keys"]["owner"])?;
     let mut keys = BTreeMap::from([("owner".to_owned(), owner.clone())]);
     for scope in ["collect", "ingest", "read"] {
@@ -111,7 +171,9 @@ async fn tenant(cloud: &Cloud) -> Result<(String, BTreeMap<String, String>), Str
 async fn send(cloud: &Cloud, key: &str, events: &[Value]) -> Result<(), String> {
     let body = json!({"events": events});
     let answer = call(cloud, "ingest", "POST /v1/events", Some(key), &body, 200).await?;
-    let results = answer["results"].as_array().ok_or("an answer lacks its results")?;
+    let results = answer["results"]
+        .as_array()
+        .ok_or("an answer lacks its results")?;
     match results.iter().find(|result| result["status"] != "stored") {
         None => Ok(()),
         Some(refused) => Err(format!("an event of the demo was not stored: {refused}")),
@@ -120,7 +182,10 @@ async fn send(cloud: &Cloud, key: &str, events: &[Value]) -> Result<(), String> 
 
 /// One person's events, ending with how they are last seen today.
 fn person(rng: &mut StdRng, cloud: &Cloud) -> Vec<Value> {
-    let (first, last): (String, String) = (FirstName(EN).fake_with_rng(rng), LastName(EN).fake_with_rng(rng));
+    let (first, last): (String, String) = (
+        FirstName(EN).fake_with_rng(rng),
+        LastName(EN).fake_with_rng(rng),
+    );
     let number = rng.random_range(1_000..10_000);
     let visitor = format!("v-{}-{number}", last.to_lowercase());
     let ago = |minutes: i64| (cloud.clock().now() - SignedDuration::from_mins(minutes)).to_string();
@@ -134,7 +199,12 @@ fn person(rng: &mut StdRng, cloud: &Cloud) -> Vec<Value> {
         "device": {"browser": browser, "os": os, "language": "en"},
     })];
     if rng.random_bool(0.7) {
-        let email = format!("{}.{}{}@example.com", first.to_lowercase(), last.to_lowercase(), number % 100);
+        let email = format!(
+            "{}.{}{}@example.com",
+            first.to_lowercase(),
+            last.to_lowercase(),
+            number % 100
+        );
         events.push(json!({
             "type": "identify",
             "visitor_id": visitor,
@@ -167,7 +237,12 @@ fn person(rng: &mut StdRng, cloud: &Cloud) -> Vec<Value> {
             event
         };
         events.push(said("end_user", None, question, 50));
-        events.push(said("agent", Some("mem_demo"), &format!("Hello {first}. {reply}"), 45));
+        events.push(said(
+            "agent",
+            Some("mem_demo"),
+            &format!("Hello {first}. {reply}"),
+            45,
+        ));
         events.push(said("end_user", None, "Perfect, thank you!", 40));
     }
     for _ in 0..rng.random_range(0..3) {
@@ -211,7 +286,10 @@ async fn call(
         Some(key) => event["headers"]["authorization"] = json!(format!("Bearer {key}")),
         None => event["requestContext"]["authorizer"] = json!({"iam": {"userId": "operator"}}),
     }
-    let answer = cloud.invoke(function, event).await.map_err(|e| format!("{function}: {e}"))?;
+    let answer = cloud
+        .invoke(function, event)
+        .await
+        .map_err(|e| format!("{function}: {e}"))?;
     let body = answer["body"].as_str().unwrap_or_default();
     if answer["statusCode"] != expected {
         return Err(format!("{route} answered {}: {body}", answer["statusCode"]));
