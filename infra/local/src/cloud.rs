@@ -37,7 +37,7 @@ pub struct Options {
     pub port: u16,
     pub clock: Clock,
     pub template: PathBuf,
-    /// Whether expired items are removed as time passes.
+    /// Whether what has expired goes as time passes: items by TTL, objects by lifecycle.
     pub ttl: bool,
     /// Whether schedules run as time passes.
     pub schedules: bool,

@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 
 use crate::engines::dynamo::{IndexSpec, TableSpec};
 use crate::engines::kms::{KeySpec, KeyUsage};
-use crate::engines::objects::BucketSpec;
+use crate::engines::objects::{BucketSpec, LifecycleRule};
 use crate::pattern::Pattern;
 use crate::routes::{Route, Routes};
 
@@ -26,6 +26,8 @@ pub use tree::{TemplateError, key_arn};
 pub struct Template {
     pub tables: Vec<TableSpec>,
     pub buckets: Vec<BucketSpec>,
+    /// How each bucket's objects age, by the bucket's name.
+    pub lifecycles: BTreeMap<String, Vec<LifecycleRule>>,
     pub keys: Vec<KeySpec>,
     pub functions: Vec<Function>,
     pub routes: Routes,
@@ -135,6 +137,9 @@ impl Template {
                 .root()
                 .error("exactly one AWS::Serverless::HttpApi is needed"));
         };
+        let lifecycles = each("AWS::S3::Bucket")?
+            .map(|(_, node)| bucket::read_lifecycle(&node))
+            .collect::<Result<_, _>>()?;
         let mut buckets = each("AWS::S3::Bucket")?
             .map(|(_, node)| bucket::read(&node))
             .collect::<Result<Vec<_>, _>>()?;
@@ -147,6 +152,7 @@ impl Template {
                 .map(|(id, node)| table(id, &node))
                 .collect::<Result<_, _>>()?,
             buckets,
+            lifecycles,
             keys: each("AWS::KMS::Key")?
                 .map(|(id, node)| key(id, &node))
                 .collect::<Result<_, _>>()?,
@@ -461,6 +467,15 @@ mod tests {
                 .as_ref()
                 .map(|tag| tag.prefix.as_str()),
             Some("attachments/")
+        );
+        let rules = &template.lifecycles[&bucket.name];
+        assert_eq!(
+            (rules[0].noncurrent_days, rules[0].abort_upload_days),
+            (Some(30), Some(1))
+        );
+        assert_eq!(
+            (rules[1].prefix.as_str(), rules[1].expiration_days),
+            ("exports/", Some(1))
         );
         assert_eq!(template.keys[0].name, "Key");
     }

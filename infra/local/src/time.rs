@@ -1,8 +1,10 @@
 //! Time: the clock that can be moved, and what happens because time passes.
 //!
-//! Owns the schedules and the sweeping of expired items (TTL). Must not know what a
+//! Owns the schedules and the removal of what has expired: items by TTL, objects by
+//! their bucket's lifecycle. Must not know what a
 //! schedule's function does.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use serde_json::{Value, json};
 use shared::clock::Clock;
 use uuid::Uuid;
 
+use crate::engines::objects::LifecycleRule;
 use crate::engines::{ACCOUNT, REGION};
 use crate::functions::Failure;
 use crate::machine::Machine;
@@ -27,8 +30,10 @@ const TICK: Duration = Duration::from_secs(1);
 pub struct Time {
     machine: Arc<Machine>,
     pump: Arc<Pump>,
-    /// Whether items expire by themselves.
+    /// Whether what has expired goes by itself.
     ttl: bool,
+    /// How objects age, by bucket.
+    lifecycles: BTreeMap<String, Vec<LifecycleRule>>,
     /// Held while time moves, so that a step is seen whole.
     due: tokio::sync::Mutex<Vec<Due>>,
     /// The shortest time between two runs of any schedule.
@@ -67,6 +72,7 @@ impl Time {
             machine,
             pump,
             ttl,
+            lifecycles: std::mem::take(&mut template.lifecycles),
             due: due.into(),
             shortest,
         }
@@ -129,8 +135,13 @@ impl Time {
         }
     }
 
-    /// Removes what has expired, as TTL does in its own time.
+    /// Removes what has expired, as TTL and the buckets' lifecycles do in their own time.
     pub fn sweep(&self) {
+        for (bucket, rules) in &self.lifecycles {
+            if let Err(error) = self.machine.objects.apply_lifecycle(bucket, rules) {
+                tracing::error!(bucket, "cannot let objects age: {error}");
+            }
+        }
         if let Err(error) = self.machine.dynamo.sweep_ttl() {
             tracing::error!("cannot sweep expired items: {error}");
         }

@@ -5,7 +5,7 @@
 
 use super::Node;
 use super::tree::TemplateError;
-use crate::engines::objects::{BucketSpec, CleanTag};
+use crate::engines::objects::{BucketSpec, CleanTag, LifecycleRule};
 
 const ENCRYPTION: &str = "s3:x-amz-server-side-encryption";
 const ENCRYPTION_KEY: &str = "s3:x-amz-server-side-encryption-aws-kms-key-id";
@@ -43,6 +43,37 @@ pub fn read(node: &Node<'_>) -> Result<BucketSpec, TemplateError> {
         allowed_origins,
         notify_prefix: None,
     })
+}
+
+/// The bucket's name, and the rules that its objects age by.
+pub fn read_lifecycle(node: &Node<'_>) -> Result<(String, Vec<LifecycleRule>), TemplateError> {
+    let mut rules = Vec::new();
+    if let Some(lifecycle) = node.find("LifecycleConfiguration") {
+        for item in lifecycle.get("Rules")?.items()? {
+            let mut rule = LifecycleRule::default();
+            for (name, value) in item.entries()? {
+                match name {
+                    "Id" => {}
+                    "Status" if value.text()? == "Enabled" => {}
+                    "Prefix" => rule.prefix = value.text()?,
+                    "ExpirationInDays" => rule.expiration_days = Some(days(&value)?),
+                    "NoncurrentVersionExpiration" => {
+                        rule.noncurrent_days = Some(days(&value.get("NoncurrentDays")?)?);
+                    }
+                    "AbortIncompleteMultipartUpload" => {
+                        rule.abort_upload_days = Some(days(&value.get("DaysAfterInitiation")?)?);
+                    }
+                    _ => return Err(value.error("the local run cannot honour this in a rule")),
+                }
+            }
+            rules.push(rule);
+        }
+    }
+    Ok((node.get("BucketName")?.text()?, rules))
+}
+
+fn days(node: &Node<'_>) -> Result<u32, TemplateError> {
+    u32::try_from(node.number()?).map_err(|_| node.error("is too many days"))
 }
 
 /// Adds what the policy refuses to the bucket it belongs to.
