@@ -1,13 +1,14 @@
 // Erasing a person, and watching it happen.
 
-function confirmErasure(subject) {
+function confirmErasure(subject, name) {
   const dialog = $('confirm');
-  $('confirm-who').textContent = subject;
+  show($('confirm-who'), h('strong', { dir: 'auto' }, name), ' ', h('span', { class: 'id' }, subject));
   $('confirm-yes').onclick = () => {
     dialog.close();
     erase(subject);
   };
   dialog.showModal();
+  $('confirm-no').focus();
 }
 
 async function erase(subject) {
