@@ -122,13 +122,7 @@ async fn fill(cloud: &Cloud, data: &Path) -> Result<Value, String> {
         }
         None => {
             kept.begin_seeding();
-<<<<<<< HEAD
             let demo = seed::seed(cloud, progress).await.map_err(|e| format!("cannot seed the demo: {e}"))?;
-=======
-            let demo = seed::seed(cloud.app(), progress)
-                .await
-                .map_err(|e| format!("cannot seed the demo: {e}"))?;
->>>>>>> gateway
             cloud.settle().await;
             kept.end_seeding(demo.clone());
             demo
