@@ -59,7 +59,9 @@ impl Trigger {
             Some("aws:dynamodb") => {
                 let records = event["Records"].as_array().into_iter().flatten();
                 let records: Option<_> = records.map(StreamRecord::read).collect();
-                return records.map(Trigger::Stream).ok_or("a stream record without its keys".into());
+                return records
+                    .map(Trigger::Stream)
+                    .ok_or("a stream record without its keys".into());
             }
             Some("aws:s3") => return Ok(Trigger::Objects(serde_json::from_value(event)?)),
             _ => {}

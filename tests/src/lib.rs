@@ -57,7 +57,11 @@ impl Reply {
     #[track_caller]
     pub fn expect(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text);
-        if self.text.is_empty() { Value::Null } else { self.json() }
+        if self.text.is_empty() {
+            Value::Null
+        } else {
+            self.json()
+        }
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -69,7 +73,10 @@ impl Reply {
     pub fn faults(&self) -> Vec<String> {
         let body = self.expect(422);
         let errors = body["errors"].as_array().expect("a 422 names its fields");
-        errors.iter().map(|error| error["pointer"].as_str().unwrap_or_default().to_owned()).collect()
+        errors
+            .iter()
+            .map(|error| error["pointer"].as_str().unwrap_or_default().to_owned())
+            .collect()
     }
 }
 
@@ -82,12 +89,22 @@ impl Service {
     /// Starts with other options; the clock is always this service's own.
     pub async fn with(options: Options) -> Service {
         let clock = Clock::frozen(NOON.parse().expect("noon is a time"));
-        let options = Options { clock, place: Place::Memory, port: 0, ..options };
+        let options = Options {
+            clock,
+            place: Place::Memory,
+            port: 0,
+            ..options
+        };
         let cloud = Cloud::start(options).await.expect("the service starts");
         let http = reqwest::Client::new();
         let ours = tenant(&http, &cloud).await;
         let theirs = tenant(&http, &cloud).await;
-        Service { cloud, http, ours, theirs }
+        Service {
+            cloud,
+            http,
+            ours,
+            theirs,
+        }
     }
 
     pub fn now(&self) -> Timestamp {
@@ -125,8 +142,18 @@ impl Service {
     }
 
     /// Sends a request that need not be JSON.
-    pub async fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Reply {
-        let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.cloud.url()) };
+    pub async fn raw(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Reply {
+        let url = if path.starts_with("http") {
+            path.to_owned()
+        } else {
+            format!("{}{path}", self.cloud.url())
+        };
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         let mut request = self.http.request(method, url).body(body);
         for (name, value) in headers {
@@ -137,8 +164,13 @@ impl Service {
 
     /// Sends events with the tenant's ingest key; all must be stored. Their results.
     pub async fn store(&self, events: Value) -> Vec<Value> {
-        let reply = self.post("/v1/events", &self.ours.ingest, json!({"events": events})).await;
-        let results = reply.expect(200)["results"].as_array().cloned().unwrap_or_default();
+        let reply = self
+            .post("/v1/events", &self.ours.ingest, json!({"events": events}))
+            .await;
+        let results = reply.expect(200)["results"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         for result in &results {
             assert_eq!(result["status"], "stored", "{result}");
         }
@@ -147,7 +179,8 @@ impl Service {
 
     /// A visitor visits. Their subject.
     pub async fn visit(&self, visitor: &str) -> String {
-        let event = json!([{"type": "visit", "visitor_id": visitor, "url": "https://shop.example/cart"}]);
+        let event =
+            json!([{"type": "visit", "visitor_id": visitor, "url": "https://shop.example/cart"}]);
         subject(&self.store(event).await[0])
     }
 
@@ -171,7 +204,13 @@ impl Service {
     }
 
     /// Uploads a file for a visitor through its link and lets it be scanned. Its id.
-    pub async fn upload(&self, visitor: &str, filename: &str, content_type: &str, body: &[u8]) -> String {
+    pub async fn upload(
+        &self,
+        visitor: &str,
+        filename: &str,
+        content_type: &str,
+        body: &[u8],
+    ) -> String {
         let announced = self
             .post(
                 "/v1/attachments",
@@ -207,29 +246,53 @@ impl Service {
 
 /// The subject in an event's result.
 pub fn subject(result: &Value) -> String {
-    result["subject"].as_str().expect("a server's key learns the subject").to_owned()
+    result["subject"]
+        .as_str()
+        .expect("a server's key learns the subject")
+        .to_owned()
 }
 
 /// SHA-256 in hexadecimal.
 pub fn sha256(body: &[u8]) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 async fn tenant(http: &reqwest::Client, cloud: &Cloud) -> Tenant {
     let operator = cloud.operator_key();
-    let created =
-        send(http, cloud, "POST", "/v1/tenants", operator, Some(&json!({})), &[]).await.expect(201);
+    let created = send(
+        http,
+        cloud,
+        "POST",
+        "/v1/tenants",
+        operator,
+        Some(&json!({})),
+        &[],
+    )
+    .await
+    .expect(201);
     let text = |value: &Value| value.as_str().expect("a key").to_owned();
     let owner = text(&created["keys"]["owner"]);
     let mut keys = Vec::new();
     for scope in ["collect", "ingest", "read"] {
         let body = json!({"scopes": [scope]});
-        let made = send(http, cloud, "POST", "/v1/keys", &owner, Some(&body), &[]).await.expect(201);
+        let made = send(http, cloud, "POST", "/v1/keys", &owner, Some(&body), &[])
+            .await
+            .expect(201);
         keys.push(text(&made["secret"]));
     }
     let [collect, ingest, read] = keys.try_into().expect("three keys");
-    Tenant { id: text(&created["tenant"]), owner, collect, ingest, read }
+    Tenant {
+        id: text(&created["tenant"]),
+        owner,
+        collect,
+        ingest,
+        read,
+    }
 }
 
 async fn send(
@@ -258,5 +321,9 @@ async fn send(
 async fn read(request: reqwest::RequestBuilder) -> Reply {
     let answer = request.send().await.expect("the service answers");
     let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-    Reply { status, headers, text: answer.text().await.expect("the answer is text") }
+    Reply {
+        status,
+        headers,
+        text: answer.text().await.expect("the answer is text"),
+    }
 }

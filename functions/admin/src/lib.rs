@@ -1,1 +1,45 @@
+//! What a tenant decides, who may call for it, and what has been done: settings, API keys,
+//! activity. For the operator: tenants.
 
+mod activity;
+mod keys;
+mod settings;
+mod tenants;
+
+use lambda_http::Request;
+use lambda_runtime::Error as Failure;
+use serde_json::Value;
+use shared::app::App;
+use shared::error::Error;
+use shared::http::Call;
+use shared::runtime::Trigger;
+
+/// Answers one HTTP request.
+///
+/// # Errors
+/// When the event is of another kind.
+pub async fn handle(app: &App, event: Value) -> Result<Value, Failure> {
+    match Trigger::parse(event)? {
+        Trigger::Http(request) => Ok(answer(app, *request).await),
+        _ => Err("admin is only called over HTTP".into()),
+    }
+}
+
+async fn answer(app: &App, request: Request) -> Value {
+    let call = match Call::open(app, request).await {
+        Ok(call) => call,
+        Err(refused) => return refused,
+    };
+    let outcome = match call.route() {
+        "GET /v1/settings" => settings::show(app, &call).await,
+        "PUT /v1/settings" => settings::change(app, &call).await,
+        "POST /v1/keys" => keys::create(app, &call).await,
+        "GET /v1/keys" => keys::list(app, &call).await,
+        "DELETE /v1/keys/{id}" => keys::revoke(app, &call).await,
+        "GET /v1/activity" => activity::list(app, &call).await,
+        "POST /v1/tenants" => tenants::create(app, &call).await,
+        "GET /v1/tenants" => tenants::list(app, &call).await,
+        _ => Err(Error::NotFound),
+    };
+    call.close(app, outcome).await
+}

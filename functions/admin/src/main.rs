@@ -1,1 +1,3 @@
-fn main() {}
+fn main() -> Result<(), lambda_runtime::Error> {
+    shared::runtime::run(|app, event| Box::pin(admin::handle(app, event)))
+}

@@ -7,7 +7,6 @@
 
 use std::time::{Duration, Instant};
 
-
 use lambda_runtime::Error as Failure;
 use serde_json::{Value, json};
 use shared::app::App;
@@ -59,7 +58,10 @@ pub async fn handle(app: &App, event: Value) -> Result<Value, Failure> {
 }
 
 async fn sweep(app: &App, deadline: Instant) -> Result<Swept> {
-    let mut swept = Swept { jobs_resumed: resume_jobs(app).await?, ..Swept::default() };
+    let mut swept = Swept {
+        jobs_resumed: resume_jobs(app).await?,
+        ..Swept::default()
+    };
     let mut after = None;
     loop {
         let (tenants, next) = app.store.tenants(PAGE, after).await?;

@@ -145,7 +145,9 @@ async fn clear_rows(
 
 /// Deletes the lookup that a reverse row points to, unless a later life has taken it over.
 async fn clear_lookup(app: &App, life: &LifeKey, sort: &str) -> Result<()> {
-    let Some(lookup) = keys::lookup_of_reverse(life.tenant, sort) else { return Ok(()) };
+    let Some(lookup) = keys::lookup_of_reverse(life.tenant, sort) else {
+        return Ok(());
+    };
     let write = Write::delete(&lookup, &life.subject.to_string())
         .only_if("attribute_not_exists(PK) OR life = :life")
         .value(":life", life.life.to_string());
@@ -183,7 +185,10 @@ async fn finish(app: &App, mut job: Job, lives: &[LifeKey]) -> Result<()> {
         about: &about,
         at: now,
     };
-    let writes = vec![job.finish_write(JobState::Completed, now), activity::write(&entry)];
+    let writes = vec![
+        job.finish_write(JobState::Completed, now),
+        activity::write(&entry),
+    ];
     // Refused: a later turn has finished it.
     let _fenced = app.store.transact(writes).await?;
     Ok(())

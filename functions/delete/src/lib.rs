@@ -69,9 +69,13 @@ async fn one(app: &App, record: &StreamRecord) -> Result<()> {
         }
         return Ok(());
     }
-    let Some((key, turn)) = keys::parse_turn(&record.partition, &record.sort) else { return Ok(()) };
+    let Some((key, turn)) = keys::parse_turn(&record.partition, &record.sort) else {
+        return Ok(());
+    };
     // Over, or another turn has taken over: a late or repeated record changes nothing.
-    let Some(job) = app.store.take_turn(key, turn, app.clock.now()).await? else { return Ok(()) };
+    let Some(job) = app.store.take_turn(key, turn, app.clock.now()).await? else {
+        return Ok(());
+    };
     work(app, job).await
 }
 

@@ -28,7 +28,17 @@ struct Erase {
 /// `DELETE /v1/subjects/{subject}`
 pub async fn erase_one(app: &App, call: &Call) -> Result<Answer> {
     let people = vec![call.subject()?];
-    begin(app, call, Erase { people, reason: None, reference: None, dry_run: false }).await
+    begin(
+        app,
+        call,
+        Erase {
+            people,
+            reason: None,
+            reference: None,
+            dry_run: false,
+        },
+    )
+    .await
 }
 
 /// `POST /v1/erasures`
@@ -53,18 +63,29 @@ async fn begin(app: &App, call: &Call, erase: Erase) -> Result<Answer> {
         for (life, door) in &lives {
             writes.extend(erase_writes(life, Some(door)));
         }
-        let mut about: Vec<_> = lives.iter().map(|(life, _)| life.life.to_string()).collect();
+        let mut about: Vec<_> = lives
+            .iter()
+            .map(|(life, _)| life.life.to_string())
+            .collect();
         about.push(job.key.id.to_string());
         let by = call.by();
         let deed = Deed::ErasureRequested;
-        let entry = activity::Entry { tenant: call.tenant(), deed, by: &by, about: &about, at: now };
+        let entry = activity::Entry {
+            tenant: call.tenant(),
+            deed,
+            by: &by,
+            about: &about,
+            at: now,
+        };
         writes.push(activity::write(&entry));
         if app.store.transact(writes).await?.is_ok() {
             return Ok(accepted(&job, "erasures"));
         }
         // Somebody began, ended or was handed a link meanwhile: look again.
     }
-    Err(Error::Unavailable("these lives change faster than they can be ended".into()))
+    Err(Error::Unavailable(
+        "these lives change faster than they can be ended".into(),
+    ))
 }
 
 /// Those of the people who live, with their doors.
@@ -74,8 +95,14 @@ async fn living(app: &App, call: &Call, people: &[Subject]) -> Result<Vec<(LifeK
 }
 
 fn job(call: &Call, erase: &Erase, lives: &[(LifeKey, Door)], now: Timestamp) -> Job {
-    let counted = lives.iter().map(|(life, door)| (*life, door.counts.total())).collect();
-    let until = lives.iter().filter_map(|(_, door)| door.uploads_until()).max();
+    let counted = lives
+        .iter()
+        .map(|(life, door)| (*life, door.counts.total()))
+        .collect();
+    let until = lives
+        .iter()
+        .filter_map(|(_, door)| door.uploads_until())
+        .max();
     let mut job = Job::erasure(JobKind::Erasure, call.tenant(), counted, until, now);
     if let Some(reason) = &erase.reason {
         job.outcome["reason"] = json!(reason);
@@ -105,23 +132,45 @@ fn counts(lives: &[(LifeKey, Door)]) -> Value {
 }
 
 async fn parse(app: &App, call: &Call) -> Result<Erase> {
-    let known = ["subjects", "visitors", "lookup", "all", "reason", "reference", "dry_run"];
+    let known = [
+        "subjects",
+        "visitors",
+        "lookup",
+        "all",
+        "reason",
+        "reference",
+        "dry_run",
+    ];
     let mut faults = Faults::default();
     let Some(body) = faults.object(call.body(), "", &known) else {
         faults.end()?;
         return Err(Error::NotJson);
     };
     let reason = "must match [A-Za-z0-9._-]{1,64}";
-    let reason = body.parsed("reason", reason, &mut faults, faults::code).map(str::to_owned);
+    let reason = body
+        .parsed("reason", reason, &mut faults, faults::code)
+        .map(str::to_owned);
     let reference = "must match [A-Za-z0-9._-]{1,64}";
-    let reference = body.parsed("reference", reference, &mut faults, faults::code).map(str::to_owned);
-    let (dry_run, all) = (body.flag("dry_run", &mut faults), body.flag("all", &mut faults));
+    let reference = body
+        .parsed("reference", reference, &mut faults, faults::code)
+        .map(str::to_owned);
+    let (dry_run, all) = (
+        body.flag("dry_run", &mut faults),
+        body.flag("all", &mut faults),
+    );
     let subjects = body.list("subjects", PEOPLE, &mut faults);
     let visitors = body.list("visitors", PEOPLE, &mut faults);
     let lookup = body.get("lookup");
-    let given = ["subjects", "visitors", "lookup"].iter().filter(|name| body.has(name)).count();
+    let given = ["subjects", "visitors", "lookup"]
+        .iter()
+        .filter(|name| body.has(name))
+        .count();
     if given != 1 {
-        faults.add("", "exactly_one", "must hold exactly one of subjects, visitors and lookup");
+        faults.add(
+            "",
+            "exactly_one",
+            "must hold exactly one of subjects, visitors and lookup",
+        );
     }
     if all && lookup.is_none() {
         faults.add("/all", "not_allowed", "belongs to a lookup");
@@ -144,7 +193,12 @@ async fn parse(app: &App, call: &Call) -> Result<Erase> {
     if let Some(lookup) = lookup {
         people = found(app, call, lookup, all).await?;
     }
-    Ok(Erase { people, reason, reference, dry_run })
+    Ok(Erase {
+        people,
+        reason,
+        reference,
+        dry_run,
+    })
 }
 
 /// Those whom a lookup finds: by values that the tenant vouches for, and one person only
@@ -152,10 +206,15 @@ async fn parse(app: &App, call: &Call) -> Result<Erase> {
 async fn found(app: &App, call: &Call, lookup: &Value, all: bool) -> Result<Vec<Subject>> {
     let expected = "must hold exactly one of visitor_id, user_id, email and phone";
     let refused = || Error::field("/lookup", "exactly_one", expected);
-    let fields = lookup.as_object().filter(|fields| fields.len() == 1).ok_or_else(refused)?;
+    let fields = lookup
+        .as_object()
+        .filter(|fields| fields.len() == 1)
+        .ok_or_else(refused)?;
     let (kind, value) = fields.iter().next().ok_or_else(refused)?;
     let known = kind == "visitor_id"
-        || shared::catalog::FIELDS.iter().any(|field| field.lookup && field.name == kind);
+        || shared::catalog::FIELDS
+            .iter()
+            .any(|field| field.lookup && field.name == kind);
     let value = value.as_str().filter(|_| known).ok_or_else(refused)?;
     let mut present = app.find(call.tenant(), kind, value).await?;
     if kind != "visitor_id" {

@@ -80,18 +80,27 @@ async fn admit(
             Err(error) => return Err(error),
         };
         let passing = Passing {
-            added: Counts { attachments: 1, ..Counts::default() },
+            added: Counts {
+                attachments: 1,
+                ..Counts::default()
+            },
             uploads: Some(one_more(&door, now)?),
             ..Passing::default()
         };
         let write = Write::put(row.item(&living)).only_new();
-        match app.store.through_door(&living, &passing, vec![write], now).await? {
+        match app
+            .store
+            .through_door(&living, &passing, vec![write], now)
+            .await?
+        {
             Ok(()) => return Ok(living),
             Err(Shut::Row { .. }) => row.id = AttachmentId::random(),
             Err(Shut::Over | Shut::Gate | Shut::Later(_)) => {}
         }
     }
-    Err(Error::Unavailable("a person's life changes faster than it can be written".into()))
+    Err(Error::Unavailable(
+        "a person's life changes faster than it can be written".into(),
+    ))
 }
 
 /// The open links as they are, and with one more; those that have run out are dropped.
@@ -99,7 +108,12 @@ fn one_more(
     door: &Door,
     now: jiff::Timestamp,
 ) -> Result<(Vec<jiff::Timestamp>, Vec<jiff::Timestamp>)> {
-    let mut open: Vec<_> = door.uploads.iter().copied().filter(|until| *until > now).collect();
+    let mut open: Vec<_> = door
+        .uploads
+        .iter()
+        .copied()
+        .filter(|until| *until > now)
+        .collect();
     if open.len() >= UPLOADS_OPEN {
         let next = open.iter().min().copied().unwrap_or(now);
         let retry_after = u32::try_from(next.duration_since(now).as_secs() + 1).unwrap_or(1);
@@ -136,7 +150,11 @@ fn parse(call: &Call) -> Result<Announced> {
     }
     let size = fields.remove("size").and_then(|size| size.as_u64());
     if !size.is_some_and(|size| (1..=LARGEST).contains(&size)) {
-        errors.push(FieldError::new("/size", "range", format!("must be 1 to {LARGEST} bytes")));
+        errors.push(FieldError::new(
+            "/size",
+            "range",
+            format!("must be 1 to {LARGEST} bytes"),
+        ));
     }
     let sha256 = match fields.remove("sha256") {
         Some(Value::String(sha256)) if hex(&sha256).is_some_and(|it| it.len() == 32) => {
@@ -150,14 +168,25 @@ fn parse(call: &Call) -> Result<Announced> {
     };
     for name in fields.keys() {
         let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-        errors.push(FieldError::new(pointer, "unknown", "is not a field of this request"));
+        errors.push(FieldError::new(
+            pointer,
+            "unknown",
+            "is not a field of this request",
+        ));
     }
     match (visitor_id, filename, content_type, size) {
-        (Some(visitor_id), Some(filename), Some(content_type), Some(size))
-            if errors.is_empty() =>
-        {
-            let content = AttachmentContent { conversation_id, filename, content_type, sha256 };
-            Ok(Announced { visitor_id, size, content })
+        (Some(visitor_id), Some(filename), Some(content_type), Some(size)) if errors.is_empty() => {
+            let content = AttachmentContent {
+                conversation_id,
+                filename,
+                content_type,
+                sha256,
+            };
+            Ok(Announced {
+                visitor_id,
+                size,
+                content,
+            })
         }
         _ => Err(Error::Invalid(errors)),
     }
@@ -167,13 +196,22 @@ fn parse(call: &Call) -> Result<Announced> {
 fn media_type(text: &str) -> bool {
     let name = |part: &str| {
         !part.is_empty()
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || "!#$&-^_.+".contains(c))
+            && part
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "!#$&-^_.+".contains(c))
     };
-    text.split_once('/').is_some_and(|(kind, subtype)| name(kind) && name(subtype))
+    text.split_once('/')
+        .is_some_and(|(kind, subtype)| name(kind) && name(subtype))
 }
 
 fn hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |c: u8| char::from(c).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |c: u8| {
+        char::from(c)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
     let pairs = text.as_bytes().chunks(2);
-    pairs.map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
+    pairs
+        .map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?))
+        .collect()
 }

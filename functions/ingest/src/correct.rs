@@ -31,7 +31,11 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
     let keys = app.keyring.tenant(tenant).await?;
     for _ in 0..TRIES {
         let (living, _) = app.person(tenant, subject).await?;
-        let row = app.store.get(&living.key.partition(), PERSON).await?.ok_or(Error::NotFound)?;
+        let row = app
+            .store
+            .get(&living.key.partition(), PERSON)
+            .await?
+            .ok_or(Error::NotFound)?;
         let before = Person::read(&row, &living)?;
         call.expect_revision(before.rev)?;
         let mut after = before.clone();
@@ -46,22 +50,37 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
         let about = [living.key.life.to_string()];
         let now = app.clock.now();
         let (by, deed) = (call.by(), Deed::PersonCorrected);
-        let entry = activity::Entry { tenant, deed, by: &by, about: &about, at: now };
+        let entry = activity::Entry {
+            tenant,
+            deed,
+            by: &by,
+            about: &about,
+            at: now,
+        };
         let mut writes = vec![after.replace(&living, before.rev), activity::write(&entry)];
         writes.extend(lookup_writes(&keys.hash, &living, &before, &after));
-        match app.store.through_door(&living, &Passing::default(), writes, now).await? {
+        match app
+            .store
+            .through_door(&living, &Passing::default(), writes, now)
+            .await?
+        {
             Ok(()) => return Ok(Answer::nothing().revision(after.rev)),
             Err(Shut::Over) => return Err(Error::NotFound),
             Err(Shut::Gate | Shut::Later(_) | Shut::Row { .. }) => {}
         }
     }
-    Err(Error::Unavailable("a person's life changes faster than it can be written".into()))
+    Err(Error::Unavailable(
+        "a person's life changes faster than it can be written".into(),
+    ))
 }
 
 fn parse(call: &Call) -> Result<Correction> {
     let mut errors = Vec::new();
-    let mut correction =
-        Correction { identity: Map::new(), contact: Map::new(), custom: Map::new() };
+    let mut correction = Correction {
+        identity: Map::new(),
+        contact: Map::new(),
+        custom: Map::new(),
+    };
     for (name, value) in call.object()? {
         let (category, fields) = match name.as_str() {
             "identity" => (Category::Identity, &mut correction.identity),
@@ -75,7 +94,11 @@ fn parse(call: &Call) -> Result<Correction> {
         };
         *fields = category_of(category, value, &mut errors);
     }
-    if errors.is_empty() { Ok(correction) } else { Err(Error::Invalid(errors)) }
+    if errors.is_empty() {
+        Ok(correction)
+    } else {
+        Err(Error::Invalid(errors))
+    }
 }
 
 fn category_of(category: Category, value: &Value, errors: &mut Vec<FieldError>) -> Observed {
@@ -85,7 +108,9 @@ fn category_of(category: Category, value: &Value, errors: &mut Vec<FieldError>) 
         return Observed::new();
     };
     if category == Category::Custom {
-        let kind = catalog::field(Record::Person, "custom").expect("a row of the catalog").kind;
+        let kind = catalog::field(Record::Person, "custom")
+            .expect("a row of the catalog")
+            .kind;
         return match kind.accept(value) {
             Ok(Value::Object(custom)) => custom,
             Ok(_) => Observed::new(),
@@ -100,7 +125,13 @@ fn category_of(category: Category, value: &Value, errors: &mut Vec<FieldError>) 
         let pointer = format!("{base}/{}", escaped(name));
         let row = catalog::field(Record::Person, name)
             .filter(|row| row.category == category && row.name != "visitor_id");
-        match row.map(|row| if value.is_null() { Ok(Value::Null) } else { row.kind.accept(value) }) {
+        match row.map(|row| {
+            if value.is_null() {
+                Ok(Value::Null)
+            } else {
+                row.kind.accept(value)
+            }
+        }) {
             Some(Ok(value)) => {
                 kept.insert(name.clone(), value);
             }

@@ -78,9 +78,19 @@ pub struct Draft {
 impl Existing {
     /// What a new life holds: nothing but its visitor's id.
     pub fn nothing(visitor_id: &str) -> Existing {
-        let name = Known { value: visitor_id.into(), verified: true };
+        let name = Known {
+            value: visitor_id.into(),
+            verified: true,
+        };
         let identity = Fields::from([("visitor_id".to_owned(), name)]);
-        Existing { person: Person { rev: 0, identity, ..Person::default() }, ..Existing::default() }
+        Existing {
+            person: Person {
+                rev: 0,
+                identity,
+                ..Person::default()
+            },
+            ..Existing::default()
+        }
     }
 
     /// Reads what these events touch, in one batch; nothing at all for visits alone.
@@ -107,13 +117,18 @@ impl Existing {
             };
         }
         let partition = living.key.partition();
-        let wanted: Vec<_> = rows.into_iter().map(|row| (partition.clone(), row)).collect();
+        let wanted: Vec<_> = rows
+            .into_iter()
+            .map(|row| (partition.clone(), row))
+            .collect();
         let mut existing = Existing::default();
         for row in context.app.store.get_many(&wanted).await? {
             if row.sort() == PERSON {
                 existing.person = Person::read(&row, living)?;
             } else if row.sort().starts_with("conversation#") {
-                existing.conversations.insert(Conversation::read(&row, living)?.hash);
+                existing
+                    .conversations
+                    .insert(Conversation::read(&row, living)?.hash);
             } else {
                 let interaction = Interaction::read(&row, living)?;
                 existing.interactions.insert(interaction.hash, interaction);
@@ -159,7 +174,11 @@ pub fn draft(
         added: Counts::default(),
         writes: Vec::new(),
     };
-    let fates = incoming.iter().enumerate().map(|(at, event)| builder.add(at, event)).collect();
+    let fates = incoming
+        .iter()
+        .enumerate()
+        .map(|(at, event)| builder.add(at, event))
+        .collect();
     builder.finish(fates)
 }
 
@@ -179,13 +198,21 @@ impl<'a> Builder<'a> {
             }
             What::Identify(identify) => self.identify(incoming, identify),
             What::Message(message) => self.message(place, incoming, message),
-            What::Interaction { item_id, scope, action } => {
+            What::Interaction {
+                item_id,
+                scope,
+                action,
+            } => {
                 self.saw(event.at);
                 self.interaction(event.at, item_id, scope.as_deref(), *action);
                 Fate::Stored(None)
             }
             What::Session { member, started } => {
-                let deed = if *started { Deed::SessionStarted } else { Deed::SessionEnded };
+                let deed = if *started {
+                    Deed::SessionStarted
+                } else {
+                    Deed::SessionEnded
+                };
                 let about = [self.living.key.life.to_string()];
                 let entry = activity::Entry {
                     tenant: self.context.tenant,
@@ -212,7 +239,13 @@ impl<'a> Builder<'a> {
             ConsentRequired::All => true,
         };
         let given = self.person.consent.is_some()
-            || matches!(what, What::Identify(Identify { consent: Some(_), .. }));
+            || matches!(
+                what,
+                What::Identify(Identify {
+                    consent: Some(_),
+                    ..
+                })
+            );
         (asked && !given).then_some(Fate::Ignored("no_consent"))
     }
 
@@ -228,16 +261,31 @@ impl<'a> Builder<'a> {
         } else {
             self.person.custom = custom;
         }
-        merge(&mut self.person.identity, &identify.identity, incoming.verified);
-        merge(&mut self.person.contact, &identify.contact, incoming.verified);
+        merge(
+            &mut self.person.identity,
+            &identify.identity,
+            incoming.verified,
+        );
+        merge(
+            &mut self.person.contact,
+            &identify.contact,
+            incoming.verified,
+        );
         if let Some(consent) = &identify.consent {
             self.person.consent = Some(consent.clone());
         }
         Fate::Stored(None)
     }
 
-    fn message(&mut self, place: usize, incoming: &Incoming<'_>, message: &crate::event::Message) -> Fate {
-        let Some(id) = incoming.message else { return Fate::Ignored("unknown") };
+    fn message(
+        &mut self,
+        place: usize,
+        incoming: &Incoming<'_>,
+        message: &crate::event::Message,
+    ) -> Fate {
+        let Some(id) = incoming.message else {
+            return Fate::Ignored("unknown");
+        };
         if incoming.duplicate || !self.messages.insert(id) {
             return Fate::Duplicate(id);
         }
@@ -245,10 +293,20 @@ impl<'a> Builder<'a> {
         if message.author == Author::EndUser {
             self.saw(at);
         }
-        let (count, first, content) = self.conversations.entry(id.conversation).or_insert_with(|| {
-            let conversation_id = message.conversation_id.clone();
-            (0, at, ConversationContent { conversation_id, title: None })
-        });
+        let (count, first, content) =
+            self.conversations
+                .entry(id.conversation)
+                .or_insert_with(|| {
+                    let conversation_id = message.conversation_id.clone();
+                    (
+                        0,
+                        at,
+                        ConversationContent {
+                            conversation_id,
+                            title: None,
+                        },
+                    )
+                });
         *count += 1;
         *first = at.min(*first);
         if message.title.is_some() {
@@ -268,24 +326,32 @@ impl<'a> Builder<'a> {
             },
         };
         self.added.messages += 1;
-        self.writes.push((Write::put(row.item(self.living)).only_new(), Some(place)));
+        self.writes
+            .push((Write::put(row.item(self.living)).only_new(), Some(place)));
         Fate::Stored(Some(id))
     }
 
     fn interaction(&mut self, at: Timestamp, item_id: &str, scope: Option<&str>, action: Action) {
-        let hash = self.context.keys.hash.interaction(item_id, scope.unwrap_or_default());
-        let row = self.interactions.entry(hash).or_insert_with(|| Interaction {
-            hash,
-            loaded: 0,
-            viewed: 0,
-            clicked: 0,
-            first_at: at,
-            last_at: at,
-            content: InteractionContent {
-                item_id: item_id.to_owned(),
-                scope: scope.map(str::to_owned),
-            },
-        });
+        let hash = self
+            .context
+            .keys
+            .hash
+            .interaction(item_id, scope.unwrap_or_default());
+        let row = self
+            .interactions
+            .entry(hash)
+            .or_insert_with(|| Interaction {
+                hash,
+                loaded: 0,
+                viewed: 0,
+                clicked: 0,
+                first_at: at,
+                last_at: at,
+                content: InteractionContent {
+                    item_id: item_id.to_owned(),
+                    scope: scope.map(str::to_owned),
+                },
+            });
         row.first_at = row.first_at.min(at);
         row.last_at = row.last_at.max(at);
         match action {
@@ -304,7 +370,11 @@ impl<'a> Builder<'a> {
             let seal = |part, fields: &Observed| {
                 (!fields.is_empty()).then(|| self.living.seal_json(DOOR, part, fields))
             };
-            Visit { at, network: seal("network", network), device: seal("device", device) }
+            Visit {
+                at,
+                network: seal("network", network),
+                device: seal("device", device),
+            }
         });
         let passing = Passing {
             seen: self.seen.map(|at| (at, expires_at(at, days))),
@@ -312,7 +382,12 @@ impl<'a> Builder<'a> {
             added: self.added,
             uploads: None,
         };
-        Draft { passing, person: self.person, writes: self.writes, fates }
+        Draft {
+            passing,
+            person: self.person,
+            writes: self.writes,
+            fates,
+        }
     }
 
     fn write_conversations(&mut self) {
@@ -322,7 +397,12 @@ impl<'a> Builder<'a> {
                 Conversation::grow(self.living, hash, messages, titled)
             } else {
                 self.added.conversations += 1;
-                let row = Conversation { hash, at, messages, content };
+                let row = Conversation {
+                    hash,
+                    at,
+                    messages,
+                    content,
+                };
                 Write::put(row.item(self.living)).only_new()
             };
             self.writes.push((write, None));
@@ -355,10 +435,12 @@ impl<'a> Builder<'a> {
         self.person.rev = before.rev + 1;
         // A life that begins writes its person itself.
         if before.rev > 0 {
-            self.writes.push((self.person.replace(self.living, before.rev), None));
+            self.writes
+                .push((self.person.replace(self.living, before.rev), None));
         }
         let lookups = lookup_writes(&self.context.keys.hash, self.living, before, &self.person);
-        self.writes.extend(lookups.into_iter().map(|write| (write, None)));
+        self.writes
+            .extend(lookups.into_iter().map(|write| (write, None)));
     }
 }
 
@@ -372,18 +454,34 @@ pub fn merge(known: &mut Fields, new: &Observed, verified: bool) {
         if value.is_null() {
             known.remove(name);
         } else {
-            known.insert(name.clone(), Known { value: value.clone(), verified });
+            known.insert(
+                name.clone(),
+                Known {
+                    value: value.clone(),
+                    verified,
+                },
+            );
         }
     }
 }
 
 /// The writes that bring a person's lookup rows from one state to another.
-pub fn lookup_writes(hash: &HashKey, living: &Living, before: &Person, after: &Person) -> Vec<Write> {
+pub fn lookup_writes(
+    hash: &HashKey,
+    living: &Living,
+    before: &Person,
+    after: &Person,
+) -> Vec<Write> {
     let (old, new) = (lookups(hash, before), lookups(hash, after));
     let mut writes = Vec::new();
     for ((kind, hash), verified) in &new {
         if old.get(&(*kind, *hash)) != Some(verified) {
-            writes.extend(store::lookups::put_writes(&living.key, kind, *hash, *verified));
+            writes.extend(store::lookups::put_writes(
+                &living.key,
+                kind,
+                *hash,
+                *verified,
+            ));
         }
     }
     for (kind, hash) in old.keys().filter(|key| !new.contains_key(*key)) {
@@ -398,9 +496,17 @@ fn lookups(hash: &HashKey, person: &Person) -> BTreeMap<(&'static str, KeyedHash
         .iter()
         .filter(|field| field.lookup)
         .filter_map(|field| {
-            let known = person.identity.get(field.name).or(person.contact.get(field.name))?;
-            let Value::String(value) = &known.value else { return None };
-            Some(((field.name, hash.lookup(field.name, value)?), known.verified))
+            let known = person
+                .identity
+                .get(field.name)
+                .or(person.contact.get(field.name))?;
+            let Value::String(value) = &known.value else {
+                return None;
+            };
+            Some((
+                (field.name, hash.lookup(field.name, value)?),
+                known.verified,
+            ))
         })
         .collect()
 }

@@ -27,11 +27,21 @@ pub struct Event {
 
 #[derive(Debug)]
 pub enum What {
-    Visit { network: Observed, device: Observed },
+    Visit {
+        network: Observed,
+        device: Observed,
+    },
     Identify(Identify),
     Message(Message),
-    Interaction { item_id: String, scope: Option<String>, action: Action },
-    Session { member: String, started: bool },
+    Interaction {
+        item_id: String,
+        scope: Option<String>,
+        action: Action,
+    },
+    Session {
+        member: String,
+        started: bool,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -79,7 +89,11 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn refuse(&mut self, name: &str, code: &'static str, message: impl Into<String>) {
-        let pointer = format!("{}/{}", self.base, name.replace('~', "~0").replace('/', "~1"));
+        let pointer = format!(
+            "{}/{}",
+            self.base,
+            name.replace('~', "~0").replace('/', "~1")
+        );
         self.errors.push(FieldError::new(pointer, code, message));
     }
 
@@ -132,11 +146,18 @@ impl Reader<'_> {
     fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
         let chosen = self.fields.remove(name);
         let found = chosen.as_ref().and_then(Value::as_str).and_then(|word| {
-            choices.iter().find(|(choice, _)| *choice == word).map(|(_, value)| *value)
+            choices
+                .iter()
+                .find(|(choice, _)| *choice == word)
+                .map(|(_, value)| *value)
         });
         if found.is_none() {
             let words: Vec<_> = choices.iter().map(|(choice, _)| *choice).collect();
-            let code = if chosen.is_none() { "required" } else { "choice" };
+            let code = if chosen.is_none() {
+                "required"
+            } else {
+                "choice"
+            };
             self.refuse(name, code, format!("must be one of: {}", words.join(", ")));
         }
         found
@@ -164,14 +185,18 @@ impl Reader<'_> {
 
     /// When it happened: up to 24 hours ago, up to 5 minutes ahead.
     fn at(&mut self, now: Timestamp) -> Timestamp {
-        let Some(text) = self.word("at") else { return now };
+        let Some(text) = self.word("at") else {
+            return now;
+        };
         match text.parse::<Timestamp>() {
             Ok(at) if at > now + FUTURE || at < now - PAST => {
                 self.refuse("at", "range", "must be at most 24 h ago and 5 min ahead");
                 now
             }
             // Whole milliseconds, as they are stored.
-            Ok(at) => Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(now).min(now),
+            Ok(at) => Timestamp::from_millisecond(at.as_millisecond())
+                .unwrap_or(now)
+                .min(now),
             Err(_) => {
                 self.refuse("at", "time", "must be an RFC 3339 time");
                 now
@@ -198,7 +223,11 @@ impl Event {
         let Value::Object(fields) = value else {
             return Err(vec![FieldError::new(base, "type", "must be an object")]);
         };
-        let mut reader = Reader { fields: fields.clone(), base, errors: Vec::new() };
+        let mut reader = Reader {
+            fields: fields.clone(),
+            base,
+            errors: Vec::new(),
+        };
         let at = reader.at(rules.now);
         let visitor_id = reader.required(Record::Person, "visitor_id");
         let visitor_token = reader.word("visitor_token");
@@ -220,9 +249,12 @@ impl Event {
             }
         }
         match (visitor_id, what) {
-            (Some(visitor_id), Some(what)) if reader.errors.is_empty() => {
-                Ok(Event { visitor_id, at, visitor_token, what })
-            }
+            (Some(visitor_id), Some(what)) if reader.errors.is_empty() => Ok(Event {
+                visitor_id,
+                at,
+                visitor_token,
+                what,
+            }),
             _ => Err(reader.errors),
         }
     }
@@ -237,7 +269,8 @@ fn visit(reader: &mut Reader<'_>, rules: &Rules<'_>, private: bool) -> What {
         Some(ip) => ip.as_str().and_then(|ip| ip.parse().ok()),
         None => rules.address.filter(|_| rules.page),
     };
-    if let Some(ip) = address.and_then(|address| shorten_address(address, rules.settings.store_ip)) {
+    if let Some(ip) = address.and_then(|address| shorten_address(address, rules.settings.store_ip))
+    {
         network.insert("ip".into(), ip.into());
     }
     if let Some(Value::String(url)) = network.remove("url")
@@ -257,13 +290,19 @@ fn visit(reader: &mut Reader<'_>, rules: &Rules<'_>, private: bool) -> What {
 
 /// A category that an event carries as an object of its own.
 fn nested(reader: &mut Reader<'_>, name: &str, record: Record, category: Category) -> Observed {
-    let Some(value) = reader.fields.remove(name) else { return Observed::new() };
+    let Some(value) = reader.fields.remove(name) else {
+        return Observed::new();
+    };
     let Value::Object(fields) = value else {
         reader.refuse(name, "type", "must be an object");
         return Observed::new();
     };
     let base = format!("{}/{name}", reader.base);
-    let mut inner = Reader { fields, base: &base, errors: Vec::new() };
+    let mut inner = Reader {
+        fields,
+        base: &base,
+        errors: Vec::new(),
+    };
     let kept = inner.category(record, category);
     for name in inner.fields.keys().cloned().collect::<Vec<_>>() {
         inner.refuse(&name, "unknown", "is not stored");
@@ -285,7 +324,12 @@ fn identify(reader: &mut Reader<'_>, rules: &Rules<'_>, private: bool) -> What {
         custom.clear();
     }
     let consent = consent(reader, rules.now);
-    What::Identify(Identify { identity, contact, custom, consent })
+    What::Identify(Identify {
+        identity,
+        contact,
+        custom,
+        consent,
+    })
 }
 
 fn consent(reader: &mut Reader<'_>, now: Timestamp) -> Option<Consent> {
@@ -295,9 +339,22 @@ fn consent(reader: &mut Reader<'_>, now: Timestamp) -> Option<Consent> {
         reader.refuse("consent", "consent", expected);
         return None;
     };
-    let plain = |text: &str| text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
-    if consent.source.as_deref().is_some_and(|source| !plain(source)) {
-        reader.refuse("consent/source", "pattern", "must match [A-Za-z0-9._-]{1,64}");
+    let plain = |text: &str| {
+        text.len() <= 64
+            && text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    };
+    if consent
+        .source
+        .as_deref()
+        .is_some_and(|source| !plain(source))
+    {
+        reader.refuse(
+            "consent/source",
+            "pattern",
+            "must match [A-Za-z0-9._-]{1,64}",
+        );
     }
     consent.at = Some(consent.at.map_or(now, |at| at.min(now)));
     Some(consent)
@@ -308,18 +365,32 @@ fn message(reader: &mut Reader<'_>, rules: &Rules<'_>) -> Option<What> {
     let conversation_id = reader.required(Record::Conversation, "conversation_id");
     let title = reader.text(Record::Conversation, "title");
     let body = reader.required(Record::Message, "body");
-    let author = reader
-        .choice("author", &[Author::EndUser, Author::Agent].map(|author| (author.name(), author)));
+    let author = reader.choice(
+        "author",
+        &[Author::EndUser, Author::Agent].map(|author| (author.name(), author)),
+    );
     let member = member(reader, false);
     if rules.page && author == Some(Author::Agent) {
-        reader.refuse("author", "not_allowed", "agents' messages are taken from an ingest key only");
+        reader.refuse(
+            "author",
+            "not_allowed",
+            "agents' messages are taken from an ingest key only",
+        );
     }
     if author == Some(Author::EndUser) && member.is_some() {
         reader.refuse("member", "not_allowed", "belongs to an agent's message");
     }
     let attachments = attachments(reader);
     let (conversation_id, body, author) = (conversation_id?, body?, author?);
-    Some(What::Message(Message { id, conversation_id, title, author, member, body, attachments }))
+    Some(What::Message(Message {
+        id,
+        conversation_id,
+        title,
+        author,
+        member,
+        body,
+        attachments,
+    }))
 }
 
 fn attachments(reader: &mut Reader<'_>) -> Vec<String> {
@@ -335,7 +406,11 @@ fn attachments(reader: &mut Reader<'_>) -> Vec<String> {
     match ids {
         Some(ids) if ids.len() <= 20 => ids,
         _ => {
-            reader.refuse("attachments", "attachments", "must be up to 20 ids of attachments");
+            reader.refuse(
+                "attachments",
+                "attachments",
+                "must be up to 20 ids of attachments",
+            );
             Vec::new()
         }
     }
@@ -348,7 +423,9 @@ fn member(reader: &mut Reader<'_>, required: bool) -> Option<String> {
     }
     let member = reader.word("member")?;
     let plain = member.len() <= 64
-        && member.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+        && member
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
     if !plain {
         reader.refuse("member", "pattern", "must match [A-Za-z0-9._-]{1,64}");
     }
@@ -359,20 +436,34 @@ fn interaction(reader: &mut Reader<'_>) -> Option<What> {
     reader.uuid("id");
     let item_id = reader.required(Record::Interaction, "item_id");
     let scope = reader.text(Record::Interaction, "scope");
-    let actions =
-        [("loaded", Action::Loaded), ("viewed", Action::Viewed), ("clicked", Action::Clicked)];
+    let actions = [
+        ("loaded", Action::Loaded),
+        ("viewed", Action::Viewed),
+        ("clicked", Action::Clicked),
+    ];
     let action = reader.choice("action", &actions);
-    Some(What::Interaction { item_id: item_id?, scope, action: action? })
+    Some(What::Interaction {
+        item_id: item_id?,
+        scope,
+        action: action?,
+    })
 }
 
 fn session(reader: &mut Reader<'_>, rules: &Rules<'_>) -> Option<What> {
     reader.uuid("id");
     if rules.page {
-        reader.refuse("type", "not_allowed", "sessions are taken from an ingest key only");
+        reader.refuse(
+            "type",
+            "not_allowed",
+            "sessions are taken from an ingest key only",
+        );
     }
     let member = member(reader, true);
     let started = reader.choice("action", &[("started", true), ("ended", false)]);
-    Some(What::Session { member: member?, started: started? })
+    Some(What::Session {
+        member: member?,
+        started: started?,
+    })
 }
 
 #[cfg(test)]
@@ -384,28 +475,53 @@ mod tests {
     fn parse(event: Value, page: bool) -> Result<Event, Vec<FieldError>> {
         let settings = Settings::default();
         let now = "2026-11-22T12:00:00Z".parse().unwrap();
-        let rules =
-            Rules { settings: &settings, now, page, address: "203.0.113.7".parse().ok() };
+        let rules = Rules {
+            settings: &settings,
+            now,
+            page,
+            address: "203.0.113.7".parse().ok(),
+        };
         Event::parse(&event, "/events/0", &rules)
     }
 
     fn pointers(event: Value, page: bool) -> Vec<String> {
-        parse(event, page).unwrap_err().into_iter().map(|error| error.pointer).collect()
+        parse(event, page)
+            .unwrap_err()
+            .into_iter()
+            .map(|error| error.pointer)
+            .collect()
     }
 
     #[test]
     fn page_content_and_unknown_fields_are_refused_by_name() {
-        let event = json!({"type": "visit", "visitor_id": "v", "dom": "<html>", "device": {"screen": "x"}});
-        assert_eq!(pointers(event, true), ["/events/0/device/screen", "/events/0/dom"]);
+        let event =
+            json!({"type": "visit", "visitor_id": "v", "dom": "<html>", "device": {"screen": "x"}});
+        assert_eq!(
+            pointers(event, true),
+            ["/events/0/device/screen", "/events/0/dom"]
+        );
     }
 
     #[test]
     fn a_page_may_not_claim_an_address_a_user_id_or_to_be_an_agent() {
-        assert_eq!(pointers(json!({"type": "visit", "visitor_id": "v", "ip": "1.2.3.4"}), true), ["/events/0/ip"]);
-        assert_eq!(pointers(json!({"type": "identify", "visitor_id": "v", "user_id": "u"}), true), ["/events/0/user_id"]);
+        assert_eq!(
+            pointers(
+                json!({"type": "visit", "visitor_id": "v", "ip": "1.2.3.4"}),
+                true
+            ),
+            ["/events/0/ip"]
+        );
+        assert_eq!(
+            pointers(
+                json!({"type": "identify", "visitor_id": "v", "user_id": "u"}),
+                true
+            ),
+            ["/events/0/user_id"]
+        );
         let message = json!({"type": "message", "visitor_id": "v", "conversation_id": "c", "author": "agent", "body": "b"});
         assert_eq!(pointers(message, true), ["/events/0/author"]);
-        let session = json!({"type": "session", "visitor_id": "v", "member": "mem_1", "action": "started"});
+        let session =
+            json!({"type": "session", "visitor_id": "v", "member": "mem_1", "action": "started"});
         assert_eq!(pointers(session.clone(), true), ["/events/0/type"]);
         assert!(parse(session, false).is_ok());
     }
@@ -424,8 +540,13 @@ mod tests {
     fn a_visit_keeps_what_the_settings_allow() {
         let event = json!({"type": "visit", "visitor_id": "v", "url": "https://x.example/a?token=1",
             "device": {"browser": "Firefox", "country": "DE"}});
-        let What::Visit { network, device } = parse(event, true).unwrap().what else { panic!() };
-        assert_eq!(json!(network), json!({"ip": "203.0.113.7", "url": "https://x.example/a"}));
+        let What::Visit { network, device } = parse(event, true).unwrap().what else {
+            panic!()
+        };
+        assert_eq!(
+            json!(network),
+            json!({"ip": "203.0.113.7", "url": "https://x.example/a"})
+        );
         assert_eq!(json!(device), json!({"browser": "Firefox"}));
     }
 }

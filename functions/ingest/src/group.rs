@@ -36,12 +36,26 @@ pub async fn events(app: &App, call: &Call) -> Result<Answer> {
     let page = call.caller().learns_nothing();
     let settings = app.settings(tenant).await?;
     let keys = app.keyring.tenant(tenant).await?;
-    let context = Context { app, tenant, keys: &keys, settings: &settings, now };
+    let context = Context {
+        app,
+        tenant,
+        keys: &keys,
+        settings: &settings,
+        now,
+    };
 
-    let rules = Rules { settings: &settings, now, page, address: call.address() };
+    let rules = Rules {
+        settings: &settings,
+        now,
+        page,
+        address: call.address(),
+    };
     let bases: Vec<_> = (0..list.len()).map(|at| format!("/events/{at}")).collect();
-    let parsed: Vec<_> =
-        list.iter().zip(&bases).map(|(event, base)| Event::parse(event, base, &rules)).collect();
+    let parsed: Vec<_> = list
+        .iter()
+        .zip(&bases)
+        .map(|(event, base)| Event::parse(event, base, &rules))
+        .collect();
 
     let mut fates = vec![Fate::Ignored("unknown"); list.len()];
     let mut groups: Vec<(Subject, Vec<usize>, Vec<Incoming<'_>>)> = Vec::new();
@@ -56,18 +70,28 @@ pub async fn events(app: &App, call: &Call) -> Result<Answer> {
         };
         let verified = match &event.visitor_token {
             None => !page,
-            Some(token) if token::vouches(app, tenant, token, &event.visitor_id, now).await? => true,
+            Some(token) if token::vouches(app, tenant, token, &event.visitor_id, now).await? => {
+                true
+            }
             Some(_) => {
                 let pointer = format!("{}/visitor_token", bases[at]);
                 let message = "must be a valid token for this visitor";
-                fates[at] = Fate::Rejected(vec![shared::error::FieldError::new(pointer, "token", message)]);
+                fates[at] = Fate::Rejected(vec![shared::error::FieldError::new(
+                    pointer, "token", message,
+                )]);
                 continue;
             }
         };
         let subject = keys.hash.subject(&event.visitor_id);
         let message = message_id(&context, subject, event);
-        let incoming =
-            Incoming { event, base: &bases[at], verified, page, message, duplicate: false };
+        let incoming = Incoming {
+            event,
+            base: &bases[at],
+            verified,
+            page,
+            message,
+            duplicate: false,
+        };
         let place = *places.entry(subject).or_insert_with(|| {
             groups.push((subject, Vec::new(), Vec::new()));
             groups.len() - 1
@@ -83,8 +107,10 @@ pub async fn events(app: &App, call: &Call) -> Result<Answer> {
         let storing_one = store_group(&context, subject, entries.remove(&subject), incoming);
         storing.push(Box::pin(async move { Ok((indices, storing_one.await?)) }));
     }
-    let stored: Vec<Result<(Vec<usize>, Vec<Fate>)>> =
-        futures::stream::iter(storing).buffer_unordered(PEOPLE).collect().await;
+    let stored: Vec<Result<(Vec<usize>, Vec<Fate>)>> = futures::stream::iter(storing)
+        .buffer_unordered(PEOPLE)
+        .collect()
+        .await;
     for group in stored {
         let (indices, group) = group?;
         for (at, fate) in indices.into_iter().zip(group) {
@@ -95,7 +121,10 @@ pub async fn events(app: &App, call: &Call) -> Result<Answer> {
         .into_iter()
         .enumerate()
         .map(|(at, fate)| {
-            let subject = parsed[at].as_ref().ok().map(|event| keys.hash.subject(&event.visitor_id));
+            let subject = parsed[at]
+                .as_ref()
+                .ok()
+                .map(|event| keys.hash.subject(&event.visitor_id));
             result(at, fate, subject, page)
         })
         .collect();
@@ -106,7 +135,11 @@ fn list(call: &Call) -> Result<&Vec<Value>> {
     let body = call.object()?;
     if let Some(unknown) = body.keys().find(|name| *name != "events") {
         let pointer = format!("/{}", unknown.replace('~', "~0").replace('/', "~1"));
-        return Err(Error::field(pointer, "unknown", "is not a field of this request"));
+        return Err(Error::field(
+            pointer,
+            "unknown",
+            "is not a field of this request",
+        ));
     }
     let events = body.get("events").and_then(Value::as_array);
     events
@@ -116,8 +149,13 @@ fn list(call: &Call) -> Result<&Vec<Value>> {
 
 /// A message's id: its own UUID, or a new one that sorts by its time.
 fn message_id(context: &Context<'_>, subject: Subject, event: &Event) -> Option<MessageId> {
-    let What::Message(message) = &event.what else { return None };
-    let conversation = context.keys.hash.conversation(subject, &message.conversation_id);
+    let What::Message(message) = &event.what else {
+        return None;
+    };
+    let conversation = context
+        .keys
+        .hash
+        .conversation(subject, &message.conversation_id);
     let uuid = message.id.unwrap_or_else(|| uuid_at(event.at));
     Some(MessageId { conversation, uuid })
 }
@@ -184,7 +222,10 @@ async fn store_slice(
             if known.state == State::Erasing {
                 return Ok(vec![Fate::Ignored("erasing"); incoming.len()]);
             }
-            if known.erased_at.is_some_and(|at| incoming.iter().any(|it| it.event.at <= at)) {
+            if known
+                .erased_at
+                .is_some_and(|at| incoming.iter().any(|it| it.event.at <= at))
+            {
                 return store_later(context, subject, entry, incoming, known.erased_at).await;
             }
         }
@@ -210,7 +251,9 @@ async fn store_slice(
         }
         *entry = context.app.keyring.entry(context.tenant, subject).await?;
     }
-    Err(Error::Unavailable("a person's life changes faster than it can be written".into()))
+    Err(Error::Unavailable(
+        "a person's life changes faster than it can be written".into(),
+    ))
 }
 
 /// Ignores the events from before an erasure, and stores the others.
@@ -233,7 +276,11 @@ async fn store_later(
     }
     .into_iter();
     let fate = |it: &Incoming<'_>| {
-        if Some(it.event.at) > erased_at { stored.next() } else { Some(Fate::Ignored("erased")) }
+        if Some(it.event.at) > erased_at {
+            stored.next()
+        } else {
+            Some(Fate::Ignored("erased"))
+        }
     };
     Ok(incoming.iter().filter_map(fate).collect())
 }
@@ -247,22 +294,37 @@ enum Passed {
 }
 
 /// Stores a slice through the door of a life that goes on.
-async fn pass(context: &Context<'_>, entry: &Entry, incoming: &mut [Incoming<'_>]) -> Result<Passed> {
-    let Some(living) = context.app.keyring.open(entry).await? else { return Ok(Passed::Again) };
+async fn pass(
+    context: &Context<'_>,
+    entry: &Entry,
+    incoming: &mut [Incoming<'_>],
+) -> Result<Passed> {
+    let Some(living) = context.app.keyring.open(entry).await? else {
+        return Ok(Passed::Again);
+    };
     let existing = Existing::read(context, &living, incoming).await?;
     let mut draft = draft(context, &living, existing, incoming);
     // Twice at most: what the door has seen later is left as it is.
     for _ in 0..2 {
-        let writes = draft.writes.iter().map(|(write, _)| write.clone()).collect();
+        let writes = draft
+            .writes
+            .iter()
+            .map(|(write, _)| write.clone())
+            .collect();
         let store = &context.app.store;
-        match store.through_door(&living, &draft.passing, writes, context.now).await? {
+        match store
+            .through_door(&living, &draft.passing, writes, context.now)
+            .await?
+        {
             Ok(()) => return Ok(Passed::Stored(draft.fates)),
             Err(Shut::Over) => return Ok(Passed::Over),
             Err(Shut::Gate) => return Ok(Passed::Again),
             Err(Shut::Later(door)) => {
                 draft.passing.seen = draft.passing.seen.filter(|(at, _)| *at >= door.last_seen);
-                draft.passing.visit =
-                    draft.passing.visit.filter(|visit| Some(visit.at) >= door.visit_at);
+                draft.passing.visit = draft
+                    .passing
+                    .visit
+                    .filter(|visit| Some(visit.at) >= door.visit_at);
             }
             Err(Shut::Row { place, .. }) => {
                 if let Some(event) = draft.writes[place].1 {
@@ -282,9 +344,14 @@ async fn begin(
     follows: Follows,
     incoming: &[Incoming<'_>],
 ) -> Result<Option<Vec<Fate>>> {
-    let (living, wrapped): (Living, _) =
-        context.app.keyring.new_life(context.tenant, subject).await?;
-    let Some(first) = incoming.first() else { return Ok(Some(Vec::new())) };
+    let (living, wrapped): (Living, _) = context
+        .app
+        .keyring
+        .new_life(context.tenant, subject)
+        .await?;
+    let Some(first) = incoming.first() else {
+        return Ok(Some(Vec::new()));
+    };
     let existing = Existing::nothing(&first.event.visitor_id);
     let draft = draft(context, &living, existing, incoming);
     let stored = |fate: &Fate| matches!(fate, Fate::Stored(_));
@@ -292,11 +359,15 @@ async fn begin(
         // Nothing of it may be stored, so nobody's life begins.
         return Ok(Some(draft.fates));
     }
-    let earliest = incoming.iter().map(|it| it.event.at).max().unwrap_or(context.now);
-    let (seen, expires) = draft
-        .passing
-        .seen
-        .unwrap_or((earliest, expires_at(earliest, context.settings.retention_days)));
+    let earliest = incoming
+        .iter()
+        .map(|it| it.event.at)
+        .max()
+        .unwrap_or(context.now);
+    let (seen, expires) = draft.passing.seen.unwrap_or((
+        earliest,
+        expires_at(earliest, context.settings.retention_days),
+    ));
     let beginning = Beginning {
         living: &living,
         wrapped,
@@ -337,7 +408,10 @@ pub async fn acquaint(app: &App, call: &Call, subject: Subject, visitor_id: &str
             }
             State::Erasing => {
                 let detail = "What was known is being erased: try again later.";
-                return Err(Error::Conflict { code: "erasing", detail });
+                return Err(Error::Conflict {
+                    code: "erasing",
+                    detail,
+                });
             }
         },
     };

@@ -24,16 +24,37 @@ struct Claims {
 ///
 /// # Errors
 /// [`shared::error::Error::Unavailable`] when the key cannot be read.
-pub async fn vouches(app: &App, tenant: Tenant, token: &str, visitor_id: &str, now: Timestamp) -> Result<bool> {
-    let key = decode_header(token).ok().and_then(|header| KeyId::parse(&header.kid?));
+pub async fn vouches(
+    app: &App,
+    tenant: Tenant,
+    token: &str,
+    visitor_id: &str,
+    now: Timestamp,
+) -> Result<bool> {
+    let key = decode_header(token)
+        .ok()
+        .and_then(|header| KeyId::parse(&header.kid?));
     let Some(id) = key else { return Ok(false) };
-    let Some(key) = app.store.api_key(tenant, id).await? else { return Ok(false) };
+    let Some(key) = app.store.api_key(tenant, id).await? else {
+        return Ok(false);
+    };
     let ingest = key.scopes.iter().any(|scope| scope == Scope::Ingest.name());
-    let Some(sealed) = key.secret.filter(|_| ingest) else { return Ok(false) };
+    let Some(sealed) = key.secret.filter(|_| ingest) else {
+        return Ok(false);
+    };
     let partition = shared::store::keys::api_keys(tenant);
     let row = shared::store::keys::api_key(id);
-    let place = Place { partition: &partition, row: &row, part: "secret" };
-    let secret = app.keyring.tenant(tenant).await?.wrapping.open(place, &sealed)?;
+    let place = Place {
+        partition: &partition,
+        row: &row,
+        part: "secret",
+    };
+    let secret = app
+        .keyring
+        .tenant(tenant)
+        .await?
+        .wrapping
+        .open(place, &sealed)?;
 
     let mut rules = Validation::new(Algorithm::HS256);
     // Judged below, by the service's own clock.

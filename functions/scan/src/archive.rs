@@ -38,9 +38,13 @@ pub enum Refusal {
     Unreadable,
 }
 
-/// Whether the bytes begin as a ZIP does.
+/// Whether the bytes begin as a ZIP does. `PK00` does so too, the mark of one that was to
+/// be split and was not; a text may as well, but has no end of a directory.
 pub fn is_zip(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06")
+    let end = b"PK\x05\x06";
+    bytes.starts_with(b"PK\x03\x04")
+        || bytes.starts_with(end)
+        || (bytes.starts_with(b"PK00") && bytes.windows(end.len()).any(|it| it == end))
 }
 
 /// Shows every entry, by name and content, to `examine`.

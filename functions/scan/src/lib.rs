@@ -49,7 +49,7 @@ pub async fn handle(app: &App, event: Value) -> Result<Value, lambda_runtime::Er
 }
 
 /// How one object's event ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 enum Outcome {
     Clean,
     Rejected,
@@ -61,13 +61,22 @@ enum Outcome {
     Gone,
 }
 
+impl Outcome {
+    const fn name(self) -> &'static str {
+        match self {
+            Outcome::Clean => "clean",
+            Outcome::Rejected => "rejected",
+            Outcome::Known => "known",
+            Outcome::Unwanted => "unwanted",
+            Outcome::Gone => "gone",
+        }
+    }
+}
+
 async fn receive(app: &App, record: &S3EventRecord) -> Result<()> {
     let started = Instant::now();
     let Some(arrival) = Arrival::read(record) else {
-        tracing::warn!(
-            function = "scan",
-            "an event that names no attachment of ours"
-        );
+        tracing::warn!(function = "scan", "an event of no attachment of ours");
         return Ok(());
     };
     let outcome = scan(app, &arrival).await;
@@ -76,7 +85,7 @@ async fn receive(app: &App, record: &S3EventRecord) -> Result<()> {
         tenant = %arrival.life.tenant,
         life = %arrival.life.life,
         attachment = %arrival.attachment,
-        outcome = ?outcome.as_ref().ok(),
+        outcome = outcome.as_ref().map_or("failed", |outcome| outcome.name()),
         cause = outcome.as_ref().err().map(Error::to_string),
         duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         "object"
@@ -88,7 +97,7 @@ async fn scan(app: &App, arrival: &Arrival) -> Result<Outcome> {
     let mut verdict = None;
     for _ in 0..TRIES {
         let (living, file) = match row::read(app, arrival).await? {
-            Row::Awaiting(living, file) => (living, file),
+            Row::Awaiting(awaiting) => *awaiting,
             Row::Known => return Ok(Outcome::Known),
             Row::Unwanted => return discard(app, arrival, Outcome::Unwanted).await,
         };

@@ -14,7 +14,7 @@ use crate::arrival::Arrival;
 
 /// What the attachment's row says of a version.
 pub enum Row {
-    Awaiting(Living, Attachment),
+    Awaiting(Box<(Living, Attachment)>),
     /// It was found clean before: the event came again.
     Known,
     /// Nobody waits for it, any more or at all. A rejected one is of these, so that a try
@@ -38,7 +38,7 @@ pub async fn read(app: &App, arrival: &Arrival) -> Result<Row> {
     let this = |version: &String| *version == arrival.version;
     Ok(match file.state {
         FileState::AwaitingUpload if file.version.as_ref().is_none_or(this) => {
-            Row::Awaiting(living, file)
+            Row::Awaiting(Box::new((living, file)))
         }
         FileState::Clean if file.version.as_ref().is_some_and(this) => Row::Known,
         _ => Row::Unwanted,

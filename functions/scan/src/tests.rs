@@ -130,6 +130,7 @@ fn text_is_text_in_every_encoding_and_whatever_letters_it_begins_with() {
         "text/plain",
         b"MZ is how Windows programs begin, BM how bitmaps do.",
     );
+    clean("text/csv", "text/plain", b"PK001;bolt\r\n");
     clean("text/csv", "text/plain", b"0707123456;Anna\r\n");
     clean("text/csv", "text/plain", b"name;city\r\nZo\xeb;K\xf6ln\r\n");
     clean("text/plain", "text/plain", b"\xff\xfeh\0i\0");
@@ -189,6 +190,10 @@ fn programs_and_scripts_are_rejected_whatever_they_are_called() {
     );
     let honest = reasons("application/vnd.microsoft.portable-executable", &program());
     assert_eq!(honest, ["executable", "malware"]);
+    assert_eq!(
+        reasons("application/octet-stream", b"MZ\x90\0\x03\0"),
+        ["executable"]
+    );
     let elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0>\0";
     assert_eq!(
         judge("a", "application/octet-stream", elf).rules,
@@ -367,6 +372,8 @@ fn archives_that_cannot_be_examined_are_rejected() {
     );
     let hidden = [&good[..], &zip(&[("other.txt", b"hello")])].concat();
     assert_eq!(reasons("application/zip", &hidden), ["archive_unreadable"]);
+    let split = [b"PK00", &zip(&[("eicar.txt", EICAR)])[..]].concat();
+    assert!(!reasons("application/zip", &split).is_empty());
     let seven = b"7z\xbc\xaf\x27\x1c\0\x04";
     assert_eq!(
         reasons("application/x-7z-compressed", seven),

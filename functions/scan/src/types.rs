@@ -8,20 +8,23 @@ pub struct FileType {
     pub media_type: String,
     /// A program, a package of programs or a script, which no attachment may be.
     pub runs: bool,
-    /// An archive, a compressed file or a disk image that only a ZIP reader cannot open:
-    /// what is in it cannot be examined.
+    /// An archive, a compressed file or a disk image, and no ZIP: there is no looking
+    /// into it.
     pub opaque: bool,
 }
 
-const SCRIPTS: [FileFormat; 8] = [
+/// Formats that run by being opened, besides those whose kind says so.
+const RUNNING_FORMATS: [FileFormat; 10] = [
     FileFormat::ClojureScript,
     FileFormat::LuaScript,
+    FileFormat::MicrosoftCompiledHtmlHelp,
     FileFormat::MsDosBatch,
     FileFormat::PerlScript,
     FileFormat::PythonScript,
     FileFormat::RubyScript,
     FileFormat::ShellScript,
     FileFormat::ToolCommandLanguageScript,
+    FileFormat::WindowsShortcut,
 ];
 
 /// What the bytes truly are.
@@ -30,20 +33,19 @@ pub fn detect(bytes: &[u8]) -> FileType {
     match text(bytes) {
         Some(text) if !believed_in_text(format) => detect_text(&text, format),
         None if format == FileFormat::PlainText => of(FileFormat::ArbitraryBinaryData),
+        // Too short or too odd to be told which kind of program: still one.
+        None if bytes.starts_with(b"MZ") && format == FileFormat::ArbitraryBinaryData => {
+            of(FileFormat::MsDosExecutable)
+        }
         _ => of(format),
     }
 }
 
 fn of(format: FileFormat) -> FileType {
-    let installs = matches!(
-        format,
-        FileFormat::WindowsShortcut | FileFormat::MicrosoftCompiledHtmlHelp
-    );
     FileType {
         media_type: format.media_type().to_owned(),
         runs: matches!(format.kind(), Kind::Executable | Kind::Package)
-            || SCRIPTS.contains(&format)
-            || installs,
+            || RUNNING_FORMATS.contains(&format),
         opaque: matches!(format.kind(), Kind::Archive | Kind::Compressed | Kind::Disk)
             && format != FileFormat::Zip,
     }
@@ -97,7 +99,7 @@ fn detect_text(text: &str, format: FileFormat) -> FileType {
         opaque: false,
     };
     let start = text.trim_start();
-    if SCRIPTS.contains(&format) {
+    if RUNNING_FORMATS.contains(&format) {
         return of(format);
     }
     let batch = start

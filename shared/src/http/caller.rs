@@ -160,7 +160,10 @@ fn fresh(read_at: Timestamp, now: Timestamp) -> bool {
 
 fn held<K: Hash + Eq, V: Clone>(cache: &Held<K, V>, key: &K, now: Timestamp) -> Option<V> {
     let cache = cache.read().expect("no holder panics");
-    cache.get(key).filter(|(read_at, _)| fresh(*read_at, now)).map(|(_, value)| value.clone())
+    cache
+        .get(key)
+        .filter(|(read_at, _)| fresh(*read_at, now))
+        .map(|(_, value)| value.clone())
 }
 
 fn hold<K: Hash + Eq, V>(cache: &Held<K, V>, key: K, value: V, now: Timestamp) {

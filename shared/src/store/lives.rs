@@ -308,8 +308,14 @@ impl Store {
             .with("expires_at", expires.as_second())
             .with("gate", living.gate)
             .with_some("visit_at", visit.as_ref().map(|visit| visit.at))
-            .with_some("network", visit.as_ref().and_then(|visit| visit.network.clone()))
-            .with_some("device", visit.as_ref().and_then(|visit| visit.device.clone()));
+            .with_some(
+                "network",
+                visit.as_ref().and_then(|visit| visit.network.clone()),
+            )
+            .with_some(
+                "device",
+                visit.as_ref().and_then(|visit| visit.device.clone()),
+            );
         let door = Counts::NAMES
             .iter()
             .zip(added.values())

@@ -409,8 +409,13 @@ impl Store {
     /// As [`Store::get`].
     pub async fn query_sorts(&self, query: Query<'_>) -> Result<(Vec<String>, Option<String>)> {
         let call = self.query_call(query).projection_expression("SK");
-        let answer = call.send().await.map_err(|cause| unavailable("Query", &cause))?;
-        let next = answer.last_evaluated_key.map(|key| Item(key).sort().to_owned());
+        let answer = call
+            .send()
+            .await
+            .map_err(|cause| unavailable("Query", &cause))?;
+        let next = answer
+            .last_evaluated_key
+            .map(|key| Item(key).sort().to_owned());
         let rows = answer.items.unwrap_or_default().into_iter().map(Item);
         Ok((rows.map(|row| row.sort().to_owned()).collect(), next))
     }

@@ -339,15 +339,19 @@ impl Interaction {
     /// Adds these counts to the row as it was read.
     pub fn grow(&self, living: &Living, old: &Interaction) -> Write {
         let expression = "SET first_at = :first, last_at = :last ADD loaded :loaded, viewed :viewed, clicked :clicked";
-        Write::update(&living.key.partition(), &keys::interaction(old.hash), expression)
-            .only_if("first_at = :was_first AND last_at = :was_last")
-            .value(":first", self.first_at.min(old.first_at))
-            .value(":last", self.last_at.max(old.last_at))
-            .value(":was_first", old.first_at)
-            .value(":was_last", old.last_at)
-            .value(":loaded", self.loaded)
-            .value(":viewed", self.viewed)
-            .value(":clicked", self.clicked)
+        Write::update(
+            &living.key.partition(),
+            &keys::interaction(old.hash),
+            expression,
+        )
+        .only_if("first_at = :was_first AND last_at = :was_last")
+        .value(":first", self.first_at.min(old.first_at))
+        .value(":last", self.last_at.max(old.last_at))
+        .value(":was_first", old.first_at)
+        .value(":was_last", old.last_at)
+        .value(":loaded", self.loaded)
+        .value(":viewed", self.viewed)
+        .value(":clicked", self.clicked)
     }
 
     pub fn json(&self) -> Value {

@@ -1,13 +1,14 @@
 // Erasing a person, and watching it happen.
 
-function confirmErasure(subject) {
+function confirmErasure(subject, name) {
   const dialog = $('confirm');
-  $('confirm-who').textContent = subject;
+  show($('confirm-who'), h('strong', { dir: 'auto' }, name), ' ', h('span', { class: 'id' }, subject));
   $('confirm-yes').onclick = () => {
     dialog.close();
     erase(subject);
   };
   dialog.showModal();
+  $('confirm-no').focus();
 }
 
 async function erase(subject) {
@@ -38,15 +39,15 @@ function erasureView(job) {
     unreadable && h('p', { class: 'lead' }, 'Unreadable since ', when(unreadable), '.'),
     h('ol', { class: 'plain steps' },
       step(unreadable ? 'done' : 'now', 'The key is destroyed.', 'Everything sealed under it can be read no more, in any copy.'),
-      step(deleted ? 'done' : unreadable ? 'now' : 'later', 'Everything is deleted.', `${so_far.toLocaleString()} of ${plural(total, 'thing')} so far.`),
+      step(deleted ? 'done' : unreadable ? 'now' : 'later', 'Everything is deleted.', `${so_far.toLocaleString()} of ${plural(total, 'row and file', 'rows and files')}${deleted ? '.' : ' so far.'}`),
       step(done ? 'done' : job.state === 'verifying' ? 'now' : 'later', 'It is looked for once more.',
-        job.state === 'verifying' ? 'As soon as the last link to upload a file has run out.' : 'Until nothing is left.')),
+        job.state === 'verifying' ? 'As soon as the last link to upload a file has run out.' : done ? 'Nothing is left.' : 'Until nothing is left.')),
     h('progress', { max: Math.max(total, 1), value: done ? Math.max(total, 1) : so_far, 'aria-label': 'Deleted' }),
     job.state === 'failed' && h('p', { class: 'fault' }, 'Something stood in the way. The person stays unreadable; the operator has been told.'),
     job.state === 'blocked' && h('p', { class: 'fault' }, 'A hold keeps this person. The erasure goes on when it is lifted.'),
     facts('Erasure', {
       job: job.id, asked_at: job.created_at, finished_at: job.finished_at ?? null, erased_at: job.erased_at ?? null,
-      attachments_unreadable_at: job.unreadable_at?.attachments ?? null, backups_clear_by_at: job.backups_clear_by ?? null,
+      attachments_unreadable_at: job.unreadable_at?.attachments ?? null, backups_clear_at: job.backups_clear_by ?? null,
     }),
   ].filter(Boolean);
 }

@@ -65,6 +65,7 @@ $('leave').addEventListener('click', () => leave());
 $('find').addEventListener('submit', find);
 $('find').addEventListener('change', setBy);
 $('confirm-no').addEventListener('click', () => $('confirm').close());
+$('confirm').addEventListener('close', () => show($('confirm-who')));
 $('utc').addEventListener('click', () => {
   zone.utc = !zone.utc;
   document.querySelectorAll('time').forEach(setTime);

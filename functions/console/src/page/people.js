@@ -1,8 +1,8 @@
 // The first view: find a person, see who goes next and who is being erased.
 
 const BY = {
-  visitor_id: { type: 'text', mode: 'text', note: 'Your own name for the person, as you send it. Letters count as they are.' },
-  user_id: { type: 'text', mode: 'text', note: 'The person’s account with you.' },
+  visitor_id: { type: 'text', mode: 'text', note: 'Your own name for the person, exactly as you send it.' },
+  user_id: { type: 'text', mode: 'text', note: 'The person’s account with you, exactly as you send it.' },
   email: { type: 'email', mode: 'email', note: 'Capital and small letters are the same here.' },
   phone: { type: 'tel', mode: 'tel', note: 'With the country’s code: +49 151 234567.' },
 };

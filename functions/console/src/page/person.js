@@ -104,7 +104,7 @@ function personView(person) {
     h('section', { class: 'end', 'aria-labelledby': 'end-title' },
       h('h2', { id: 'end-title' }, 'Erase'),
       h('p', {}, 'On this person’s own wish, or yours: everything kept about them becomes unreadable at once, then is deleted.'),
-      h('button', { type: 'button', class: 'danger', onclick: () => confirmErasure(person.subject) }, 'Erase this person…'),
+      h('button', { type: 'button', class: 'danger', onclick: () => confirmErasure(person.subject, nameOf(person)) }, 'Erase this person…'),
       h('div', { id: 'end-fault', role: 'alert' })),
   ].filter(Boolean);
 }

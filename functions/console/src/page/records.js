@@ -32,7 +32,7 @@ function conversation(record, subject) {
   const details = h('details', {},
     h('summary', {},
       h('span', { class: 'title', dir: 'auto' }, record.title ?? 'Without a title'),
-      h('span', { class: 'meta' }, when(record.at), ` · ${plural(record.messages ?? 0, 'message')}`)),
+      h('span', { class: 'meta' }, when(record.at), ' · ', plural(record.messages ?? 0, 'message'))),
     h('p', { class: 'note' }, 'Conversation ', h('span', { class: 'id' }, record.conversation_id)),
     inside);
   details.addEventListener('toggle', () => fill(inside, 'Asking for messages…', () => pages(`v1/subjects/${subject}/records`,
@@ -45,7 +45,7 @@ function message(record) {
   const agent = record.author === 'agent';
   const files = (record.attachments ?? []).length;
   return h('li', { class: agent ? 'said agent' : 'said' },
-    h('p', { class: 'meta' }, h('strong', {}, agent ? 'Agent' : 'Person'), ' ', record.member && h('span', { class: 'id' }, record.member), ' ', when(record.at)),
+    h('p', { class: 'meta' }, h('strong', {}, agent ? 'Agent' : 'Person'), record.member && [' ', h('span', { class: 'id' }, record.member)], ' · ', when(record.at)),
     record.redacted && record.body === undefined
       ? h('p', { class: 'none' }, 'Redacted')
       : h('p', { class: 'body', dir: 'auto' }, record.body ?? ''),
@@ -67,7 +67,7 @@ function attachment(record, subject) {
       return;
     }
     const link = h('a', { href: download.url, target: '_blank', rel: 'noopener noreferrer' }, 'Open');
-    place.replaceChildren(link, ' ', countdown(download.expires_at));
+    place.replaceChildren(link, ' within ', countdown(download.expires_at));
     link.focus();
     setTimeout(() => place.isConnected && place.replaceChildren(ask), Math.max(0, Date.parse(download.expires_at) - now()));
   }));
@@ -83,9 +83,9 @@ function attachment(record, subject) {
 }
 
 function interaction(record) {
-  const counts = ['loaded', 'viewed', 'clicked'].map((name) => h('span', {}, `${name} ${(record[name] ?? 0).toLocaleString()}`));
+  const counts = ['loaded', 'viewed', 'clicked'].map((name) => `${name} ${(record[name] ?? 0).toLocaleString()}`);
   return h('li', { class: 'used' },
     h('p', { class: 'title' }, record.item_id, record.scope && h('span', { class: 'note' }, ` in ${record.scope}`)),
-    h('p', { class: 'meta' }, counts),
+    h('p', { class: 'meta' }, counts.join(' · ')),
     h('p', { class: 'meta' }, when(record.first_at), ' to ', when(record.last_at)));
 }

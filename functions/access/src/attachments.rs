@@ -1,0 +1,39 @@
+//! One file: where it stands, and a link to it when it is clean.
+
+use serde_json::json;
+use shared::app::App;
+use shared::error::{Error, Result};
+use shared::http::{Answer, Call};
+use shared::id::Attachment as AttachmentId;
+use shared::record::FileState;
+use shared::store::keys;
+use shared::store::records::Attachment;
+
+/// `GET /v1/subjects/{subject}/attachments/{attachment}`
+pub async fn show(app: &App, call: &Call) -> Result<Answer> {
+    let id = call
+        .path("attachment")
+        .and_then(AttachmentId::parse)
+        .ok_or(Error::NotFound)?;
+    let (living, _) = app.person(call.tenant(), call.subject()?).await?;
+    let row = app
+        .store
+        .get(&living.key.partition(), &keys::attachment(id))
+        .await?
+        .ok_or(Error::NotFound)?;
+    let attachment = Attachment::read(&row, &living)?;
+    let download = match (attachment.state, &attachment.version) {
+        // The version that was scanned, not whatever may have been put in its place.
+        (FileState::Clean, Some(version)) => {
+            let object = living.key.attachment_object(id);
+            let link = app.objects.download_link(&object, version).await?;
+            json!({"url": link.url, "expires_at": link.expires_at})
+        }
+        _ => json!(null),
+    };
+    Ok(Answer::ok(json!({
+        "state": attachment.state.name(),
+        "verdict": attachment.verdict,
+        "download": download,
+    })))
+}

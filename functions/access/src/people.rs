@@ -1,0 +1,151 @@
+//! Lists of people: found by a value, or all that a tenant knows.
+
+use serde_json::{Value, json};
+use shared::app::App;
+use shared::catalog::{self, Record};
+use shared::error::Result;
+use shared::faults::Faults;
+use shared::http::{Answer, Call};
+use shared::person::Present;
+use shared::store::Item;
+use shared::store::keys::{self, CLOCK, SHARDS};
+
+/// Pages of the index that one request reads at most; what is left comes with the cursor.
+const READS: usize = 20;
+
+/// A person in a list.
+fn row(person: &Present) -> Value {
+    json!({
+        "subject": person.key.subject,
+        "last_seen": person.door.last_seen,
+        "expires_at": person.door.expires_at,
+        "state": "active",
+        "verified": person.verified,
+    })
+}
+
+/// `POST /v1/lookup`
+pub async fn lookup(app: &App, call: &Call) -> Result<Answer> {
+    let (kind, value) = one_value(call.body())?;
+    let people = app.find(call.tenant(), &kind, &value).await?;
+    let subjects: Vec<_> = people.iter().map(row).collect();
+    Ok(Answer::ok(json!({"subjects": subjects})))
+}
+
+/// The one value that a lookup is by.
+fn one_value(body: &Value) -> Result<(String, String)> {
+    let kinds: Vec<_> = std::iter::once("visitor_id")
+        .chain(
+            catalog::FIELDS
+                .iter()
+                .filter(|field| field.lookup)
+                .map(|field| field.name),
+        )
+        .collect();
+    let mut faults = Faults::default();
+    let Some(fields) = faults.object(body, "", &kinds) else {
+        return Err(faults.into());
+    };
+    let given: Vec<_> = kinds.iter().filter(|kind| fields.has(kind)).collect();
+    let [kind] = given[..] else {
+        let expected = format!("must hold exactly one of {}", kinds.join(", "));
+        faults.add("", "exactly_one", &expected);
+        return Err(faults.into());
+    };
+    let value = fields.text(kind, &mut faults);
+    // A value that could never have been stored is at fault, rather than of nobody.
+    let stored = catalog::field(Record::Person, kind);
+    if let (Some(value), Some(field)) = (value, stored)
+        && let Err((code, expected)) = field.kind.accept(&json!(value))
+    {
+        faults.add(fields.pointer(kind), code, &expected);
+    }
+    faults.end()?;
+    Ok(((*kind).to_owned(), value.unwrap_or_default().to_owned()))
+}
+
+/// `GET /v1/subjects`
+pub async fn list(app: &App, call: &Call) -> Result<Answer> {
+    let limit = call.limit()?;
+    let before = super::moment(call, "expires_before")?;
+    // A clock stands at the day of the door's end, or earlier: visits leave it alone.
+    let until = before.map(|at| keys::day_of(at).to_string());
+    let cursor: Option<(u8, Option<String>)> = call.cursor(app).await?;
+    let (mut shard, mut after) = cursor.unwrap_or_default();
+    let mut data = Vec::new();
+    for _ in 0..READS {
+        if shard >= SHARDS || data.len() >= limit {
+            break;
+        }
+        let partition = keys::due_partition(call.tenant(), shard);
+        let start = after.as_deref().and_then(|sort| clock(call, sort));
+        let (sorts, next) = app
+            .store
+            .due(&partition, until.as_deref(), limit - data.len(), start)
+            .await?;
+        let lives: Vec<_> = sorts
+            .iter()
+            .filter_map(|sort| keys::parse_due(call.tenant(), sort))
+            .map(|(_, life)| life)
+            .collect();
+        let subjects: Vec<_> = lives.iter().map(|life| life.subject).collect();
+        for person in app.present(call.tenant(), &subjects).await? {
+            // The clock of an ended life stays until its erasure is verified.
+            let current = lives.contains(&person.key);
+            let ends = |at| person.door.expires_at.is_some_and(|end| end < at);
+            if current && before.is_none_or(ends) {
+                data.push(row(&person));
+            }
+        }
+        after = next.and_then(|row| row.try_text("due_sk").map(str::to_owned));
+        if after.is_none() {
+            shard += 1;
+        }
+    }
+    let next = (shard < SHARDS).then_some((shard, after));
+    call.page(app, data, next).await
+}
+
+/// A clock's row in the index, as the index wants to be told where to go on.
+fn clock(call: &Call, sort: &str) -> Option<Item> {
+    let (_, life) = keys::parse_due(call.tenant(), sort)?;
+    let row = Item::new(&life.partition(), CLOCK)
+        .with("due_pk", life.due_partition())
+        .with("due_sk", sort);
+    Some(row)
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::error::Error;
+
+    use super::*;
+
+    #[test]
+    fn a_lookup_is_by_exactly_one_value() {
+        let email = one_value(&json!({"email": "ada@example.com"})).unwrap();
+        assert_eq!(email, ("email".into(), "ada@example.com".into()));
+        let cases = [
+            (json!([]), "", "type"),
+            (json!({}), "", "exactly_one"),
+            (
+                json!({"email": "a@b.example", "phone": "+49 151 2345678"}),
+                "",
+                "exactly_one",
+            ),
+            (json!({"visitor_id": 7}), "/visitor_id", "type"),
+            (json!({"email": "canary"}), "/email", "email"),
+            (json!({"username": "canary"}), "/username", "unknown"),
+        ];
+        for (body, pointer, code) in cases {
+            let Err(Error::Invalid(errors)) = one_value(&body) else {
+                panic!("{body} is refused")
+            };
+            assert_eq!(
+                (errors[0].pointer.as_str(), errors[0].code),
+                (pointer, code)
+            );
+            assert!(!errors[0].message.contains("canary"));
+        }
+    }
+}

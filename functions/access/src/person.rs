@@ -1,0 +1,90 @@
+//! One person: all that is known of them, and who they share a value with.
+
+use serde_json::{Value, json};
+use shared::app::App;
+use shared::catalog;
+use shared::error::Result;
+use shared::http::{Answer, Call};
+use shared::keyring::Living;
+use shared::record::values;
+use shared::store::keys::PERSON;
+use shared::store::records::Person;
+
+/// Related people that are named, and that are looked at for it.
+const RELATED: usize = 20;
+const LOOKED_AT: usize = 60;
+
+/// `GET /v1/subjects/{subject}`
+pub async fn show(app: &App, call: &Call) -> Result<Answer> {
+    let (living, door) = app.person(call.tenant(), call.subject()?).await?;
+    let row = app.store.get(&living.key.partition(), PERSON).await?;
+    let mut person = match row {
+        Some(row) => Person::read(&row, &living)?,
+        None => Person::default(),
+    };
+    let related = related(app, &living, &person).await?;
+    let verified = person.verified();
+    let visitor_id = person
+        .identity
+        .remove("visitor_id")
+        .map(|known| known.value);
+    let visited = living.visited(&door)?;
+    let body = json!({
+        "subject": living.key.subject,
+        "visitor_id": visitor_id,
+        "state": "active",
+        "created_at": door.created_at,
+        "last_seen": door.last_seen,
+        "expires_at": door.expires_at,
+        "identity": values(&person.identity),
+        "contact": values(&person.contact),
+        "network": visited.network,
+        "device": visited.device,
+        "custom": values(&person.custom),
+        "consent": person.consent,
+        "verified": verified,
+        "related": related,
+        "counts": {
+            "conversations": door.counts.conversations,
+            "messages": door.counts.messages,
+            "attachments": door.counts.attachments,
+            "interactions": door.counts.interactions,
+        },
+    });
+    Ok(Answer::ok(body).revision(person.rev))
+}
+
+/// Others who hold the same user id, e-mail address or telephone number.
+async fn related(app: &App, living: &Living, person: &Person) -> Result<Vec<Value>> {
+    let tenant = living.key.tenant;
+    let keys = app.keyring.tenant(tenant).await?;
+    let mut related = Vec::new();
+    for field in catalog::FIELDS.iter().filter(|field| field.lookup) {
+        let known = person
+            .identity
+            .get(field.name)
+            .or(person.contact.get(field.name));
+        let hash = known
+            .and_then(|known| known.value.as_str())
+            .and_then(|value| keys.hash.lookup(field.name, value));
+        let Some(hash) = hash else { continue };
+        let mut found = app.store.found(tenant, field.name, hash).await?;
+        found.retain(|it| it.subject != living.key.subject);
+        found.truncate(LOOKED_AT);
+        let subjects: Vec<_> = found.iter().map(|it| it.subject).collect();
+        for present in app.present(tenant, &subjects).await? {
+            let same = |it: &&shared::store::lookups::Found| {
+                it.subject == present.key.subject && it.life == present.key.life
+            };
+            if let Some(it) = found.iter().find(same) {
+                related.push(json!({
+                    "subject": it.subject,
+                    "via": field.name,
+                    "verified": it.verified,
+                }));
+            }
+        }
+    }
+    related.truncate(RELATED);
+    Ok(related)
+}

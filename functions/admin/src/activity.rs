@@ -1,0 +1,145 @@
+//! The activity log, newest first.
+
+use jiff::civil::Date;
+use serde_json::{Value, json};
+use shared::app::App;
+use shared::error::{Error, Result};
+use shared::http::{Answer, Call};
+use shared::store::Item;
+use shared::store::activity::Deed;
+use shared::store::keys::{self, TENANTS};
+
+/// Days, or parts of a day, that one request reads at most; what is left comes with the
+/// cursor.
+const READS: usize = 32;
+/// Entries that are read together where only some are wanted.
+const READ: usize = 100;
+
+/// Which entries to show.
+struct Wanted {
+    kind: Option<Deed>,
+    member: Option<String>,
+}
+
+/// Where the log goes on: the day, and the entry before which.
+type Place = (Date, Option<String>);
+
+/// `GET /v1/activity`
+pub async fn list(app: &App, call: &Call) -> Result<Answer> {
+    let wanted = wanted(call)?;
+    let only = day(call)?;
+    let limit = call.limit()?;
+    let place: Option<Place> = call.cursor(app).await?;
+    if let (Some(day), Some((at, _))) = (only, &place)
+        && day != *at
+    {
+        return Err(Error::field(
+            "cursor",
+            "cursor",
+            "is not a cursor of this list",
+        ));
+    }
+    let oldest = match only {
+        Some(day) => day,
+        None => created_on(app, call).await?,
+    };
+    let newest = only.unwrap_or_else(|| keys::day_of(app.clock.now()));
+    let mut place = Some(place.unwrap_or((newest, None)));
+    let mut data = Vec::new();
+    for _ in 0..READS {
+        let Some((day, before)) = place.take() else {
+            break;
+        };
+        if day < oldest || data.len() == limit {
+            // Below the end there is nothing; a full page goes on from here.
+            place = (day >= oldest).then_some((day, before));
+            break;
+        }
+        let most = if wanted.everything() {
+            limit - data.len()
+        } else {
+            READ
+        };
+        let rows = app
+            .store
+            .activity(call.tenant(), day, before.as_deref(), most)
+            .await?;
+        let whole = rows.len() < most;
+        let mut last = None;
+        for row in rows {
+            if data.len() == limit {
+                break;
+            }
+            last = Some(row.sort().to_owned());
+            if wanted.holds(&row) {
+                data.push(entry(&row)?);
+            }
+        }
+        // A day is done with when it had no more, and all of it was looked at.
+        let left = !whole || data.len() == limit;
+        place = match last {
+            Some(last) if left => Some((day, Some(last))),
+            _ => day.yesterday().ok().map(|day| (day, None)),
+        };
+    }
+    let next = place.filter(|(day, _)| *day >= oldest);
+    call.page(app, data, next).await
+}
+
+impl Wanted {
+    fn everything(&self) -> bool {
+        self.kind.is_none() && self.member.is_none()
+    }
+
+    fn holds(&self, row: &Item) -> bool {
+        let is = |name, value: &str| row.try_text(name) == Some(value);
+        self.kind.is_none_or(|deed| is("kind", deed.name()))
+            && self.member.as_ref().is_none_or(|member| is("by", member))
+    }
+}
+
+fn wanted(call: &Call) -> Result<Wanted> {
+    let kind = call.query("kind").map(|name| {
+        let deed = Deed::ALL.into_iter().find(|deed| deed.name() == name);
+        deed.ok_or_else(|| Error::field("kind", "choice", "must be a kind of entry"))
+    });
+    let member = call.query("member").map(|member| {
+        let id = shared::faults::code(member).map(str::to_owned);
+        id.ok_or_else(|| Error::field("member", "format", "must be an id"))
+    });
+    Ok(Wanted {
+        kind: kind.transpose()?,
+        member: member.transpose()?,
+    })
+}
+
+fn day(call: &Call) -> Result<Option<Date>> {
+    let parse = |text: &str| {
+        let expected = "must be a day such as 2026-01-31";
+        // The form is exact: other spellings of a date are not taken.
+        text.parse::<Date>()
+            .ok()
+            .filter(|day| day.to_string() == text)
+            .ok_or_else(|| Error::field("day", "format", expected))
+    };
+    call.query("day").map(parse).transpose()
+}
+
+/// The day on which the log begins.
+async fn created_on(app: &App, call: &Call) -> Result<Date> {
+    let tenant = call.tenant().to_string();
+    let row = app.store.get(TENANTS, &tenant).await?;
+    Ok(keys::day_of(
+        row.ok_or(Error::NotFound)?.time("created_at")?,
+    ))
+}
+
+fn entry(row: &Item) -> Result<Value> {
+    let about: Vec<_> = row.text("about")?.split_whitespace().collect();
+    Ok(json!({
+        "at": row.time("at")?,
+        "kind": row.text("kind")?,
+        "by": row.text("by")?,
+        "about": about,
+    }))
+}

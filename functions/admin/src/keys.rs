@@ -1,0 +1,285 @@
+//! A tenant's API keys: made, listed, revoked.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use shared::app::App;
+use shared::error::{Error, Result};
+use shared::faults::{self, Faults};
+use shared::http::caller::{Scope, new_token, secret_digest};
+use shared::http::{Answer, Call};
+use shared::id::{KeyId, Tenant};
+use shared::store::activity::{self, Deed};
+use shared::store::tenants::ApiKey;
+use shared::store::{Refusal, Write, keys};
+use shared::vault::{Place, TenantKeys};
+
+const ORIGINS: usize = 20;
+const TRIES: u32 = 5;
+
+/// What a new key is to be.
+#[derive(Debug, PartialEq, Eq)]
+struct Asked {
+    scopes: Vec<Scope>,
+    origins: Vec<String>,
+    reference: Option<String>,
+}
+
+/// `POST /v1/keys`
+pub async fn create(app: &App, call: &Call) -> Result<Answer> {
+    let asked = asked(call.body())?;
+    let keys = app.keyring.tenant(call.tenant()).await?;
+    let (mut key, token) = new_key(call.tenant(), &keys, &asked.scopes, app.clock.now());
+    key.origins = asked.origins;
+    key.reference = asked.reference;
+    let entry = entry(call, Deed::KeyCreated, key.id, app.clock.now());
+    if app.store.transact(vec![key.write(), entry]).await?.is_err() {
+        return Err(Error::Unavailable("a new key's id is taken".into()));
+    }
+    let kept = row(&key);
+    let mut shown = kept.clone();
+    shown["secret"] = token.into();
+    Ok(Answer::json(201, shown).keeping(kept))
+}
+
+/// A new key, and its text: the only time that it is in the clear.
+///
+/// A key that may verify visitor tokens is kept sealed as well: the text, as its holder
+/// has it, is the tokens' HS256 key.
+pub fn new_key(
+    tenant: Tenant,
+    keys: &TenantKeys,
+    scopes: &[Scope],
+    now: Timestamp,
+) -> (ApiKey, String) {
+    let id = KeyId::random();
+    let (token, secret) = new_token(tenant, id);
+    let (partition, row) = (keys::api_keys(tenant), keys::api_key(id));
+    let place = Place {
+        partition: &partition,
+        row: &row,
+        part: "secret",
+    };
+    let verifies = scopes.contains(&Scope::Ingest);
+    let key = ApiKey {
+        tenant,
+        id,
+        scopes: scopes.iter().map(|scope| scope.name().to_owned()).collect(),
+        origins: Vec::new(),
+        reference: None,
+        created_at: now,
+        digest: secret_digest(&secret),
+        secret: verifies.then(|| keys.wrapping.seal(place, token.as_bytes())),
+    };
+    (key, token)
+}
+
+/// `GET /v1/keys`
+pub async fn list(app: &App, call: &Call) -> Result<Answer> {
+    let (limit, after) = (call.limit()?, call.cursor(app).await?);
+    let (keys, next) = app.store.api_keys(call.tenant(), limit, after).await?;
+    call.page(app, keys.iter().map(row).collect(), next).await
+}
+
+/// `DELETE /v1/keys/{id}`
+pub async fn revoke(app: &App, call: &Call) -> Result<Answer> {
+    let tenant = call.tenant();
+    let id = call
+        .path("id")
+        .and_then(KeyId::parse)
+        .ok_or(Error::NotFound)?;
+    for _ in 0..TRIES {
+        let key = app
+            .store
+            .api_key(tenant, id)
+            .await?
+            .ok_or(Error::NotFound)?;
+        let mut writes = vec![
+            ApiKey::delete_write(tenant, id),
+            entry(call, Deed::KeyRevoked, id, app.clock.now()),
+        ];
+        if administers(&key) {
+            let other = other_admin(app, tenant, id).await?.ok_or(Error::Conflict {
+                code: "last_admin",
+                detail: "It is the last key that may administer this tenant.",
+            })?;
+            // Two keys that revoke one another at the same time: one of them stays.
+            let stays = Write::check(&keys::api_keys(tenant), &keys::api_key(other));
+            writes.push(stays.only_if("attribute_exists(PK)"));
+        }
+        match app.store.transact(writes).await? {
+            Ok(()) => {
+                app.callers.forget(tenant);
+                return Ok(Answer::nothing());
+            }
+            Err(Refusal::Condition { place: 0, .. }) => return Err(Error::NotFound),
+            Err(Refusal::Condition { .. }) => {}
+        }
+    }
+    Err(Error::Unavailable("the keys change too fast".into()))
+}
+
+fn administers(key: &ApiKey) -> bool {
+    key.scopes.iter().any(|scope| scope == Scope::Admin.name())
+}
+
+/// Another key that may administer the tenant.
+async fn other_admin(app: &App, tenant: Tenant, id: KeyId) -> Result<Option<KeyId>> {
+    let mut after = None;
+    loop {
+        let (keys, next) = app.store.api_keys(tenant, 100, after).await?;
+        let other = keys.iter().find(|key| key.id != id && administers(key));
+        if let Some(other) = other {
+            return Ok(Some(other.id));
+        }
+        after = next;
+        if after.is_none() {
+            return Ok(None);
+        }
+    }
+}
+
+fn entry(call: &Call, deed: Deed, id: KeyId, now: Timestamp) -> Write {
+    activity::write(&activity::Entry {
+        tenant: call.tenant(),
+        deed,
+        by: &call.by(),
+        about: &[id.to_string()],
+        at: now,
+    })
+}
+
+/// A key as lists show it. Scopes stand in the order in which they are published.
+fn row(key: &ApiKey) -> Value {
+    let scopes: Vec<_> = Scope::ALL
+        .iter()
+        .map(|scope| scope.name())
+        .filter(|name| key.scopes.iter().any(|scope| scope == name))
+        .collect();
+    json!({
+        "id": key.id.to_string(),
+        "scopes": scopes,
+        "allowed_origins": key.origins,
+        "reference": key.reference,
+        "created_at": key.created_at,
+    })
+}
+
+fn asked(body: &Value) -> Result<Asked> {
+    let mut faults = Faults::default();
+    let Some(fields) = faults.object(body, "", &["scopes", "allowed_origins", "reference"]) else {
+        return Err(faults.into());
+    };
+    if !fields.has("scopes") {
+        faults.add("/scopes", "required", "must be given");
+    }
+    let names = fields.list("scopes", Scope::ALL.len(), &mut faults);
+    let mut scopes = Vec::new();
+    for (at, name) in names.unwrap_or_default().iter().enumerate() {
+        match name.as_str().and_then(Scope::parse) {
+            Some(scope) if !scopes.contains(&scope) => scopes.push(scope),
+            Some(_) => {}
+            None => faults.add(format!("/scopes/{at}"), "choice", "must be a scope"),
+        }
+    }
+    let collects = scopes.contains(&Scope::Collect);
+    if collects && scopes.len() > 1 {
+        let expected = "collect stands alone: it may be read by anybody";
+        faults.add("/scopes", "not_allowed", expected);
+    }
+    if fields.has("allowed_origins") && !collects {
+        let expected = "belongs to a key with the scope collect";
+        faults.add("/allowed_origins", "not_allowed", expected);
+    }
+    let listed = fields.list("allowed_origins", ORIGINS, &mut faults);
+    let mut origins = Vec::new();
+    for (at, value) in listed.unwrap_or_default().iter().enumerate() {
+        match value.as_str().filter(|text| is_origin(text)) {
+            Some(origin) if !origins.iter().any(|it| it == origin) => {
+                origins.push(origin.to_owned());
+            }
+            Some(_) => {}
+            None => {
+                let expected = "must be an origin as browsers send it, such as https://example.com";
+                faults.add(format!("/allowed_origins/{at}"), "format", expected);
+            }
+        }
+    }
+    let expected = "must match [A-Za-z0-9._-]{1,64}";
+    let reference = fields.parsed("reference", expected, &mut faults, faults::code);
+    faults.end()?;
+    Ok(Asked {
+        scopes,
+        origins,
+        reference: reference.map(str::to_owned),
+    })
+}
+
+/// Whether a text is an origin in the form that browsers send (RFC 6454, 6.2).
+fn is_origin(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.origin().ascii_serialization() == text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(body: Value) -> Vec<(String, &'static str)> {
+        let Err(Error::Invalid(errors)) = asked(&body) else {
+            panic!("{body} is refused")
+        };
+        errors.into_iter().map(|it| (it.pointer, it.code)).collect()
+    }
+
+    #[test]
+    fn a_key_is_asked_for_by_scopes() {
+        let body = json!({"scopes": ["read", "erase", "read"], "reference": "crm"});
+        let expected = Asked {
+            scopes: vec![Scope::Read, Scope::Erase],
+            origins: Vec::new(),
+            reference: Some("crm".into()),
+        };
+        assert_eq!(asked(&body).unwrap(), expected);
+        let body = json!({"scopes": ["collect"], "allowed_origins": ["https://shop.example"]});
+        assert_eq!(asked(&body).unwrap().origins, ["https://shop.example"]);
+    }
+
+    #[test]
+    fn what_a_page_holds_may_only_collect() {
+        let body = json!({"scopes": ["collect", "read"]});
+        assert_eq!(faults(body), [("/scopes".into(), "not_allowed")]);
+        let body = json!({"scopes": ["read"], "allowed_origins": ["https://shop.example"]});
+        assert_eq!(faults(body), [("/allowed_origins".into(), "not_allowed")]);
+        assert_eq!(faults(json!({})), [("/scopes".into(), "required")]);
+        assert_eq!(
+            faults(json!({"scopes": []})),
+            [("/scopes".into(), "length")]
+        );
+        assert_eq!(
+            faults(json!({"scopes": ["root"]})),
+            [("/scopes/0".into(), "choice")]
+        );
+    }
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port() {
+        for origin in ["https://shop.example", "http://localhost:3000"] {
+            assert!(is_origin(origin), "{origin}");
+        }
+        for other in [
+            "https://shop.example/",
+            "https://shop.example/a",
+            "https://Shop.example",
+            "https://shop.example:443",
+            "shop.example",
+            "ftp://shop.example",
+            "null",
+            "*",
+        ] {
+            assert!(!is_origin(other), "{other}");
+        }
+    }
+}

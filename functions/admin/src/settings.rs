@@ -1,0 +1,128 @@
+//! A tenant's settings: shown, replaced, and what a replacement would erase.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use shared::app::App;
+use shared::error::{Error, Result};
+use shared::http::{Answer, Call};
+use shared::id::Tenant;
+use shared::settings::Settings;
+use shared::store::activity::{self, Deed};
+use shared::store::keys::{self, SHARDS};
+use shared::store::lives::expires_at;
+use shared::store::tenants::change_write;
+
+const TRIES: u32 = 5;
+/// People counted together.
+const PAGE: usize = 100;
+/// The longest that anybody may be kept, whatever the settings were.
+const MOST_DAYS: u8 = 30;
+
+/// `GET /v1/settings`
+pub async fn show(app: &App, call: &Call) -> Result<Answer> {
+    let stored = app.store.settings(call.tenant()).await?;
+    Ok(Answer::ok(json!(stored.settings)).revision(stored.rev))
+}
+
+/// `PUT /v1/settings`: what is not sent has its default.
+pub async fn change(app: &App, call: &Call) -> Result<Answer> {
+    let dry_run = match call.query("dry_run") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Error::field("dry_run", "choice", "must be true or false")),
+    };
+    let settings = Settings::parse(call.body())?;
+    let tenant = call.tenant();
+    for _ in 0..TRIES {
+        let before = app.store.settings(tenant).await?;
+        call.expect_revision(before.rev)?;
+        if dry_run {
+            let days = [&before.settings, &settings].map(|it| it.retention_days);
+            return preview(app, tenant, days).await;
+        }
+        if settings == before.settings {
+            return Ok(Answer::ok(json!(settings)).revision(before.rev));
+        }
+        let (by, about) = (call.by(), [format!("rev:{}", before.rev + 1)]);
+        let entry = activity::write(&activity::Entry {
+            tenant,
+            deed: Deed::SettingsChanged,
+            by: &by,
+            about: &about,
+            at: app.clock.now(),
+        });
+        let replace = change_write(tenant, &before, settings.clone());
+        if app.store.transact(vec![replace, entry]).await?.is_ok() {
+            app.callers.forget(tenant);
+            return Ok(Answer::ok(json!(settings)).revision(before.rev + 1));
+        }
+        // Somebody else has changed them meanwhile: look again.
+    }
+    Err(Error::Unavailable("the settings change too fast".into()))
+}
+
+/// What a change would delete, and nothing changed.
+async fn preview(app: &App, tenant: Tenant, [from, to]: [u8; 2]) -> Result<Answer> {
+    let would_erase = if to < from {
+        older_than(app, tenant, to).await?
+    } else {
+        0
+    };
+    Ok(Answer::ok(json!({
+        "dry_run": true,
+        "would_erase": would_erase,
+        "retention_days": {"from": from, "to": to},
+    })))
+}
+
+/// How many people were last seen more than these days ago.
+async fn older_than(app: &App, tenant: Tenant, days: u8) -> Result<u64> {
+    let now = app.clock.now();
+    let until = latest_clock(now, days).to_string();
+    let mut older = 0;
+    for shard in 0..SHARDS {
+        let partition = keys::due_partition(tenant, shard);
+        let mut after = None;
+        loop {
+            let (sorts, next) = app.store.due(&partition, Some(&until), PAGE, after).await?;
+            let lives: Vec<_> = sorts
+                .iter()
+                .filter_map(|sort| keys::parse_due(tenant, sort))
+                .map(|(_, life)| life)
+                .collect();
+            let subjects: Vec<_> = lives.iter().map(|life| life.subject).collect();
+            let present = app.present(tenant, &subjects).await?;
+            let over = present.iter().filter(|it| {
+                // A clock that stands still is not for settings to move.
+                lives.contains(&it.key)
+                    && it.door.expires_at.is_some()
+                    && expires_at(it.door.last_seen, days) <= now
+            });
+            older += over.count() as u64;
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    Ok(older)
+}
+
+/// The latest day at which the clock can stand of somebody whom these days would end: they
+/// were seen so long ago, and were given the most at the time.
+fn latest_clock(now: Timestamp, days: u8) -> jiff::civil::Date {
+    let ahead = SignedDuration::from_hours(24 * i64::from(MOST_DAYS.saturating_sub(days)));
+    keys::day_of(now + ahead)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_looked_at_as_far_ahead_as_it_can_stand() {
+        let now: Timestamp = "2026-01-10T12:00:00Z".parse().unwrap();
+        assert_eq!(latest_clock(now, 7).to_string(), "2026-02-02");
+        assert_eq!(latest_clock(now, 30).to_string(), "2026-01-10");
+    }
+}

@@ -1,0 +1,73 @@
+//! What lies in the stores, past every function: for tests that say what must not be there.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
+use lethe_tests::Service;
+
+pub type Row = HashMap<String, AttributeValue>;
+
+/// Every row of both tables.
+pub async fn all(service: &Service) -> Vec<Row> {
+    let mut rows = table(service, &service.cloud.app().config.records_table).await;
+    rows.extend(table(service, &service.cloud.app().config.keyring_table).await);
+    rows
+}
+
+/// Every row of `records`.
+pub async fn records(service: &Service) -> Vec<Row> {
+    table(service, &service.cloud.app().config.records_table).await
+}
+
+/// Every row of the keyring.
+pub async fn keyring(service: &Service) -> Vec<Row> {
+    table(service, &service.cloud.app().config.keyring_table).await
+}
+
+/// The rows of `records` that are about a subject: its lives and its lookups.
+pub async fn about(service: &Service, subject: &str) -> Vec<Row> {
+    let mut rows = records(service).await;
+    rows.retain(|row| {
+        let key = |name: &str| text(row, name).unwrap_or_default().to_owned();
+        let life = key("PK").contains(subject);
+        life || (key("PK").contains("#lookup#") && key("SK") == subject)
+    });
+    rows
+}
+
+pub fn text<'a>(row: &'a Row, name: &str) -> Option<&'a str> {
+    row.get(name)?.as_s().ok().map(String::as_str)
+}
+
+/// What the bucket holds: keys of versions, delete markers and unfinished uploads.
+pub fn objects(service: &Service) -> Vec<String> {
+    service.cloud.objects().everything().into_iter().map(|held| held.key).collect()
+}
+
+async fn table(service: &Service, name: &str) -> Vec<Row> {
+    let endpoint = service.cloud.dynamo().endpoint();
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
+        .region(aws_sdk_dynamodb::config::Region::new("us-east-1"))
+        .credentials_provider(aws_sdk_dynamodb::config::Credentials::new("test", "test", None, None, "tests"))
+        .endpoint_url(endpoint)
+        .build();
+    let mut rows = Vec::new();
+    let mut after = None;
+    loop {
+        let page = Client::from_conf(config.clone())
+            .scan()
+            .table_name(name)
+            .consistent_read(true)
+            .set_exclusive_start_key(after)
+            .send()
+            .await
+            .expect("the engine answers");
+        rows.extend(page.items.unwrap_or_default());
+        after = page.last_evaluated_key;
+        if after.is_none() {
+            return rows;
+        }
+    }
+}
