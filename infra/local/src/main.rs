@@ -122,7 +122,9 @@ async fn fill(cloud: &Cloud, data: &Path) -> Result<Value, String> {
         }
         None => {
             kept.begin_seeding();
-            let demo = seed::seed(cloud, progress).await.map_err(|e| format!("cannot seed the demo: {e}"))?;
+            let demo = seed::seed(cloud, progress)
+                .await
+                .map_err(|e| format!("cannot seed the demo: {e}"))?;
             cloud.settle().await;
             kept.end_seeding(demo.clone());
             demo
