@@ -5,7 +5,9 @@
 mod answers;
 mod operations;
 mod parameters;
+mod people;
 mod requests;
+mod shape;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
