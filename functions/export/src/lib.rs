@@ -1,1 +1,157 @@
+//! Exports: a copy of what is known about a person, for that person (GDPR Art. 15 and 20).
+//!
+//! A request makes a job; a turn of the job, handed over by the table's stream, writes one
+//! ZIP under the life's prefix; a download link is made at each GET. An export belongs to
+//! one life: it can be begun, finished and fetched only while that life goes on.
 
+mod archive;
+mod choice;
+mod contents;
+mod door;
+mod page;
+mod processing;
+mod profile;
+mod request;
+mod spool;
+mod table;
+mod worker;
+
+use jiff::SignedDuration;
+use lambda_http::Request;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use shared::app::App;
+use shared::error::{Error, Result};
+use shared::http::jobs::accepted;
+use shared::http::{Answer, Call};
+use shared::id::{Subject, Tenant};
+use shared::runtime::Trigger;
+use shared::store::activity::{self, Deed, Entry};
+use shared::store::jobs::{Job, JobKind, JobState};
+use shared::store::keys::LifeKey;
+
+use archive::Stored;
+use request::{Kind, Wanted, Whom};
+
+/// How long an archive can be fetched. The bucket keeps it hardly longer: it is a person
+/// in one file, made to be fetched, not kept.
+const KEPT: SignedDuration = SignedDuration::from_hours(24);
+
+/// # Errors
+/// When the event is of a kind that this function is not woken by.
+pub async fn handle(app: &App, event: Value) -> Result<Value, lambda_runtime::Error> {
+    match Trigger::parse(event)? {
+        Trigger::Http(request) => Ok(answer(app, *request).await),
+        Trigger::Stream(batch) => Ok(worker::work(app, &batch).await),
+        _ => Err("export is called over HTTP and by the table's stream".into()),
+    }
+}
+
+async fn answer(app: &App, request: Request) -> Value {
+    let call = match Call::open(app, request).await {
+        Ok(call) => call,
+        Err(refused) => return refused,
+    };
+    let outcome = match call.route() {
+        "POST /v1/exports" => begin(app, &call).await,
+        "GET /v1/exports" => call.jobs(app, JobKind::Export).await,
+        "GET /v1/exports/{id}" => show(app, &call).await,
+        _ => Err(Error::NotFound),
+    };
+    call.close(app, outcome).await
+}
+
+/// What a job is to do. Stored with it: nothing personal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Spec {
+    /// The life's partition.
+    life: String,
+    kind: Kind,
+    /// Whether agents are named.
+    include_agents: bool,
+}
+
+impl Spec {
+    fn of(job: &Job) -> Result<(Spec, LifeKey)> {
+        let broken = || Error::Unavailable("an export is not as it was written".into());
+        let spec: Spec = serde_json::from_value(job.spec.clone()).map_err(|_| broken())?;
+        let life = LifeKey::parse(&spec.life).ok_or_else(broken)?;
+        Ok((spec, life))
+    }
+}
+
+async fn begin(app: &App, call: &Call) -> Result<Answer> {
+    let wanted = Wanted::parse(call.body())?;
+    let tenant = call.tenant();
+    let subject = only_one(app, tenant, &wanted.whom).await?;
+    let (living, door) = app.person(tenant, subject).await?;
+    let now = app.clock.now();
+
+    let mut job = Job::new(tenant, JobKind::Export, vec![subject], now);
+    job.total = door.counts.total();
+    job.spec = json!(Spec {
+        life: living.key.partition(),
+        kind: wanted.kind,
+        include_agents: wanted.include_agents,
+    });
+    job.outcome = json!({"subject": subject.to_string(), "export": wanted.kind});
+    let mut writes = job.begin_writes();
+    writes.push(activity::write(&Entry {
+        tenant,
+        deed: Deed::ExportRequested,
+        by: &call.by(),
+        about: &[living.key.life.to_string(), job.key.id.to_string()],
+        at: now,
+    }));
+    door::pass(app, living.key, door::Links::Leave, &writes).await?.ok_or(Error::NotFound)?;
+
+    Ok(accepted(&job, "exports"))
+}
+
+/// The one person who is meant. An unverified value names nobody: what a web page says
+/// about an e-mail address must not hand out what is known about its owner.
+async fn only_one(app: &App, tenant: Tenant, whom: &Whom) -> Result<Subject> {
+    let (kind, value) = match whom {
+        Whom::Subject(subject) => return Ok(*subject),
+        Whom::Lookup(kind, value) => (*kind, value),
+    };
+    let mut found = app.find(tenant, kind, value).await?;
+    if kind != "visitor_id" {
+        found.retain(|person| person.verified);
+    }
+    match found.as_slice() {
+        [] => Err(Error::NotFound),
+        [one] => Ok(one.key.subject),
+        several => Err(Error::Ambiguous(several.iter().map(|person| person.key.subject).collect())),
+    }
+}
+
+/// A job, with links to what it made.
+async fn show(app: &App, call: &Call) -> Result<Answer> {
+    let job = call.job(app, JobKind::Export).await?;
+    let mut body = job.body();
+    body["downloads"] = json!(downloads(app, &job).await?);
+    Ok(Answer::ok(body))
+}
+
+/// Links to the archive, made anew. Once the life has ended there is nothing to fetch.
+async fn downloads(app: &App, job: &Job) -> Result<Vec<Value>> {
+    let stored = serde_json::from_value::<Stored>(job.place.clone());
+    let (JobState::Completed, Ok(stored)) = (job.state, stored) else {
+        return Ok(Vec::new());
+    };
+    let (_, life) = Spec::of(job)?;
+    let kept = job.finished_at.is_some_and(|at| app.clock.now() < at + KEPT);
+    if !kept || app.living(&life).await?.is_none() {
+        return Ok(Vec::new());
+    }
+    let object = life.export_object(job.key.id);
+    let link = app.objects.download_link(&object, &stored.version).await?;
+    Ok(vec![json!({
+        "name": format!("{}.zip", job.key.id),
+        "size": stored.size,
+        "sha256": stored.sha256,
+        "url": link.url,
+        "expires_at": link.expires_at,
+    })])
+}

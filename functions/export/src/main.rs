@@ -1,1 +1,3 @@
-fn main() {}
+fn main() -> Result<(), lambda_runtime::Error> {
+    shared::runtime::run(|app, event| Box::pin(export::handle(app, event)))
+}

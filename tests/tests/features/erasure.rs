@@ -47,7 +47,7 @@ async fn who_returns_after_an_erasure_is_new() {
     service.advance(minutes(1)).await;
     assert_eq!(service.visit("ada").await, ada, "the pseudonym is stable");
     let person = service.get(&path, owner).await.expect(200);
-    assert_eq!(person["identity"], json!({"visitor_id": "ada"}));
+    assert_eq!(person["identity"], json!({}));
     assert_eq!(person["contact"], json!({}));
     assert_eq!(person["counts"]["messages"], 0);
     let found = service.post("/v1/lookup", owner, json!({"email": "ada@example.com"})).await.expect(200);

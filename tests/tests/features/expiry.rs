@@ -87,7 +87,7 @@ async fn who_returns_on_day_31_before_anything_swept_begins_a_new_life() {
     service.advance(days(31)).await;
     service.visit("ada").await;
     let person = service.get(&format!("/v1/subjects/{ada}"), owner).await.expect(200);
-    assert_eq!(person["identity"], json!({"visitor_id": "ada"}), "nothing of the old");
+    assert_eq!(person["identity"], json!({}), "nothing of the old");
     assert_eq!(person["counts"]["messages"], 0);
     let records = service.get(&format!("/v1/subjects/{ada}/records"), owner).await.expect(200);
     assert_eq!(records["data"], json!([]));

@@ -1,16 +1,16 @@
-//! Schemas of answers. They say what is always there; fields may be added, so none of
-//! them is closed.
+//! Schemas of answers. They say what is always there; fields may be added, so answers are
+//! not closed.
 
 use serde_json::{Map, Value, json};
-use shared::catalog::{self, Category, Record};
 use shared::http::caller::Scope;
-use shared::record::FileState;
 use shared::store::activity::Deed;
 use shared::store::jobs::{JobKind, JobState};
 
-use super::parameters::{id, time};
 use super::reference;
 use super::requests::settings_fields;
+use super::shape::{
+    choice, count, described, id, list, message_id, object, or_null, text, time, whole,
+};
 
 /// Every schema of an answer.
 pub fn schemas() -> Map<String, Value> {
@@ -18,7 +18,7 @@ pub fn schemas() -> Map<String, Value> {
         edge()
             .into_iter()
             .chain(ingest())
-            .chain(access())
+            .chain(super::people::schemas())
             .chain(jobs())
             .chain(govern())
             .chain(pages())
@@ -26,49 +26,8 @@ pub fn schemas() -> Map<String, Value> {
     )
 }
 
-type Schema = (&'static str, Value);
-
-/// An object that has at least the fields named as required.
-fn object(required: &[&str], fields: Vec<(&str, Value)>) -> Value {
-    let fields = fields
-        .into_iter()
-        .map(|(name, schema)| (name.to_owned(), schema));
-    let mut object = json!({"type": "object", "properties": Value::Object(fields.collect())});
-    if !required.is_empty() {
-        object["required"] = json!(required);
-    }
-    object
-}
-
-/// An object in which every field is always there.
-fn whole(fields: Vec<(&'static str, Value)>) -> Value {
-    let names: Vec<_> = fields.iter().map(|(name, _)| *name).collect();
-    object(&names, fields)
-}
-
-fn text() -> Value {
-    json!({"type": "string"})
-}
-
-fn count() -> Value {
-    json!({"type": "integer", "minimum": 0})
-}
-
-fn yes_or_no() -> Value {
-    json!({"type": "boolean"})
-}
-
-fn list(items: Value) -> Value {
-    json!({"type": "array", "items": items})
-}
-
-fn choice(words: &[&str]) -> Value {
-    json!({"type": "string", "enum": words})
-}
-
-fn or_null(schema: Value) -> Value {
-    json!({"anyOf": [schema, {"type": "null"}]})
-}
+/// A schema and its name.
+pub type Schema = (&'static str, Value);
 
 fn page(schema: &str) -> Value {
     whole(vec![
@@ -134,11 +93,6 @@ fn edge() -> Vec<Schema> {
     ]
 }
 
-fn described(mut schema: Value, description: &str) -> Value {
-    schema["description"] = json!(description);
-    schema
-}
-
 fn ingest() -> Vec<Schema> {
     let result = object(
         &["index", "status"],
@@ -192,170 +146,6 @@ fn ingest() -> Vec<Schema> {
     ]
 }
 
-fn message_id() -> Value {
-    json!({"type": "string", "pattern": "^msg_[0-9a-f]{64}$"})
-}
-
-/// What is kept of a category: any of the catalog's fields.
-fn kept(record: Record, category: Category) -> Value {
-    object(
-        &[],
-        catalog::fields(record, category)
-            .map(|row| (row.name, text()))
-            .collect(),
-    )
-}
-
-fn access() -> Vec<Schema> {
-    let row = object(
-        &["subject", "last_seen", "expires_at", "state", "verified"],
-        vec![
-            ("subject", id("sub")),
-            ("last_seen", time()),
-            ("expires_at", or_null(time())),
-            ("state", text()),
-            ("verified", yes_or_no()),
-        ],
-    );
-    let person = object(
-        &[
-            "subject",
-            "visitor_id",
-            "state",
-            "last_seen",
-            "expires_at",
-            "identity",
-            "contact",
-            "network",
-            "device",
-            "custom",
-            "verified",
-            "counts",
-        ],
-        vec![
-            ("subject", id("sub")),
-            ("visitor_id", text()),
-            ("state", text()),
-            ("created_at", time()),
-            ("last_seen", time()),
-            ("expires_at", or_null(time())),
-            ("identity", kept(Record::Person, Category::Identity)),
-            ("contact", kept(Record::Person, Category::Contact)),
-            ("network", kept(Record::Visit, Category::Network)),
-            ("device", kept(Record::Visit, Category::Device)),
-            ("custom", json!({"type": "object"})),
-            ("consent", json!({"type": ["object", "null"]})),
-            ("verified", yes_or_no()),
-            ("restriction", yes_or_no()),
-            ("objection", yes_or_no()),
-            ("hold", yes_or_no()),
-            (
-                "related",
-                list(whole(vec![
-                    ("subject", id("sub")),
-                    ("via", text()),
-                    ("verified", yes_or_no()),
-                ])),
-            ),
-            (
-                "counts",
-                whole(
-                    ["conversations", "messages", "attachments", "interactions"]
-                        .map(|name| (name, count()))
-                        .into(),
-                ),
-            ),
-        ],
-    );
-    let download = whole(vec![
-        ("url", json!({"type": "string", "format": "uri"})),
-        ("expires_at", time()),
-    ]);
-    vec![
-        ("PersonRow", row),
-        (
-            "FoundPeople",
-            whole(vec![("subjects", list(reference("schemas", "PersonRow")))]),
-        ),
-        ("Person", person),
-        ("Record", record()),
-        (
-            "AttachmentState",
-            object(
-                &["state", "download"],
-                vec![
-                    ("state", choice(&FileState::ALL.map(FileState::name))),
-                    ("verdict", json!({"type": ["object", "null"]})),
-                    ("download", or_null(download)),
-                ],
-            ),
-        ),
-    ]
-}
-
-fn record() -> Value {
-    let typed = |kind: &str, required: &[&str], mut fields: Vec<(&'static str, Value)>| {
-        fields.push(("type", json!({"const": kind})));
-        object(&[&["type"], required].concat(), fields)
-    };
-    let conversation = typed(
-        "conversation",
-        &["conversation_id", "at", "messages"],
-        vec![
-            ("conversation_id", text()),
-            ("title", text()),
-            ("at", time()),
-            ("messages", count()),
-        ],
-    );
-    let message = typed(
-        "message",
-        &["message", "conversation_id", "author", "at", "redacted"],
-        vec![
-            ("message", message_id()),
-            ("conversation_id", text()),
-            ("author", choice(&["end_user", "agent"])),
-            ("member", text()),
-            ("at", time()),
-            ("body", text()),
-            ("content_hash", text()),
-            ("redacted", yes_or_no()),
-            ("attachments", list(id("att"))),
-        ],
-    );
-    let attachment = typed(
-        "attachment",
-        &["attachment", "size", "at", "state"],
-        vec![
-            ("attachment", id("att")),
-            ("conversation_id", text()),
-            ("filename", text()),
-            ("content_type", text()),
-            ("sha256", text()),
-            ("size", count()),
-            ("at", time()),
-            ("state", choice(&FileState::ALL.map(FileState::name))),
-            ("verdict", json!({"type": "object"})),
-        ],
-    );
-    let counts = ["loaded", "viewed", "clicked"].map(|name| (name, count()));
-    let mut fields = vec![
-        ("item_id", text()),
-        ("scope", text()),
-        ("first_at", time()),
-        ("last_at", time()),
-    ];
-    fields.extend(counts);
-    let interaction = typed(
-        "interaction",
-        &[
-            "item_id", "loaded", "viewed", "clicked", "first_at", "last_at",
-        ],
-        fields,
-    );
-    json!({"oneOf": [conversation, message, attachment, interaction]})
-}
-
 fn jobs() -> Vec<Schema> {
     let job = object(
         &["id", "kind", "state", "progress", "created_at"],
@@ -396,55 +186,97 @@ fn jobs() -> Vec<Schema> {
         ("subjects", count()),
         ("stores", json!({"type": "object"})),
     ]);
+    let statuses = ["redacted", "not_found", "stale", "invalid"];
+    let target = object(
+        &["index", "status"],
+        vec![
+            ("index", count()),
+            ("status", choice(&statuses)),
+            ("message", message_id()),
+            ("attachment", id("att")),
+            ("conversation", text()),
+            ("content_hash", text()),
+        ],
+    );
+    let failed = whole(vec![("index", count()), ("status", choice(&statuses))]);
+    let redaction = whole(vec![
+        (
+            "results",
+            whole(statuses.map(|name| (name, count())).into()),
+        ),
+        ("failed", list(failed)),
+    ]);
     vec![
         ("Job", job),
         ("ErasureJob", adds(erasure)),
         ("ErasureCounts", counts),
         (
             "ExportJob",
-            adds(object(&[], vec![("downloads", list(download))])),
+            adds(object(
+                &["subject", "export"],
+                vec![
+                    ("subject", id("sub")),
+                    ("export", choice(&["access", "portability"])),
+                    ("downloads", list(download)),
+                ],
+            )),
         ),
-        (
-            "RedactionResults",
-            whole(vec![("results", list(json!({"type": "object"})))]),
-        ),
+        ("RedactionJob", adds(redaction)),
+        ("RedactionResults", whole(vec![("results", list(target))])),
     ]
 }
 
 fn govern() -> Vec<Schema> {
-    let key = |more: Vec<(&'static str, Value)>| {
-        let mut required = vec!["id", "scopes", "created_at"];
-        required.extend(more.iter().map(|(name, _)| *name));
-        let mut fields = vec![
+    let key = || {
+        let fields = vec![
             ("id", id("key")),
             ("scopes", list(choice(&Scope::ALL.map(Scope::name)))),
             ("allowed_origins", list(text())),
-            ("reference", text()),
+            ("reference", or_null(text())),
             ("created_at", time()),
         ];
-        fields.extend(more);
-        object(&required, fields)
+        object(&["id", "scopes", "created_at"], fields)
     };
-    let tenant = vec![("tenant", id("ten")), ("created_at", time())];
-    let entry = object(
-        &["at", "kind", "by", "about"],
-        vec![
-            ("at", time()),
-            ("kind", choice(&Deed::ALL.map(Deed::name))),
-            ("by", text()),
-            ("about", list(text())),
-        ],
-    );
+    let mut new_key = key();
+    new_key["properties"]["secret"] = described(text(), "The whole key, as it is sent.");
+    let dry_run = whole(vec![
+        ("dry_run", json!({"const": true})),
+        (
+            "would_erase",
+            described(count(), "People whose time would be up."),
+        ),
+        (
+            "retention_days",
+            whole(vec![("from", count()), ("to", count())]),
+        ),
+    ]);
+    let entry = whole(vec![
+        ("at", time()),
+        ("kind", choice(&Deed::ALL.map(Deed::name))),
+        ("by", text()),
+        ("about", list(text())),
+    ]);
+    let keys = whole(vec![("owner", text())]);
     vec![
         ("Settings", whole(settings_fields())),
-        ("ReplacedSettings", json!({"type": "object"})),
-        ("Key", key(vec![])),
-        ("NewKey", key(vec![("key", text())])),
+        ("SettingsPreview", dry_run),
+        (
+            "ReplacedSettings",
+            json!({"oneOf": [
+                reference("schemas", "Settings"),
+                reference("schemas", "SettingsPreview"),
+            ]}),
+        ),
+        ("Key", key()),
+        ("NewKey", new_key),
         ("ActivityEntry", entry),
-        ("Tenant", whole(tenant.clone())),
+        (
+            "Tenant",
+            whole(vec![("tenant", id("ten")), ("created_at", time())]),
+        ),
         (
             "NewTenant",
-            object(&["tenant"], [tenant, vec![("key", text())]].concat()),
+            whole(vec![("tenant", id("ten")), ("keys", keys)]),
         ),
     ]
 }
@@ -453,7 +285,7 @@ fn pages() -> Vec<Schema> {
     [
         ("PersonPage", "PersonRow"),
         ("RecordPage", "Record"),
-        ("JobPage", "Job"),
+        ("RedactionPage", "RedactionJob"),
         ("ErasurePage", "ErasureJob"),
         ("ExportPage", "ExportJob"),
         ("KeyPage", "Key"),

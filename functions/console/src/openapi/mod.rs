@@ -5,7 +5,9 @@
 mod answers;
 mod operations;
 mod parameters;
+mod people;
 mod requests;
+mod shape;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -91,10 +93,12 @@ fn describe(route: &Route, operation: &Operation) -> Value {
         described["x-scopes"] = scopes.iter().map(|scope| scope.name()).collect();
     }
     if let Some(schema) = operation.body {
-        described["requestBody"] = json!({
-            "required": true,
-            "content": {"application/json": {"schema": reference("schemas", schema)}},
-        });
+        let body = json!({"schema": reference("schemas", schema)});
+        let mut content = json!({"application/json": body});
+        if route.key.starts_with("PATCH ") {
+            content["application/merge-patch+json"] = body;
+        }
+        described["requestBody"] = json!({"required": true, "content": content});
         described["x-max-bytes"] = json!(route.body);
     }
     described

@@ -134,7 +134,7 @@ pub const OPERATIONS: &[Operation] = &[
         &[gives(
             200,
             "PersonPage",
-            "A page, the first to be forgotten first.",
+            "A page of people. `expires_before` finds those who go soon.",
         )],
     ),
     operation(
@@ -165,28 +165,21 @@ pub const OPERATIONS: &[Operation] = &[
         "Redact",
         &[
             gives(200, "RedactionResults", "Done: a result for each target."),
-            gives(202, "Job", "More than 100 records: a job does it.").with(LOCATION),
+            gives(202, "RedactionJob", "More than 100 records: a job does it.").with(LOCATION),
         ],
     )
-    .takes("Redaction")
-    .problems(&[
-        (404, "A person or a record is not there."),
-        (
-            412,
-            "A message is no longer the one whose `content_hash` was sent.",
-        ),
-    ]),
+    .takes("Redaction"),
     operation(
         "GET /v1/redactions",
         "listRedactions",
         "Redact",
-        &[gives(200, "JobPage", "A page of jobs, newest first.")],
+        &[gives(200, "RedactionPage", "A page of jobs, newest first.")],
     ),
     operation(
         "GET /v1/redactions/{id}",
         "getRedaction",
         "Redact",
-        &[gives(200, "Job", "The job.")],
+        &[gives(200, "RedactionJob", "The job.")],
     ),
     operation(
         "DELETE /v1/subjects/{subject}",
@@ -246,10 +239,7 @@ pub const OPERATIONS: &[Operation] = &[
     .takes("Export")
     .problems(&[
         (404, "Nobody is known by this."),
-        (
-            409,
-            "The lookup finds several people (`ambiguous`, with `candidates`).",
-        ),
+        (409, "The lookup finds several people (`ambiguous`)."),
     ]),
     operation(
         "GET /v1/exports",
@@ -293,7 +283,7 @@ pub const OPERATIONS: &[Operation] = &[
         &[gives(
             201,
             "NewKey",
-            "The key, with its secret: shown this once.",
+            "The key. Its `secret` is shown this once, not to a repetition.",
         )],
     )
     .takes("KeyRequest"),
@@ -327,7 +317,7 @@ pub const OPERATIONS: &[Operation] = &[
         &[gives(
             201,
             "NewTenant",
-            "The tenant, with its first key: shown this once.",
+            "The tenant, and its first key: shown this once.",
         )],
     )
     .takes("TenantRequest"),

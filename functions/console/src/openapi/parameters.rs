@@ -6,16 +6,7 @@ use shared::store::jobs::JobState;
 
 use super::operations::Operation;
 use super::reference;
-
-/// 32 digits of lower-case hexadecimal behind a prefix, as every id has them.
-pub fn id(prefix: &str) -> Value {
-    json!({"type": "string", "pattern": format!("^{prefix}_[0-9a-f]{{32}}$")})
-}
-
-/// A moment, as RFC 3339 writes it.
-pub fn time() -> Value {
-    json!({"type": "string", "format": "date-time"})
-}
+use super::shape::{choice, id, time};
 
 /// What a route takes besides its body.
 pub fn of(route: &Route, operation: &Operation) -> Vec<Value> {
@@ -61,7 +52,6 @@ fn parameter(name: &str, place: &str, schema: Value, description: &str) -> Value
 /// Every parameter that a route may have.
 pub fn components() -> Map<String, Value> {
     let states = JobState::ALL.map(JobState::name);
-    let choice = |words: &[&str]| json!({"type": "string", "enum": words});
     let query = |name, schema, description| (name, parameter(name, "query", schema, description));
     let path = |component, name, schema, description| {
         (component, parameter(name, "path", schema, description))

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use shared::catalog::{self, Category, Field, Kind, Record};
 use shared::http::caller::Scope;
 
-use super::parameters::{id, time};
 use super::reference;
+use super::shape::{choice, id, time};
 
 /// Text without control characters.
 const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
@@ -54,10 +54,6 @@ fn object(required: &[&str], fields: Vec<(&str, Value)>) -> Value {
     object
 }
 
-fn choice(words: &[&str]) -> Value {
-    json!({"type": "string", "enum": words})
-}
-
 fn code() -> Value {
     json!({"type": "string", "pattern": CODE})
 }
@@ -85,7 +81,8 @@ fn value(kind: Kind) -> Value {
         Kind::Email => json!({"type": "string", "format": "email", "maxLength": 254}),
         Kind::Phone => json!({
             "type": "string",
-            "pattern": r"^[0-9+\-.()/ ]{3,32}$",
+            "pattern": r"^[-+.()/ ]*([0-9][-+.()/ ]*){3,15}$",
+            "maxLength": 32,
             "description": "3 to 15 digits. In E.164 form a person can be found by it.",
         }),
         Kind::Name(limit) => {
@@ -284,49 +281,47 @@ fn lookup() -> Value {
 
 fn redaction() -> Value {
     let message = || json!({"type": "string", "pattern": "^msg_[0-9a-f]{64}$"});
-    let offset = |least| json!({"type": "integer", "minimum": least, "maximum": 65536});
+    let offset = |least| json!({"type": "integer", "minimum": least, "maximum": u32::MAX});
     let span = object(
         &["start", "end"],
         vec![("start", offset(0)), ("end", offset(1))],
     );
-    let spans = json!({"type": "array", "minItems": 1, "items": span});
+    let spans = json!({
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 2000,
+        "items": span,
+        "description": "In Unicode code points; `end` is the first that stays.",
+    });
+    let hash = json!({"type": "string", "pattern": "^[0-9a-f]{32}$"});
+    let conversation = field(Record::Conversation, "conversation_id");
     let target = |required: &[&str], mut fields: Vec<(&'static str, Value)>| {
         fields.push(("subject", id("sub")));
         object(required, fields)
     };
-    let targets = json!([
+    let target = json!({"oneOf": [
         target(&["message"], vec![("message", message())]),
         target(
             &["message", "content_hash", "spans"],
-            vec![
-                ("message", message()),
-                (
-                    "content_hash",
-                    json!({"type": "string", "pattern": "^[0-9a-f]{32}$"})
-                ),
-                ("spans", spans),
-            ],
+            vec![("message", message()), ("content_hash", hash), ("spans", spans)],
         ),
         target(&["attachment"], vec![("attachment", id("att"))]),
-        target(
-            &["conversation"],
-            vec![(
-                "conversation",
-                field(Record::Conversation, "conversation_id")
-            )]
-        ),
-    ]);
-    object(
+        target(&["conversation"], vec![("conversation", conversation)]),
+    ]});
+    let targets = json!({"type": "array", "minItems": 1, "maxItems": 1000, "items": target});
+    let mut redaction = object(
         &["targets"],
         vec![
             ("subject", id("sub")),
             ("reason", code()),
-            (
-                "targets",
-                json!({"type": "array", "minItems": 1, "items": {"oneOf": targets}}),
-            ),
+            ("targets", targets),
         ],
-    )
+    );
+    redaction["anyOf"] = json!([
+        {"required": ["subject"]},
+        {"properties": {"targets": {"items": {"required": ["subject"]}}}},
+    ]);
+    redaction
 }
 
 /// A body that names its people in exactly one of these ways.
@@ -352,7 +347,9 @@ fn erasure() -> Value {
             ("dry_run", flag("Only says what would go.")),
         ],
     );
-    one_of(body, &["subjects", "visitors", "lookup"])
+    let mut body = one_of(body, &["subjects", "visitors", "lookup"]);
+    body["dependentRequired"] = json!({"all": ["lookup"]});
+    body
 }
 
 fn export() -> Value {
@@ -361,7 +358,11 @@ fn export() -> Value {
         vec![
             ("subject", id("sub")),
             ("lookup", reference("schemas", "Lookup")),
-            ("kind", choice(&["access", "portability"])),
+            (
+                "kind",
+                json!({"type": "string", "enum": ["access", "portability"], "default": "access"}),
+            ),
+            ("include_agents", flag("Names the agents who wrote.")),
         ],
     );
     one_of(body, &["subject", "lookup"])
@@ -392,20 +393,35 @@ fn settings() -> Value {
     object(&[], settings_fields())
 }
 
+/// A key that may stand in a page does nothing else, and may be bound to pages.
 fn key() -> Value {
-    let scopes = Scope::ALL.map(Scope::name);
-    object(
-        &["scopes"],
-        vec![
-            (
-                "scopes",
-                json!({"type": "array", "minItems": 1, "uniqueItems": true, "items": choice(&scopes)}),
-            ),
-            (
-                "allowed_origins",
-                json!({"type": "array", "maxItems": 20, "items": {"type": "string", "format": "uri"}}),
-            ),
-            ("reference", code()),
-        ],
-    )
+    let scopes = |words: &[&str]| {
+        json!({
+            "type": "array",
+            "minItems": 1,
+            "maxItems": Scope::ALL.len(),
+            "items": choice(words),
+        })
+    };
+    let collect = Scope::Collect.name();
+    let others: Vec<_> = Scope::ALL
+        .map(Scope::name)
+        .into_iter()
+        .filter(|name| *name != collect)
+        .collect();
+    let origins = json!({
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 20,
+        "items": {"type": "string", "pattern": "^https?://[a-z0-9.-]+(:[0-9]{1,5})?$"},
+        "description": "Origins as browsers send them (RFC 6454).",
+    });
+    let reference = || ("reference", code());
+    json!({"oneOf": [
+        object(&["scopes"], vec![("scopes", scopes(&others)), reference()]),
+        object(
+            &["scopes"],
+            vec![("scopes", scopes(&[collect])), ("allowed_origins", origins), reference()],
+        ),
+    ]})
 }

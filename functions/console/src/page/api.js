@@ -62,7 +62,7 @@ function fault(error) {
     401: 'This key is not known here. It may have been revoked, or a part is missing.',
     403: `${problem.detail ?? 'This key may not do this.'} Sign in with a key that has this scope, or ask whoever administers your keys.`,
   };
-  return h('div', { class: 'fault' },
+  return h('div', { class: status === 403 ? 'fault mild' : 'fault' },
     h('p', {}, h('strong', {}, problem.title ?? 'Refused'), ' ', told[status] ?? problem.detail ?? ''),
     (problem.errors ?? []).length > 0 && h('ul', {}, problem.errors.map((each) =>
       h('li', {}, h('code', {}, each.pointer || 'body'), ` ${each.message}`))),
@@ -114,6 +114,5 @@ async function pages(path, query, { row, list, none, more = 'Show more' }) {
     rows[0]?.querySelector('a, summary, button')?.focus();
   }));
   await load();
-  const empty = list.querySelector(':scope > *, tbody > tr') === null && !cursor;
-  return empty ? [h('p', { class: 'empty' }, none)] : [list.tagName === 'TBODY' ? list.closest('table') : list, refused, button];
+  return list.childElementCount === 0 && !cursor ? [h('p', { class: 'empty' }, none)] : [list, refused, button];
 }

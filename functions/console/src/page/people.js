@@ -73,13 +73,61 @@ function erasureRow(job) {
     h('span', { class: `tag ${job.state}` }, TOLD[job.state] ?? job.state));
 }
 
+// The list of people comes in parts, each in the order of forgetting but one part after
+// the other. So ever longer spans of time are asked for, until one holds enough to show,
+// and it is put in order here.
+const SPANS = [[1, 'the coming day'], [3, 'three days'], [10, 'ten days'], [null, null]];
+const AHEAD = { shown: 10, pages: 5 };
+
+/** Those who go within a number of days, or all, as far as a few pages reach. */
+async function going(days) {
+  const expires_before = days && new Date(now() + days * DAY).toISOString();
+  const people = [];
+  let cursor = null;
+  for (let page = 0; page < AHEAD.pages && (page === 0 || cursor); page += 1) {
+    const answer = await listed('v1/subjects', { limit: '100', expires_before, cursor });
+    people.push(...answer.data);
+    cursor = answer.next_cursor;
+  }
+  const end = (person) => (person.expires_at ? Date.parse(person.expires_at) : Infinity);
+  return { people: people.sort((one, other) => end(one) - end(other)), more: Boolean(cursor) };
+}
+
+async function nextToGo() {
+  for (const [days, named] of SPANS) {
+    const { people, more } = await going(days);
+    if (days !== null && people.length < AHEAD.shown) continue;
+    const whom = more ? `${people.length} of those you know` : days ? `All who go within ${named}` : 'Everybody you know';
+    $('next-note').textContent = `${whom}, the first to be forgotten first.`;
+    return nextTable(people);
+  }
+  return [];
+}
+
+function nextTable(people) {
+  if (people.length === 0) return h('p', { class: 'empty' }, 'You know nobody yet. Whoever is met will stand here, with the time that is left.');
+  const body = peopleTable('Who goes next');
+  const button = h('button', { type: 'button', class: 'quiet more' }, 'Show more');
+  const add = () => {
+    const rows = people.splice(0, AHEAD.shown).map(personRow);
+    body.append(...rows);
+    button.hidden = people.length === 0;
+    return rows;
+  };
+  button.addEventListener('click', () => {
+    const rows = add();
+    say(`${plural(rows.length, 'more entry', 'more entries')}.`);
+    rows[0].querySelector('a').focus();
+  });
+  add();
+  return [body.closest('table'), button];
+}
+
 async function openHome() {
   document.title = 'Find a person · Lethe';
   setBy();
   await Promise.all([
-    fill($('next'), 'Asking who goes next…', () => pages('v1/subjects', { limit: '10' }, {
-      row: personRow, list: peopleTable('Who goes next'), none: 'You know nobody yet. Whoever is met will stand here, with the time that is left.',
-    })),
+    fill($('next'), 'Asking who goes next…', nextToGo),
     fill($('past'), 'Asking for erasures…', () => pages('v1/erasures', { limit: '8' }, {
       row: erasureRow, list: h('ul', { class: 'plain lines' }), none: 'Nobody has asked to be erased.',
     })),

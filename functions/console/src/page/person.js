@@ -26,9 +26,8 @@ function tickRemaining(node) {
     say('The time is up. This person is forgotten.');
   }
   const [number, unit, rest] = node.children;
-  number.textContent = over ? '0' : String(days);
-  unit.textContent = over || days !== 1 ? 'days' : 'day';
-  rest.textContent = over ? 'time is up' : clock;
+  const parts = over ? ['Forgotten', '', ''] : days === 0 ? [clock, '', ''] : [String(days), days === 1 ? 'day' : 'days', clock];
+  [number.textContent, unit.textContent, rest.textContent] = parts;
 }
 
 /** The countdown, and the days of the retention as they fade. */

@@ -1,0 +1,340 @@
+//! The ZIP: made in one pass, sent to S3 in parts as it grows. Owns the form of the
+//! archive, what its files are called and their checksums; knows nothing of what they say.
+//!
+//! Memory holds one part at a time, whatever the archive's size. Sizes and checksums of
+//! each file follow its content (APPNOTE.TXT 4.3.9, data descriptors), since a stream
+//! cannot be gone back in.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use shared::error::{Error, Result};
+use shared::id::Attachment;
+use shared::objects::{Objects, Part};
+use zip::ZipWriter;
+use zip::write::{SimpleFileOptions, StreamWriter};
+
+/// How much is sent at once. S3 wants at least 5 MiB and at most 10,000 parts.
+const PART: usize = 8 * 1024 * 1024;
+
+/// A file in the archive, as the manifest lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct File {
+    pub name: String,
+    pub size: u64,
+    pub sha256: String,
+}
+
+/// The finished archive, as it lies in the bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    pub version: String,
+    pub size: u64,
+    pub sha256: String,
+}
+
+/// A ZIP as it grows.
+pub struct Archive {
+    zip: ZipWriter<StreamWriter<Tail>>,
+    tail: Tail,
+    options: SimpleFileOptions,
+    open: Option<(String, u64, Context)>,
+    files: Vec<File>,
+}
+
+/// What has been written and not been sent: shared with the ZIP's writer.
+#[derive(Clone, Default)]
+struct Tail(Arc<Mutex<Vec<u8>>>);
+
+impl Tail {
+    fn with<T>(&self, act: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        // Bytes are appended whole or not at all, so a panic elsewhere leaves them sound.
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Write for Tail {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.with(|tail| tail.extend_from_slice(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Archive {
+    /// An empty archive, whose files bear this time.
+    pub fn new(at: Timestamp) -> Archive {
+        let tail = Tail::default();
+        let mut options = SimpleFileOptions::default();
+        if let Some(time) = dos_time(at) {
+            options = options.last_modified_time(time);
+        }
+        Archive { zip: ZipWriter::new_stream(tail.clone()), tail, options, open: None, files: Vec::new() }
+    }
+
+    /// Begins a file; the one before is closed.
+    ///
+    /// # Errors
+    /// When the archive has such a file already.
+    pub fn begin(&mut self, name: &str) -> io::Result<()> {
+        self.close_file();
+        self.zip.start_file(name, self.options)?;
+        self.open = Some((name.to_owned(), 0, Context::new(&SHA256)));
+        Ok(())
+    }
+
+    fn close_file(&mut self) {
+        if let Some((name, size, digest)) = self.open.take() {
+            let sha256 = hex(digest);
+            self.files.push(File { name, size, sha256 });
+        }
+    }
+
+    /// The files so far, the open one not included.
+    pub fn files(&self) -> &[File] {
+        &self.files
+    }
+
+    /// A whole file.
+    ///
+    /// # Errors
+    /// As [`Archive::begin`].
+    pub fn add(&mut self, name: &str, content: &[u8]) -> io::Result<()> {
+        self.begin(name)?;
+        self.write_all(content)?;
+        self.close_file();
+        Ok(())
+    }
+
+    /// Closes the open file, so that it is listed.
+    pub fn end(&mut self) {
+        self.close_file();
+    }
+
+    /// What is waiting to be sent, once it makes a part.
+    fn part(&self) -> Option<Vec<u8>> {
+        self.tail.with(|tail| {
+            // The next part will be as large: one allocation instead of many.
+            let next = || Vec::with_capacity(PART + PART / 4);
+            (tail.len() >= PART).then(|| std::mem::replace(tail, next()))
+        })
+    }
+
+    /// The archive's end: all that has not been taken as a part.
+    ///
+    /// # Errors
+    /// As [`Archive::begin`].
+    pub fn finish(self) -> io::Result<Vec<u8>> {
+        self.zip.finish()?;
+        Ok(self.tail.with(std::mem::take))
+    }
+}
+
+impl Write for Archive {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.zip.write(bytes)?;
+        if let Some((_, size, digest)) = &mut self.open {
+            *size += written as u64;
+            digest.update(&bytes[..written]);
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An upload in parts. What is left unfinished must be aborted.
+pub struct Upload<'a> {
+    objects: &'a Objects,
+    object: String,
+    id: String,
+    parts: Vec<Part>,
+    size: u64,
+    digest: Context,
+}
+
+impl Upload<'_> {
+    /// # Errors
+    /// [`Error::Unavailable`] when S3 does not answer, as everywhere below.
+    pub async fn begin(objects: &Objects, object: String) -> Result<Upload<'_>> {
+        let id = objects.begin_upload(&object, "application/zip").await?;
+        Ok(Upload { objects, object, id, parts: Vec::new(), size: 0, digest: Context::new(&SHA256) })
+    }
+
+    /// Sends what the archive has, as soon as it makes a part.
+    ///
+    /// # Errors
+    /// As [`Upload::begin`].
+    pub async fn drain(&mut self, archive: &Archive) -> Result<()> {
+        match archive.part() {
+            Some(part) => self.send(part).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn send(&mut self, part: Vec<u8>) -> Result<()> {
+        self.size += part.len() as u64;
+        self.digest.update(&part);
+        let number = i32::try_from(self.parts.len() + 1)
+            .map_err(|_| Error::Unavailable("an upload has too many parts".into()))?;
+        let part = self.objects.upload_part(&self.object, &self.id, number, part).await?;
+        self.parts.push(part);
+        Ok(())
+    }
+
+    /// Sends the rest and puts the parts together.
+    ///
+    /// # Errors
+    /// As [`Upload::begin`].
+    pub async fn finish(&mut self, rest: Vec<u8>) -> Result<Stored> {
+        self.send(rest).await?;
+        let parts = std::mem::take(&mut self.parts);
+        let version = self.objects.finish_upload(&self.object, &self.id, parts).await?;
+        Ok(Stored { version, size: self.size, sha256: hex(self.digest.clone()) })
+    }
+
+    /// Ends it, so that nothing of it is kept.
+    ///
+    /// # Errors
+    /// As [`Upload::begin`].
+    pub async fn abort(self) -> Result<()> {
+        self.objects.abort(&self.object, &self.id).await
+    }
+}
+
+/// Where a person's file lies in the archive.
+pub fn attachment_path(id: Attachment, filename: &str) -> String {
+    format!("attachments/{id}-{}", sanitise(filename))
+}
+
+/// A file's name as any system will take it: no path, nothing that is not shown or that
+/// turns the reading direction, at most 100 characters with its extension kept.
+fn sanitise(filename: &str) -> String {
+    const LONGEST: usize = 100;
+    const LONGEST_EXTENSION: usize = 16;
+    let last = filename.rsplit(['/', '\\']).next().unwrap_or_default();
+    let kept: String = last
+        .chars()
+        .filter(|c| !c.is_control() && !invisible(*c))
+        .map(|c| if "<>:\"|?*".contains(c) { '_' } else { c })
+        .collect();
+    let kept = kept.trim_matches(|c: char| c == '.' || c.is_whitespace());
+    if kept.is_empty() {
+        return "file".to_owned();
+    }
+    let length = kept.chars().count();
+    if length <= LONGEST {
+        return kept.to_owned();
+    }
+    let extension = kept
+        .rsplit_once('.')
+        .map(|(_, extension)| extension)
+        .filter(|it| !it.is_empty() && it.chars().count() < LONGEST_EXTENSION);
+    match extension {
+        None => kept.chars().take(LONGEST).collect(),
+        Some(extension) => {
+            let stem = LONGEST - 1 - extension.chars().count();
+            let stem: String = kept.chars().take(stem).collect();
+            format!("{stem}.{extension}")
+        }
+    }
+}
+
+/// Marks of direction and width: they make a name read as another.
+fn invisible(c: char) -> bool {
+    matches!(c,
+        '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{FEFF}'
+        | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}')
+}
+
+fn dos_time(at: Timestamp) -> Option<zip::DateTime> {
+    let at = at.to_zoned(TimeZone::UTC).datetime();
+    let two = |part: i8| u8::try_from(part).ok();
+    zip::DateTime::from_date_and_time(
+        u16::try_from(at.year()).ok()?,
+        two(at.month())?,
+        two(at.day())?,
+        two(at.hour())?,
+        two(at.minute())?,
+        two(at.second())?,
+    )
+    .ok()
+}
+
+fn hex(digest: Context) -> String {
+    let digest = digest.finish();
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Read};
+
+    use super::*;
+
+    #[test]
+    fn what_is_taken_in_parts_is_one_readable_archive() {
+        let mut archive = Archive::new("2026-11-22T14:05:00Z".parse().unwrap());
+        archive.add("manifest.json", b"{}").unwrap();
+        // Random bytes do not shrink: there will be more than one part.
+        let mut noise = vec![0; 3 * PART];
+        shared::vault::fill_random(&mut noise);
+        archive.begin("attachments/x").unwrap();
+        let mut bytes = Vec::new();
+        let mut parts = 0;
+        for chunk in noise.chunks(64 * 1024) {
+            archive.write_all(chunk).unwrap();
+            if let Some(part) = archive.part() {
+                assert!(part.len() < PART + PART / 4);
+                parts += 1;
+                bytes.extend(part);
+            }
+        }
+        archive.end();
+        let files = archive.files().to_vec();
+        bytes.extend(archive.finish().unwrap());
+
+        assert!(parts >= 2);
+        assert_eq!(files[1].size, noise.len() as u64);
+        let known = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+        assert_eq!(files[0].sha256, known);
+        let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
+        assert_eq!(zip.len(), 2);
+        let mut read = Vec::new();
+        let mut file = zip.by_name("attachments/x").unwrap();
+        file.read_to_end(&mut read).unwrap();
+        assert!(read == noise);
+        assert_eq!(file.last_modified().unwrap().year(), 2026);
+    }
+
+    #[test]
+    fn a_files_name_stays_within_its_folder_and_says_what_it_is() {
+        for (given, kept) in [
+            ("report.pdf", "report.pdf"),
+            ("../../etc/passwd", "passwd"),
+            ("C:\\Users\\ada\\cv.docx", "cv.docx"),
+            ("..", "file"),
+            ("", "file"),
+            ("a\u{0}b\r\n.txt", "ab.txt"),
+            ("exe\u{202E}fdp.scr", "exefdp.scr"),
+            ("a<b>:c?.png", "a_b__c_.png"),
+            (" .hidden. ", "hidden"),
+            ("Überweisung 1.pdf", "Überweisung 1.pdf"),
+        ] {
+            assert_eq!(sanitise(given), kept, "{given:?}");
+        }
+        let long = format!("{}.pdf", "ä".repeat(300));
+        assert_eq!(sanitise(&long).chars().count(), 100);
+        assert!(sanitise(&long).ends_with("ä.pdf"));
+        assert_eq!(sanitise(&"x".repeat(300)).len(), 100);
+    }
+}

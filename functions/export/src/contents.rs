@@ -1,0 +1,266 @@
+//! What the archive holds, in the order in which it is written: records as they are read,
+//! files as they are streamed, then the page, and last the manifest with every checksum.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use shared::app::App;
+use shared::catalog;
+use shared::error::{Error, Result};
+use shared::id::Attachment;
+use shared::keyring::Living;
+use shared::record::FileState;
+use shared::store::jobs::Job;
+use shared::store::records::Record;
+use shared::store::{Query, Range};
+use shared::vault::TenantKeys;
+
+use crate::Spec;
+use crate::archive::{Archive, Upload, attachment_path};
+use crate::choice::Choice;
+use crate::page::{Facts, Page};
+use crate::processing;
+use crate::profile::Profile;
+use crate::request::Kind;
+use crate::spool::Spool;
+use crate::table::Table;
+
+/// How often progress is saved and the life is looked at.
+const PAUSE: Duration = Duration::from_secs(3);
+/// Rows of one read.
+const ROWS: usize = 200;
+
+/// Why there will be no archive.
+pub enum Stop {
+    /// The life has ended, or a later turn has taken over.
+    Over,
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        match error {
+            // Every row of a life is there until the life ends.
+            Error::NotFound => Stop::Over,
+            other => Stop::Failed(other),
+        }
+    }
+}
+
+impl From<std::io::Error> for Stop {
+    fn from(error: std::io::Error) -> Stop {
+        // Its text may repeat a file's name.
+        Stop::Failed(Error::Unavailable(format!("the archive could not be written: {}", error.kind())))
+    }
+}
+
+/// A file that was found clean: its one version, and where it goes.
+struct Clean {
+    id: Attachment,
+    version: String,
+    path: String,
+}
+
+/// An archive in the making.
+pub struct Contents<'a, 'u> {
+    app: &'a App,
+    job: &'a mut Job,
+    living: &'a Living,
+    upload: &'a mut Upload<'u>,
+    keys: std::sync::Arc<TenantKeys>,
+    archive: Archive,
+    choice: Choice,
+    page: Page,
+    /// The clean files, to be streamed when all rows have been read.
+    files: Vec<Clean>,
+    counts: HashMap<&'static str, u64>,
+    saved: Instant,
+}
+
+impl<'a, 'u> Contents<'a, 'u> {
+    pub async fn new(
+        app: &'a App,
+        job: &'a mut Job,
+        spec: &Spec,
+        living: &'a Living,
+        upload: &'a mut Upload<'u>,
+    ) -> Result<Contents<'a, 'u>> {
+        job.done = 0;
+        Ok(Contents {
+            keys: app.keyring.tenant(living.key.tenant).await?,
+            archive: Archive::new(app.clock.now()),
+            choice: Choice::new(spec.kind, spec.include_agents),
+            page: Page::new(spec.include_agents),
+            files: Vec::new(),
+            counts: HashMap::new(),
+            saved: Instant::now(),
+            app,
+            job,
+            living,
+            upload,
+        })
+    }
+
+    /// Writes everything. What has not been sent yet is given back: the archive's end.
+    pub async fn write(mut self) -> Result<Vec<u8>, Stop> {
+        let profile = Profile::read(&self.app.store, self.living, &self.choice).await?;
+        let subject = profile.json(self.living, self.choice.kind);
+        self.archive.add("subject.json", &pretty(&subject))?;
+        for (record, prefix) in Record::TYPES {
+            self.records(record, prefix).await?;
+        }
+        for file in std::mem::take(&mut self.files) {
+            self.file(&file).await?;
+        }
+        let settings = self.app.settings(self.living.key.tenant).await?;
+        let processing = match self.choice.kind {
+            Kind::Access => processing::of_every_category(settings.retention_days),
+            Kind::Portability => Vec::new(),
+        };
+        let page = std::mem::replace(&mut self.page, Page::new(false));
+        let mut page = page.render(&Facts {
+            kind: self.choice.kind,
+            made_at: self.app.clock.now(),
+            profile: &profile,
+            processing: &processing,
+            left_out: &self.choice.left_out(),
+        })?;
+        self.spool("index.html", &mut page).await?;
+        let manifest = self.manifest(&json!(processing));
+        self.archive.add("manifest.json", &pretty(&manifest))?;
+        Ok(self.archive.finish()?)
+    }
+
+    /// The records of one type, as JSON Lines and as CSV. A ZIP takes one file at a time, so
+    /// the CSV waits in a spool.
+    async fn records(&mut self, name: &'static str, prefix: &str) -> Result<(), Stop> {
+        let Some(of) = catalog_type(name).filter(|of| self.choice.takes(*of)) else { return Ok(()) };
+        let mut table = Table::new(of, |column| self.choice.shows(of, column))?;
+        self.archive.begin(&format!("{name}s.jsonl"))?;
+        let partition = self.living.key.partition();
+        let mut after = None;
+        loop {
+            let range = Range::Prefix(prefix);
+            let query = Query { partition: &partition, range, ascending: true, limit: Some(ROWS), after };
+            let page = self.app.store.query(query).await?;
+            for row in &page.rows {
+                if let Some(record) = Record::read(row, self.living)? {
+                    self.record(name, &record, &mut table)?;
+                }
+            }
+            self.go_on().await?;
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        self.archive.end();
+        self.spool(&format!("{name}s.csv"), &mut table.finish()?).await
+    }
+
+    fn record(&mut self, name: &'static str, record: &Record, table: &mut Table) -> Result<(), Stop> {
+        self.job.done += 1;
+        let Some(mut json) = self.choice.pick(record, &self.keys.hash) else { return Ok(()) };
+        let mut path = None;
+        if let Record::Attachment(file) = record
+            && let (FileState::Clean, Some(content), Some(version)) =
+                (file.state, &file.content, &file.version)
+        {
+            let lies_at = attachment_path(file.id, &content.filename);
+            json.insert("file".into(), lies_at.clone().into());
+            self.files.push(Clean { id: file.id, version: version.clone(), path: lies_at.clone() });
+            path = Some(lies_at);
+        }
+        self.page.add(record, path.as_deref())?;
+        table.add(&json)?;
+        self.archive.write_all(format!("{}\n", Value::Object(json)).as_bytes())?;
+        *self.counts.entry(name).or_default() += 1;
+        Ok(())
+    }
+
+    /// Streams one file, the version that was found clean.
+    async fn file(&mut self, file: &Clean) -> Result<(), Stop> {
+        let object = self.living.key.attachment_object(file.id);
+        let Some(mut found) = self.app.objects.open(&object, &file.version).await? else {
+            self.choice.leave_out(file.id.to_string(), "redacted while the export was made");
+            return Ok(());
+        };
+        self.archive.begin(&file.path)?;
+        while let Some(chunk) = found.body.next().await {
+            let chunk = chunk.map_err(|_| Error::Unavailable("GetObject: broke off".into()))?;
+            self.archive.write_all(&chunk)?;
+            self.go_on().await?;
+        }
+        self.archive.end();
+        Ok(())
+    }
+
+    async fn spool(&mut self, name: &str, spool: &mut Spool) -> Result<(), Stop> {
+        spool.rewind()?;
+        self.archive.begin(name)?;
+        let mut chunk = vec![0; 256 * 1024];
+        loop {
+            let read = spool.read(&mut chunk)?;
+            if read == 0 {
+                break;
+            }
+            self.archive.write_all(&chunk[..read])?;
+            self.go_on().await?;
+        }
+        self.archive.end();
+        Ok(())
+    }
+
+    /// Sends what makes a part; now and then saves the progress, and looks whether there is
+    /// a point in going on.
+    async fn go_on(&mut self) -> Result<(), Stop> {
+        self.upload.drain(&self.archive).await?;
+        if self.saved.elapsed() < PAUSE {
+            return Ok(());
+        }
+        self.saved = Instant::now();
+        let latest = self.app.store.save_job(self.job, self.app.clock.now()).await?;
+        if latest && self.app.store.door(&self.living.key).await?.is_some() {
+            Ok(())
+        } else {
+            Err(Stop::Over)
+        }
+    }
+
+    fn manifest(&self, processing: &Value) -> Value {
+        let mut manifest = json!({
+            "format": {"name": "lethe-export", "version": 1},
+            "created_at": self.app.clock.now(),
+            "tenant": self.living.key.tenant.to_string(),
+            "subject": self.living.key.subject.to_string(),
+            "export": self.job.key.id.to_string(),
+            "kind": self.choice.kind,
+            "include_agents": self.choice.agents,
+            "counts": self.counts,
+            "files": self.archive.files(),
+            "left_out": self.choice.left_out(),
+            "csv": "UTF-8, RFC 4180. A cell that a spreadsheet would take for a formula has an \
+                    apostrophe in front; the JSON Lines hold every value as it is.",
+        });
+        if self.choice.kind == Kind::Access {
+            manifest["processing"] = processing.clone();
+        }
+        manifest
+    }
+}
+
+fn catalog_type(name: &str) -> Option<catalog::Record> {
+    match name {
+        "conversation" => Some(catalog::Record::Conversation),
+        "message" => Some(catalog::Record::Message),
+        "attachment" => Some(catalog::Record::Attachment),
+        "interaction" => Some(catalog::Record::Interaction),
+        _ => None,
+    }
+}
+
+fn pretty(value: &Value) -> Vec<u8> {
+    format!("{value:#}\n").into_bytes()
+}

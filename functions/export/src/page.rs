@@ -1,0 +1,578 @@
+//! `index.html`: what is kept about a person, as that person can read it. One file, without
+//! scripts and without anything fetched; all text in it comes from strangers and is escaped.
+//!
+//! Messages are stored by conversation, not by time. So each is laid down as it is read, and
+//! the page picks them up in the order in which they were written.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use shared::id::KeyedHash;
+use shared::record::{Author, FileState, values};
+use shared::store::records::{Attachment, Conversation, Interaction, Message, Record};
+
+use crate::processing::{Processing, RECIPIENTS};
+use crate::profile::Profile;
+use crate::request::Kind;
+use crate::spool::Spool;
+
+const STYLE: &str = include_str!("page.css");
+
+/// What the page says besides the records.
+pub struct Facts<'a> {
+    pub kind: Kind,
+    pub made_at: Timestamp,
+    pub profile: &'a Profile,
+    /// None of it for an export that serves portability.
+    pub processing: &'a [Processing],
+    pub left_out: &'a [Value],
+}
+
+/// The page in the making.
+pub struct Page {
+    /// Whether agents are named.
+    agents: bool,
+    conversations: Vec<(Timestamp, KeyedHash, String)>,
+    messages: Spool,
+    placed: Vec<Placed>,
+    files: Spool,
+    usage: Spool,
+}
+
+/// Where a message lies in the spool.
+struct Placed {
+    conversation: KeyedHash,
+    at: Timestamp,
+    offset: u64,
+    length: u64,
+}
+
+impl Page {
+    pub fn new(agents: bool) -> Page {
+        Page {
+            agents,
+            conversations: Vec::new(),
+            messages: Spool::new(),
+            placed: Vec::new(),
+            files: Spool::new(),
+            usage: Spool::new(),
+        }
+    }
+
+    /// Takes in a record. `path`: where its file lies in the archive.
+    ///
+    /// # Errors
+    /// When the disk fails, as everywhere below.
+    pub fn add(&mut self, record: &Record, path: Option<&str>) -> io::Result<()> {
+        match record {
+            Record::Conversation(it) => self.conversations.push((it.at, it.hash, heading(it))),
+            Record::Message(it) => {
+                let (offset, text) = (self.messages.length(), message(it, self.agents));
+                self.messages.write_all(text.as_bytes())?;
+                let length = self.messages.length() - offset;
+                self.placed.push(Placed { conversation: it.id.conversation, at: it.at, offset, length });
+            }
+            Record::Attachment(it) => self.files.write_all(file(it, path).as_bytes())?,
+            Record::Interaction(it) => self.usage.write_all(interaction(it).as_bytes())?,
+        }
+        Ok(())
+    }
+
+    /// The whole page.
+    ///
+    /// # Errors
+    /// As [`Page::add`].
+    pub fn render(mut self, facts: &Facts<'_>) -> io::Result<Spool> {
+        let mut page = Spool::new();
+        page.write_all(top(facts).as_bytes())?;
+        page.write_all(person(facts).as_bytes())?;
+        page.write_all(when(facts).as_bytes())?;
+        self.talk(&mut page)?;
+        let heads = "<th>File</th><th>Type</th><th class=\"number\">Size</th><th>Kept since</th>";
+        let none = "<p class=\"soft\">No files.</p>";
+        rows(&mut page, "files", "Files", heads, &mut self.files, Some(none))?;
+        let heads = "<th>Help item</th><th>Where</th><th class=\"number\">Loaded</th>\
+            <th class=\"number\">Viewed</th><th class=\"number\">Clicked</th><th>First</th><th>Last</th>";
+        rows(&mut page, "usage", "Help that you were shown", heads, &mut self.usage, None)?;
+        page.write_all(processing(facts).as_bytes())?;
+        page.write_all(bottom(facts).as_bytes())?;
+        Ok(page)
+    }
+
+    /// Conversations by their beginning, messages by their time.
+    fn talk(&mut self, page: &mut Spool) -> io::Result<()> {
+        page.write_all(b"<section id=\"messages\"><h2>Conversations</h2>\n")?;
+        if self.placed.is_empty() {
+            page.write_all(b"<p class=\"soft\">No messages.</p>\n")?;
+        }
+        self.conversations.sort_by_key(|(at, hash, _)| (*at, *hash));
+        self.placed.sort_by_key(|it| (it.conversation, it.at, it.offset));
+        for (_, hash, heading) in &self.conversations {
+            let from = self.placed.partition_point(|it| it.conversation < *hash);
+            let to = self.placed.partition_point(|it| it.conversation <= *hash);
+            if from == to {
+                continue;
+            }
+            page.write_all(heading.as_bytes())?;
+            page.write_all(b"<ol class=\"talk\">\n")?;
+            for it in &self.placed[from..to] {
+                self.messages.copy_to(it.offset, it.length, page)?;
+            }
+            page.write_all(b"</ol>\n")?;
+        }
+        page.write_all(b"</section>\n")
+    }
+}
+
+fn heading(it: &Conversation) -> String {
+    let title = it.content.title.as_deref().unwrap_or("Conversation");
+    format!("<h3><bdi>{}</bdi> <small>{}</small></h3>\n", escape(title), time(it.at))
+}
+
+fn message(it: &Message, agents: bool) -> String {
+    let (class, by) = match (it.author, it.content.member.as_deref().filter(|_| agents)) {
+        (Author::EndUser, _) => (" class=\"yours\"", "You".to_owned()),
+        (Author::Agent, None) => ("", "Agent".to_owned()),
+        (Author::Agent, Some(member)) => ("", format!("Agent <bdi>{}</bdi>", escape(member))),
+    };
+    let mut html = format!("<li{class}><p class=\"by\">{by} · {}</p>", time(it.at));
+    match &it.content.body {
+        Some(body) => push(&mut html, format_args!("<p class=\"body\">{}</p>", escape(body))),
+        None => html.push_str("<p class=\"body soft\">This message has been redacted.</p>"),
+    }
+    if !it.content.attachments.is_empty() {
+        let link = |id: &String| format!("<a href=\"#{0}\">attached file</a>", escape(id));
+        let links: Vec<_> = it.content.attachments.iter().map(link).collect();
+        push(&mut html, format_args!("<p class=\"files\">{}</p>", links.join(", ")));
+    }
+    html.push_str("</li>\n");
+    html
+}
+
+fn file(it: &Attachment, path: Option<&str>) -> String {
+    let (name, content_type) = match &it.content {
+        Some(content) => (escape(&content.filename), escape(&content.content_type)),
+        None => ("A file that has been redacted".to_owned(), String::new()),
+    };
+    let name = match (path, it.state) {
+        (Some(path), _) => format!("<a href=\"{}\" download><bdi>{name}</bdi></a>", address(path)),
+        (None, FileState::Redacted) => name,
+        (None, FileState::Rejected) => {
+            format!("<bdi>{name}</bdi> <span class=\"soft\">(refused as unsafe)</span>")
+        }
+        (None, _) => format!("<bdi>{name}</bdi> <span class=\"soft\">(not part of this copy)</span>"),
+    };
+    format!(
+        "<tr id=\"{}\"><td>{name}</td><td>{content_type}</td><td class=\"number\">{}</td><td>{}</td></tr>\n",
+        it.id,
+        size(it.size),
+        time(it.at)
+    )
+}
+
+fn interaction(it: &Interaction) -> String {
+    let mut html = format!(
+        "<tr><td><bdi>{}</bdi></td><td><bdi>{}</bdi></td>",
+        escape(&it.content.item_id),
+        escape(it.content.scope.as_deref().unwrap_or_default())
+    );
+    for count in [it.loaded, it.viewed, it.clicked] {
+        push(&mut html, format_args!("<td class=\"number\">{count}</td>"));
+    }
+    push(&mut html, format_args!("<td>{}</td><td>{}</td></tr>\n", time(it.first_at), time(it.last_at)));
+    html
+}
+
+/// A section with a table of rows that were laid down before.
+fn rows(
+    page: &mut Spool,
+    id: &str,
+    title: &str,
+    heads: &str,
+    rows: &mut Spool,
+    none: Option<&str>,
+) -> io::Result<()> {
+    let length = rows.length();
+    if length == 0 && none.is_none() {
+        return Ok(());
+    }
+    write!(page, "<section id=\"{id}\"><h2>{title}</h2>\n")?;
+    if length == 0 {
+        page.write_all(none.unwrap_or_default().as_bytes())?;
+    } else {
+        write!(page, "<div class=\"scroll\"><table><thead><tr>{heads}</tr></thead><tbody>\n")?;
+        rows.copy_to(0, length, page)?;
+        page.write_all(b"</tbody></table></div>")?;
+    }
+    page.write_all(b"\n</section>\n")
+}
+
+fn top(facts: &Facts<'_>) -> String {
+    let (title, right) = match facts.kind {
+        Kind::Access => ("What is kept about you", "Your copy under Article 15 of the GDPR"),
+        Kind::Portability => ("Your data, to take with you", "Your copy under Article 20 of the GDPR"),
+    };
+    let more = match facts.kind {
+        Kind::Access => "<a href=\"#processing\">How it is used</a>",
+        Kind::Portability => "",
+    };
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
+         base-uri 'none'; form-action 'none'\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"referrer\" content=\"no-referrer\">\n<meta name=\"robots\" content=\"noindex\">\n\
+         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
+         <header><h1>{title}</h1><p>{right}, made on {}. Times are in UTC.</p>\n\
+         <nav><a href=\"#person\">You</a><a href=\"#when\">When it goes</a>\
+         <a href=\"#messages\">Conversations</a><a href=\"#files\">Files</a>{more}</nav></header>\n",
+        time(facts.made_at)
+    )
+}
+
+fn person(facts: &Facts<'_>) -> String {
+    let profile = facts.profile;
+    let mut list = String::new();
+    for fields in [&profile.person.identity, &profile.person.contact, &profile.person.custom] {
+        if let Value::Object(fields) = values(fields) {
+            describe(&mut list, &fields);
+        }
+    }
+    let mut html = "<section id=\"person\"><h2>You</h2>\n".to_owned();
+    if list.is_empty() {
+        html.push_str("<p class=\"soft\">Neither a name nor a way to reach you is kept.</p>\n");
+    } else {
+        push(&mut html, format_args!("<dl>\n{list}</dl>\n"));
+    }
+    if facts.kind == Kind::Access {
+        for (title, fields) in [("Your last visit", &profile.network), ("Your device", &profile.device)] {
+            if !fields.is_empty() {
+                push(&mut html, format_args!("<h3>{title}</h3>\n<dl>\n"));
+                describe(&mut html, fields);
+                html.push_str("</dl>\n");
+            }
+        }
+        if let Some(Value::Object(consent)) = profile.consent().and_then(|it| serde_json::to_value(it).ok()) {
+            html.push_str("<h3>On what legal basis</h3>\n<dl>\n");
+            describe(&mut html, &consent);
+            html.push_str("</dl>\n");
+        }
+    }
+    html.push_str("</section>\n");
+    html
+}
+
+fn describe(html: &mut String, fields: &Map<String, Value>) {
+    for (name, value) in fields {
+        let value = match value {
+            Value::String(text) => text.clone(),
+            Value::Bool(true) => "yes".to_owned(),
+            Value::Bool(false) => "no".to_owned(),
+            other => other.to_string(),
+        };
+        push(
+            html,
+            format_args!("<dt><bdi>{}</bdi></dt><dd><bdi>{}</bdi></dd>\n", label(name), escape(&value)),
+        );
+    }
+}
+
+fn when(facts: &Facts<'_>) -> String {
+    let door = &facts.profile.door;
+    let end = match door.expires_at {
+        Some(at) => format!(
+            "<p>All of this is deleted on <strong>{}</strong>, unless you come back before. It goes sooner when \
+             you ask for it.</p>",
+            time(at)
+        ),
+        None => "<p>The date of deletion is on hold for the time being.</p>".to_owned(),
+    };
+    format!(
+        "<section id=\"when\" class=\"when\"><h2>When it goes</h2>\n{end}\n<p class=\"soft\">Kept since {}. You were \
+         last seen on {}.</p>\n</section>\n",
+        time(door.created_at),
+        time(door.last_seen)
+    )
+}
+
+fn processing(facts: &Facts<'_>) -> String {
+    if facts.processing.is_empty() {
+        return String::new();
+    }
+    let mut html =
+        "<section id=\"processing\"><h2>How it is used</h2>\n<div class=\"scroll\"><table><thead><tr>\
+        <th>What</th><th>Why</th><th>Where it comes from</th><th>How long</th></tr></thead><tbody>\n"
+            .to_owned();
+    for it in facts.processing {
+        let fields: Vec<_> = it.fields.iter().map(|name| label(name).to_lowercase()).collect();
+        push(
+            &mut html,
+            format_args!(
+                "<tr><td><strong>{}</strong><br><span class=\"soft\">{}</span></td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
+                label(it.category),
+                fields.join(", "),
+                escape(it.purpose),
+                escape(&it.sources.join("; ")),
+                escape(&it.retention)
+            ),
+        );
+    }
+    push(
+        &mut html,
+        format_args!(
+            "</tbody></table></div>\n<h3>Who receives it</h3>\n<p>{}</p>\n<h3>Your rights</h3>\n\
+             <p>You may have it corrected or erased, have its use restricted, object to it, and take with you what you \
+             gave. Ask the company whose service you used. You may also complain to a data protection authority. \
+             Lethe makes no automated decisions about you.</p>\n</section>\n",
+            escape(RECIPIENTS)
+        ),
+    );
+    html
+}
+
+fn bottom(facts: &Facts<'_>) -> String {
+    let mut html = String::new();
+    if !facts.left_out.is_empty() {
+        html.push_str("<section id=\"left-out\"><h2>What is not in this copy</h2>\n<dl>\n");
+        for it in facts.left_out {
+            let text = |name: &str| escape(it[name].as_str().unwrap_or_default());
+            let what = match it["count"].as_u64() {
+                Some(count) if count > 1 => format!("{} ({count})", text("what")),
+                _ => text("what"),
+            };
+            push(&mut html, format_args!("<dt>{what}</dt><dd>{}</dd>\n", text("why")));
+        }
+        html.push_str("</dl>\n</section>\n");
+    }
+    html.push_str(
+        "<footer>The same data for machines: <a href=\"subject.json\">subject.json</a> and the .jsonl and .csv files \
+         beside it. <a href=\"manifest.json\">manifest.json</a> lists every file with its SHA-256.</footer>\n\
+         </main>\n</body>\n</html>\n",
+    );
+    html
+}
+
+/// Writing to a `String` cannot fail.
+fn push(html: &mut String, text: std::fmt::Arguments<'_>) {
+    html.write_fmt(text).expect("a String takes all that is written");
+}
+
+/// A field's name as people write it: `user_id` is "User id". Custom names are the
+/// tenant's, and so escaped like any other text.
+fn label(name: &str) -> String {
+    let words = name.replace('_', " ");
+    let mut letters = words.chars();
+    let label: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+    escape(&label)
+}
+
+fn time(at: Timestamp) -> String {
+    let seen = at.strftime("%-d %B %Y, %H:%M");
+    format!("<time datetime=\"{at}\">{seen}</time>")
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
+/// Text within an element or a double-quoted attribute. Control characters have no place in
+/// HTML and are shown as what they are: something unreadable.
+fn escape(text: &str) -> String {
+    let mut html = String::with_capacity(text.len() + text.len() / 8);
+    for c in text.chars() {
+        match c {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '"' => html.push_str("&quot;"),
+            '\'' => html.push_str("&#39;"),
+            '\n' | '\t' => html.push(c),
+            '\r' => {}
+            c if c.is_control() => html.push('\u{FFFD}'),
+            c => html.push(c),
+        }
+    }
+    html
+}
+
+/// A path as a relative URL (RFC 3986): whatever is not unreserved is percent-encoded.
+fn address(path: &str) -> String {
+    let mut url = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            url.push(char::from(byte));
+        } else {
+            push(&mut url, format_args!("%{byte:02X}"));
+        }
+    }
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use shared::id;
+    use shared::record::{AttachmentContent, ConversationContent, InteractionContent, Known, MessageContent};
+    use shared::store::lives::{Counts, Door};
+    use shared::store::records::Person;
+
+    use super::*;
+    use crate::processing::of_every_category;
+
+    const HOSTILE: &str = "</p><script>alert('x')</script>\" onload=\"x\" &amp; \u{0}";
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_790_000_000 + second).unwrap()
+    }
+
+    fn profile() -> Profile {
+        let known = |value: &str| Known { value: value.into(), verified: true };
+        let field = |name: &str, value: &str| (name.to_owned(), known(value));
+        let person = Person {
+            identity: [field("name", HOSTILE)].into(),
+            custom: [field("<b>plan</b>", HOSTILE)].into(),
+            ..Person::default()
+        };
+        let door = Door {
+            created_at: at(0),
+            last_seen: at(60),
+            expires_at: Some(at(86_400)),
+            gate: 1,
+            counts: Counts::default(),
+            uploads: Vec::new(),
+            network: None,
+            device: None,
+        };
+        let network = Map::from_iter([("url".to_owned(), HOSTILE.into())]);
+        Profile { door, person, network, device: Map::new() }
+    }
+
+    fn said(conversation: u8, uuid: u8, second: i64, author: Author, body: Option<&str>) -> Record {
+        let mut message = [b'0'; 64];
+        (message[31], message[63]) = (b'0' + conversation, b'0' + uuid);
+        let id = format!("msg_{}", String::from_utf8_lossy(&message));
+        Record::Message(Message {
+            id: id::Message::parse(&id).unwrap(),
+            author,
+            at: at(second),
+            rev: 1,
+            redacted: body.is_none(),
+            content: MessageContent {
+                conversation_id: HOSTILE.into(),
+                body: body.map(str::to_owned),
+                attachments: vec![HOSTILE.into()],
+                member: Some(format!("mem_{HOSTILE}")),
+            },
+        })
+    }
+
+    fn conversation(number: u8, second: i64, title: &str) -> Record {
+        let mut hash = [0; 16];
+        hash[15] = number;
+        let content = ConversationContent { conversation_id: "c".into(), title: Some(title.into()) };
+        Record::Conversation(Conversation { hash: KeyedHash(hash), at: at(second), messages: 1, content })
+    }
+
+    fn render(kind: Kind, agents: bool, records: &[(Record, Option<&str>)]) -> String {
+        let mut page = Page::new(agents);
+        for (record, path) in records {
+            page.add(record, *path).unwrap();
+        }
+        let processing = of_every_category(30);
+        let facts = Facts {
+            kind,
+            made_at: at(100),
+            profile: &profile(),
+            processing: if kind == Kind::Access { &processing } else { &[] },
+            left_out: &[serde_json::json!({"what": HOSTILE, "count": 2, "why": "redacted"})],
+        };
+        let mut spool = page.render(&facts).unwrap();
+        let mut html = String::new();
+        spool.rewind().unwrap();
+        spool.read_to_string(&mut html).unwrap();
+        html
+    }
+
+    #[test]
+    fn what_strangers_wrote_is_text_and_nothing_else() {
+        let file = Record::Attachment(Attachment {
+            id: id::Attachment::random(),
+            state: FileState::Clean,
+            size: 1_500_000,
+            at: at(1),
+            version: Some("v".into()),
+            verdict: None,
+            conversation: None,
+            content: Some(AttachmentContent {
+                conversation_id: None,
+                filename: HOSTILE.into(),
+                content_type: HOSTILE.into(),
+                sha256: String::new(),
+            }),
+        });
+        let item = Record::Interaction(Interaction {
+            hash: KeyedHash([1; 16]),
+            loaded: 3,
+            viewed: 2,
+            clicked: 1,
+            first_at: at(1),
+            last_at: at(2),
+            content: InteractionContent { item_id: HOSTILE.into(), scope: Some(HOSTILE.into()) },
+        });
+        let html = render(
+            Kind::Access,
+            true,
+            &[
+                (conversation(1, 0, HOSTILE), None),
+                (said(1, 1, 1, Author::Agent, Some(HOSTILE)), None),
+                (file, Some("attachments/att_1-a \"b\" #1?.pdf")),
+                (item, None),
+            ],
+        );
+        assert!(!html.contains("<script") && !html.contains("onload=\"x\"") && !html.contains('\u{0}'));
+        assert!(html.contains("&lt;script&gt;alert(&#39;x&#39;)"));
+        assert!(html.contains("<bdi>&lt;b&gt;plan&lt;/b&gt;</bdi>"));
+        assert!(html.contains("href=\"attachments/att_1-a%20%22b%22%20%231%3F.pdf\""));
+        assert!(html.contains("default-src 'none'"));
+        // Nothing is fetched: the only addresses are within the archive.
+        for scheme in ["http:", "https:", "src=", "url(", "@import"] {
+            assert!(!html.contains(scheme), "{scheme}");
+        }
+    }
+
+    #[test]
+    fn conversations_read_in_the_order_in_which_they_were_held() {
+        let html = render(
+            Kind::Portability,
+            false,
+            &[
+                (conversation(1, 50, "later talk"), None),
+                (conversation(2, 0, "first talk"), None),
+                (said(1, 1, 51, Author::EndUser, Some("third")), None),
+                (said(2, 1, 20, Author::Agent, Some("second")), None),
+                (said(2, 2, 10, Author::EndUser, Some("first")), None),
+                (said(1, 2, 60, Author::EndUser, None), None),
+            ],
+        );
+        let order = ["first talk", ">first<", ">second<", "later talk", ">third<", "has been redacted"];
+        let places: Vec<_> = order.iter().map(|text| html.find(text).unwrap()).collect();
+        assert!(places.is_sorted(), "{places:?}");
+        assert!(!html.contains("mem_") && html.contains("Agent · "));
+        assert!(!html.contains("How it is used") && !html.contains("Your last visit"));
+    }
+
+    #[test]
+    fn a_person_of_whom_little_is_known_gets_a_page() {
+        let html = render(Kind::Access, false, &[]);
+        assert!(html.contains("No messages.") && html.contains("No files."));
+        assert!(!html.contains("Help that you were shown"));
+        assert!(html.contains("How it is used") && html.contains("Your last visit"));
+    }
+}

@@ -1,0 +1,90 @@
+//! How a person's data is processed, as they have a right to be told (GDPR Art. 15(1)).
+//! Fields and sources come from the catalog; what is said of each category stands here,
+//! and a new category does not compile until it is said.
+
+use serde::Serialize;
+use shared::catalog::{Category, FIELDS, Field, Record};
+
+/// What is said of one category.
+#[derive(Debug, Serialize)]
+pub struct Processing {
+    pub category: &'static str,
+    pub fields: Vec<&'static str>,
+    /// Art. 15(1)(a).
+    pub purpose: &'static str,
+    /// Art. 15(1)(c).
+    pub recipients: &'static str,
+    /// Art. 15(1)(d).
+    pub retention: String,
+    /// Art. 15(1)(g).
+    pub sources: Vec<&'static str>,
+}
+
+pub const RECIPIENTS: &str = "The company whose service you used, and the people who answer for it. Lethe keeps \
+     the data for that company as its processor, on Amazon Web Services, and passes it to nobody else.";
+
+/// Every category, by a tenant's retention.
+pub fn of_every_category(retention_days: u8) -> Vec<Processing> {
+    Category::ALL.into_iter().map(|category| processing(category, retention_days)).collect()
+}
+
+fn processing(category: Category, retention_days: u8) -> Processing {
+    let of = || FIELDS.iter().filter(move |field| field.category == category);
+    let mut sources: Vec<_> = of().map(source).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    let retention = format!(
+        "Until {retention_days} {} after you were last seen, or until you ask for erasure, whichever is first.",
+        if retention_days == 1 { "day" } else { "days" }
+    );
+    Processing {
+        category: category.name(),
+        fields: of().map(|field| field.name).collect(),
+        purpose: purpose(category),
+        recipients: RECIPIENTS,
+        retention,
+        sources,
+    }
+}
+
+const fn purpose(category: Category) -> &'static str {
+    match category {
+        Category::Identity => "To know whom an answer is for.",
+        Category::Contact => "To reach you with an answer, and to find what is kept about you.",
+        Category::Network => {
+            "To carry the connection, to ward off misuse, and to see the page that help was asked on."
+        }
+        Category::Device => "To help with what is particular to your browser or device.",
+        Category::Content => {
+            "To answer your questions, and to have the conversation at hand while it goes on."
+        }
+        Category::Custom => "What the company notes in order to help you, such as your plan.",
+        Category::Usage => "To learn which help was shown, and whether it was of use.",
+    }
+}
+
+const fn source(field: &Field) -> &'static str {
+    if field.given {
+        return "you, or the company on your behalf";
+    }
+    match field.record {
+        Record::Visit | Record::Interaction => "observed while you used the service",
+        Record::Person | Record::Conversation | Record::Message | Record::Attachment => {
+            "assigned by the company's systems"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_is_told_of_once_with_its_source() {
+        let all = of_every_category(30);
+        assert_eq!(all.iter().map(|it| it.fields.len()).sum::<usize>(), FIELDS.len());
+        assert!(all.iter().all(|it| !it.sources.is_empty()));
+        let network = all.iter().find(|it| it.category == "network").unwrap();
+        assert_eq!(network.sources, ["observed while you used the service"]);
+    }
+}

@@ -1,0 +1,140 @@
+//! What a caller asks for. Parses the body of `POST /v1/exports`; looks nobody up.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use shared::catalog::{FIELDS, Field, Record};
+use shared::error::{Error, Result};
+use shared::faults::{Faults, Object};
+use shared::id::Subject;
+
+/// Which right an export serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Everything, and how it is processed (GDPR Art. 15).
+    Access,
+    /// What the person gave, to take elsewhere (GDPR Art. 20).
+    Portability,
+}
+
+impl Kind {
+    fn parse(name: &str) -> Option<Kind> {
+        match name {
+            "access" => Some(Kind::Access),
+            "portability" => Some(Kind::Portability),
+            _ => None,
+        }
+    }
+}
+
+/// Whose data.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Whom {
+    Subject(Subject),
+    /// A catalog field that people are found by, and its value.
+    Lookup(&'static str, String),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Wanted {
+    pub whom: Whom,
+    pub kind: Kind,
+    pub include_agents: bool,
+}
+
+impl Wanted {
+    /// # Errors
+    /// [`Error::Invalid`] naming every field at fault.
+    pub fn parse(body: &Value) -> Result<Wanted> {
+        let mut faults = Faults::default();
+        let known = ["subject", "lookup", "kind", "include_agents"];
+        let Some(body) = faults.object(body, "", &known) else {
+            faults.end()?;
+            return Err(Error::NotJson);
+        };
+        let kind = body.parsed("kind", "must be access or portability", &mut faults, Kind::parse);
+        let include_agents = body.flag("include_agents", &mut faults);
+        let whom = whom(&body, &mut faults);
+        faults.end()?;
+        let whom = whom.ok_or(Error::NotJson)?;
+        Ok(Wanted { whom, kind: kind.unwrap_or(Kind::Access), include_agents })
+    }
+}
+
+fn whom(body: &Object<'_>, faults: &mut Faults) -> Option<Whom> {
+    if body.has("subject") == body.has("lookup") {
+        faults.add("", "exactly_one", "must hold exactly one of subject and lookup");
+        return None;
+    }
+    match body.get("lookup") {
+        Some(lookup) => by_lookup(lookup, faults),
+        None => body.parsed("subject", "must be a subject", faults, Subject::parse).map(Whom::Subject),
+    }
+}
+
+fn by_lookup(lookup: &Value, faults: &mut Faults) -> Option<Whom> {
+    let names: Vec<_> = found_by().map(|field| field.name).collect();
+    let lookup = faults.object(lookup, "/lookup", &names)?;
+    let mut given = found_by().filter(|field| lookup.has(field.name));
+    let (Some(field), None) = (given.next(), given.next()) else {
+        let expected = format!("must hold exactly one of {}", names.join(", "));
+        faults.add("/lookup", "exactly_one", &expected);
+        return None;
+    };
+    let value = lookup.text(field.name, faults)?;
+    match field.kind.accept(&value.into()) {
+        Ok(value) => Some(Whom::Lookup(field.name, value.as_str()?.to_owned())),
+        Err((code, expected)) => {
+            faults.add(lookup.pointer(field.name), code, &expected);
+            None
+        }
+    }
+}
+
+/// What people are found by: their own name, and what the catalog says drives a lookup.
+fn found_by() -> impl Iterator<Item = &'static Field> {
+    FIELDS
+        .iter()
+        .filter(|field| field.record == Record::Person && (field.lookup || field.name == "visitor_id"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(body: Value) -> Result<Wanted, Vec<String>> {
+        Wanted::parse(&body).map_err(|error| match error {
+            Error::Invalid(faults) => faults.into_iter().map(|it| it.pointer).collect(),
+            other => panic!("{other}"),
+        })
+    }
+
+    #[test]
+    fn one_person_is_named_in_one_way() {
+        let subject = "sub_00112233445566778899aabbccddeeff";
+        let wanted = parse(json!({"subject": subject})).unwrap();
+        assert_eq!(wanted.whom, Whom::Subject(Subject::parse(subject).unwrap()));
+        assert_eq!((wanted.kind, wanted.include_agents), (Kind::Access, false));
+        let wanted = parse(json!({"lookup": {"email": " a@b.example"}, "kind": "portability"}));
+        let by_email = Whom::Lookup("email", "a@b.example".into());
+        assert_eq!(wanted.unwrap().whom, by_email);
+
+        for body in [json!({}), json!({"subject": subject, "lookup": {"email": "a@b"}})] {
+            assert_eq!(parse(body).unwrap_err(), [""]);
+        }
+        assert_eq!(parse(json!({"lookup": {}})).unwrap_err(), ["/lookup"]);
+        assert_eq!(parse(json!({"lookup": {"name": "Ada"}})).unwrap_err(), ["/lookup/name", "/lookup"]);
+        assert_eq!(parse(json!([])).unwrap_err(), [""]);
+        assert_eq!(parse(json!({"subject": "sub_x"})).unwrap_err(), ["/subject"]);
+    }
+
+    #[test]
+    fn every_field_at_fault_is_named() {
+        let faults = parse(json!({"tenant": true, "kind": "all", "include_agents": 1}));
+        let mut faults = faults.unwrap_err();
+        faults.sort();
+        assert_eq!(faults, ["", "/include_agents", "/kind", "/tenant"]);
+    }
+}

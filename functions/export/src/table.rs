@@ -1,0 +1,193 @@
+//! Records as rows of CSV (RFC 4180), for a spreadsheet. JSON Lines is the faithful form.
+//!
+//! A cell that a spreadsheet would take for a formula gets an apostrophe in front: texts
+//! come from strangers. The manifest says so.
+
+use std::io;
+
+use serde_json::{Map, Value};
+use shared::catalog::Record;
+
+use crate::spool::Spool;
+
+/// The columns of a record type: the names under which its JSON form holds values.
+const fn columns(record: Record) -> &'static [&'static str] {
+    match record {
+        Record::Conversation => &["type", "conversation_id", "title", "at", "messages"],
+        Record::Message => &[
+            "type",
+            "message",
+            "conversation_id",
+            "author",
+            "member",
+            "at",
+            "body",
+            "content_hash",
+            "redacted",
+            "attachments",
+        ],
+        Record::Attachment => &[
+            "type",
+            "attachment",
+            "conversation_id",
+            "filename",
+            "content_type",
+            "sha256",
+            "size",
+            "at",
+            "state",
+            "verdict",
+            "file",
+        ],
+        Record::Interaction => {
+            &["type", "item_id", "scope", "loaded", "viewed", "clicked", "first_at", "last_at"]
+        }
+        // These are single: they stand in `subject.json`.
+        Record::Visit | Record::Person => &[],
+    }
+}
+
+/// One table, written row by row.
+pub struct Table {
+    columns: Vec<&'static str>,
+    writer: csv::Writer<Spool>,
+}
+
+impl Table {
+    /// A table of those columns of a record that are wanted.
+    ///
+    /// # Errors
+    /// When the disk fails, as everywhere below.
+    pub fn new(record: Record, wanted: impl Fn(&str) -> bool) -> io::Result<Table> {
+        let all = columns(record).iter().copied();
+        let columns: Vec<_> = all.filter(|name| wanted(name)).collect();
+        let mut writer =
+            csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Spool::new());
+        writer.write_record(&columns)?;
+        Ok(Table { columns, writer })
+    }
+
+    /// # Errors
+    /// As [`Table::new`].
+    pub fn add(&mut self, row: &Map<String, Value>) -> io::Result<()> {
+        let cells = self.columns.iter().map(|name| cell(row.get(*name)));
+        self.writer.write_record(cells)?;
+        Ok(())
+    }
+
+    /// # Errors
+    /// As [`Table::new`].
+    pub fn finish(self) -> io::Result<Spool> {
+        self.writer.into_inner().map_err(csv::IntoInnerError::into_error)
+    }
+}
+
+fn cell(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => guarded(text),
+        // Lists hold ids: nothing in them needs a comma.
+        Some(Value::Array(values)) => {
+            let texts = values.iter().filter_map(Value::as_str);
+            guarded(&texts.collect::<Vec<_>>().join(" "))
+        }
+        Some(other) => other.to_string(),
+    }
+}
+
+/// A text that no spreadsheet takes for a formula (OWASP, CSV Injection).
+fn guarded(text: &str) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use jiff::Timestamp;
+    use serde_json::json;
+    use shared::id::{Attachment, KeyedHash};
+    use shared::record::{AttachmentContent, ConversationContent, FileState, InteractionContent, Verdict};
+    use shared::store::records;
+
+    use super::*;
+
+    #[test]
+    fn formulas_are_quoted_and_text_is_kept() {
+        for formula in ["=1+1", "+49", "-2", "@x", "\tx", "\rx", "\nx", "＝1"] {
+            assert_eq!(guarded(formula), format!("'{formula}"));
+        }
+        for text in ["", "hello", "a=b", "'quoted", "1-2"] {
+            assert_eq!(guarded(text), text);
+        }
+    }
+
+    #[test]
+    fn rows_read_back_as_they_were() {
+        let wanted = |name: &str| ["message", "body", "attachments", "redacted"].contains(&name);
+        let mut table = Table::new(Record::Message, wanted).unwrap();
+        let row = json!({"message": "msg_1", "author": "agent", "redacted": false,
+            "body": "two\r\nlines, \"quoted\"", "attachments": ["att_1", "att_2"]});
+        table.add(row.as_object().unwrap()).unwrap();
+        table.add(&Map::new()).unwrap();
+        let mut spool = table.finish().unwrap();
+        let mut text = String::new();
+        spool.rewind().unwrap();
+        spool.read_to_string(&mut text).unwrap();
+        assert!(text.starts_with("message,body,redacted,attachments\r\n"));
+        let rows: Vec<_> = csv::Reader::from_reader(text.as_bytes())
+            .into_records()
+            .map(|row| row.unwrap().iter().map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        assert_eq!(rows[0], ["msg_1", "two\r\nlines, \"quoted\"", "false", "att_1 att_2"]);
+        assert_eq!(rows[1], ["", "", "", ""]);
+    }
+
+    #[test]
+    fn every_name_of_a_records_json_has_a_column() {
+        let (hash, at) = (KeyedHash([1; 16]), Timestamp::UNIX_EPOCH);
+        let conversation = records::Conversation {
+            hash,
+            at,
+            messages: 1,
+            content: ConversationContent { conversation_id: "c".into(), title: Some("t".into()) },
+        };
+        let attachment = records::Attachment {
+            id: Attachment::random(),
+            state: FileState::Clean,
+            size: 1,
+            at,
+            version: Some("v".into()),
+            verdict: Some(Verdict::default()),
+            conversation: Some(hash),
+            content: Some(AttachmentContent {
+                conversation_id: Some("c".into()),
+                filename: "f".into(),
+                content_type: "text/plain".into(),
+                sha256: "s".into(),
+            }),
+        };
+        let interaction = records::Interaction {
+            hash,
+            loaded: 1,
+            viewed: 1,
+            clicked: 1,
+            first_at: at,
+            last_at: at,
+            content: InteractionContent { item_id: "i".into(), scope: Some("s".into()) },
+        };
+        for (record, json) in [
+            (Record::Conversation, conversation.json()),
+            (Record::Attachment, attachment.json()),
+            (Record::Interaction, interaction.json()),
+        ] {
+            for name in json.as_object().unwrap().keys() {
+                assert!(columns(record).contains(&name.as_str()), "{name}");
+            }
+        }
+    }
+}
