@@ -88,6 +88,11 @@ impl Service {
 
     /// Starts with other options; the clock is always this service's own.
     pub async fn with(options: Options) -> Service {
+        // What a failing test's service has to say is shown with it.
+        let _already = tracing_subscriber::fmt()
+            .with_test_writer()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+            .try_init();
         let clock = Clock::frozen(NOON.parse().expect("noon is a time"));
         let options = Options {
             clock,

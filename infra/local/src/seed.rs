@@ -10,8 +10,8 @@ use fake::Fake;
 use fake::faker::name::raw::{FirstName, LastName};
 use fake::locales::EN;
 use jiff::SignedDuration;
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
+use fake::rand::rngs::StdRng;
+use fake::rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 

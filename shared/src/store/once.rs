@@ -37,12 +37,11 @@ impl Store {
         now: Timestamp,
     ) -> Result<Earlier> {
         let row = Item::new(&keys::once(tenant, key), ONCE)
-            .with("request", request.to_string())
-            .with("until", now + RUNNING)
+            .with("fingerprint", request.to_string())
+            .with("held_until", now + RUNNING)
             .with("expires_at", (now + KEPT).as_second());
         let write = Write::put(row)
-            .only_if("attribute_not_exists(PK) OR expires_at <= :second OR (attribute_not_exists(answer) AND #until <= :now AND request = :request)")
-            .name("#until", "until")
+            .only_if("attribute_not_exists(PK) OR expires_at <= :second OR (attribute_not_exists(answer) AND held_until <= :now AND fingerprint = :request)")
             .value(":second", now.as_second())
             .value(":now", now)
             .value(":request", request.to_string());
@@ -52,7 +51,7 @@ impl Store {
         let row = row.unwrap_or_default();
         Ok(
             match (
-                row.text("request")? == request.to_string(),
+                row.text("fingerprint")? == request.to_string(),
                 row.sealed("answer"),
             ) {
                 (false, _) => Earlier::Other,
