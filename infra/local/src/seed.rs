@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use fake::Fake;
 use fake::faker::name::raw::{FirstName, LastName};
 use fake::locales::EN;
-use jiff::SignedDuration;
 use fake::rand::rngs::StdRng;
 use fake::rand::{RngExt, SeedableRng};
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
