@@ -4,6 +4,7 @@
 //! keys) or anything personal.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use uuid::Uuid;
 
@@ -157,11 +158,16 @@ impl KeyId {
     }
 }
 
-/// A UUID v7 for a moment by the app's clock, so that ids made by one clock sort by time.
+/// A UUID v7 for a moment by the app's clock. Those that one process makes for the same
+/// millisecond sort in the order in which they were made.
 pub fn uuid_at(at: jiff::Timestamp) -> Uuid {
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    /// Bits of the count; RFC 9562 leaves 74 for it and for randomness.
+    const COUNTED: u8 = 42;
+    let count = u128::from(MADE.fetch_add(1, Ordering::Relaxed) & ((1 << COUNTED) - 1));
     let millis = u64::try_from(at.as_millisecond()).unwrap_or(0);
-    let stamp =
-        uuid::Timestamp::from_unix_time(millis / 1000, (millis % 1000) as u32 * 1_000_000, 0, 0);
+    let nanos = (millis % 1000) as u32 * 1_000_000;
+    let stamp = uuid::Timestamp::from_unix_time(millis / 1000, nanos, count, COUNTED);
     Uuid::new_v7(stamp)
 }
 
@@ -201,5 +207,27 @@ impl fmt::Display for Message {
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_one_millisecond_sort_in_the_order_in_which_they_were_made() {
+        let at = "2026-03-01T12:00:00.5Z".parse().unwrap();
+        let made: Vec<_> = (0..1000).map(|_| uuid_at(at)).collect();
+        assert!(made.is_sorted());
+        assert!(made[999] < uuid_at("2026-03-01T12:00:00.501Z".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_id_is_read_only_in_its_own_form() {
+        let id = Attachment::random();
+        assert_eq!(Attachment::parse(&id.to_string()), Some(id));
+        assert_eq!(Attachment::parse(&id.to_string().to_uppercase()), None);
+        assert_eq!(Attachment::parse(&format!("{id}0")), None);
+        assert_eq!(KeyId::parse(&id.to_string()), None);
     }
 }

@@ -1,5 +1,5 @@
 //! Visitor tokens: a tenant's server vouches, for a short time, that a page speaks for a
-//! visitor. A JWT (RFC 7519), HS256, signed with the secret of an `ingest` key that the
+//! visitor. A JWT (RFC 7519), HS256, signed with the text of an `ingest` key, whose id the
 //! header names as `kid`; `sub` is the visitor id, `exp` is required.
 
 use jiff::{SignedDuration, Timestamp};
