@@ -1,10 +1,13 @@
 //! Every feature through the router, each test with a service of its own.
 
+mod access;
+mod admin;
 mod canaries;
 mod door;
 mod erasure;
 mod expiry;
 mod ingest;
 mod isolation;
+mod redact;
 mod replay;
 mod rows;
