@@ -443,6 +443,7 @@ mod tests {
         let door = Door {
             created_at: at(0),
             last_seen: at(60),
+            visit_at: None,
             expires_at: Some(at(86_400)),
             gate: 1,
             counts: Counts::default(),
