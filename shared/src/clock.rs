@@ -33,7 +33,10 @@ impl Clock {
     }
 
     /// The current time, in whole milliseconds: what the stored form keeps.
-    #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that asks the machine"
+    )]
     pub fn now(&self) -> Timestamp {
         let base = self
             .frozen_at

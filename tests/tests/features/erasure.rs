@@ -9,18 +9,29 @@ use crate::rows;
 async fn an_erased_person_is_unreadable_in_the_answer_and_gone_in_the_end() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
-    service.upload("ada", "note.txt", "text/plain", b"hello").await;
+    service
+        .upload("ada", "note.txt", "text/plain", b"hello")
+        .await;
     let owner = &service.ours.owner;
 
-    let job = service.call("DELETE", &format!("/v1/subjects/{ada}"), owner, None).await;
-    let location = job.header("location").expect("a job has a place").to_owned();
+    let job = service
+        .call("DELETE", &format!("/v1/subjects/{ada}"), owner, None)
+        .await;
+    let location = job
+        .header("location")
+        .expect("a job has a place")
+        .to_owned();
     let body = job.expect(202);
     assert!(body["unreadable_at"]["records"].is_string(), "{body}");
     // At once, before any turn has run: nobody finds them, and their key is gone.
-    service.get(&format!("/v1/subjects/{ada}"), owner).await.expect(404);
-    let row = rows::keyring(&service).await.into_iter().find(|row| {
-        rows::text(row, "PK").is_some_and(|key| key.ends_with(&ada))
-    });
+    service
+        .get(&format!("/v1/subjects/{ada}"), owner)
+        .await
+        .expect(404);
+    let row = rows::keyring(&service)
+        .await
+        .into_iter()
+        .find(|row| rows::text(row, "PK").is_some_and(|key| key.ends_with(&ada)));
     assert!(!row.expect("the keyring remembers").contains_key("data_key"));
 
     // A link to upload was handed out: the last look waits until it has run out.
@@ -32,7 +43,10 @@ async fn an_erased_person_is_unreadable_in_the_answer_and_gone_in_the_end() {
     assert_eq!(done["state"], "completed", "{done}");
     assert_eq!(done["progress"]["done"], done["progress"]["total"]);
     assert!(done["erased_at"].is_string());
-    assert!(rows::about(&service, &ada).await.is_empty(), "nothing is left");
+    assert!(
+        rows::about(&service, &ada).await.is_empty(),
+        "nothing is left"
+    );
     assert!(rows::objects(&service).is_empty());
 }
 
@@ -50,7 +64,10 @@ async fn who_returns_after_an_erasure_is_new() {
     assert_eq!(person["identity"], json!({}));
     assert_eq!(person["contact"], json!({}));
     assert_eq!(person["counts"]["messages"], 0);
-    let found = service.post("/v1/lookup", owner, json!({"email": "ada@example.com"})).await.expect(200);
+    let found = service
+        .post("/v1/lookup", owner, json!({"email": "ada@example.com"}))
+        .await
+        .expect(200);
     assert_eq!(found["subjects"], json!([]));
 }
 
@@ -60,10 +77,24 @@ async fn events_from_before_an_erasure_are_ignored() {
     let ada = service.acquaint("ada").await;
     let sent_at = service.now().to_string();
     service.advance(minutes(5)).await;
-    service.call("DELETE", &format!("/v1/subjects/{ada}"), &service.ours.owner, None).await.expect(202);
+    service
+        .call(
+            "DELETE",
+            &format!("/v1/subjects/{ada}"),
+            &service.ours.owner,
+            None,
+        )
+        .await
+        .expect(202);
     let event = json!({"type": "message", "visitor_id": "ada", "conversation_id": "c-1", "author": "end_user",
                        "body": "late", "at": sent_at});
-    let send = || service.post("/v1/events", &service.ours.ingest, json!({"events": [event]}));
+    let send = || {
+        service.post(
+            "/v1/events",
+            &service.ours.ingest,
+            json!({"events": [event]}),
+        )
+    };
     // The turns run as soon as they are written, so either word may come first.
     let reason = send().await.expect(200)["results"][0]["reason"].clone();
     assert!(reason == "erasing" || reason == "erased", "{reason}");
@@ -71,35 +102,66 @@ async fn events_from_before_an_erasure_are_ignored() {
     service.advance(minutes(5)).await;
     assert_eq!(send().await.expect(200)["results"][0]["reason"], "erased");
     service.visit("ada").await;
-    assert_eq!(send().await.expect(200)["results"][0]["reason"], "erased", "in the next life too");
+    assert_eq!(
+        send().await.expect(200)["results"][0]["reason"],
+        "erased",
+        "in the next life too"
+    );
 }
 
 #[tokio::test]
 async fn several_people_are_erased_by_one_request() {
     let service = Service::start().await;
-    let (ada, bob, eve) =
-        (service.acquaint("ada").await, service.acquaint("bob").await, service.acquaint("eve").await);
+    let (ada, bob, eve) = (
+        service.acquaint("ada").await,
+        service.acquaint("bob").await,
+        service.acquaint("eve").await,
+    );
     let owner = &service.ours.owner;
-    let request = json!({"subjects": [ada, bob], "reason": "subject_request", "reference": "DSR-7"});
+    let request =
+        json!({"subjects": [ada, bob], "reason": "subject_request", "reference": "DSR-7"});
     let dry = json!({"subjects": [ada, bob], "dry_run": true});
     let counts = service.post("/v1/erasures", owner, dry).await.expect(200);
     assert_eq!(counts["subjects"], 2);
     assert_eq!(counts["stores"]["records"]["messages"], 4);
-    service.get(&format!("/v1/subjects/{ada}"), owner).await.expect(200);
+    service
+        .get(&format!("/v1/subjects/{ada}"), owner)
+        .await
+        .expect(200);
 
-    let job = service.post("/v1/erasures", owner, request).await.expect(202);
+    let job = service
+        .post("/v1/erasures", owner, request)
+        .await
+        .expect(202);
     assert_eq!(job["reference"], "DSR-7");
-    let done = service.job(&format!("/v1/erasures/{}", job["id"].as_str().unwrap())).await;
+    let done = service
+        .job(&format!("/v1/erasures/{}", job["id"].as_str().unwrap()))
+        .await;
     assert_eq!(done["state"], "completed");
     for gone in [&ada, &bob] {
-        service.get(&format!("/v1/subjects/{gone}"), owner).await.expect(404);
+        service
+            .get(&format!("/v1/subjects/{gone}"), owner)
+            .await
+            .expect(404);
         assert!(rows::about(&service, gone).await.is_empty());
     }
-    service.get(&format!("/v1/subjects/{eve}"), owner).await.expect(200);
+    service
+        .get(&format!("/v1/subjects/{eve}"), owner)
+        .await
+        .expect(200);
 
-    let listed = service.get(&format!("/v1/erasures?subject={bob}&state=completed"), owner).await.expect(200);
+    let listed = service
+        .get(
+            &format!("/v1/erasures?subject={bob}&state=completed"),
+            owner,
+        )
+        .await
+        .expect(200);
     assert_eq!(listed["data"].as_array().unwrap().len(), 1);
-    let listed = service.get("/v1/erasures?state=queued", owner).await.expect(200);
+    let listed = service
+        .get("/v1/erasures?state=queued", owner)
+        .await
+        .expect(200);
     assert_eq!(listed["data"], json!([]));
 }
 
@@ -107,20 +169,28 @@ async fn several_people_are_erased_by_one_request() {
 async fn a_lookup_erases_by_vouched_values_and_one_person_only() {
     let service = Service::start().await;
     let owner = &service.ours.owner;
-    let identify = |visitor: &str| {
-        json!([{"type": "identify", "visitor_id": visitor, "email": "shared@example.com"}])
-    };
+    let identify = |visitor: &str| json!([{"type": "identify", "visitor_id": visitor, "email": "shared@example.com"}]);
     let ada = subject(&service.store(identify("ada")).await[0]);
     let bob = subject(&service.store(identify("bob")).await[0]);
     // A page claims the same address; nobody vouches for it.
     let claim = json!({"events": [{"type": "identify", "visitor_id": "eve", "email": "shared@example.com"}]});
-    service.post("/v1/events", &service.ours.collect, claim).await.expect(200);
+    service
+        .post("/v1/events", &service.ours.collect, claim)
+        .await
+        .expect(200);
 
     let request = json!({"lookup": {"email": "Shared@Example.com"}});
-    let refused = service.post("/v1/erasures", owner, request.clone()).await.expect(409);
+    let refused = service
+        .post("/v1/erasures", owner, request.clone())
+        .await
+        .expect(409);
     assert_eq!(refused["code"], "ambiguous");
-    let mut candidates: Vec<_> =
-        refused["candidates"].as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned()).collect();
+    let mut candidates: Vec<_> = refused["candidates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it.as_str().unwrap().to_owned())
+        .collect();
     candidates.sort();
     let mut both = vec![ada, bob];
     both.sort();
@@ -128,9 +198,19 @@ async fn a_lookup_erases_by_vouched_values_and_one_person_only() {
     let all = json!({"lookup": {"email": "shared@example.com"}, "all": true});
     service.post("/v1/erasures", owner, all).await.expect(202);
     service.cloud.settle().await;
-    let left = service.post("/v1/lookup", owner, json!({"email": "shared@example.com"})).await.expect(200);
-    assert_eq!(left["subjects"].as_array().unwrap().len(), 1, "eve is not meant");
-    service.post("/v1/erasures", owner, request).await.expect(404);
+    let left = service
+        .post("/v1/lookup", owner, json!({"email": "shared@example.com"}))
+        .await
+        .expect(200);
+    assert_eq!(
+        left["subjects"].as_array().unwrap().len(),
+        1,
+        "eve is not meant"
+    );
+    service
+        .post("/v1/erasures", owner, request)
+        .await
+        .expect(404);
 }
 
 #[tokio::test]
@@ -139,11 +219,17 @@ async fn a_repeated_request_is_answered_alike_and_a_late_turn_harms_nobody() {
     let ada = service.acquaint("ada").await;
     let (owner, request) = (&service.ours.owner, json!({"subjects": [ada]}));
     let once = [("idempotency-key", "erase-ada")];
-    let first = service.call_with("POST", "/v1/erasures", owner, Some(&request), &once).await;
-    let again = service.call_with("POST", "/v1/erasures", owner, Some(&request), &once).await;
+    let first = service
+        .call_with("POST", "/v1/erasures", owner, Some(&request), &once)
+        .await;
+    let again = service
+        .call_with("POST", "/v1/erasures", owner, Some(&request), &once)
+        .await;
     assert_eq!(first.expect(202), again.expect(202));
     let other = json!({"subjects": [ada], "dry_run": true});
-    let reused = service.call_with("POST", "/v1/erasures", owner, Some(&other), &once).await;
+    let reused = service
+        .call_with("POST", "/v1/erasures", owner, Some(&other), &once)
+        .await;
     assert_eq!(reused.faults(), ["Idempotency-Key"]);
     service.cloud.settle().await;
     service.advance(minutes(1)).await;
@@ -156,14 +242,23 @@ async fn a_repeated_request_is_answered_alike_and_a_late_turn_harms_nobody() {
         .collect();
     assert!(!turns.is_empty());
     for turn in turns {
-        let (pk, sk) = (rows::text(&turn, "PK").unwrap(), rows::text(&turn, "SK").unwrap());
+        let (pk, sk) = (
+            rows::text(&turn, "PK").unwrap(),
+            rows::text(&turn, "SK").unwrap(),
+        );
         let record = json!({"Records": [{"eventSource": "aws:dynamodb", "eventName": "INSERT", "dynamodb":
             {"SequenceNumber": "1", "Keys": {"PK": {"S": pk}, "SK": {"S": sk}}}}]});
         let done = service.cloud.invoke("delete", record).await.unwrap();
         assert_eq!(done["batchItemFailures"], json!([]));
     }
-    let person = service.get(&format!("/v1/subjects/{ada}"), owner).await.expect(200);
-    assert_eq!(person["counts"]["messages"], 2, "the later life is untouched");
+    let person = service
+        .get(&format!("/v1/subjects/{ada}"), owner)
+        .await
+        .expect(200);
+    assert_eq!(
+        person["counts"]["messages"], 2,
+        "the later life is untouched"
+    );
 }
 
 #[tokio::test]
@@ -173,27 +268,74 @@ async fn a_bad_request_is_refused_by_name_and_nothing_is_lost() {
     let owner = &service.ours.owner;
     let faults = async |body| service.post("/v1/erasures", owner, body).await.faults();
     assert_eq!(faults(json!({})).await, [""]);
-    assert_eq!(faults(json!({"subjects": [ada], "visitors": ["ada"]})).await, [""]);
+    assert_eq!(
+        faults(json!({"subjects": [ada], "visitors": ["ada"]})).await,
+        [""]
+    );
     assert_eq!(faults(json!({"subjects": ["ada"]})).await, ["/subjects/0"]);
-    assert_eq!(faults(json!({"subjects": [ada], "reason": "she asked!"})).await, ["/reason"]);
-    assert_eq!(faults(json!({"subjects": [ada], "tenant_id": "x"})).await, ["/tenant_id"]);
-    assert_eq!(faults(json!({"lookup": {"name": "Ada"}})).await, ["/lookup"]);
-    service.get(&format!("/v1/subjects/{ada}"), owner).await.expect(200);
-    service.call("DELETE", "/v1/subjects/sub_0", owner, None).await.expect(404);
-    service.call("DELETE", &format!("/v1/subjects/{ada}"), &service.ours.read, None).await.expect(403);
+    assert_eq!(
+        faults(json!({"subjects": [ada], "reason": "she asked!"})).await,
+        ["/reason"]
+    );
+    assert_eq!(
+        faults(json!({"subjects": [ada], "tenant_id": "x"})).await,
+        ["/tenant_id"]
+    );
+    assert_eq!(
+        faults(json!({"lookup": {"name": "Ada"}})).await,
+        ["/lookup"]
+    );
+    service
+        .get(&format!("/v1/subjects/{ada}"), owner)
+        .await
+        .expect(200);
+    service
+        .call("DELETE", "/v1/subjects/sub_0", owner, None)
+        .await
+        .expect(404);
+    service
+        .call(
+            "DELETE",
+            &format!("/v1/subjects/{ada}"),
+            &service.ours.read,
+            None,
+        )
+        .await
+        .expect(403);
 }
 
 #[tokio::test]
 async fn what_an_erasure_did_stands_in_the_activity_log() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
-    service.call("DELETE", &format!("/v1/subjects/{ada}"), &service.ours.owner, None).await.expect(202);
+    service
+        .call(
+            "DELETE",
+            &format!("/v1/subjects/{ada}"),
+            &service.ours.owner,
+            None,
+        )
+        .await
+        .expect(202);
     service.cloud.settle().await;
     service.advance(days(40)).await;
     let day = lethe_tests::NOON.split('T').next().unwrap();
-    let log = service.get(&format!("/v1/activity?day={day}"), &service.ours.owner).await.expect(200);
-    let kinds: Vec<_> =
-        log["data"].as_array().unwrap().iter().map(|entry| entry["kind"].as_str().unwrap()).collect();
-    assert!(kinds.contains(&"erasure.requested") && kinds.contains(&"erasure.completed"), "{kinds:?}");
-    assert!(!log.to_string().contains(&ada), "the log names lives, never subjects");
+    let log = service
+        .get(&format!("/v1/activity?day={day}"), &service.ours.owner)
+        .await
+        .expect(200);
+    let kinds: Vec<_> = log["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["kind"].as_str().unwrap())
+        .collect();
+    assert!(
+        kinds.contains(&"erasure.requested") && kinds.contains(&"erasure.completed"),
+        "{kinds:?}"
+    );
+    assert!(
+        !log.to_string().contains(&ada),
+        "the log names lives, never subjects"
+    );
 }

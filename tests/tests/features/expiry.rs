@@ -20,19 +20,45 @@ async fn left(service: &Service, people: &[&str]) -> Vec<String> {
 async fn thirty_days_pass(options: Options) {
     let service = Service::with(options).await;
     let (ada, bob) = (service.acquaint("ada").await, service.acquaint("bob").await);
-    service.upload("ada", "note.txt", "text/plain", b"hello").await;
+    service
+        .upload("ada", "note.txt", "text/plain", b"hello")
+        .await;
     service.advance(days(29)).await;
-    service.get(&format!("/v1/subjects/{ada}"), &service.ours.owner).await.expect(200);
+    service
+        .get(&format!("/v1/subjects/{ada}"), &service.ours.owner)
+        .await
+        .expect(200);
     service.visit("bob").await;
     service.advance(days(1) + minutes(1)).await;
-    service.get(&format!("/v1/subjects/{ada}"), &service.ours.owner).await.expect(404);
+    service
+        .get(&format!("/v1/subjects/{ada}"), &service.ours.owner)
+        .await
+        .expect(404);
     service.advance(days(2)).await;
-    assert_eq!(left(&service, &[&ada]).await, Vec::<String>::new(), "nothing of ada is left");
-    let bob_now = service.get(&format!("/v1/subjects/{bob}"), &service.ours.owner).await.expect(200);
-    assert_eq!(bob_now["counts"]["messages"], 2, "a visit on day 29 began the thirty days anew");
+    assert_eq!(
+        left(&service, &[&ada]).await,
+        Vec::<String>::new(),
+        "nothing of ada is left"
+    );
+    let bob_now = service
+        .get(&format!("/v1/subjects/{bob}"), &service.ours.owner)
+        .await
+        .expect(200);
+    assert_eq!(
+        bob_now["counts"]["messages"], 2,
+        "a visit on day 29 began the thirty days anew"
+    );
     service.advance(days(30)).await;
-    assert_eq!(left(&service, &[&ada, &bob]).await, Vec::<String>::new(), "nothing of anybody is left");
-    let erased = rows::keyring(&service).await.iter().filter(|row| rows::text(row, "state") == Some("erased")).count();
+    assert_eq!(
+        left(&service, &[&ada, &bob]).await,
+        Vec::<String>::new(),
+        "nothing of anybody is left"
+    );
+    let erased = rows::keyring(&service)
+        .await
+        .iter()
+        .filter(|row| rows::text(row, "state") == Some("erased"))
+        .count();
     assert_eq!(erased, 2, "the keyring remembers only that they are gone");
     assert!(service.cloud.dead_letters().is_empty());
 }
@@ -44,12 +70,20 @@ async fn thirty_days_pass_and_nothing_is_left_by_ttl_and_cleanup() {
 
 #[tokio::test]
 async fn thirty_days_pass_and_nothing_is_left_by_cleanup_without_ttl() {
-    thirty_days_pass(Options { ttl: false, ..Options::default() }).await;
+    thirty_days_pass(Options {
+        ttl: false,
+        ..Options::default()
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn ttl_alone_begins_the_same_erasure() {
-    let service = Service::with(Options { schedules: false, ..Options::default() }).await;
+    let service = Service::with(Options {
+        schedules: false,
+        ..Options::default()
+    })
+    .await;
     let ada = service.acquaint("ada").await;
     service.advance(days(31)).await;
     // The door is gone and its erasure has begun; the last look waits for upload links.
@@ -63,33 +97,67 @@ async fn ttl_alone_begins_the_same_erasure() {
 
 #[tokio::test]
 async fn an_expired_person_is_invisible_at_once() {
-    let service = Service::with(Options { ttl: false, schedules: false, ..Options::default() }).await;
+    let service = Service::with(Options {
+        ttl: false,
+        schedules: false,
+        ..Options::default()
+    })
+    .await;
     let ada = service.acquaint("ada").await;
     let owner = &service.ours.owner;
     service.advance(days(30) - minutes(1)).await;
-    service.get(&format!("/v1/subjects/{ada}"), owner).await.expect(200);
+    service
+        .get(&format!("/v1/subjects/{ada}"), owner)
+        .await
+        .expect(200);
     service.advance(minutes(1)).await;
-    service.get(&format!("/v1/subjects/{ada}"), owner).await.expect(404);
-    service.get(&format!("/v1/subjects/{ada}/records"), owner).await.expect(404);
-    service.call("DELETE", &format!("/v1/subjects/{ada}"), owner, None).await.expect(404);
-    let found = service.post("/v1/lookup", owner, json!({"visitor_id": "ada"})).await.expect(200);
+    service
+        .get(&format!("/v1/subjects/{ada}"), owner)
+        .await
+        .expect(404);
+    service
+        .get(&format!("/v1/subjects/{ada}/records"), owner)
+        .await
+        .expect(404);
+    service
+        .call("DELETE", &format!("/v1/subjects/{ada}"), owner, None)
+        .await
+        .expect(404);
+    let found = service
+        .post("/v1/lookup", owner, json!({"visitor_id": "ada"}))
+        .await
+        .expect(200);
     assert_eq!(found["subjects"], json!([]));
     let listed = service.get("/v1/subjects", owner).await.expect(200);
     assert_eq!(listed["data"], json!([]));
-    assert!(!left(&service, &[&ada]).await.is_empty(), "though nobody has swept");
+    assert!(
+        !left(&service, &[&ada]).await.is_empty(),
+        "though nobody has swept"
+    );
 }
 
 #[tokio::test]
 async fn who_returns_on_day_31_before_anything_swept_begins_a_new_life() {
-    let service = Service::with(Options { ttl: false, schedules: false, ..Options::default() }).await;
+    let service = Service::with(Options {
+        ttl: false,
+        schedules: false,
+        ..Options::default()
+    })
+    .await;
     let ada = service.acquaint("ada").await;
     let owner = &service.ours.owner;
     service.advance(days(31)).await;
     service.visit("ada").await;
-    let person = service.get(&format!("/v1/subjects/{ada}"), owner).await.expect(200);
+    let person = service
+        .get(&format!("/v1/subjects/{ada}"), owner)
+        .await
+        .expect(200);
     assert_eq!(person["identity"], json!({}), "nothing of the old");
     assert_eq!(person["counts"]["messages"], 0);
-    let records = service.get(&format!("/v1/subjects/{ada}/records"), owner).await.expect(200);
+    let records = service
+        .get(&format!("/v1/subjects/{ada}/records"), owner)
+        .await
+        .expect(200);
     assert_eq!(records["data"], json!([]));
     service.advance(minutes(30)).await;
     service.cloud.run_schedule("cleanup").await.unwrap();
@@ -98,7 +166,10 @@ async fn who_returns_on_day_31_before_anything_swept_begins_a_new_life() {
     let mut rows = left(&service, &[&ada]).await;
     rows.sort();
     assert_eq!(rows, ["clock", "door", "person"]);
-    service.get(&format!("/v1/subjects/{ada}"), owner).await.expect(200);
+    service
+        .get(&format!("/v1/subjects/{ada}"), owner)
+        .await
+        .expect(200);
 }
 
 #[tokio::test]
@@ -116,7 +187,15 @@ async fn only_the_person_moves_the_clock() {
             {"type": "identify", "visitor_id": "ada", "custom": {"plan": "silver"}},
         ]))
         .await;
-    service.call("PATCH", &path, &owner, Some(&json!({"identity": {"name": "A. Lovelace"}}))).await.expect(204);
+    service
+        .call(
+            "PATCH",
+            &path,
+            &owner,
+            Some(&json!({"identity": {"name": "A. Lovelace"}})),
+        )
+        .await
+        .expect(204);
     assert_eq!(expires().await, before);
     service
         .store(json!([{"type": "message", "visitor_id": "ada", "conversation_id": "c-1", "author": "end_user", "body": "yes"}]))
@@ -130,14 +209,40 @@ async fn a_shorter_retention_reaches_who_is_there_already() {
     let (ada, owner) = (service.acquaint("ada").await, service.ours.owner.clone());
     service.advance(days(10)).await;
     let bob = service.visit("bob").await;
-    let dry = service.call("PUT", "/v1/settings?dry_run=true", &owner, Some(&json!({"retention_days": 7}))).await;
+    let dry = service
+        .call(
+            "PUT",
+            "/v1/settings?dry_run=true",
+            &owner,
+            Some(&json!({"retention_days": 7})),
+        )
+        .await;
     assert_eq!(dry.expect(200)["would_erase"], 1);
-    service.get(&format!("/v1/subjects/{ada}"), &owner).await.expect(200);
-    let set = service.call("PUT", "/v1/settings", &owner, Some(&json!({"retention_days": 7}))).await;
+    service
+        .get(&format!("/v1/subjects/{ada}"), &owner)
+        .await
+        .expect(200);
+    let set = service
+        .call(
+            "PUT",
+            "/v1/settings",
+            &owner,
+            Some(&json!({"retention_days": 7})),
+        )
+        .await;
     assert!(set.status < 300, "{}", set.text);
     service.cloud.run_schedule("cleanup").await.unwrap();
-    service.get(&format!("/v1/subjects/{ada}"), &owner).await.expect(404);
-    let bob = service.get(&format!("/v1/subjects/{bob}"), &owner).await.expect(200);
+    service
+        .get(&format!("/v1/subjects/{ada}"), &owner)
+        .await
+        .expect(404);
+    let bob = service
+        .get(&format!("/v1/subjects/{bob}"), &owner)
+        .await
+        .expect(200);
     let expected = (service.now() + days(7)).to_string();
-    assert_eq!(bob["expires_at"].as_str().map(|at| at[..16].to_owned()), Some(expected[..16].to_owned()));
+    assert_eq!(
+        bob["expires_at"].as_str().map(|at| at[..16].to_owned()),
+        Some(expected[..16].to_owned())
+    );
 }

@@ -7,12 +7,17 @@ use lethe_tests::{Service, minutes, subject};
 use serde_json::{Value, json};
 
 async fn send(service: &Service, key: &str, event: Value) -> Value {
-    let reply = service.post("/v1/events", key, json!({"events": [event]})).await;
+    let reply = service
+        .post("/v1/events", key, json!({"events": [event]}))
+        .await;
     reply.expect(200)["results"][0].clone()
 }
 
 async fn person(service: &Service, subject: &str) -> Value {
-    service.get(&format!("/v1/subjects/{subject}"), &service.ours.owner).await.expect(200)
+    service
+        .get(&format!("/v1/subjects/{subject}"), &service.ours.owner)
+        .await
+        .expect(200)
 }
 
 #[tokio::test]
@@ -22,17 +27,40 @@ async fn every_kind_of_event_is_stored_and_read_back() {
     service.store(json!([{"type": "session", "visitor_id": "ada", "member": "mem_1", "action": "started"}])).await;
     let person = person(&service, &ada).await;
     assert_eq!(person["visitor_id"], "ada");
-    assert_eq!(person["identity"], json!({"user_id": "u-ada", "name": "Ada Lovelace"}));
+    assert_eq!(
+        person["identity"],
+        json!({"user_id": "u-ada", "name": "Ada Lovelace"})
+    );
     assert_eq!(person["contact"], json!({"email": "ada@example.com"}));
     assert_eq!(person["custom"], json!({"plan": "gold"}));
-    assert_eq!(person["network"], json!({"ip": "203.0.113.9", "url": "https://shop.example/cart"}));
-    assert_eq!(person["device"], json!({"browser": "Firefox", "os": "Linux"}));
+    assert_eq!(
+        person["network"],
+        json!({"ip": "203.0.113.9", "url": "https://shop.example/cart"})
+    );
+    assert_eq!(
+        person["device"],
+        json!({"browser": "Firefox", "os": "Linux"})
+    );
     assert_eq!(person["verified"], true);
-    assert_eq!(person["counts"], json!({"conversations": 1, "messages": 2, "attachments": 0, "interactions": 1}));
-    let records = service.get(&format!("/v1/subjects/{ada}/records"), &service.ours.owner).await.expect(200);
-    let kinds: Vec<_> = records["data"].as_array().unwrap().iter().map(|row| row["type"].clone()).collect();
+    assert_eq!(
+        person["counts"],
+        json!({"conversations": 1, "messages": 2, "attachments": 0, "interactions": 1})
+    );
+    let records = service
+        .get(&format!("/v1/subjects/{ada}/records"), &service.ours.owner)
+        .await
+        .expect(200);
+    let kinds: Vec<_> = records["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["type"].clone())
+        .collect();
     assert_eq!(kinds, ["conversation", "message", "message", "interaction"]);
-    let log = service.get("/v1/activity?kind=session.started", &service.ours.owner).await.expect(200);
+    let log = service
+        .get("/v1/activity?kind=session.started", &service.ours.owner)
+        .await
+        .expect(200);
     assert_eq!(log["data"][0]["by"], "mem_1");
 }
 
@@ -49,11 +77,20 @@ async fn one_bad_event_never_spoils_the_others() {
         {"type": "interaction", "visitor_id": "eve", "item_id": "i", "action": "hovered"},
         {"type": "visit", "visitor_id": "bob"},
     ]});
-    let reply = service.post("/v1/events", &service.ours.ingest, events).await.expect(200);
+    let reply = service
+        .post("/v1/events", &service.ours.ingest, events)
+        .await
+        .expect(200);
     let results = reply["results"].as_array().unwrap();
     let pointers = |at: usize| {
-        let errors = results[at]["errors"].as_array().cloned().unwrap_or_default();
-        errors.iter().map(|error| error["pointer"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        let errors = results[at]["errors"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        errors
+            .iter()
+            .map(|error| error["pointer"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
     assert_eq!(results[0]["status"], "stored");
     assert_eq!(pointers(1), ["/events/1/dom", "/events/1/keystrokes"]);
@@ -63,29 +100,87 @@ async fn one_bad_event_never_spoils_the_others() {
     assert_eq!(pointers(5), ["/events/5/visitor_id"]);
     assert_eq!(pointers(6), ["/events/6/action"]);
     assert_eq!(results[7]["status"], "stored");
-    assert!(!reply.to_string().contains("<html>"), "a submitted value is never echoed");
+    assert!(
+        !reply.to_string().contains("<html>"),
+        "a submitted value is never echoed"
+    );
 }
 
 #[tokio::test]
 async fn a_bad_request_says_what_would_be_right() {
     let service = Service::start().await;
     let key = &service.ours.ingest;
-    assert_eq!(service.post("/v1/events", key, json!({})).await.faults(), ["/events"]);
-    assert_eq!(service.post("/v1/events", key, json!({"events": []})).await.faults(), ["/events"]);
-    assert_eq!(service.post("/v1/events", key, json!({"events": [], "x": 1})).await.faults(), ["/x"]);
+    assert_eq!(
+        service.post("/v1/events", key, json!({})).await.faults(),
+        ["/events"]
+    );
+    assert_eq!(
+        service
+            .post("/v1/events", key, json!({"events": []}))
+            .await
+            .faults(),
+        ["/events"]
+    );
+    assert_eq!(
+        service
+            .post("/v1/events", key, json!({"events": [], "x": 1}))
+            .await
+            .faults(),
+        ["/x"]
+    );
     let many = vec![json!({"type": "visit", "visitor_id": "v"}); 101];
-    assert_eq!(service.post("/v1/events", key, json!({"events": many})).await.faults(), ["/events"]);
-    assert_eq!(service.post("/v1/events?tenant=x", key, json!({"events": []})).await.faults(), ["tenant"]);
+    assert_eq!(
+        service
+            .post("/v1/events", key, json!({"events": many}))
+            .await
+            .faults(),
+        ["/events"]
+    );
+    assert_eq!(
+        service
+            .post("/v1/events?tenant=x", key, json!({"events": []}))
+            .await
+            .faults(),
+        ["tenant"]
+    );
 
     let auth = format!("Bearer {key}");
-    let json_type = [("authorization", auth.as_str()), ("content-type", "application/json")];
-    service.raw("POST", "/v1/events", &json_type, b"{".to_vec()).await.expect(400);
-    let text = [("authorization", auth.as_str()), ("content-type", "text/plain")];
-    service.raw("POST", "/v1/events", &text, b"{}".to_vec()).await.expect(415);
-    service.raw("POST", "/v1/events", &json_type, vec![b' '; 1024 * 1024 + 1]).await.expect(413);
-    service.post("/v1/events", "lethe_0_0_0", json!({})).await.expect(401);
-    let problem = service.post("/v1/events", &service.ours.read, json!({})).await;
-    assert_eq!(problem.header("content-type"), Some("application/problem+json"));
+    let json_type = [
+        ("authorization", auth.as_str()),
+        ("content-type", "application/json"),
+    ];
+    service
+        .raw("POST", "/v1/events", &json_type, b"{".to_vec())
+        .await
+        .expect(400);
+    let text = [
+        ("authorization", auth.as_str()),
+        ("content-type", "text/plain"),
+    ];
+    service
+        .raw("POST", "/v1/events", &text, b"{}".to_vec())
+        .await
+        .expect(415);
+    service
+        .raw(
+            "POST",
+            "/v1/events",
+            &json_type,
+            vec![b' '; 1024 * 1024 + 1],
+        )
+        .await
+        .expect(413);
+    service
+        .post("/v1/events", "lethe_0_0_0", json!({}))
+        .await
+        .expect(401);
+    let problem = service
+        .post("/v1/events", &service.ours.read, json!({}))
+        .await;
+    assert_eq!(
+        problem.header("content-type"),
+        Some("application/problem+json")
+    );
     problem.expect(403);
 }
 
@@ -98,9 +193,26 @@ async fn a_page_learns_nothing_of_anybody() {
     let accepted = json!({"index": 0, "status": "accepted"});
     assert_eq!(send(&service, page, visit("ada")).await, accepted);
     assert_eq!(send(&service, page, visit("nobody")).await, accepted);
-    service.call("DELETE", &format!("/v1/subjects/{ada}"), &service.ours.owner, None).await.expect(202);
-    assert_eq!(send(&service, page, visit("ada")).await, accepted, "while being erased");
-    for path in ["/v1/subjects", &format!("/v1/subjects/{ada}"), "/v1/settings", "/v1/activity"] {
+    service
+        .call(
+            "DELETE",
+            &format!("/v1/subjects/{ada}"),
+            &service.ours.owner,
+            None,
+        )
+        .await
+        .expect(202);
+    assert_eq!(
+        send(&service, page, visit("ada")).await,
+        accepted,
+        "while being erased"
+    );
+    for path in [
+        "/v1/subjects",
+        &format!("/v1/subjects/{ada}"),
+        "/v1/settings",
+        "/v1/activity",
+    ] {
         service.get(path, page).await.expect(403);
     }
     let config = service.get("/v1/privacy-config", page).await.expect(200);
@@ -112,15 +224,30 @@ async fn what_a_page_says_of_identity_counts_once_the_server_vouches_for_it() {
     let service = Service::start().await;
     let identify = |name: &str| json!({"type": "identify", "visitor_id": "ada", "name": name, "email": "ada@example.com"});
     send(&service, &service.ours.collect, identify("Ada")).await;
-    let found = service.post("/v1/lookup", &service.ours.owner, json!({"visitor_id": "ada"})).await.expect(200);
+    let found = service
+        .post(
+            "/v1/lookup",
+            &service.ours.owner,
+            json!({"visitor_id": "ada"}),
+        )
+        .await
+        .expect(200);
     let ada = subject(&found["subjects"][0]);
     assert_eq!(person(&service, &ada).await["verified"], false);
 
     let id = key_id(&service.ours.ingest);
     let token = |sub: &str, minutes: i64, secret: &str| {
         let exp = service.now().as_second() + minutes * 60;
-        let header = Header { kid: Some(id.clone()), ..Header::new(Algorithm::HS256) };
-        encode(&header, &json!({"sub": sub, "exp": exp}), &EncodingKey::from_secret(secret.as_bytes())).unwrap()
+        let header = Header {
+            kid: Some(id.clone()),
+            ..Header::new(Algorithm::HS256)
+        };
+        encode(
+            &header,
+            &json!({"sub": sub, "exp": exp}),
+            &EncodingKey::from_secret(secret.as_bytes()),
+        )
+        .unwrap()
     };
     let secret = service.ours.ingest.clone();
     let with = |token: String| {
@@ -138,13 +265,24 @@ async fn what_a_page_says_of_identity_counts_once_the_server_vouches_for_it() {
         "nonsense".to_owned(),
     ] {
         let refused = send(&service, &service.ours.collect, with(bad)).await;
-        assert_eq!(refused["errors"][0]["pointer"], "/events/0/visitor_token", "{refused}");
+        assert_eq!(
+            refused["errors"][0]["pointer"], "/events/0/visitor_token",
+            "{refused}"
+        );
     }
     assert_eq!(person(&service, &ada).await["identity"]["name"], "Ada");
-    let accepted = send(&service, &service.ours.collect, with(token("ada", 5, &secret))).await;
+    let accepted = send(
+        &service,
+        &service.ours.collect,
+        with(token("ada", 5, &secret)),
+    )
+    .await;
     assert_eq!(accepted["status"], "accepted");
     let vouched = person(&service, &ada).await;
-    assert_eq!((&vouched["verified"], &vouched["identity"]["name"]), (&json!(true), &json!("Ada L.")));
+    assert_eq!(
+        (&vouched["verified"], &vouched["identity"]["name"]),
+        (&json!(true), &json!("Ada L."))
+    );
     // Nobody vouches for this one, so it replaces nothing.
     send(&service, &service.ours.collect, identify("Mallory")).await;
     assert_eq!(person(&service, &ada).await["identity"]["name"], "Ada L.");
@@ -165,11 +303,29 @@ async fn payment_card_numbers_are_masked_wherever_they_stand() {
             {"type": "message", "visitor_id": "ada", "conversation_id": "c", "title": card, "author": "end_user", "body": format!("pay {card}!")},
         ]))
         .await;
-    let refused = send(&service, &service.ours.ingest, json!({"type": "visit", "visitor_id": "4111111111111111"})).await;
+    let refused = send(
+        &service,
+        &service.ours.ingest,
+        json!({"type": "visit", "visitor_id": "4111111111111111"}),
+    )
+    .await;
     assert_eq!(refused["errors"][0]["code"], "card_number");
-    let found = service.post("/v1/lookup", &service.ours.owner, json!({"visitor_id": "ada"})).await.expect(200);
+    let found = service
+        .post(
+            "/v1/lookup",
+            &service.ours.owner,
+            json!({"visitor_id": "ada"}),
+        )
+        .await
+        .expect(200);
     let ada = subject(&found["subjects"][0]);
-    let records = service.get(&format!("/v1/subjects/{ada}/records?type=message"), &service.ours.owner).await.expect(200);
+    let records = service
+        .get(
+            &format!("/v1/subjects/{ada}/records?type=message"),
+            &service.ours.owner,
+        )
+        .await
+        .expect(200);
     assert_eq!(records["data"][0]["body"], "pay ████ ████ ████ ████!");
     assert!(!person(&service, &ada).await.to_string().contains("4111"));
 }
@@ -178,16 +334,25 @@ async fn payment_card_numbers_are_masked_wherever_they_stand() {
 async fn settings_decide_what_is_kept() {
     let service = Service::start().await;
     let settings = json!({"full_privacy": true, "store_ip": "truncated", "store_url": "none", "consent_required": "identity"});
-    let set = service.call("PUT", "/v1/settings", &service.ours.owner, Some(&settings)).await;
+    let set = service
+        .call("PUT", "/v1/settings", &service.ours.owner, Some(&settings))
+        .await;
     assert!(set.status < 300, "{}", set.text);
     let visit = json!([{"type": "visit", "visitor_id": "ada", "url": "https://x.example/a?b=c", "ip": "203.0.113.77",
         "device": {"browser": "Firefox", "device_id": "D-1", "country": "DE"}}]);
     let ada = subject(&service.store(visit).await[0]);
-    let identify = json!({"type": "identify", "visitor_id": "ada", "name": "Ada", "custom": {"plan": "gold"}});
-    assert_eq!(send(&service, &service.ours.ingest, identify.clone()).await["reason"], "no_consent");
+    let identify =
+        json!({"type": "identify", "visitor_id": "ada", "name": "Ada", "custom": {"plan": "gold"}});
+    assert_eq!(
+        send(&service, &service.ours.ingest, identify.clone()).await["reason"],
+        "no_consent"
+    );
     let mut consenting = identify;
     consenting["consent"] = json!({"basis": "consent", "source": "widget", "given_by": "self"});
-    assert_eq!(send(&service, &service.ours.ingest, consenting).await["status"], "stored");
+    assert_eq!(
+        send(&service, &service.ours.ingest, consenting).await["status"],
+        "stored"
+    );
     let person = person(&service, &ada).await;
     assert_eq!(person["network"], json!({"ip": "203.0.113.0"}));
     assert_eq!(person["device"], json!({"browser": "Firefox"}));
@@ -205,31 +370,52 @@ async fn a_message_sent_twice_is_stored_once() {
     };
     let first = send(&service, &service.ours.ingest, message("one")).await;
     let again = send(&service, &service.ours.ingest, message("two")).await;
-    assert_eq!((first["status"].as_str(), again["status"].as_str()), (Some("stored"), Some("duplicate")));
+    assert_eq!(
+        (first["status"].as_str(), again["status"].as_str()),
+        (Some("stored"), Some("duplicate"))
+    );
     assert_eq!(first["message"], again["message"]);
     let twice = service
-        .post("/v1/events", &service.ours.ingest, json!({"events": [message("3"), message("4"), {"type": "visit", "visitor_id": "ada"}]}))
+        .post(
+            "/v1/events",
+            &service.ours.ingest,
+            json!({"events": [message("3"), message("4"), {"type": "visit", "visitor_id": "ada"}]}),
+        )
         .await
         .expect(200);
-    let statuses: Vec<_> = twice["results"].as_array().unwrap().iter().map(|it| it["status"].clone()).collect();
+    let statuses: Vec<_> = twice["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["status"].clone())
+        .collect();
     assert_eq!(statuses, ["duplicate", "duplicate", "stored"]);
-    assert_eq!(person(&service, &subject(&first)).await["counts"]["messages"], 1);
+    assert_eq!(
+        person(&service, &subject(&first)).await["counts"]["messages"],
+        1
+    );
 }
 
 #[tokio::test]
 async fn a_hundred_messages_and_fifty_callers_lose_nothing() {
     let service = Service::start().await;
-    let message = |n: usize| {
-        json!({"type": "message", "visitor_id": "ada", "conversation_id": format!("c-{}", n % 7), "author": "end_user", "body": "x".repeat(n)})
-    };
-    let results = service.store(Value::Array((1..=100).map(message).collect())).await;
+    let message = |n: usize| json!({"type": "message", "visitor_id": "ada", "conversation_id": format!("c-{}", n % 7), "author": "end_user", "body": "x".repeat(n)});
+    let results = service
+        .store(Value::Array((1..=100).map(message).collect()))
+        .await;
     let ada = subject(&results[0]);
     let calls = (0..50).map(|n| send(&service, &service.ours.ingest, message(n + 1)));
     for result in futures::future::join_all(calls).await {
         assert_eq!(result["status"], "stored", "{result}");
     }
     let person = person(&service, &ada).await;
-    assert_eq!((&person["counts"]["messages"], &person["counts"]["conversations"]), (&json!(150), &json!(7)));
+    assert_eq!(
+        (
+            &person["counts"]["messages"],
+            &person["counts"]["conversations"]
+        ),
+        (&json!(150), &json!(7))
+    );
 }
 
 #[tokio::test]
@@ -237,14 +423,15 @@ async fn an_older_visit_does_not_replace_a_later_one() {
     let service = Service::start().await;
     service.visit("ada").await;
     service.advance(minutes(10)).await;
-    let visit = |url: &str, at: i64| {
-        json!([{"type": "visit", "visitor_id": "ada", "url": url, "at": (service.now() - minutes(at)).to_string()}])
-    };
+    let visit = |url: &str, at: i64| json!([{"type": "visit", "visitor_id": "ada", "url": url, "at": (service.now() - minutes(at)).to_string()}]);
     service.store(visit("https://x.example/later", 1)).await;
     let ada = subject(&service.store(visit("https://x.example/earlier", 5)).await[0]);
     let person = person(&service, &ada).await;
     assert_eq!(person["network"]["url"], "https://x.example/later");
-    assert_eq!(person["last_seen"], (service.now() - minutes(1)).to_string());
+    assert_eq!(
+        person["last_seen"],
+        (service.now() - minutes(1)).to_string()
+    );
 }
 
 #[tokio::test]
@@ -252,11 +439,22 @@ async fn a_person_is_corrected_by_a_merge_patch() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
     let (path, owner) = (format!("/v1/subjects/{ada}"), &service.ours.owner);
-    let tag = service.get(&path, owner).await.header("etag").unwrap().to_owned();
+    let tag = service
+        .get(&path, owner)
+        .await
+        .header("etag")
+        .unwrap()
+        .to_owned();
     let patch = json!({"identity": {"name": "A. King", "user_id": null}, "contact": {"email": "king@example.com"}, "custom": {"plan": null, "tier": 2}});
     let matching = [("if-match", tag.as_str())];
-    service.call_with("PATCH", &path, owner, Some(&patch), &matching).await.expect(204);
-    service.call_with("PATCH", &path, owner, Some(&patch), &matching).await.expect(412);
+    service
+        .call_with("PATCH", &path, owner, Some(&patch), &matching)
+        .await
+        .expect(204);
+    service
+        .call_with("PATCH", &path, owner, Some(&patch), &matching)
+        .await
+        .expect(412);
     let person = person(&service, &ada).await;
     assert_eq!(person["identity"], json!({"name": "A. King"}));
     assert_eq!(person["custom"], json!({"tier": 2}));
@@ -269,8 +467,22 @@ async fn a_person_is_corrected_by_a_merge_patch() {
         assert_eq!(reply["subjects"].as_array().unwrap().len(), found);
     }
     let wrong = json!({"identity": {"visitor_id": "x", "email": "y"}, "contact": {"email": "no"}, "device": {}});
-    let mut faults = service.call("PATCH", &path, owner, Some(&wrong)).await.faults();
+    let mut faults = service
+        .call("PATCH", &path, owner, Some(&wrong))
+        .await
+        .faults();
     faults.sort();
-    assert_eq!(faults, ["/contact/email", "/device", "/identity/email", "/identity/visitor_id"]);
-    service.call("PATCH", &path, &service.ours.ingest, Some(&patch)).await.expect(403);
+    assert_eq!(
+        faults,
+        [
+            "/contact/email",
+            "/device",
+            "/identity/email",
+            "/identity/visitor_id"
+        ]
+    );
+    service
+        .call("PATCH", &path, &service.ours.ingest, Some(&patch))
+        .await
+        .expect(403);
 }

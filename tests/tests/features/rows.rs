@@ -42,7 +42,13 @@ pub fn text<'a>(row: &'a Row, name: &str) -> Option<&'a str> {
 
 /// What the bucket holds: keys of versions, delete markers and unfinished uploads.
 pub fn objects(service: &Service) -> Vec<String> {
-    service.cloud.objects().everything().into_iter().map(|held| held.key).collect()
+    service
+        .cloud
+        .objects()
+        .everything()
+        .into_iter()
+        .map(|held| held.key)
+        .collect()
 }
 
 async fn table(service: &Service, name: &str) -> Vec<Row> {
@@ -50,7 +56,9 @@ async fn table(service: &Service, name: &str) -> Vec<Row> {
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
         .region(aws_sdk_dynamodb::config::Region::new("us-east-1"))
-        .credentials_provider(aws_sdk_dynamodb::config::Credentials::new("test", "test", None, None, "tests"))
+        .credentials_provider(aws_sdk_dynamodb::config::Credentials::new(
+            "test", "test", None, None, "tests",
+        ))
         .endpoint_url(endpoint)
         .build();
     let mut rows = Vec::new();
