@@ -75,7 +75,7 @@ impl App {
             aws_sdk_kms::Client::from_conf(kms.build()),
             config.key.clone(),
         );
-        let keyring = Keyring::new(store.clone(), vault.clone());
+        let keyring = Keyring::new(store.clone(), vault.clone(), clock.clone());
         App {
             clock,
             config,

@@ -2,20 +2,18 @@
 //! no stream, no index and no backup plan touches it, so a key deleted here is gone.
 
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::held::Held;
 use crate::id::{Life, Subject, Tenant};
 use crate::store::keys::{self, LifeKey};
 use crate::store::lives::Follows;
 use crate::store::{Item, Store, Write};
 use crate::vault::{Place, Sealed, SealingKey, TenantKeys, Vault, WrappedTenantKeys};
-
-/// How long a tenant's keys may be held in memory.
-const CACHE: Duration = Duration::from_secs(60);
 
 /// Where a subject stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,15 +119,17 @@ fn data_key_place(partition: &str) -> Place<'_> {
 pub struct Keyring {
     store: Store,
     vault: Vault,
-    tenants: Arc<RwLock<HashMap<Tenant, (Instant, Arc<TenantKeys>)>>>,
+    clock: Clock,
+    tenants: Held<Tenant, Arc<TenantKeys>>,
 }
 
 impl Keyring {
-    pub fn new(store: Store, vault: Vault) -> Keyring {
+    pub fn new(store: Store, vault: Vault, clock: Clock) -> Keyring {
         Keyring {
             store,
             vault,
-            tenants: Arc::default(),
+            clock,
+            tenants: Held::default(),
         }
     }
 
@@ -154,15 +154,8 @@ impl Keyring {
     /// # Errors
     /// [`Error::NotFound`] when there is no such tenant.
     pub async fn tenant(&self, tenant: Tenant) -> Result<Arc<TenantKeys>> {
-        let cached = self
-            .tenants
-            .read()
-            .expect("no holder panics")
-            .get(&tenant)
-            .cloned();
-        if let Some((read_at, keys)) = cached
-            && read_at.elapsed() < CACHE
-        {
+        let now = self.clock.now();
+        if let Some(keys) = self.tenants.get(&tenant, now) {
             return Ok(keys);
         }
         let row = self
@@ -176,10 +169,7 @@ impl Keyring {
         };
         let wrapped = WrappedTenantKeys { wrapping, hash };
         let keys = Arc::new(self.vault.open_tenant_keys(tenant, &wrapped).await?);
-        let mut tenants = self.tenants.write().expect("no holder panics");
-        // What has run out goes, so that no key outstays its minute for want of a reader.
-        tenants.retain(|_, (read_at, _)| read_at.elapsed() < CACHE);
-        tenants.insert(tenant, (Instant::now(), Arc::clone(&keys)));
+        self.tenants.put(tenant, Arc::clone(&keys), now);
         Ok(keys)
     }
 

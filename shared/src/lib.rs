@@ -1,9 +1,16 @@
 //! The common crate of Lethe's functions: everything that two of them need.
 //!
-//! Lower never imports higher: `http` and `runtime` are the edge; `app` is what a handler
-//! is given; `store`, `objects` and `keyring` hold rows, files and keys; `vault` holds the
-//! cryptography; `record`, `detect`, `activity`, `retention` and `settings` are pure; the `catalog` is the
-//! one table of fields. AWS SDK types stay inside `store`, `objects`, `keyring`, `vault` and `app`.
+//! | rooms, from the edge inwards | what they hold |
+//! |---|---|
+//! | `http`, `runtime`, `routes` | the edge: callers, problems, idempotency, what wakes a function, the route table |
+//! | `app`, `person`, `redaction` | what a handler is given; who is there; redaction in turns |
+//! | `store`, `objects`, `keyring` | rows, files, keys and who is alive |
+//! | `vault` | every cryptographic decision |
+//! | `record`, `redact`, `detect`, `activity`, `settings`, `faults` | pure rules |
+//! | `catalog` | the one table of fields |
+//! | `error`, `id`, `clock`, `held`, `config` | what all others stand on |
+//!
+//! AWS SDK types stay inside `store`, `objects`, `keyring`, `vault` and `app`.
 
 pub mod activity;
 pub mod app;
@@ -13,6 +20,7 @@ pub mod config;
 pub mod detect;
 pub mod error;
 pub mod faults;
+pub mod held;
 pub mod http;
 pub mod id;
 pub mod keyring;

@@ -2,21 +2,18 @@
 //! which tenant it is for.
 
 use std::collections::HashMap;
-use std::hash::Hash;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::{constant_time, digest};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::held::Held;
 use crate::id::{KeyId, Tenant};
 use crate::settings::Settings;
 use crate::store::tenants::{ApiKey, Stored};
 
-/// How long a key or settings may be held in memory: how long a change may take to be in
-/// force everywhere.
-const CACHE: SignedDuration = SignedDuration::from_secs(60);
 /// Requests that one address may send with one `collect` key in a minute, to one running
 /// instance of a function. API Gateway throttles the whole besides.
 const BUDGET: u32 = 600;
@@ -138,13 +135,11 @@ pub fn new_token(tenant: Tenant, id: KeyId) -> (String, String) {
     )
 }
 
-type Held<K, V> = RwLock<HashMap<K, (Timestamp, V)>>;
-
 /// Keys and settings held in memory for up to 60 seconds, and `collect` budgets.
 #[derive(Clone, Default)]
 pub struct Callers {
-    keys: Arc<Held<(Tenant, KeyId), ApiKey>>,
-    settings: Arc<Held<Tenant, Stored>>,
+    keys: Held<(Tenant, KeyId), ApiKey>,
+    settings: Held<Tenant, Stored>,
     budgets: Arc<Mutex<Budgets>>,
 }
 
@@ -154,35 +149,11 @@ struct Budgets {
     spent: HashMap<(KeyId, Option<std::net::IpAddr>), u32>,
 }
 
-fn fresh(read_at: Timestamp, now: Timestamp) -> bool {
-    now >= read_at && now.duration_since(read_at) < CACHE
-}
-
-fn held<K: Hash + Eq, V: Clone>(cache: &Held<K, V>, key: &K, now: Timestamp) -> Option<V> {
-    let cache = cache.read().expect("no holder panics");
-    cache
-        .get(key)
-        .filter(|(read_at, _)| fresh(*read_at, now))
-        .map(|(_, value)| value.clone())
-}
-
-fn hold<K: Hash + Eq, V>(cache: &Held<K, V>, key: K, value: V, now: Timestamp) {
-    let mut cache = cache.write().expect("no holder panics");
-    cache.retain(|_, (read_at, _)| fresh(*read_at, now));
-    cache.insert(key, (now, value));
-}
-
 impl Callers {
     /// Forgets what is held of a tenant, after a change made by this process.
     pub fn forget(&self, tenant: Tenant) {
-        self.keys
-            .write()
-            .expect("no holder panics")
-            .retain(|(of, _), _| *of != tenant);
-        self.settings
-            .write()
-            .expect("no holder panics")
-            .remove(&tenant);
+        self.keys.forget(|(of, _)| *of == tenant);
+        self.settings.forget(|of| *of == tenant);
     }
 
     /// The caller behind an `Authorization` header.
@@ -197,7 +168,7 @@ impl Callers {
             .and_then(|value| value.strip_prefix("Bearer "))
             .and_then(Token::parse)
             .ok_or(Error::Unauthorized)?;
-        let key = match held(&self.keys, &(token.tenant, token.id), now) {
+        let key = match self.keys.get(&(token.tenant, token.id), now) {
             Some(key) => key,
             None => {
                 let key = app
@@ -205,7 +176,7 @@ impl Callers {
                     .api_key(token.tenant, token.id)
                     .await?
                     .ok_or(Error::Unauthorized)?;
-                hold(&self.keys, (token.tenant, token.id), key.clone(), now);
+                self.keys.put((token.tenant, token.id), key.clone(), now);
                 key
             }
         };
@@ -260,11 +231,11 @@ impl App {
     /// As [`crate::store::Store::settings`].
     pub async fn settings(&self, tenant: Tenant) -> Result<Settings> {
         let now = self.clock.now();
-        if let Some(stored) = held(&self.callers.settings, &tenant, now) {
+        if let Some(stored) = self.callers.settings.get(&tenant, now) {
             return Ok(stored.settings);
         }
         let stored = self.store.settings(tenant).await?;
-        hold(&self.callers.settings, tenant, stored.clone(), now);
+        self.callers.settings.put(tenant, stored.clone(), now);
         Ok(stored.settings)
     }
 }

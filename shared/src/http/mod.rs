@@ -4,6 +4,7 @@
 
 pub mod caller;
 pub mod jobs;
+mod once;
 pub mod page;
 mod problem;
 mod revision;
@@ -19,8 +20,6 @@ use crate::app::App;
 use crate::error::{Error, FieldError, Result};
 use crate::id::{KeyedHash, Subject, Tenant};
 use crate::routes::{self, Access, Route};
-use crate::store::once::Earlier;
-use crate::vault::Place;
 use caller::{Caller, Scope};
 
 /// A request that may be carried out: the route is known, the key is good, the body is
@@ -82,6 +81,13 @@ impl Answer {
         }
     }
 
+    /// Sets the status.
+    #[must_use]
+    fn status(mut self, status: u16) -> Answer {
+        self.status = status;
+        self
+    }
+
     /// Sets a header, in place of one of the same name.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Answer {
@@ -140,9 +146,7 @@ impl Call {
         let outcome = match (outcome, self.once) {
             (Ok(answer), Some(once)) => self.keep(app, once, answer).await,
             (Err(error), Some(once)) => {
-                // Nothing was changed, so the same key may be used again. Should the release
-                // fail as well, it frees itself after half a minute.
-                let _busy = app.store.release(self.tenant(), once).await;
+                self.release(app, once).await;
                 Err(error)
             }
             (outcome, None) => outcome,
@@ -255,70 +259,6 @@ impl Call {
         Ok(())
     }
 
-    async fn check_once(&mut self, app: &App) -> Result<Option<Answer>> {
-        let (true, Some(name), Some(caller)) = (
-            self.route.once,
-            self.header("idempotency-key"),
-            &self.caller,
-        ) else {
-            return Ok(None);
-        };
-        if name.is_empty() || name.len() > 255 {
-            return Err(Error::field(
-                "Idempotency-Key",
-                "length",
-                "must be 1 to 255 characters",
-            ));
-        }
-        let (tenant, now) = (caller.tenant, app.clock.now());
-        let hash = &app.keyring.tenant(tenant).await?.hash;
-        let key = hash.hash(
-            "once",
-            &[caller.key.to_string().as_bytes(), name.as_bytes()],
-        );
-        let body = self.body.to_string();
-        let request = hash.hash("request", &[self.route.key.as_bytes(), body.as_bytes()]);
-        match app.store.reserve(tenant, key, request, now).await? {
-            Earlier::None => {
-                self.once = Some(key);
-                Ok(None)
-            }
-            Earlier::Other => Err(Error::field(
-                "Idempotency-Key",
-                "reused",
-                "was sent with another request",
-            )),
-            Earlier::Running => Err(Error::Conflict {
-                code: "running",
-                detail: "The same request is still being carried out.",
-            }),
-            Earlier::Answered(status, sealed) => {
-                let partition = crate::store::keys::once(tenant, key);
-                let keys = app.keyring.tenant(tenant).await?;
-                let body = keys.wrapping.open(once_place(&partition), &sealed)?;
-                let headers = vec![("content-type", "application/json".to_owned())];
-                Ok(Some(Answer {
-                    status,
-                    headers,
-                    body: body.to_vec(),
-                    kept: None,
-                }))
-            }
-        }
-    }
-
-    async fn keep(&self, app: &App, once: KeyedHash, answer: Answer) -> Result<Answer> {
-        let tenant = self.tenant();
-        let partition = crate::store::keys::once(tenant, once);
-        let keys = app.keyring.tenant(tenant).await?;
-        let body = answer.kept.as_ref().unwrap_or(&answer.body);
-        let sealed = keys.wrapping.seal(once_place(&partition), body);
-        app.store
-            .keep_answer(tenant, once, answer.status, sealed)
-            .await?;
-        Ok(answer)
-    }
-
     fn refuse(&self, error: &Error) -> Value {
         if let Error::Unavailable(cause) = error {
             tracing::error!(
@@ -420,15 +360,6 @@ impl Call {
             }
             _ => None,
         }
-    }
-}
-
-/// Where a kept answer is bound.
-fn once_place(partition: &str) -> Place<'_> {
-    Place {
-        partition,
-        row: crate::store::keys::ONCE,
-        part: "answer",
     }
 }
 

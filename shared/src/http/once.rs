@@ -1,0 +1,112 @@
+//! `Idempotency-Key`: a request that is sent again is answered as the first time.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Answer, Call};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::id::KeyedHash;
+use crate::store::keys::{self, ONCE};
+use crate::store::once::Earlier;
+use crate::vault::Place;
+
+/// What is kept of an answer, sealed: it may name people.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    location: Option<String>,
+    body: String,
+}
+
+impl Call {
+    /// Reserves the request's idempotency key, if it has one; the kept answer, if it was
+    /// carried out before.
+    pub(super) async fn check_once(&mut self, app: &App) -> Result<Option<Answer>> {
+        let (true, Some(name), Some(caller)) = (
+            self.route.once,
+            self.header("idempotency-key"),
+            &self.caller,
+        ) else {
+            return Ok(None);
+        };
+        if name.is_empty() || name.len() > 255 {
+            return Err(Error::field(
+                "Idempotency-Key",
+                "length",
+                "must be 1 to 255 characters",
+            ));
+        }
+        let (tenant, now) = (caller.tenant, app.clock.now());
+        let keys = app.keyring.tenant(tenant).await?;
+        let by = caller.key.to_string();
+        let key = keys.hash.hash("once", &[by.as_bytes(), name.as_bytes()]);
+        let body = self.body.to_string();
+        let request = keys
+            .hash
+            .hash("request", &[self.route.key.as_bytes(), body.as_bytes()]);
+        match app.store.reserve(tenant, key, request, now).await? {
+            Earlier::None => {
+                self.once = Some(key);
+                Ok(None)
+            }
+            Earlier::Other => Err(Error::field(
+                "Idempotency-Key",
+                "reused",
+                "was sent with another request",
+            )),
+            Earlier::Running => Err(Error::Conflict {
+                code: "running",
+                detail: "The same request is still being carried out.",
+            }),
+            Earlier::Answered(status, sealed) => {
+                let partition = keys::once(tenant, key);
+                let plain = keys.wrapping.open(place(&partition), &sealed)?;
+                let kept: Kept = serde_json::from_slice(&plain).map_err(|_| {
+                    Error::Unavailable("a kept answer is not as it was written".into())
+                })?;
+                let answer = Answer::text("application/json", kept.body).status(status);
+                Ok(Some(match kept.location {
+                    Some(location) => answer.header("location", location),
+                    None => answer,
+                }))
+            }
+        }
+    }
+
+    /// Keeps an answer for a repetition.
+    pub(super) async fn keep(&self, app: &App, once: KeyedHash, answer: Answer) -> Result<Answer> {
+        let tenant = self.tenant();
+        let body = answer.kept.as_ref().unwrap_or(&answer.body);
+        let location = answer.headers.iter().find(|(name, _)| *name == "location");
+        let kept = Kept {
+            location: location.map(|(_, value)| value.clone()),
+            body: String::from_utf8_lossy(body).into_owned(),
+        };
+        let plain = serde_json::to_vec(&kept).expect("two texts are always JSON");
+        let partition = keys::once(tenant, once);
+        let sealed = app
+            .keyring
+            .tenant(tenant)
+            .await?
+            .wrapping
+            .seal(place(&partition), &plain);
+        app.store
+            .keep_answer(tenant, once, answer.status, sealed)
+            .await?;
+        Ok(answer)
+    }
+
+    /// Frees the key of a request that changed nothing. Should that fail as well, it frees
+    /// itself after half a minute.
+    pub(super) async fn release(&self, app: &App, once: KeyedHash) {
+        let _busy = app.store.release(self.tenant(), once).await;
+    }
+}
+
+/// Where a kept answer is bound.
+fn place(partition: &str) -> Place<'_> {
+    Place {
+        partition,
+        row: ONCE,
+        part: "answer",
+    }
+}
