@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::catalog::{self, Category, Record};
 use crate::error::{Error, FieldError, Result};
 
 /// The faults found so far.
@@ -27,16 +28,43 @@ impl Faults {
         at: impl Into<String>,
         known: &[&str],
     ) -> Option<Object<'a>> {
+        let object = self.any_object(value, at)?;
+        for name in object
+            .fields
+            .keys()
+            .filter(|name| !known.contains(&name.as_str()))
+        {
+            self.add(
+                object.pointer(name),
+                "unknown",
+                "is not a field of this request",
+            );
+        }
+        Some(object)
+    }
+
+    /// The object at a place, whatever its fields.
+    pub fn any_object<'a>(
+        &mut self,
+        value: &'a Value,
+        at: impl Into<String>,
+    ) -> Option<Object<'a>> {
         let at = at.into();
         let Value::Object(fields) = value else {
             self.add(at, "type", "must be an object");
             return None;
         };
-        for name in fields.keys().filter(|name| !known.contains(&name.as_str())) {
-            let pointer = pointer(&at, name);
-            self.add(pointer, "unknown", "is not a field of this request");
-        }
         Some(Object { at, fields })
+    }
+
+    /// Whether nothing was wrong so far.
+    pub fn none(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Every fault.
+    pub fn into_errors(self) -> Vec<FieldError> {
+        self.0
     }
 
     /// # Errors
@@ -101,6 +129,67 @@ impl<'a> Object<'a> {
             faults.add(self.pointer(name), "format", expected);
         }
         parsed
+    }
+
+    /// A field of the catalog as it will be stored, if it was sent.
+    pub fn field(&self, record: Record, name: &str, faults: &mut Faults) -> Option<Value> {
+        let row = catalog::field(record, name).expect("the name is a row of the catalog");
+        match row.kind.accept(self.get(name)?) {
+            Ok(value) => Some(value),
+            Err((code, message)) => {
+                faults.add(self.pointer(name), code, &message);
+                None
+            }
+        }
+    }
+
+    /// A text of the catalog as it will be stored, if it was sent.
+    pub fn stored_text(&self, record: Record, name: &str, faults: &mut Faults) -> Option<String> {
+        match self.field(record, name, faults)? {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A text of the catalog that must be sent.
+    pub fn required_text(&self, record: Record, name: &str, faults: &mut Faults) -> Option<String> {
+        if !self.has(name) {
+            faults.add(self.pointer(name), "required", "is required");
+        }
+        self.stored_text(record, name, faults)
+    }
+
+    /// The fields of one category that stand in this object, as they will be stored.
+    pub fn category(
+        &self,
+        record: Record,
+        category: Category,
+        faults: &mut Faults,
+    ) -> Map<String, Value> {
+        catalog::fields(record, category)
+            .filter_map(|row| Some((row.name.to_owned(), self.field(record, row.name, faults)?)))
+            .collect()
+    }
+
+    /// One of a closed list of words, which must be sent.
+    pub fn choice<T: Copy>(
+        &self,
+        name: &str,
+        choices: &[(&str, T)],
+        faults: &mut Faults,
+    ) -> Option<T> {
+        let word = self.get(name).and_then(Value::as_str);
+        let found = choices.iter().find(|(choice, _)| Some(*choice) == word);
+        if found.is_none() {
+            let words: Vec<_> = choices.iter().map(|(choice, _)| *choice).collect();
+            let code = if self.has(name) { "choice" } else { "required" };
+            faults.add(
+                self.pointer(name),
+                code,
+                &format!("must be one of: {}", words.join(", ")),
+            );
+        }
+        found.map(|(_, value)| *value)
     }
 
     /// A list of 1 to `most` values, if it was sent.

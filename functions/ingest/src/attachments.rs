@@ -4,8 +4,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use shared::app::App;
-use shared::catalog::{self, Record};
-use shared::error::{Error, FieldError, Result};
+use shared::catalog::Record;
+use shared::error::{Error, Result};
+use shared::faults::Faults;
 use shared::http::{Answer, Call};
 use shared::id::{Attachment as AttachmentId, Subject};
 use shared::keyring::Living;
@@ -124,72 +125,60 @@ fn one_more(
 }
 
 fn parse(call: &Call) -> Result<Announced> {
-    let mut fields = call.object()?.clone();
-    let mut errors = Vec::new();
-    let mut text = |record, name: &str, required: bool| {
-        let row = catalog::field(record, name).expect("the name is a row of the catalog");
-        let pointer = format!("/{name}");
-        match fields.remove(name) {
-            None if required => errors.push(FieldError::new(pointer, "required", "is required")),
-            None => {}
-            Some(value) => match row.kind.accept(&value) {
-                Ok(Value::String(text)) => return Some(text),
-                Ok(_) => {}
-                Err((code, message)) => errors.push(FieldError::new(pointer, code, message)),
-            },
-        }
-        None
-    };
-    let visitor_id = text(Record::Person, "visitor_id", true);
-    let conversation_id = text(Record::Conversation, "conversation_id", false);
-    let filename = text(Record::Attachment, "filename", true);
-    let content_type = text(Record::Attachment, "content_type", true);
+    let known = [
+        "visitor_id",
+        "conversation_id",
+        "filename",
+        "content_type",
+        "size",
+        "sha256",
+    ];
+    let mut faults = Faults::default();
+    let announced = read(call, &known, &mut faults);
+    faults.end()?;
+    announced.ok_or(Error::NotJson)
+}
+
+fn read(call: &Call, known: &[&str], faults: &mut Faults) -> Option<Announced> {
+    let body = faults.object(call.body(), "", known)?;
+    let visitor_id = body.required_text(Record::Person, "visitor_id", faults);
+    let conversation_id = body.stored_text(Record::Conversation, "conversation_id", faults);
+    let filename = body.required_text(Record::Attachment, "filename", faults);
+    let content_type = body.required_text(Record::Attachment, "content_type", faults);
     if content_type.as_deref().is_some_and(|it| !media_type(it)) {
-        let expected = "must be a media type such as image/png";
-        errors.push(FieldError::new("/content_type", "media_type", expected));
+        faults.add(
+            "/content_type",
+            "media_type",
+            "must be a media type such as image/png",
+        );
     }
-    let size = fields.remove("size").and_then(|size| size.as_u64());
-    if !size.is_some_and(|size| (1..=LARGEST).contains(&size)) {
-        errors.push(FieldError::new(
-            "/size",
-            "range",
-            format!("must be 1 to {LARGEST} bytes"),
-        ));
+    let size = body
+        .get("size")
+        .and_then(Value::as_u64)
+        .filter(|size| (1..=LARGEST).contains(size));
+    if size.is_none() {
+        faults.add("/size", "range", &format!("must be 1 to {LARGEST} bytes"));
     }
-    let sha256 = match fields.remove("sha256") {
-        Some(Value::String(sha256)) if hex(&sha256).is_some_and(|it| it.len() == 32) => {
-            sha256.to_lowercase()
-        }
-        _ => {
-            let expected = "must be the file's SHA-256 in hexadecimal";
-            errors.push(FieldError::new("/sha256", "sha256", expected));
-            String::new()
-        }
+    let sha256 = body.text("sha256", faults).map(str::to_lowercase);
+    let sha256 = sha256.filter(|sha256| hex(sha256).is_some_and(|digest| digest.len() == 32));
+    if sha256.is_none() {
+        faults.add(
+            "/sha256",
+            "sha256",
+            "must be the file's SHA-256 in hexadecimal",
+        );
+    }
+    let content = AttachmentContent {
+        conversation_id,
+        filename: filename?,
+        content_type: content_type?,
+        sha256: sha256?,
     };
-    for name in fields.keys() {
-        let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-        errors.push(FieldError::new(
-            pointer,
-            "unknown",
-            "is not a field of this request",
-        ));
-    }
-    match (visitor_id, filename, content_type, size) {
-        (Some(visitor_id), Some(filename), Some(content_type), Some(size)) if errors.is_empty() => {
-            let content = AttachmentContent {
-                conversation_id,
-                filename,
-                content_type,
-                sha256,
-            };
-            Ok(Announced {
-                visitor_id,
-                size,
-                content,
-            })
-        }
-        _ => Err(Error::Invalid(errors)),
-    }
+    Some(Announced {
+        visitor_id: visitor_id?,
+        size: size?,
+        content,
+    })
 }
 
 /// A media type without parameters (RFC 6838, 4.2).

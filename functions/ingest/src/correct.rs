@@ -2,10 +2,11 @@
 //! Art. 16), as a merge patch (RFC 7396) of the profile's identity, contact and custom.
 //! The tenant's server vouches for it. It does not move the clock: only the person does.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use shared::app::App;
 use shared::catalog::{self, Category, Record};
-use shared::error::{Error, FieldError, Result};
+use shared::error::{Error, Result};
+use shared::faults::Faults;
 use shared::http::{Answer, Call};
 use shared::record::Observed;
 use shared::store::activity::{self, Deed};
@@ -75,74 +76,42 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
 }
 
 fn parse(call: &Call) -> Result<Correction> {
-    let mut errors = Vec::new();
-    let mut correction = Correction {
-        identity: Map::new(),
-        contact: Map::new(),
-        custom: Map::new(),
-    };
-    for (name, value) in call.object()? {
-        let (category, fields) = match name.as_str() {
-            "identity" => (Category::Identity, &mut correction.identity),
-            "contact" => (Category::Contact, &mut correction.contact),
-            "custom" => (Category::Custom, &mut correction.custom),
-            _ => {
-                let pointer = format!("/{}", escaped(name));
-                errors.push(FieldError::new(pointer, "unknown", "cannot be corrected"));
-                continue;
-            }
-        };
-        *fields = category_of(category, value, &mut errors);
-    }
-    if errors.is_empty() {
-        Ok(correction)
-    } else {
-        Err(Error::Invalid(errors))
-    }
+    let mut faults = Faults::default();
+    let correction = read(call, &mut faults);
+    faults.end()?;
+    correction.ok_or(Error::NotJson)
 }
 
-fn category_of(category: Category, value: &Value, errors: &mut Vec<FieldError>) -> Observed {
-    let base = format!("/{}", category.name());
-    let Value::Object(fields) = value else {
-        errors.push(FieldError::new(base, "type", "must be an object"));
-        return Observed::new();
-    };
-    if category == Category::Custom {
-        let kind = catalog::field(Record::Person, "custom")
-            .expect("a row of the catalog")
-            .kind;
-        return match kind.accept(value) {
-            Ok(Value::Object(custom)) => custom,
-            Ok(_) => Observed::new(),
-            Err((code, message)) => {
-                errors.push(FieldError::new(base, code, message));
-                Observed::new()
-            }
-        };
-    }
-    let mut kept = Observed::new();
-    for (name, value) in fields {
-        let pointer = format!("{base}/{}", escaped(name));
-        let row = catalog::field(Record::Person, name)
-            .filter(|row| row.category == category && row.name != "visitor_id");
-        match row.map(|row| {
-            if value.is_null() {
-                Ok(Value::Null)
-            } else {
-                row.kind.accept(value)
-            }
-        }) {
-            Some(Ok(value)) => {
-                kept.insert(name.clone(), value);
-            }
-            Some(Err((code, message))) => errors.push(FieldError::new(pointer, code, message)),
-            None => errors.push(FieldError::new(pointer, "unknown", "cannot be corrected")),
+fn read(call: &Call, faults: &mut Faults) -> Option<Correction> {
+    let categories = [Category::Identity, Category::Contact, Category::Custom];
+    let body = faults.object(call.body(), "", &categories.map(Category::name))?;
+    let [identity, contact, custom] = categories.map(|category| {
+        let value = body.get(category.name())?;
+        if category == Category::Custom {
+            // The catalog knows custom values by one row: their names are the tenant's own.
+            return match body.field(Record::Person, category.name(), faults)? {
+                Value::Object(custom) => Some(custom),
+                _ => None,
+            };
         }
-    }
-    kept
-}
-
-/// A name as JSON Pointer writes it (RFC 6901).
-fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
+        let known: Vec<_> = catalog::fields(Record::Person, category)
+            .map(|row| row.name)
+            .filter(|name| *name != "visitor_id")
+            .collect();
+        let fields = faults.object(value, body.pointer(category.name()), &known)?;
+        let mut kept = Observed::new();
+        for name in known.into_iter().filter(|name| fields.has(name)) {
+            if fields.get(name).is_some_and(Value::is_null) {
+                kept.insert(name.to_owned(), Value::Null);
+            } else if let Some(value) = fields.field(Record::Person, name, faults) {
+                kept.insert(name.to_owned(), value);
+            }
+        }
+        Some(kept)
+    });
+    Some(Correction {
+        identity: identity.unwrap_or_default(),
+        contact: contact.unwrap_or_default(),
+        custom: custom.unwrap_or_default(),
+    })
 }

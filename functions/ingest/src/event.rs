@@ -3,9 +3,11 @@
 use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use shared::catalog::{self, Category, Record};
 use shared::error::FieldError;
+use shared::faults::{self, Faults, Object};
+use shared::id::Attachment;
 use shared::record::{Author, Consent, Observed, shorten_address, shorten_url};
 use shared::settings::Settings;
 use uuid::Uuid;
@@ -14,6 +16,9 @@ use uuid::Uuid;
 const PAST: SignedDuration = SignedDuration::from_hours(24);
 /// How far ahead a sender's clock may be.
 const FUTURE: SignedDuration = SignedDuration::from_mins(5);
+
+/// Files that one message may name.
+const ATTACHMENTS: usize = 20;
 
 /// One event as it will be stored.
 #[derive(Debug)]
@@ -80,137 +85,56 @@ pub struct Rules<'a> {
     pub address: Option<IpAddr>,
 }
 
-/// Takes an event's fields one by one, and remembers what was wrong with each.
-struct Reader<'a> {
-    fields: Map<String, Value>,
-    base: &'a str,
-    errors: Vec<FieldError>,
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Visit,
+    Identify,
+    Message,
+    Interaction,
+    Session,
 }
 
-impl Reader<'_> {
-    fn refuse(&mut self, name: &str, code: &'static str, message: impl Into<String>) {
-        let pointer = format!(
-            "{}/{}",
-            self.base,
-            name.replace('~', "~0").replace('/', "~1")
-        );
-        self.errors.push(FieldError::new(pointer, code, message));
-    }
+impl Kind {
+    const ALL: [(&str, Kind); 5] = [
+        ("visit", Kind::Visit),
+        ("identify", Kind::Identify),
+        ("message", Kind::Message),
+        ("interaction", Kind::Interaction),
+        ("session", Kind::Session),
+    ];
 
-    /// An optional field of the catalog, as it will be stored.
-    fn field(&mut self, record: Record, name: &str) -> Option<Value> {
-        let value = self.fields.remove(name)?;
-        let row = catalog::field(record, name).expect("the name is a row of the catalog");
-        match row.kind.accept(&value) {
-            Ok(value) => Some(value),
-            Err((code, message)) => {
-                self.refuse(name, code, message);
-                None
-            }
-        }
-    }
-
-    fn text(&mut self, record: Record, name: &str) -> Option<String> {
-        match self.field(record, name)? {
-            Value::String(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    fn required(&mut self, record: Record, name: &str) -> Option<String> {
-        if !self.fields.contains_key(name) {
-            self.refuse(name, "required", "is required");
-        }
-        self.text(record, name)
-    }
-
-    /// The fields of a category that an event carries at its top level.
-    fn category(&mut self, record: Record, category: Category) -> Observed {
-        catalog::fields(record, category)
-            .filter_map(|row| Some((row.name.to_owned(), self.field(record, row.name)?)))
-            .collect()
-    }
-
-    /// An optional text that is no stored field: an id, a word.
-    fn word(&mut self, name: &str) -> Option<String> {
-        match self.fields.remove(name)? {
-            Value::String(text) if !text.is_empty() && text.len() <= 2048 => Some(text),
-            _ => {
-                self.refuse(name, "type", "must be a string of 1 to 2048 bytes");
-                None
-            }
-        }
-    }
-
-    /// One of a closed list of words.
-    fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
-        let chosen = self.fields.remove(name);
-        let found = chosen.as_ref().and_then(Value::as_str).and_then(|word| {
-            choices
+    /// The fields that an event of this kind may carry: the catalog's, and the few that say
+    /// how to take them.
+    fn known(self) -> Vec<&'static str> {
+        let rows = |record| {
+            catalog::FIELDS
                 .iter()
-                .find(|(choice, _)| *choice == word)
-                .map(|(_, value)| *value)
-        });
-        if found.is_none() {
-            let words: Vec<_> = choices.iter().map(|(choice, _)| *choice).collect();
-            let code = if chosen.is_none() {
-                "required"
-            } else {
-                "choice"
-            };
-            self.refuse(name, code, format!("must be one of: {}", words.join(", ")));
-        }
-        found
-    }
-
-    fn uuid(&mut self, name: &str) -> Option<Uuid> {
-        let text = self.word(name)?;
-        let uuid = Uuid::try_parse(&text).ok();
-        if uuid.is_none() {
-            self.refuse(name, "uuid", "must be a UUID (RFC 9562)");
-        }
-        uuid
-    }
-
-    fn flag(&mut self, name: &str) -> bool {
-        match self.fields.remove(name) {
-            None => false,
-            Some(Value::Bool(flag)) => flag,
-            Some(_) => {
-                self.refuse(name, "type", "must be true or false");
-                false
-            }
-        }
-    }
-
-    /// When it happened: up to 24 hours ago, up to 5 minutes ahead.
-    fn at(&mut self, now: Timestamp) -> Timestamp {
-        let Some(text) = self.word("at") else {
-            return now;
+                .filter(move |row| row.record == record)
         };
-        match text.parse::<Timestamp>() {
-            Ok(at) if at > now + FUTURE || at < now - PAST => {
-                self.refuse("at", "range", "must be at most 24 h ago and 5 min ahead");
-                now
+        let names = |record| rows(record).map(|row| row.name).collect::<Vec<_>>();
+        let (mut known, besides): (_, &[&str]) = match self {
+            Kind::Visit => {
+                let network = catalog::fields(Record::Visit, Category::Network);
+                (network.map(|row| row.name).collect(), &["device"])
             }
-            // Whole milliseconds, as they are stored.
-            Ok(at) => Timestamp::from_millisecond(at.as_millisecond())
-                .unwrap_or(now)
-                .min(now),
-            Err(_) => {
-                self.refuse("at", "time", "must be an RFC 3339 time");
-                now
+            Kind::Identify => (names(Record::Person), &["consent"]),
+            Kind::Message => {
+                let both = [names(Record::Conversation), names(Record::Message)].concat();
+                (both, &["author", "member", "attachments"])
             }
-        }
-    }
-
-    /// Refuses what a page's key may not send.
-    fn servers_only(&mut self, rules: &Rules<'_>, names: &[&str]) {
-        for name in names {
-            if rules.page && self.fields.remove(*name).is_some() {
-                self.refuse(name, "not_allowed", "is taken from an ingest key only");
-            }
-        }
+            Kind::Interaction => (names(Record::Interaction), &["action"]),
+            Kind::Session => (Vec::new(), &["member", "action"]),
+        };
+        known.extend(besides);
+        known.extend([
+            "type",
+            "visitor_id",
+            "id",
+            "at",
+            "visitor_token",
+            "full_privacy",
+        ]);
+        known
     }
 }
 
@@ -220,51 +144,78 @@ impl Event {
     /// # Errors
     /// Every field at fault, by name.
     pub fn parse(value: &Value, base: &str, rules: &Rules<'_>) -> Result<Event, Vec<FieldError>> {
-        let Value::Object(fields) = value else {
-            return Err(vec![FieldError::new(base, "type", "must be an object")]);
-        };
-        let mut reader = Reader {
-            fields: fields.clone(),
-            base,
-            errors: Vec::new(),
-        };
-        let at = reader.at(rules.now);
-        let visitor_id = reader.required(Record::Person, "visitor_id");
-        let visitor_token = reader.word("visitor_token");
-        let private = reader.flag("full_privacy") || rules.settings.full_privacy;
-        let kinds = ["visit", "identify", "message", "interaction", "session"];
-        let what = match reader.choice("type", &kinds.map(|kind| (kind, kind))) {
-            Some("visit") => Some(visit(&mut reader, rules, private)),
-            Some("identify") => Some(identify(&mut reader, rules, private)),
-            Some("message") => message(&mut reader, rules),
-            Some("interaction") => interaction(&mut reader),
-            Some("session") => session(&mut reader, rules),
-            _ => None,
-        };
-        let known = what.is_some() || reader.errors.is_empty();
-        for name in reader.fields.keys().cloned().collect::<Vec<_>>() {
-            // With no type known, every field would be: the type's own fault says enough.
-            if known {
-                reader.refuse(&name, "unknown", "is not stored");
-            }
-        }
-        match (visitor_id, what) {
-            (Some(visitor_id), Some(what)) if reader.errors.is_empty() => Ok(Event {
-                visitor_id,
-                at,
-                visitor_token,
-                what,
-            }),
-            _ => Err(reader.errors),
-        }
+        let mut faults = Faults::default();
+        let event = read(value, base, rules, &mut faults);
+        event
+            .filter(|_| faults.none())
+            .ok_or_else(|| faults.into_errors())
     }
 }
 
-fn visit(reader: &mut Reader<'_>, rules: &Rules<'_>, private: bool) -> What {
-    // A visit's own id lets a sender tell its events apart; nothing is stored under it.
-    reader.uuid("id");
-    reader.servers_only(rules, &["ip"]);
-    let mut network = reader.category(Record::Visit, Category::Network);
+fn read(value: &Value, base: &str, rules: &Rules<'_>, faults: &mut Faults) -> Option<Event> {
+    // Only its kind says which fields an event may carry.
+    let kind = faults
+        .any_object(value, base)?
+        .choice("type", &Kind::ALL, faults)?;
+    let fields = faults.object(value, base, &kind.known())?;
+    let visitor_id = fields.required_text(Record::Person, "visitor_id", faults);
+    let visitor_token = fields.text("visitor_token", faults).map(str::to_owned);
+    let at = at(&fields, rules.now, faults);
+    let id = uuid(&fields, faults);
+    let private = fields.flag("full_privacy", faults) || rules.settings.full_privacy;
+    let what = match kind {
+        Kind::Visit => visit(&fields, rules, private, faults),
+        Kind::Identify => identify(&fields, rules, private, faults),
+        Kind::Message => message(&fields, rules, id, faults)?,
+        Kind::Interaction => interaction(&fields, faults)?,
+        Kind::Session => session(&fields, rules, faults)?,
+    };
+    Some(Event {
+        visitor_id: visitor_id?,
+        at,
+        visitor_token,
+        what,
+    })
+}
+
+/// When it happened: up to 24 hours ago, up to 5 minutes ahead.
+fn at(fields: &Object<'_>, now: Timestamp, faults: &mut Faults) -> Timestamp {
+    let expected = "must be an RFC 3339 time";
+    let at = fields.parsed("at", expected, faults, |text| {
+        text.parse::<Timestamp>().ok()
+    });
+    let Some(at) = at else { return now };
+    if at > now + FUTURE || at < now - PAST {
+        let expected = "must be at most 24 h ago and 5 min ahead";
+        faults.add(fields.pointer("at"), "range", expected);
+    }
+    // Whole milliseconds, as they are stored.
+    Timestamp::from_millisecond(at.as_millisecond())
+        .unwrap_or(now)
+        .min(now)
+}
+
+/// An event's own id. Only a message is stored under it; others may carry one all the same.
+fn uuid(fields: &Object<'_>, faults: &mut Faults) -> Option<Uuid> {
+    fields.parsed("id", "must be a UUID (RFC 9562)", faults, |text| {
+        Uuid::try_parse(text).ok()
+    })
+}
+
+/// Refuses what a page's key may not send.
+fn servers_only(fields: &Object<'_>, name: &str, rules: &Rules<'_>, faults: &mut Faults) {
+    if rules.page && fields.has(name) {
+        faults.add(
+            fields.pointer(name),
+            "not_allowed",
+            "is taken from an ingest key only",
+        );
+    }
+}
+
+fn visit(fields: &Object<'_>, rules: &Rules<'_>, private: bool, faults: &mut Faults) -> What {
+    servers_only(fields, "ip", rules, faults);
+    let mut network = fields.category(Record::Visit, Category::Network, faults);
     let address = match network.remove("ip") {
         Some(ip) => ip.as_str().and_then(|ip| ip.parse().ok()),
         None => rules.address.filter(|_| rules.page),
@@ -278,7 +229,15 @@ fn visit(reader: &mut Reader<'_>, rules: &Rules<'_>, private: bool) -> What {
     {
         network.insert("url".into(), url.into());
     }
-    let mut device = nested(reader, "device", Record::Visit, Category::Device);
+    let mut device = Observed::new();
+    if let Some(value) = fields.get("device") {
+        let known: Vec<_> = catalog::fields(Record::Visit, Category::Device)
+            .map(|row| row.name)
+            .collect();
+        if let Some(fields) = faults.object(value, fields.pointer("device"), &known) {
+            device = fields.category(Record::Visit, Category::Device, faults);
+        }
+    }
     if private {
         device.remove("device_id");
     }
@@ -288,42 +247,20 @@ fn visit(reader: &mut Reader<'_>, rules: &Rules<'_>, private: bool) -> What {
     What::Visit { network, device }
 }
 
-/// A category that an event carries as an object of its own.
-fn nested(reader: &mut Reader<'_>, name: &str, record: Record, category: Category) -> Observed {
-    let Some(value) = reader.fields.remove(name) else {
-        return Observed::new();
-    };
-    let Value::Object(fields) = value else {
-        reader.refuse(name, "type", "must be an object");
-        return Observed::new();
-    };
-    let base = format!("{}/{name}", reader.base);
-    let mut inner = Reader {
-        fields,
-        base: &base,
-        errors: Vec::new(),
-    };
-    let kept = inner.category(record, category);
-    for name in inner.fields.keys().cloned().collect::<Vec<_>>() {
-        inner.refuse(&name, "unknown", "is not stored");
-    }
-    reader.errors.extend(inner.errors);
-    kept
-}
-
-fn identify(reader: &mut Reader<'_>, rules: &Rules<'_>, private: bool) -> What {
-    reader.uuid("id");
-    reader.servers_only(rules, &["user_id"]);
-    let identity = reader.category(Record::Person, Category::Identity);
-    let contact = reader.category(Record::Person, Category::Contact);
-    let mut custom = match reader.field(Record::Person, "custom") {
+fn identify(fields: &Object<'_>, rules: &Rules<'_>, private: bool, faults: &mut Faults) -> What {
+    servers_only(fields, "user_id", rules, faults);
+    let mut identity = fields.category(Record::Person, Category::Identity, faults);
+    // The person's own name is in every event, and never changes.
+    identity.remove("visitor_id");
+    let contact = fields.category(Record::Person, Category::Contact, faults);
+    let mut custom = match fields.field(Record::Person, "custom", faults) {
         Some(Value::Object(custom)) => custom,
         _ => Observed::new(),
     };
     if private {
         custom.clear();
     }
-    let consent = consent(reader, rules.now);
+    let consent = consent(fields, rules.now, faults);
     What::Identify(Identify {
         identity,
         contact,
@@ -332,55 +269,63 @@ fn identify(reader: &mut Reader<'_>, rules: &Rules<'_>, private: bool) -> What {
     })
 }
 
-fn consent(reader: &mut Reader<'_>, now: Timestamp) -> Option<Consent> {
-    let value = reader.fields.remove("consent")?;
-    let Ok(mut consent) = serde_json::from_value::<Consent>(value) else {
+fn consent(fields: &Object<'_>, now: Timestamp, faults: &mut Faults) -> Option<Consent> {
+    let value = fields.get("consent")?;
+    let Ok(mut consent) = serde_json::from_value::<Consent>(value.clone()) else {
         let expected = "must be an object with basis, and optionally source, given_by and at";
-        reader.refuse("consent", "consent", expected);
+        faults.add(fields.pointer("consent"), "consent", expected);
         return None;
-    };
-    let plain = |text: &str| {
-        text.len() <= 64
-            && text
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
     };
     if consent
         .source
         .as_deref()
-        .is_some_and(|source| !plain(source))
+        .is_some_and(|source| faults::code(source).is_none())
     {
-        reader.refuse(
-            "consent/source",
-            "pattern",
-            "must match [A-Za-z0-9._-]{1,64}",
-        );
+        let pointer = format!("{}/source", fields.pointer("consent"));
+        faults.add(pointer, "format", "must match [A-Za-z0-9._-]{1,64}");
     }
     consent.at = Some(consent.at.map_or(now, |at| at.min(now)));
     Some(consent)
 }
 
-fn message(reader: &mut Reader<'_>, rules: &Rules<'_>) -> Option<What> {
-    let id = reader.uuid("id");
-    let conversation_id = reader.required(Record::Conversation, "conversation_id");
-    let title = reader.text(Record::Conversation, "title");
-    let body = reader.required(Record::Message, "body");
-    let author = reader.choice(
-        "author",
-        &[Author::EndUser, Author::Agent].map(|author| (author.name(), author)),
-    );
-    let member = member(reader, false);
+fn message(
+    fields: &Object<'_>,
+    rules: &Rules<'_>,
+    id: Option<Uuid>,
+    faults: &mut Faults,
+) -> Option<What> {
+    let conversation_id = fields.required_text(Record::Conversation, "conversation_id", faults);
+    let title = fields.stored_text(Record::Conversation, "title", faults);
+    let body = fields.required_text(Record::Message, "body", faults);
+    let authors = [Author::EndUser, Author::Agent].map(|author| (author.name(), author));
+    let author = fields.choice("author", &authors, faults);
+    let member = member(fields, faults);
     if rules.page && author == Some(Author::Agent) {
-        reader.refuse(
-            "author",
-            "not_allowed",
-            "agents' messages are taken from an ingest key only",
-        );
+        let expected = "agents' messages are taken from an ingest key only";
+        faults.add(fields.pointer("author"), "not_allowed", expected);
     }
     if author == Some(Author::EndUser) && member.is_some() {
-        reader.refuse("member", "not_allowed", "belongs to an agent's message");
+        faults.add(
+            fields.pointer("member"),
+            "not_allowed",
+            "belongs to an agent's message",
+        );
     }
-    let attachments = attachments(reader);
+    let mut attachments = Vec::new();
+    for (at, name) in fields
+        .list("attachments", ATTACHMENTS, faults)
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
+        match name.as_str().and_then(Attachment::parse) {
+            Some(id) => attachments.push(id.to_string()),
+            None => {
+                let pointer = format!("{}/{at}", fields.pointer("attachments"));
+                faults.add(pointer, "format", "must be an attachment");
+            }
+        }
+    }
     let (conversation_id, body, author) = (conversation_id?, body?, author?);
     Some(What::Message(Message {
         id,
@@ -393,55 +338,23 @@ fn message(reader: &mut Reader<'_>, rules: &Rules<'_>) -> Option<What> {
     }))
 }
 
-fn attachments(reader: &mut Reader<'_>) -> Vec<String> {
-    let names = match reader.fields.remove("attachments") {
-        None => return Vec::new(),
-        Some(Value::Array(names)) => names,
-        Some(_) => Vec::from([Value::Null]),
-    };
-    let ids: Option<Vec<_>> = names
-        .iter()
-        .map(|name| shared::id::Attachment::parse(name.as_str()?).map(|id| id.to_string()))
-        .collect();
-    match ids {
-        Some(ids) if ids.len() <= 20 => ids,
-        _ => {
-            reader.refuse(
-                "attachments",
-                "attachments",
-                "must be up to 20 ids of attachments",
-            );
-            Vec::new()
-        }
-    }
+/// A member's id: a code, so that nobody's name ends up in the permanent log.
+fn member(fields: &Object<'_>, faults: &mut Faults) -> Option<String> {
+    let expected = "must match [A-Za-z0-9._-]{1,64}";
+    fields
+        .parsed("member", expected, faults, faults::code)
+        .map(str::to_owned)
 }
 
-/// A member's id: an id, so that nobody's name ends up in the permanent log.
-fn member(reader: &mut Reader<'_>, required: bool) -> Option<String> {
-    if required && !reader.fields.contains_key("member") {
-        reader.refuse("member", "required", "is required");
-    }
-    let member = reader.word("member")?;
-    let plain = member.len() <= 64
-        && member
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
-    if !plain {
-        reader.refuse("member", "pattern", "must match [A-Za-z0-9._-]{1,64}");
-    }
-    plain.then_some(member)
-}
-
-fn interaction(reader: &mut Reader<'_>) -> Option<What> {
-    reader.uuid("id");
-    let item_id = reader.required(Record::Interaction, "item_id");
-    let scope = reader.text(Record::Interaction, "scope");
+fn interaction(fields: &Object<'_>, faults: &mut Faults) -> Option<What> {
+    let item_id = fields.required_text(Record::Interaction, "item_id", faults);
+    let scope = fields.stored_text(Record::Interaction, "scope", faults);
     let actions = [
         ("loaded", Action::Loaded),
         ("viewed", Action::Viewed),
         ("clicked", Action::Clicked),
     ];
-    let action = reader.choice("action", &actions);
+    let action = fields.choice("action", &actions, faults);
     Some(What::Interaction {
         item_id: item_id?,
         scope,
@@ -449,17 +362,16 @@ fn interaction(reader: &mut Reader<'_>) -> Option<What> {
     })
 }
 
-fn session(reader: &mut Reader<'_>, rules: &Rules<'_>) -> Option<What> {
-    reader.uuid("id");
+fn session(fields: &Object<'_>, rules: &Rules<'_>, faults: &mut Faults) -> Option<What> {
     if rules.page {
-        reader.refuse(
-            "type",
-            "not_allowed",
-            "sessions are taken from an ingest key only",
-        );
+        let expected = "sessions are taken from an ingest key only";
+        faults.add(fields.pointer("type"), "not_allowed", expected);
     }
-    let member = member(reader, true);
-    let started = reader.choice("action", &[("started", true), ("ended", false)]);
+    if !fields.has("member") {
+        faults.add(fields.pointer("member"), "required", "is required");
+    }
+    let member = member(fields, faults);
+    let started = fields.choice("action", &[("started", true), ("ended", false)], faults);
     Some(What::Session {
         member: member?,
         started: started?,
@@ -498,7 +410,7 @@ mod tests {
             json!({"type": "visit", "visitor_id": "v", "dom": "<html>", "device": {"screen": "x"}});
         assert_eq!(
             pointers(event, true),
-            ["/events/0/device/screen", "/events/0/dom"]
+            ["/events/0/dom", "/events/0/device/screen"]
         );
     }
 
