@@ -4,21 +4,22 @@
 //! Messages are stored by conversation, not by time. So each is laid down as it is read, and
 //! the page picks them up in the order in which they were written.
 
-use std::fmt::Write as _;
+mod frame;
+mod text;
+
 use std::io::{self, Write};
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use shared::id::KeyedHash;
-use shared::record::{Author, FileState, values};
+use shared::record::{Author, FileState};
 use shared::store::records::{Attachment, Conversation, Interaction, Message, Record};
 
-use crate::processing::{Processing, RECIPIENTS};
+use crate::processing::Processing;
 use crate::profile::Profile;
 use crate::request::Kind;
 use crate::spool::Spool;
-
-const STYLE: &str = include_str!("page.css");
+use text::{address, escape, push, size, time};
 
 /// What the page says besides the records.
 pub struct Facts<'a> {
@@ -91,9 +92,9 @@ impl Page {
     /// As [`Page::add`].
     pub fn render(mut self, facts: &Facts<'_>) -> io::Result<Spool> {
         let mut page = Spool::new();
-        page.write_all(top(facts).as_bytes())?;
-        page.write_all(person(facts).as_bytes())?;
-        page.write_all(when(facts).as_bytes())?;
+        page.write_all(frame::top(facts).as_bytes())?;
+        page.write_all(frame::person(facts).as_bytes())?;
+        page.write_all(frame::when(facts).as_bytes())?;
         self.talk(&mut page)?;
         let heads = "<th>File</th><th>Type</th><th class=\"number\">Size</th><th>Kept since</th>";
         let none = "<p class=\"soft\">No files.</p>";
@@ -115,8 +116,8 @@ impl Page {
             &mut self.usage,
             None,
         )?;
-        page.write_all(processing(facts).as_bytes())?;
-        page.write_all(bottom(facts).as_bytes())?;
+        page.write_all(frame::processing(facts).as_bytes())?;
+        page.write_all(frame::bottom(facts).as_bytes())?;
         Ok(page)
     }
 
@@ -240,256 +241,18 @@ fn rows(
     if length == 0 && none.is_none() {
         return Ok(());
     }
-    write!(page, "<section id=\"{id}\"><h2>{title}</h2>\n")?;
+    writeln!(page, "<section id=\"{id}\"><h2>{title}</h2>")?;
     if length == 0 {
         page.write_all(none.unwrap_or_default().as_bytes())?;
     } else {
-        write!(
+        writeln!(
             page,
-            "<div class=\"scroll\"><table><thead><tr>{heads}</tr></thead><tbody>\n"
+            "<div class=\"scroll\"><table><thead><tr>{heads}</tr></thead><tbody>"
         )?;
         rows.copy_to(0, length, page)?;
         page.write_all(b"</tbody></table></div>")?;
     }
     page.write_all(b"\n</section>\n")
-}
-
-fn top(facts: &Facts<'_>) -> String {
-    let (title, right) = match facts.kind {
-        Kind::Access => (
-            "What is kept about you",
-            "Your copy under Article 15 of the GDPR",
-        ),
-        Kind::Portability => (
-            "Your data, to take with you",
-            "Your copy under Article 20 of the GDPR",
-        ),
-    };
-    let more = match facts.kind {
-        Kind::Access => "<a href=\"#processing\">How it is used</a>",
-        Kind::Portability => "",
-    };
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
-         base-uri 'none'; form-action 'none'\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"referrer\" content=\"no-referrer\">\n<meta name=\"robots\" content=\"noindex\">\n\
-         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
-         <header><h1>{title}</h1><p>{right}, made on {}. Times are in UTC.</p>\n\
-         <nav><a href=\"#person\">You</a><a href=\"#when\">When it goes</a>\
-         <a href=\"#messages\">Conversations</a><a href=\"#files\">Files</a>{more}</nav></header>\n",
-        time(facts.made_at)
-    )
-}
-
-fn person(facts: &Facts<'_>) -> String {
-    let profile = facts.profile;
-    let mut list = String::new();
-    for fields in [
-        &profile.person.identity,
-        &profile.person.contact,
-        &profile.person.custom,
-    ] {
-        if let Value::Object(fields) = values(fields) {
-            describe(&mut list, &fields);
-        }
-    }
-    let mut html = "<section id=\"person\"><h2>You</h2>\n".to_owned();
-    if list.is_empty() {
-        html.push_str("<p class=\"soft\">Neither a name nor a way to reach you is kept.</p>\n");
-    } else {
-        push(&mut html, format_args!("<dl>\n{list}</dl>\n"));
-    }
-    if facts.kind == Kind::Access {
-        for (title, fields) in [
-            ("Your last visit", &profile.network),
-            ("Your device", &profile.device),
-        ] {
-            if !fields.is_empty() {
-                push(&mut html, format_args!("<h3>{title}</h3>\n<dl>\n"));
-                describe(&mut html, fields);
-                html.push_str("</dl>\n");
-            }
-        }
-        if let Some(Value::Object(consent)) = profile
-            .consent()
-            .and_then(|it| serde_json::to_value(it).ok())
-        {
-            html.push_str("<h3>On what legal basis</h3>\n<dl>\n");
-            describe(&mut html, &consent);
-            html.push_str("</dl>\n");
-        }
-    }
-    html.push_str("</section>\n");
-    html
-}
-
-fn describe(html: &mut String, fields: &Map<String, Value>) {
-    for (name, value) in fields {
-        let value = match value {
-            Value::String(text) => text.clone(),
-            Value::Bool(true) => "yes".to_owned(),
-            Value::Bool(false) => "no".to_owned(),
-            other => other.to_string(),
-        };
-        push(
-            html,
-            format_args!(
-                "<dt><bdi>{}</bdi></dt><dd><bdi>{}</bdi></dd>\n",
-                label(name),
-                escape(&value)
-            ),
-        );
-    }
-}
-
-fn when(facts: &Facts<'_>) -> String {
-    let door = &facts.profile.door;
-    let end = match door.expires_at {
-        Some(at) => format!(
-            "<p>All of this is deleted on <strong>{}</strong>, unless you come back before. It goes sooner when \
-             you ask for it.</p>",
-            time(at)
-        ),
-        None => "<p>The date of deletion is on hold for the time being.</p>".to_owned(),
-    };
-    format!(
-        "<section id=\"when\" class=\"when\"><h2>When it goes</h2>\n{end}\n<p class=\"soft\">Kept since {}. You were \
-         last seen on {}.</p>\n</section>\n",
-        time(door.created_at),
-        time(door.last_seen)
-    )
-}
-
-fn processing(facts: &Facts<'_>) -> String {
-    if facts.processing.is_empty() {
-        return String::new();
-    }
-    let mut html =
-        "<section id=\"processing\"><h2>How it is used</h2>\n<div class=\"scroll\"><table><thead><tr>\
-        <th>What</th><th>Why</th><th>Where it comes from</th><th>How long</th></tr></thead><tbody>\n"
-            .to_owned();
-    for it in facts.processing {
-        let fields: Vec<_> = it
-            .fields
-            .iter()
-            .map(|name| label(name).to_lowercase())
-            .collect();
-        push(
-            &mut html,
-            format_args!(
-                "<tr><td><strong>{}</strong><br><span class=\"soft\">{}</span></td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-                label(it.category),
-                fields.join(", "),
-                escape(it.purpose),
-                escape(&it.sources.join("; ")),
-                escape(&it.retention)
-            ),
-        );
-    }
-    push(
-        &mut html,
-        format_args!(
-            "</tbody></table></div>\n<h3>Who receives it</h3>\n<p>{}</p>\n<h3>Your rights</h3>\n\
-             <p>You may have it corrected or erased, have its use restricted, object to it, and take with you what you \
-             gave. Ask the company whose service you used. You may also complain to a data protection authority. \
-             Lethe makes no automated decisions about you.</p>\n</section>\n",
-            escape(RECIPIENTS)
-        ),
-    );
-    html
-}
-
-fn bottom(facts: &Facts<'_>) -> String {
-    let mut html = String::new();
-    if !facts.left_out.is_empty() {
-        html.push_str("<section id=\"left-out\"><h2>What is not in this copy</h2>\n<dl>\n");
-        for it in facts.left_out {
-            let text = |name: &str| escape(it[name].as_str().unwrap_or_default());
-            let what = match it["count"].as_u64() {
-                Some(count) if count > 1 => format!("{} ({count})", text("what")),
-                _ => text("what"),
-            };
-            push(
-                &mut html,
-                format_args!("<dt>{what}</dt><dd>{}</dd>\n", text("why")),
-            );
-        }
-        html.push_str("</dl>\n</section>\n");
-    }
-    html.push_str(
-        "<footer>The same data for machines: <a href=\"subject.json\">subject.json</a> and the .jsonl and .csv files \
-         beside it. <a href=\"manifest.json\">manifest.json</a> lists every file with its SHA-256.</footer>\n\
-         </main>\n</body>\n</html>\n",
-    );
-    html
-}
-
-/// Writing to a `String` cannot fail.
-fn push(html: &mut String, text: std::fmt::Arguments<'_>) {
-    html.write_fmt(text)
-        .expect("a String takes all that is written");
-}
-
-/// A field's name as people write it: `user_id` is "User id". Custom names are the
-/// tenant's, and so escaped like any other text.
-fn label(name: &str) -> String {
-    let words = name.replace('_', " ");
-    let mut letters = words.chars();
-    let label: String = letters
-        .next()
-        .into_iter()
-        .flat_map(char::to_uppercase)
-        .chain(letters)
-        .collect();
-    escape(&label)
-}
-
-fn time(at: Timestamp) -> String {
-    let seen = at.strftime("%-d %B %Y, %H:%M");
-    format!("<time datetime=\"{at}\">{seen}</time>")
-}
-
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..1_000 => format!("{bytes} B"),
-        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        _ => format!("{:.1} MB", bytes as f64 / 1e6),
-    }
-}
-
-/// Text within an element or a double-quoted attribute. Control characters have no place in
-/// HTML and are shown as what they are: something unreadable.
-fn escape(text: &str) -> String {
-    let mut html = String::with_capacity(text.len() + text.len() / 8);
-    for c in text.chars() {
-        match c {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            '\n' | '\t' => html.push(c),
-            '\r' => {}
-            c if c.is_control() => html.push('\u{FFFD}'),
-            c => html.push(c),
-        }
-    }
-    html
-}
-
-/// A path as a relative URL (RFC 3986): whatever is not unreserved is percent-encoded.
-fn address(path: &str) -> String {
-    let mut url = String::with_capacity(path.len());
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-            url.push(char::from(byte));
-        } else {
-            push(&mut url, format_args!("%{byte:02X}"));
-        }
-    }
-    url
 }
 
 #[cfg(test)]
@@ -502,6 +265,8 @@ mod tests {
     };
     use shared::store::lives::{Counts, Door};
     use shared::store::records::Person;
+
+    use serde_json::Map;
 
     use super::*;
     use crate::processing::of_every_category;
