@@ -19,8 +19,8 @@ use shared::runtime::{StreamRecord, Trigger};
 use shared::store::jobs::{Job, JobKind};
 use shared::store::keys::{self, DOOR, LifeKey};
 
-/// How long one turn may work; then the next one is handed over.
-const TURN: Duration = Duration::from_secs(60);
+/// How long the turns of one batch may work; then their next ones are handed over.
+const BATCH: Duration = Duration::from_secs(60);
 
 /// Answers one HTTP request, or does the turns in one batch of the stream.
 ///
@@ -52,8 +52,9 @@ async fn answer(app: &App, request: Request) -> Value {
 /// Does a batch, in order, and names the first record that failed: the stream comes again
 /// with it and what follows.
 async fn batch(app: &App, records: &[StreamRecord]) -> Value {
+    let deadline = Instant::now() + BATCH;
     for record in records {
-        if let Err(error) = one(app, record).await {
+        if let Err(error) = one(app, record, deadline).await {
             tracing::error!(cause = %error, "a turn failed");
             return json!({"batchItemFailures": [{"itemIdentifier": record.sequence}]});
         }
@@ -61,7 +62,7 @@ async fn batch(app: &App, records: &[StreamRecord]) -> Value {
     json!({"batchItemFailures": []})
 }
 
-async fn one(app: &App, record: &StreamRecord) -> Result<()> {
+async fn one(app: &App, record: &StreamRecord, deadline: Instant) -> Result<()> {
     if record.sort == DOOR {
         // TTL has taken the door of a life whose time is over.
         if let Some(life) = LifeKey::parse(&record.partition) {
@@ -76,11 +77,10 @@ async fn one(app: &App, record: &StreamRecord) -> Result<()> {
     let Some(job) = app.store.take_turn(key, turn, app.clock.now()).await? else {
         return Ok(());
     };
-    work(app, job).await
+    work(app, job, deadline).await
 }
 
-async fn work(app: &App, job: Job) -> Result<()> {
-    let deadline = Instant::now() + TURN;
+async fn work(app: &App, job: Job, deadline: Instant) -> Result<()> {
     match job.key.kind {
         JobKind::Erasure | JobKind::Expiry => erasure::turn(app, job, deadline).await,
         JobKind::Redaction => shared::redaction::turn(app, job, deadline).await,
