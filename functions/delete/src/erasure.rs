@@ -75,8 +75,7 @@ fn uploads_until(job: &Job) -> Option<Timestamp> {
 /// Removes what is left of one life but its clock, until two looks in a row find nothing.
 async fn clear(app: &App, job: &mut Job, life: &LifeKey, deadline: Instant) -> Result<End> {
     loop {
-        let objects = clear_objects(app, life).await?;
-        count(job, "objects", objects);
+        let objects = clear_objects(app, job, life).await?;
         let rows = match clear_rows(app, job, life, deadline).await? {
             Ok(rows) => rows,
             Err(end) => return Ok(end),
@@ -94,11 +93,13 @@ async fn clear(app: &App, job: &mut Job, life: &LifeKey, deadline: Instant) -> R
 }
 
 /// Deletes a life's objects in every version, and its unfinished uploads. How many.
-async fn clear_objects(app: &App, life: &LifeKey) -> Result<u64> {
+async fn clear_objects(app: &App, job: &mut Job, life: &LifeKey) -> Result<u64> {
     let mut deleted = 0;
-    for prefix in life.object_prefixes() {
-        deleted += app.objects.abort_uploads(&prefix).await?;
-        deleted += app.objects.delete_all_versions(&prefix).await?;
+    for (store, prefix) in life.object_prefixes() {
+        let uploads = app.objects.abort_uploads(&prefix).await?;
+        let versions = app.objects.delete_all_versions(&prefix).await?;
+        count(job, store, uploads + versions);
+        deleted += uploads + versions;
     }
     Ok(deleted)
 }

@@ -79,9 +79,9 @@ impl LifeKey {
         format!("{day}#{}#{}", self.subject, self.life)
     }
 
-    /// Where this life's objects lie: its attachments and its exports.
-    pub fn object_prefixes(&self) -> [String; 2] {
-        ["attachments", "exports"].map(|area| self.object_prefix(area))
+    /// Where this life's objects lie, by what they are.
+    pub fn object_prefixes(&self) -> [(&'static str, String); 2] {
+        ["attachments", "exports"].map(|area| (area, self.object_prefix(area)))
     }
 
     fn object_prefix(&self, area: &str) -> String {
