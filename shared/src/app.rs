@@ -2,15 +2,14 @@
 //! differ in configuration only.
 
 use aws_config::{BehaviorVersion, SdkConfig};
-use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 
+use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
-use crate::error::Error;
-use crate::http::caller::Callers;
 use crate::keyring::Keyring;
 use crate::objects::Objects;
 use crate::store::Store;
+use crate::tenants::Tenants;
 use crate::vault::Vault;
 
 pub struct App {
@@ -20,7 +19,8 @@ pub struct App {
     pub objects: Objects,
     pub keyring: Keyring,
     pub vault: Vault,
-    pub callers: Callers,
+    pub tenants: Tenants,
+    pub budget: Budget,
 }
 
 impl App {
@@ -75,6 +75,7 @@ impl App {
             aws_sdk_kms::Client::from_conf(kms.build()),
             config.key.clone(),
         );
+        let tenants = Tenants::new(store.clone(), clock.clone());
         let keyring = Keyring::new(store.clone(), vault.clone(), clock.clone());
         App {
             clock,
@@ -83,16 +84,8 @@ impl App {
             objects,
             keyring,
             vault,
-            callers: Callers::default(),
+            tenants,
+            budget: Budget::default(),
         }
     }
-}
-
-/// An AWS call that failed, by operation and error code: messages may repeat what was
-/// sent, so they go nowhere.
-pub fn unavailable(operation: &str, cause: &impl ProvideErrorMetadata) -> Error {
-    Error::Unavailable(format!(
-        "{operation}: {}",
-        cause.code().unwrap_or("no answer")
-    ))
 }

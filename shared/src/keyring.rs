@@ -11,7 +11,6 @@ use crate::error::{Error, Result};
 use crate::held::Held;
 use crate::id::{Life, Subject, Tenant};
 use crate::store::keys::{self, LifeKey};
-use crate::store::lives::Follows;
 use crate::store::{Item, Store, Write};
 use crate::vault::{Place, Sealed, SealingKey, TenantKeys, Vault, WrappedTenantKeys};
 
@@ -50,6 +49,17 @@ pub struct Entry {
     pub gate: u64,
     pub erased_at: Option<Timestamp>,
     wrapped: Option<Sealed>,
+}
+
+/// What the keyring held before.
+#[derive(Clone, Copy, Debug)]
+pub enum Follows {
+    /// Nobody: a new acquaintance.
+    Nobody,
+    /// A life that was erased, and when.
+    Erased(LifeKey, Timestamp),
+    /// A life whose time is over, which nobody had noticed.
+    Expired(LifeKey),
 }
 
 /// A life that the keyring says goes on, with its data key in the clear. Held for one

@@ -3,17 +3,19 @@
 //! | rooms, from the edge inwards | what they hold |
 //! |---|---|
 //! | `http`, `runtime`, `routes` | the edge: callers, problems, idempotency, what wakes a function, the route table |
-//! | `app`, `person`, `redaction` | what a handler is given; who is there; redaction in turns |
+//! | `app`, `person`, `tenants`, `budget`, `redaction` | what a handler is given; who is there; redaction in turns |
 //! | `store`, `objects`, `keyring` | rows, files, keys and who is alive |
 //! | `vault` | every cryptographic decision |
 //! | `record`, `redact`, `detect`, `activity`, `settings`, `faults` | pure rules |
 //! | `catalog` | the one table of fields |
-//! | `error`, `id`, `clock`, `held`, `config` | what all others stand on |
+//! | `error`, `aws`, `id`, `clock`, `held`, `config` | what all others stand on |
 //!
 //! AWS SDK types stay inside `store`, `objects`, `keyring`, `vault` and `app`.
 
 pub mod activity;
 pub mod app;
+pub mod aws;
+pub mod budget;
 pub mod catalog;
 pub mod clock;
 pub mod config;
@@ -33,4 +35,5 @@ pub mod routes;
 pub mod runtime;
 pub mod settings;
 pub mod store;
+pub mod tenants;
 pub mod vault;

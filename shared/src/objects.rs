@@ -15,11 +15,12 @@ use aws_sdk_s3::types::{
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::app::unavailable;
+use crate::aws::unavailable;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::store::lives::UPLOAD_SECONDS;
 
+/// How long an upload link may be used.
+pub const UPLOAD_SECONDS: i64 = 600;
 /// How long a download link may be used.
 pub const DOWNLOAD_SECONDS: i64 = 60;
 /// The tag that opens an attachment to download links: the bucket policy refuses the rest.

@@ -267,7 +267,7 @@ impl Vault {
             .encryption_context("purpose", purpose)
             .send()
             .await
-            .map_err(|cause| crate::app::unavailable("GenerateDataKey", &cause))?;
+            .map_err(|cause| crate::aws::unavailable("GenerateDataKey", &cause))?;
         let wrapped = answer.ciphertext_blob.map(Blob::into_inner);
         wrapped.ok_or_else(|| Error::Unavailable("GenerateDataKey gave no key".into()))
     }
@@ -287,7 +287,7 @@ impl Vault {
             .encryption_context("purpose", purpose)
             .send()
             .await
-            .map_err(|cause| crate::app::unavailable("Decrypt", &cause))?;
+            .map_err(|cause| crate::aws::unavailable("Decrypt", &cause))?;
         let plain = Zeroizing::new(answer.plaintext.map(Blob::into_inner).unwrap_or_default());
         let bytes: [u8; 32] = plain
             .as_slice()

@@ -108,7 +108,7 @@ pub async fn revoke(app: &App, call: &Call) -> Result<Answer> {
         }
         match app.store.transact(writes).await? {
             Ok(()) => {
-                app.callers.forget(tenant);
+                app.tenants.forget(tenant);
                 return Ok(Answer::nothing());
             }
             Err(Refusal::Condition { place: 0, .. }) => return Err(Error::NotFound),

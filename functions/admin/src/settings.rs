@@ -53,7 +53,7 @@ pub async fn change(app: &App, call: &Call) -> Result<Answer> {
         });
         let replace = change_write(tenant, &before, settings.clone());
         if app.store.transact(vec![replace, entry]).await?.is_ok() {
-            app.callers.forget(tenant);
+            app.tenants.forget(tenant);
             return Ok(Answer::ok(json!(settings)).revision(before.rev + 1));
         }
         // Somebody else has changed them meanwhile: look again.

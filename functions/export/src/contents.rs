@@ -117,7 +117,7 @@ impl<'a, 'u> Contents<'a, 'u> {
         for file in std::mem::take(&mut self.files) {
             self.file(&file).await?;
         }
-        let settings = self.app.settings(self.living.key.tenant).await?;
+        let settings = self.app.tenants.settings(self.living.key.tenant).await?;
         let processing = match self.choice.kind {
             Kind::Access => processing::of_every_category(settings.retention_days),
             Kind::Portability => Vec::new(),

@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 use shared::app::App;
 use shared::error::Result;
 use shared::keyring::Living;
+use shared::objects::UPLOAD_SECONDS;
 use shared::objects::Version;
 use shared::runtime::StreamRecord;
 use shared::store::activity::{self, Deed, Entry};
 use shared::store::jobs::{Job, JobState};
 use shared::store::keys::{self, LifeKey};
-use shared::store::lives::UPLOAD_SECONDS;
 
 use crate::Spec;
 use crate::archive::{Stored, Upload};

@@ -10,10 +10,10 @@ use shared::faults::Faults;
 use shared::http::{Answer, Call};
 use shared::id::{Attachment as AttachmentId, Subject};
 use shared::keyring::Living;
-use shared::objects::Upload;
+use shared::objects::{UPLOAD_SECONDS, Upload};
 use shared::record::{AttachmentContent, FileState};
 use shared::store::Write;
-use shared::store::lives::{Counts, Door, Passing, Shut, UPLOAD_SECONDS, UPLOADS_OPEN};
+use shared::store::lives::{Counts, Door, Passing, Shut, UPLOADS_OPEN};
 use shared::store::records::Attachment;
 
 use crate::group;

@@ -11,8 +11,8 @@ use shared::app::App;
 use shared::error::{Error, Result};
 use shared::http::{Answer, Call};
 use shared::id::{Message as MessageId, Subject, uuid_at};
-use shared::keyring::{Entry, Living, State};
-use shared::store::lives::{Beginning, Counts, Follows, Shut, expires_at};
+use shared::keyring::{Entry, Follows, Living, State};
+use shared::store::lives::{Beginning, Counts, Shut, expires_at};
 
 use crate::draft::{Context, Existing, Fate, Incoming, draft};
 use crate::event::{Event, Rules, What};
@@ -34,7 +34,7 @@ pub async fn events(app: &App, call: &Call) -> Result<Answer> {
     let list = list(call)?;
     let (tenant, now) = (call.tenant(), app.clock.now());
     let page = call.caller().learns_nothing();
-    let settings = app.settings(tenant).await?;
+    let settings = app.tenants.settings(tenant).await?;
     let keys = app.keyring.tenant(tenant).await?;
     let context = Context {
         app,
@@ -396,7 +396,7 @@ async fn wait(attempt: u32) {
 /// [`Error::Conflict`] while an earlier life is being erased.
 pub async fn acquaint(app: &App, call: &Call, subject: Subject, visitor_id: &str) -> Result<()> {
     let (tenant, now) = (call.tenant(), app.clock.now());
-    let settings = app.settings(tenant).await?;
+    let settings = app.tenants.settings(tenant).await?;
     let follows = match app.keyring.entry(tenant, subject).await? {
         None => Follows::Nobody,
         Some(entry) => match entry.state {

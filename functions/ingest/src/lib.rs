@@ -43,7 +43,7 @@ async fn answer(app: &App, request: Request) -> Value {
 
 /// What a client must obey before it sends anything.
 async fn privacy_config(app: &App, call: &Call) -> Result<Answer> {
-    let settings = app.settings(call.tenant()).await?;
+    let settings = app.tenants.settings(call.tenant()).await?;
     Ok(Answer::ok(json!({
         "full_privacy": settings.full_privacy,
         "hide_selectors": settings.hide_selectors,

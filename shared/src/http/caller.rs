@@ -1,22 +1,11 @@
 //! Who calls: an API key becomes a tenant and its scopes. Nothing else in a request says
 //! which tenant it is for.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
-
 use aws_lc_rs::{constant_time, digest};
-use jiff::Timestamp;
 
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::held::Held;
 use crate::id::{KeyId, Tenant};
-use crate::settings::Settings;
-use crate::store::tenants::{ApiKey, Stored};
-
-/// Requests that one address may send with one `collect` key in a minute, to one running
-/// instance of a function. API Gateway throttles the whole besides.
-const BUDGET: u32 = 600;
 
 /// What a key may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,6 +65,40 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// The caller behind an `Authorization` header, from a page of this origin if any.
+    pub(super) async fn check(
+        app: &App,
+        authorization: Option<&str>,
+        origin: Option<&str>,
+    ) -> Result<Caller> {
+        let token = authorization
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .and_then(Token::parse)
+            .ok_or(Error::Unauthorized)?;
+        let key = app
+            .tenants
+            .api_key(token.tenant, token.id)
+            .await?
+            .ok_or(Error::Unauthorized)?;
+        constant_time::verify_slices_are_equal(&key.digest, &secret_digest(&token.secret))
+            .map_err(|_| Error::Unauthorized)?;
+        let scopes = key
+            .scopes
+            .iter()
+            .filter_map(|name| Scope::parse(name))
+            .collect();
+        let caller = Caller {
+            tenant: key.tenant,
+            key: key.id,
+            scopes,
+            origins: key.origins,
+        };
+        if !caller.allows_origin(origin) {
+            return Err(Error::Forbidden("origin"));
+        }
+        Ok(caller)
+    }
+
     pub fn may(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope)
     }
@@ -133,109 +156,4 @@ pub fn new_token(tenant: Tenant, id: KeyId) -> (String, String) {
         ),
         secret,
     )
-}
-
-/// Keys and settings held in memory for up to 60 seconds, and `collect` budgets.
-#[derive(Clone, Default)]
-pub struct Callers {
-    keys: Held<(Tenant, KeyId), ApiKey>,
-    settings: Held<Tenant, Stored>,
-    budgets: Arc<Mutex<Budgets>>,
-}
-
-#[derive(Default)]
-struct Budgets {
-    minute: i64,
-    spent: HashMap<(KeyId, Option<std::net::IpAddr>), u32>,
-}
-
-impl Callers {
-    /// Forgets what is held of a tenant, after a change made by this process.
-    pub fn forget(&self, tenant: Tenant) {
-        self.keys.forget(|(of, _)| *of == tenant);
-        self.settings.forget(|of| *of == tenant);
-    }
-
-    /// The caller behind an `Authorization` header.
-    pub(super) async fn check(
-        &self,
-        app: &App,
-        authorization: Option<&str>,
-        origin: Option<&str>,
-    ) -> Result<Caller> {
-        let now = app.clock.now();
-        let token = authorization
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .and_then(Token::parse)
-            .ok_or(Error::Unauthorized)?;
-        let key = match self.keys.get(&(token.tenant, token.id), now) {
-            Some(key) => key,
-            None => {
-                let key = app
-                    .store
-                    .api_key(token.tenant, token.id)
-                    .await?
-                    .ok_or(Error::Unauthorized)?;
-                self.keys.put((token.tenant, token.id), key.clone(), now);
-                key
-            }
-        };
-        constant_time::verify_slices_are_equal(&key.digest, &secret_digest(&token.secret))
-            .map_err(|_| Error::Unauthorized)?;
-        let scopes = key
-            .scopes
-            .iter()
-            .filter_map(|name| Scope::parse(name))
-            .collect();
-        let caller = Caller {
-            tenant: key.tenant,
-            key: key.id,
-            scopes,
-            origins: key.origins,
-        };
-        if !caller.allows_origin(origin) {
-            return Err(Error::Forbidden("origin"));
-        }
-        Ok(caller)
-    }
-
-    /// Takes one request from a `collect` key's budget for an address.
-    pub(super) fn spend(
-        &self,
-        key: KeyId,
-        address: Option<std::net::IpAddr>,
-        now: Timestamp,
-    ) -> Result<()> {
-        let mut budgets = self.budgets.lock().expect("no holder panics");
-        let minute = now.as_second().div_euclid(60);
-        if budgets.minute != minute {
-            *budgets = Budgets {
-                minute,
-                spent: HashMap::new(),
-            };
-        }
-        let spent = budgets.spent.entry((key, address)).or_default();
-        *spent += 1;
-        if *spent > BUDGET {
-            let retry_after = 60 - u32::try_from(now.as_second().rem_euclid(60)).unwrap_or(0);
-            return Err(Error::TooMany { retry_after });
-        }
-        Ok(())
-    }
-}
-
-impl App {
-    /// A tenant's settings, from memory for up to 60 seconds.
-    ///
-    /// # Errors
-    /// As [`crate::store::Store::settings`].
-    pub async fn settings(&self, tenant: Tenant) -> Result<Settings> {
-        let now = self.clock.now();
-        if let Some(stored) = self.callers.settings.get(&tenant, now) {
-            return Ok(stored.settings);
-        }
-        let stored = self.store.settings(tenant).await?;
-        self.callers.settings.put(tenant, stored.clone(), now);
-        Ok(stored.settings)
-    }
 }

@@ -190,15 +190,13 @@ impl Call {
                 }
             }
             Access::Key(scopes) => {
-                let caller = app
-                    .callers
-                    .check(app, self.header("authorization"), self.header("origin"))
-                    .await?;
+                let (key, origin) = (self.header("authorization"), self.header("origin"));
+                let caller = Caller::check(app, key, origin).await?;
                 if !scopes.iter().any(|scope| caller.may(*scope)) {
                     return Err(Error::Forbidden(scopes[0].name()));
                 }
                 if caller.may(Scope::Collect) {
-                    app.callers
+                    app.budget
                         .spend(caller.key, self.address(), app.clock.now())?;
                 }
                 self.caller = Some(caller);

@@ -191,3 +191,9 @@ impl Item {
 fn missing(name: &'static str) -> Error {
     Error::Unavailable(format!("a row lacks its attribute {name}"))
 }
+
+impl std::fmt::Debug for Item {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Item({}…)", self.sort())
+    }
+}

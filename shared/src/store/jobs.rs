@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::keys::{self, JOBS_DUE, LifeKey};
+pub use super::keys::{JobKey, JobKind};
 use super::{Attribute, Filter, Item, Page, Query, Range, Refusal, Store, Write};
 use crate::error::{Error, Result};
 use crate::id::{JobId, Subject, Tenant};
@@ -20,46 +21,6 @@ const LEASE: SignedDuration = SignedDuration::from_mins(6);
 const TURN_KEPT: SignedDuration = SignedDuration::from_hours(24);
 /// A job that is over can be read for as long as a backup could bring anything back.
 const JOB_KEPT: SignedDuration = SignedDuration::from_hours(35 * 24);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum JobKind {
-    Erasure,
-    /// An erasure that nobody asked for: the retention is over.
-    Expiry,
-    Redaction,
-    Export,
-}
-
-impl JobKind {
-    pub const ALL: [JobKind; 4] = [
-        JobKind::Erasure,
-        JobKind::Expiry,
-        JobKind::Redaction,
-        JobKind::Export,
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            JobKind::Erasure => "erasure",
-            JobKind::Expiry => "expiry",
-            JobKind::Redaction => "redaction",
-            JobKind::Export => "export",
-        }
-    }
-
-    /// The worker that its turns go to: what the stream's filters match.
-    pub const fn worker(self) -> &'static str {
-        match self {
-            JobKind::Erasure | JobKind::Expiry => "erasure",
-            JobKind::Redaction => "redaction",
-            JobKind::Export => "export",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<JobKind> {
-        JobKind::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobState {
@@ -103,14 +64,6 @@ impl JobState {
             JobState::Completed | JobState::Failed | JobState::Cancelled
         )
     }
-}
-
-/// Which job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct JobKey {
-    pub tenant: Tenant,
-    pub kind: JobKind,
-    pub id: JobId,
 }
 
 /// One job, as stored. `spec` (what to do), `place` (how far it is) and `outcome` (what

@@ -34,7 +34,6 @@ use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 use crate::id::{Attachment, JobId, KeyId, KeyedHash, Life, Message, Subject, Tenant};
-use crate::store::jobs::{JobKey, JobKind};
 
 pub const DOOR: &str = "door";
 pub const PERSON: &str = "person";
@@ -108,6 +107,54 @@ pub fn parse_attachment_object(key: &str) -> Option<(LifeKey, Attachment)> {
     let attachment = Attachment::from_uuid(Uuid::try_parse(parts.next()?).ok()?);
     // A UUID has other spellings; only the one that we write is a key of ours.
     (key == life.attachment_object(attachment)).then_some((life, attachment))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum JobKind {
+    Erasure,
+    /// An erasure that nobody asked for: the retention is over.
+    Expiry,
+    Redaction,
+    Export,
+}
+
+impl JobKind {
+    pub const ALL: [JobKind; 4] = [
+        JobKind::Erasure,
+        JobKind::Expiry,
+        JobKind::Redaction,
+        JobKind::Export,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            JobKind::Erasure => "erasure",
+            JobKind::Expiry => "expiry",
+            JobKind::Redaction => "redaction",
+            JobKind::Export => "export",
+        }
+    }
+
+    /// The worker that its turns go to: what the stream's filters match.
+    pub const fn worker(self) -> &'static str {
+        match self {
+            JobKind::Erasure | JobKind::Expiry => "erasure",
+            JobKind::Redaction => "redaction",
+            JobKind::Export => "export",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<JobKind> {
+        JobKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// Which job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct JobKey {
+    pub tenant: Tenant,
+    pub kind: JobKind,
+    pub id: JobId,
 }
 
 pub fn keyring_subject(tenant: Tenant, subject: Subject) -> String {

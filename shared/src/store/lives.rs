@@ -11,11 +11,10 @@ use super::jobs::{Job, JobKind};
 use super::keys::{CLOCK, DOOR, LifeKey, day_of};
 use super::{Item, Refusal, Store, Write};
 use crate::error::Result;
-use crate::keyring::Living;
+use crate::keyring::{Follows, Living};
+use crate::objects::UPLOAD_SECONDS;
 use crate::vault::Sealed;
 
-/// How long an upload link may be used.
-pub const UPLOAD_SECONDS: i64 = 600;
 /// Upload links that may be open for one person at a time.
 pub const UPLOADS_OPEN: usize = 20;
 
@@ -397,17 +396,6 @@ pub struct Beginning<'a> {
     pub person: Item,
     pub added: Counts,
     pub writes: Vec<Write>,
-}
-
-/// What the keyring held before.
-#[derive(Clone, Copy, Debug)]
-pub enum Follows {
-    /// Nobody: a new acquaintance.
-    Nobody,
-    /// A life that was erased, and when.
-    Erased(LifeKey, Timestamp),
-    /// A life whose time is over, which nobody had noticed.
-    Expired(LifeKey),
 }
 
 impl Job {

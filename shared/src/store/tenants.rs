@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::keys::{self, SETTINGS, TENANTS};
-use super::{Item, Page, Query, Range, Refusal, Store, Write};
+use super::{Item, Page, Query, Range, Store, Write};
 use crate::error::{Error, Result};
 use crate::id::{KeyId, Tenant};
 use crate::settings::Settings;
@@ -196,16 +196,5 @@ impl Store {
             ))
         };
         Ok((rows.iter().map(tenant).collect::<Result<_>>()?, next))
-    }
-
-    /// Writes rows that depend on one another. The refused place, when a condition failed.
-    ///
-    /// # Errors
-    /// As [`Store::settings`].
-    pub async fn all_or_nothing(&self, writes: Vec<Write>) -> Result<Result<(), usize>> {
-        Ok(self
-            .transact(writes)
-            .await?
-            .map_err(|Refusal::Condition { place, .. }| place))
     }
 }

@@ -1,0 +1,402 @@
+//! Conditional writes, one by one and in transactions. Owns what happens when a condition
+//! does not hold, and when another transaction stands in the way.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConditionCheck, Delete, DeleteRequest, Put,
+    ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update, WriteRequest,
+};
+
+use super::item::{self, Attribute, Item};
+use super::{Store, Table, pause};
+use crate::aws::unavailable;
+use crate::error::Result;
+
+/// Rows that one transaction may hold: under DynamoDB's 100, with room for the door,
+/// the keyring and activity.
+const TRANSACTION_ROWS: usize = 90;
+/// Bytes that one transaction may hold: under DynamoDB's 4 MB.
+const TRANSACTION_BYTES: usize = 3_000_000;
+/// One conditional write, alone or in a transaction.
+#[derive(Clone)]
+pub struct Write {
+    table: Table,
+    kind: Kind,
+    condition: Option<String>,
+    names: HashMap<String, String>,
+    values: HashMap<String, AttributeValue>,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Put(Item),
+    Update {
+        key: HashMap<String, AttributeValue>,
+        expression: String,
+    },
+    Delete {
+        key: HashMap<String, AttributeValue>,
+    },
+    Check {
+        key: HashMap<String, AttributeValue>,
+    },
+}
+
+impl Write {
+    fn new(table: Table, kind: Kind) -> Write {
+        Write {
+            table,
+            kind,
+            condition: None,
+            names: HashMap::new(),
+            values: HashMap::new(),
+        }
+    }
+
+    pub fn put(item: Item) -> Write {
+        Write::new(Table::Records, Kind::Put(item))
+    }
+
+    /// Changes a row of `records`; `expression` is an update expression (`SET …`).
+    pub fn update(partition: &str, sort: &str, expression: impl Into<String>) -> Write {
+        let (key, expression) = (item::key(partition, sort), expression.into());
+        Write::new(Table::Records, Kind::Update { key, expression })
+    }
+
+    pub fn delete(partition: &str, sort: &str) -> Write {
+        Write::new(
+            Table::Records,
+            Kind::Delete {
+                key: item::key(partition, sort),
+            },
+        )
+    }
+
+    /// Writes nothing: lets a transaction depend on a row.
+    pub fn check(partition: &str, sort: &str) -> Write {
+        Write::new(
+            Table::Records,
+            Kind::Check {
+                key: item::key(partition, sort),
+            },
+        )
+    }
+
+    pub(crate) fn put_keyring(item: Item) -> Write {
+        Write::new(Table::Keyring, Kind::Put(item))
+    }
+
+    pub(crate) fn update_keyring(partition: &str, expression: impl Into<String>) -> Write {
+        let key = HashMap::from([("PK".to_owned(), AttributeValue::S(partition.to_owned()))]);
+        Write::new(
+            Table::Keyring,
+            Kind::Update {
+                key,
+                expression: expression.into(),
+            },
+        )
+    }
+
+    /// The write happens only if this condition expression holds.
+    #[must_use]
+    pub fn only_if(mut self, condition: impl Into<String>) -> Write {
+        self.condition = Some(condition.into());
+        self
+    }
+
+    /// The row must not be there yet.
+    #[must_use]
+    pub fn only_new(self) -> Write {
+        self.only_if("attribute_not_exists(PK)")
+    }
+
+    /// Gives a `:value` of the expressions.
+    #[must_use]
+    pub fn value(mut self, name: &str, value: impl Into<Attribute>) -> Write {
+        self.values.insert(name.to_owned(), value.into().0);
+        self
+    }
+
+    /// Gives a `#name` of the expressions, for a word that DynamoDB reserves.
+    #[must_use]
+    pub fn name(mut self, name: &str, attribute: &str) -> Write {
+        self.names.insert(name.to_owned(), attribute.to_owned());
+        self
+    }
+
+    /// Whether it changes nothing.
+    pub(crate) fn only_checks(&self) -> bool {
+        matches!(self.kind, Kind::Check { .. })
+    }
+
+    /// Roughly what it weighs in a transaction.
+    fn weight(&self) -> usize {
+        let put = match &self.kind {
+            Kind::Put(item) => item.0.values().map(weight).sum(),
+            _ => 0,
+        };
+        put + self.values.values().map(weight).sum::<usize>()
+    }
+}
+
+fn weight(value: &AttributeValue) -> usize {
+    match value {
+        AttributeValue::B(bytes) => bytes.as_ref().len(),
+        AttributeValue::S(text) => text.len(),
+        _ => 32,
+    }
+}
+
+/// Why a conditional write did not happen.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The condition of this write (its place in the transaction) failed; the row as it
+    /// was, if there was one.
+    Condition { place: usize, row: Option<Item> },
+}
+
+impl Store {
+    /// One conditional write. The changed row, for an update.
+    ///
+    /// # Errors
+    /// As [`Store::get`]; the inner error says that the condition did not hold.
+    pub async fn write(&self, write: Write) -> Result<Result<Item, Refusal>> {
+        let table = self.table(write.table).to_owned();
+        let old = ReturnValuesOnConditionCheckFailure::AllOld;
+        let (names, values) = (some(write.names), some(write.values));
+        let outcome = match write.kind {
+            Kind::Put(item) => {
+                let call = self
+                    .client
+                    .put_item()
+                    .table_name(table)
+                    .set_item(Some(item.0));
+                let call = call
+                    .set_condition_expression(write.condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(old);
+                call.send().await.map(|_| None).map_err(|cause| match cause.into_service_error() {
+                    aws_sdk_dynamodb::operation::put_item::PutItemError::ConditionalCheckFailedException(refused) => Ok(refused.item),
+                    other => Err(unavailable("PutItem", &other)),
+                })
+            }
+            Kind::Update { key, expression } => {
+                let call = self
+                    .client
+                    .update_item()
+                    .table_name(table)
+                    .set_key(Some(key));
+                let call = call
+                    .update_expression(expression)
+                    .set_condition_expression(write.condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew)
+                    .return_values_on_condition_check_failure(old);
+                call.send().await.map(|answer| answer.attributes).map_err(|cause| match cause.into_service_error() {
+                    aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException(refused) => Ok(refused.item),
+                    other => Err(unavailable("UpdateItem", &other)),
+                })
+            }
+            Kind::Delete { key } => {
+                let call = self
+                    .client
+                    .delete_item()
+                    .table_name(table)
+                    .set_key(Some(key));
+                let call = call
+                    .set_condition_expression(write.condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(old);
+                call.send().await.map(|_| None).map_err(|cause| match cause.into_service_error() {
+                    aws_sdk_dynamodb::operation::delete_item::DeleteItemError::ConditionalCheckFailedException(refused) => Ok(refused.item),
+                    other => Err(unavailable("DeleteItem", &other)),
+                })
+            }
+            Kind::Check { .. } => unreachable!("a check stands only in a transaction"),
+        };
+        match outcome {
+            Ok(row) => Ok(Ok(Item(row.unwrap_or_default()))),
+            Err(Ok(row)) => Ok(Err(Refusal::Condition {
+                place: 0,
+                row: row.map(Item),
+            })),
+            Err(Err(error)) => Err(error),
+        }
+    }
+
+    /// All of `writes`, or none. Retried when another transaction stands in the way. The
+    /// SDK names each transaction, so that a lost answer is not carried out twice.
+    ///
+    /// # Errors
+    /// As [`Store::write`]; the refusal names the first condition that failed.
+    pub async fn transact(&self, writes: Vec<Write>) -> Result<Result<(), Refusal>> {
+        let items: Vec<_> = writes
+            .into_iter()
+            .map(|write| self.transact_item(write))
+            .collect();
+        for attempt in 0.. {
+            let call = self
+                .client
+                .transact_write_items()
+                .set_transact_items(Some(items.clone()));
+            let Err(cause) = call.send().await else {
+                return Ok(Ok(()));
+            };
+            let cause = cause.into_service_error();
+            let TransactWriteItemsError::TransactionCanceledException(cancelled) = &cause else {
+                // The same transaction is still running, from a request whose answer was lost.
+                if cause.is_transaction_in_progress_exception() {
+                    pause(attempt, "TransactWriteItems: in progress").await?;
+                    continue;
+                }
+                return Err(unavailable("TransactWriteItems", &cause));
+            };
+            let reasons = cancelled.cancellation_reasons();
+            let failed = reasons
+                .iter()
+                .position(|reason| reason.code() == Some("ConditionalCheckFailed"));
+            if let Some(place) = failed {
+                let row = reasons[place].item.clone().map(Item);
+                return Ok(Err(Refusal::Condition { place, row }));
+            }
+            let passing = |code: &str| {
+                matches!(
+                    code,
+                    "None"
+                        | "TransactionConflict"
+                        | "ThrottlingError"
+                        | "ProvisionedThroughputExceeded"
+                )
+            };
+            if !reasons
+                .iter()
+                .all(|reason| reason.code().is_none_or(passing))
+            {
+                return Err(unavailable("TransactWriteItems", &cause));
+            }
+            pause(attempt, "TransactWriteItems: conflict").await?;
+        }
+        unreachable!("the pause ends the tries")
+    }
+
+    fn transact_item(&self, write: Write) -> TransactWriteItem {
+        let table = self.table(write.table).to_owned();
+        let old = ReturnValuesOnConditionCheckFailure::AllOld;
+        let (names, values) = (some(write.names), some(write.values));
+        let built = TransactWriteItem::builder();
+        match write.kind {
+            Kind::Put(item) => built.put(
+                Put::builder()
+                    .table_name(table)
+                    .set_item(Some(item.0))
+                    .set_condition_expression(write.condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(old)
+                    .build()
+                    .expect("table and item are set"),
+            ),
+            Kind::Update { key, expression } => built.update(
+                Update::builder()
+                    .table_name(table)
+                    .set_key(Some(key))
+                    .update_expression(expression)
+                    .set_condition_expression(write.condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(old)
+                    .build()
+                    .expect("table, key and expression are set"),
+            ),
+            Kind::Delete { key } => built.delete(
+                Delete::builder()
+                    .table_name(table)
+                    .set_key(Some(key))
+                    .set_condition_expression(write.condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(old)
+                    .build()
+                    .expect("table and key are set"),
+            ),
+            Kind::Check { key } => built.condition_check(
+                ConditionCheck::builder()
+                    .table_name(table)
+                    .set_key(Some(key))
+                    .condition_expression(write.condition.unwrap_or_default())
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(old)
+                    .build()
+                    .expect("table, key and condition are set"),
+            ),
+        }
+        .build()
+    }
+
+    /// Deletes rows of one partition, 25 at a time.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn delete_many(&self, partition: &str, sorts: &[String]) -> Result<()> {
+        for sorts in sorts.chunks(25) {
+            let request = |sort: &String| {
+                let key = item::key(partition, sort);
+                let delete = DeleteRequest::builder().set_key(Some(key)).build();
+                WriteRequest::builder()
+                    .delete_request(delete.expect("the key is set"))
+                    .build()
+            };
+            let mut left: Vec<_> = sorts.iter().map(request).collect();
+            for attempt in 0.. {
+                let answer = self
+                    .client
+                    .batch_write_item()
+                    .request_items(&self.records, left)
+                    .send()
+                    .await
+                    .map_err(|cause| unavailable("BatchWriteItem", &cause))?;
+                left = answer
+                    .unprocessed_items
+                    .into_iter()
+                    .flatten()
+                    .flat_map(|(_, w)| w)
+                    .collect();
+                if left.is_empty() {
+                    break;
+                }
+                pause(attempt, "BatchWriteItem: unprocessed items").await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn some<K, V>(map: HashMap<K, V>) -> Option<HashMap<K, V>> {
+    (!map.is_empty()).then_some(map)
+}
+
+/// Splits writes into transactions that DynamoDB will take.
+pub fn in_transactions(writes: Vec<Write>) -> Vec<Vec<Write>> {
+    let mut groups = vec![Vec::new()];
+    let mut bytes = 0;
+    for write in writes {
+        let weight = write.weight();
+        let group = groups.last_mut().expect("there is always one");
+        if group.len() >= TRANSACTION_ROWS
+            || (bytes + weight > TRANSACTION_BYTES && !group.is_empty())
+        {
+            groups.push(vec![write]);
+            bytes = weight;
+        } else {
+            group.push(write);
+            bytes += weight;
+        }
+    }
+    groups
+}
