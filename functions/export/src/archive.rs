@@ -76,7 +76,13 @@ impl Archive {
         if let Some(time) = dos_time(at) {
             options = options.last_modified_time(time);
         }
-        Archive { zip: ZipWriter::new_stream(tail.clone()), tail, options, open: None, files: Vec::new() }
+        Archive {
+            zip: ZipWriter::new_stream(tail.clone()),
+            tail,
+            options,
+            open: None,
+            files: Vec::new(),
+        }
     }
 
     /// Begins a file; the one before is closed.
@@ -167,7 +173,14 @@ impl Upload<'_> {
     /// [`Error::Unavailable`] when S3 does not answer, as everywhere below.
     pub async fn begin(objects: &Objects, object: String) -> Result<Upload<'_>> {
         let id = objects.begin_upload(&object, "application/zip").await?;
-        Ok(Upload { objects, object, id, parts: Vec::new(), size: 0, digest: Context::new(&SHA256) })
+        Ok(Upload {
+            objects,
+            object,
+            id,
+            parts: Vec::new(),
+            size: 0,
+            digest: Context::new(&SHA256),
+        })
     }
 
     /// Sends what the archive has, as soon as it makes a part.
@@ -186,7 +199,10 @@ impl Upload<'_> {
         self.digest.update(&part);
         let number = i32::try_from(self.parts.len() + 1)
             .map_err(|_| Error::Unavailable("an upload has too many parts".into()))?;
-        let part = self.objects.upload_part(&self.object, &self.id, number, part).await?;
+        let part = self
+            .objects
+            .upload_part(&self.object, &self.id, number, part)
+            .await?;
         self.parts.push(part);
         Ok(())
     }
@@ -198,8 +214,15 @@ impl Upload<'_> {
     pub async fn finish(&mut self, rest: Vec<u8>) -> Result<Stored> {
         self.send(rest).await?;
         let parts = std::mem::take(&mut self.parts);
-        let version = self.objects.finish_upload(&self.object, &self.id, parts).await?;
-        Ok(Stored { version, size: self.size, sha256: hex(self.digest.clone()) })
+        let version = self
+            .objects
+            .finish_upload(&self.object, &self.id, parts)
+            .await?;
+        Ok(Stored {
+            version,
+            size: self.size,
+            sha256: hex(self.digest.clone()),
+        })
     }
 
     /// Ends it, so that nothing of it is kept.
@@ -272,7 +295,11 @@ fn dos_time(at: Timestamp) -> Option<zip::DateTime> {
 
 fn hex(digest: Context) -> String {
     let digest = digest.finish();
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[cfg(test)]

@@ -13,8 +13,17 @@ use crate::request::Kind;
 
 /// What holds records together. It is no field of the catalog, but without it what the
 /// person gave would be no structured format (GDPR Art. 20(1)).
-const STRUCTURE: &[&str] =
-    &["type", "message", "attachment", "conversation_id", "attachments", "at", "size", "sha256", "file"];
+const STRUCTURE: &[&str] = &[
+    "type",
+    "message",
+    "attachment",
+    "conversation_id",
+    "attachments",
+    "at",
+    "size",
+    "sha256",
+    "file",
+];
 
 const NOT_GIVEN: &str = "not given by the person (GDPR Art. 20(1))";
 
@@ -29,10 +38,18 @@ pub struct Choice {
 
 impl Choice {
     pub fn new(kind: Kind, agents: bool) -> Choice {
-        let mut choice = Choice { kind, agents, agents_files: HashSet::new(), left_out: BTreeMap::new() };
+        let mut choice = Choice {
+            kind,
+            agents,
+            agents_files: HashSet::new(),
+            left_out: BTreeMap::new(),
+        };
         if kind == Kind::Portability {
             for category in catalog::Category::ALL {
-                if FIELDS.iter().all(|field| field.category != category || !field.given) {
+                if FIELDS
+                    .iter()
+                    .all(|field| field.category != category || !field.given)
+                {
                     choice.leave_out(category.name(), NOT_GIVEN);
                 }
             }
@@ -42,7 +59,10 @@ impl Choice {
 
     /// Whether there is a file of records of this type.
     pub fn takes(&self, record: catalog::Record) -> bool {
-        self.kind == Kind::Access || FIELDS.iter().any(|field| field.record == record && field.given)
+        self.kind == Kind::Access
+            || FIELDS
+                .iter()
+                .any(|field| field.record == record && field.given)
     }
 
     /// Whether records of this type show what stands under a name.
@@ -50,7 +70,8 @@ impl Choice {
         match self.kind {
             Kind::Access => self.agents || name != "member",
             Kind::Portability => {
-                STRUCTURE.contains(&name) || catalog::field(record, name).is_some_and(|field| field.given)
+                STRUCTURE.contains(&name)
+                    || catalog::field(record, name).is_some_and(|field| field.given)
             }
         }
     }
@@ -71,8 +92,11 @@ impl Choice {
     /// A record as it is exported, if it is.
     pub fn pick(&mut self, record: &Record, hash: &HashKey) -> Option<Map<String, Value>> {
         if self.kind == Kind::Portability && self.by_an_agent(record) {
-            let what =
-                if matches!(record, Record::Message(_)) { "agents' messages" } else { "agents' files" };
+            let what = if matches!(record, Record::Message(_)) {
+                "agents' messages"
+            } else {
+                "agents' files"
+            };
             self.leave_out(what, NOT_GIVEN);
             return None;
         }
@@ -94,16 +118,23 @@ impl Choice {
             }
             _ => {}
         }
-        let Value::Object(json) = record.json(hash) else { return None };
+        let Value::Object(json) = record.json(hash) else {
+            return None;
+        };
         let of = type_of(record);
-        Some(json.into_iter().filter(|(name, _)| self.shows(of, name)).collect())
+        Some(
+            json.into_iter()
+                .filter(|(name, _)| self.shows(of, name))
+                .collect(),
+        )
     }
 
     fn by_an_agent(&mut self, record: &Record) -> bool {
         match record {
             Record::Message(message) if message.author == Author::Agent => {
                 // Messages come before files, so that each file's author is known by then.
-                self.agents_files.extend(message.content.attachments.iter().cloned());
+                self.agents_files
+                    .extend(message.content.attachments.iter().cloned());
                 true
             }
             Record::Attachment(file) => self.agents_files.contains(&file.id.to_string()),
@@ -149,11 +180,18 @@ mod tests {
             assert!(!choice.shows(Message, name), "{name}");
         }
         assert!(!choice.shows(Attachment, "verdict"));
-        let known = |value: &str| Known { value: value.into(), verified: true };
+        let known = |value: &str| Known {
+            value: value.into(),
+            verified: true,
+        };
         let fields = ["visitor_id", "email", "plan"].map(|name| (name.to_owned(), known("x")));
         let kept = choice.fields(&Fields::from(fields));
         assert_eq!(kept.keys().collect::<Vec<_>>(), ["email", "plan"]);
-        let left: Vec<_> = choice.left_out().iter().map(|it| it["what"].clone()).collect();
+        let left: Vec<_> = choice
+            .left_out()
+            .iter()
+            .map(|it| it["what"].clone())
+            .collect();
         assert_eq!(left, ["device", "network", "usage"]);
     }
 

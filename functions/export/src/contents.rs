@@ -1,7 +1,7 @@
 //! What the archive holds, in the order in which it is written: records as they are read,
 //! files as they are streamed, then the page, and last the manifest with every checksum.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,10 @@ impl From<Error> for Stop {
 impl From<std::io::Error> for Stop {
     fn from(error: std::io::Error) -> Stop {
         // Its text may repeat a file's name.
-        Stop::Failed(Error::Unavailable(format!("the archive could not be written: {}", error.kind())))
+        Stop::Failed(Error::Unavailable(format!(
+            "the archive could not be written: {}",
+            error.kind()
+        )))
     }
 }
 
@@ -75,7 +78,7 @@ pub struct Contents<'a, 'u> {
     page: Page,
     /// The clean files, to be streamed when all rows have been read.
     files: Vec<Clean>,
-    counts: HashMap<&'static str, u64>,
+    counts: BTreeMap<String, u64>,
     saved: Instant,
 }
 
@@ -94,7 +97,7 @@ impl<'a, 'u> Contents<'a, 'u> {
             choice: Choice::new(spec.kind, spec.include_agents),
             page: Page::new(spec.include_agents),
             files: Vec::new(),
-            counts: HashMap::new(),
+            counts: BTreeMap::new(),
             saved: Instant::now(),
             app,
             job,
@@ -136,14 +139,22 @@ impl<'a, 'u> Contents<'a, 'u> {
     /// The records of one type, as JSON Lines and as CSV. A ZIP takes one file at a time, so
     /// the CSV waits in a spool.
     async fn records(&mut self, name: &'static str, prefix: &str) -> Result<(), Stop> {
-        let Some(of) = catalog_type(name).filter(|of| self.choice.takes(*of)) else { return Ok(()) };
+        let Some(of) = catalog_type(name).filter(|of| self.choice.takes(*of)) else {
+            return Ok(());
+        };
         let mut table = Table::new(of, |column| self.choice.shows(of, column))?;
         self.archive.begin(&format!("{name}s.jsonl"))?;
         let partition = self.living.key.partition();
         let mut after = None;
         loop {
             let range = Range::Prefix(prefix);
-            let query = Query { partition: &partition, range, ascending: true, limit: Some(ROWS), after };
+            let query = Query {
+                partition: &partition,
+                range,
+                ascending: true,
+                limit: Some(ROWS),
+                after,
+            };
             let page = self.app.store.query(query).await?;
             for row in &page.rows {
                 if let Some(record) = Record::read(row, self.living)? {
@@ -157,12 +168,20 @@ impl<'a, 'u> Contents<'a, 'u> {
             }
         }
         self.archive.end();
-        self.spool(&format!("{name}s.csv"), &mut table.finish()?).await
+        self.spool(&format!("{name}s.csv"), &mut table.finish()?)
+            .await
     }
 
-    fn record(&mut self, name: &'static str, record: &Record, table: &mut Table) -> Result<(), Stop> {
+    fn record(
+        &mut self,
+        name: &'static str,
+        record: &Record,
+        table: &mut Table,
+    ) -> Result<(), Stop> {
         self.job.done += 1;
-        let Some(mut json) = self.choice.pick(record, &self.keys.hash) else { return Ok(()) };
+        let Some(mut json) = self.choice.pick(record, &self.keys.hash) else {
+            return Ok(());
+        };
         let mut path = None;
         if let Record::Attachment(file) = record
             && let (FileState::Clean, Some(content), Some(version)) =
@@ -170,13 +189,18 @@ impl<'a, 'u> Contents<'a, 'u> {
         {
             let lies_at = attachment_path(file.id, &content.filename);
             json.insert("file".into(), lies_at.clone().into());
-            self.files.push(Clean { id: file.id, version: version.clone(), path: lies_at.clone() });
+            self.files.push(Clean {
+                id: file.id,
+                version: version.clone(),
+                path: lies_at.clone(),
+            });
             path = Some(lies_at);
         }
         self.page.add(record, path.as_deref())?;
         table.add(&json)?;
-        self.archive.write_all(format!("{}\n", Value::Object(json)).as_bytes())?;
-        *self.counts.entry(name).or_default() += 1;
+        self.archive
+            .write_all(format!("{}\n", Value::Object(json)).as_bytes())?;
+        *self.counts.entry(format!("{name}s")).or_default() += 1;
         Ok(())
     }
 
@@ -184,7 +208,8 @@ impl<'a, 'u> Contents<'a, 'u> {
     async fn file(&mut self, file: &Clean) -> Result<(), Stop> {
         let object = self.living.key.attachment_object(file.id);
         let Some(mut found) = self.app.objects.open(&object, &file.version).await? else {
-            self.choice.leave_out(file.id.to_string(), "redacted while the export was made");
+            self.choice
+                .leave_out(file.id.to_string(), "redacted while the export was made");
             return Ok(());
         };
         self.archive.begin(&file.path)?;
@@ -221,7 +246,11 @@ impl<'a, 'u> Contents<'a, 'u> {
             return Ok(());
         }
         self.saved = Instant::now();
-        let latest = self.app.store.save_job(self.job, self.app.clock.now()).await?;
+        let latest = self
+            .app
+            .store
+            .save_job(self.job, self.app.clock.now())
+            .await?;
         if latest && self.app.store.door(&self.living.key).await?.is_some() {
             Ok(())
         } else {

@@ -45,7 +45,12 @@ impl Links {
 ///
 /// # Errors
 /// [`Error::Unavailable`] when a store does not answer.
-pub async fn pass(app: &App, life: LifeKey, links: Links, writes: &[Write]) -> Result<Option<Living>> {
+pub async fn pass(
+    app: &App,
+    life: LifeKey,
+    links: Links,
+    writes: &[Write],
+) -> Result<Option<Living>> {
     for _ in 0..TRIES {
         let (living, door) = match app.person(life.tenant, life.subject).await {
             Ok((living, door)) if living.key == life => (living, door),
@@ -54,8 +59,14 @@ pub async fn pass(app: &App, life: LifeKey, links: Links, writes: &[Write]) -> R
         };
         let now = app.clock.now();
         let uploads = links.apply(&door.uploads, now);
-        let passing = Passing { uploads: uploads.map(|new| (door.uploads, new)), ..Passing::default() };
-        let outcome = app.store.through_door(&living, &passing, writes.to_vec(), now).await?;
+        let passing = Passing {
+            uploads: uploads.map(|new| (door.uploads, new)),
+            ..Passing::default()
+        };
+        let outcome = app
+            .store
+            .through_door(&living, &passing, writes.to_vec(), now)
+            .await?;
         match outcome {
             Ok(()) => return Ok(Some(living)),
             Err(Shut::Over | Shut::Row { .. }) => return Ok(None),
@@ -74,7 +85,13 @@ mod tests {
         let at = |second| Timestamp::from_second(second).unwrap();
         let open = [at(1), at(20), at(20), at(30)];
         assert_eq!(Links::Leave.apply(&open, at(10)), None);
-        assert_eq!(Links::Add(at(40)).apply(&open, at(10)), Some(vec![at(20), at(20), at(30), at(40)]));
-        assert_eq!(Links::Remove(at(20)).apply(&open, at(10)), Some(vec![at(20), at(30)]));
+        assert_eq!(
+            Links::Add(at(40)).apply(&open, at(10)),
+            Some(vec![at(20), at(20), at(30), at(40)])
+        );
+        assert_eq!(
+            Links::Remove(at(20)).apply(&open, at(10)),
+            Some(vec![at(20), at(30)])
+        );
     }
 }

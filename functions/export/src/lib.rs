@@ -103,7 +103,9 @@ async fn begin(app: &App, call: &Call) -> Result<Answer> {
         about: &[living.key.life.to_string(), job.key.id.to_string()],
         at: now,
     }));
-    door::pass(app, living.key, door::Links::Leave, &writes).await?.ok_or(Error::NotFound)?;
+    door::pass(app, living.key, door::Links::Leave, &writes)
+        .await?
+        .ok_or(Error::NotFound)?;
 
     Ok(accepted(&job, "exports"))
 }
@@ -122,7 +124,9 @@ async fn only_one(app: &App, tenant: Tenant, whom: &Whom) -> Result<Subject> {
     match found.as_slice() {
         [] => Err(Error::NotFound),
         [one] => Ok(one.key.subject),
-        several => Err(Error::Ambiguous(several.iter().map(|person| person.key.subject).collect())),
+        several => Err(Error::Ambiguous(
+            several.iter().map(|person| person.key.subject).collect(),
+        )),
     }
 }
 
@@ -141,7 +145,9 @@ async fn downloads(app: &App, job: &Job) -> Result<Vec<Value>> {
         return Ok(Vec::new());
     };
     let (_, life) = Spec::of(job)?;
-    let kept = job.finished_at.is_some_and(|at| app.clock.now() < at + KEPT);
+    let kept = job
+        .finished_at
+        .is_some_and(|at| app.clock.now() < at + KEPT);
     if !kept || app.living(&life).await?.is_none() {
         return Ok(Vec::new());
     }

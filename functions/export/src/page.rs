@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use shared::id::KeyedHash;
-use shared::record::{Author, FileState, values};
+use shared::record::{Author, Consent, FileState, values};
 use shared::store::records::{Attachment, Conversation, Interaction, Message, Record};
 
 use crate::processing::{Processing, RECIPIENTS};
@@ -72,7 +72,12 @@ impl Page {
                 let (offset, text) = (self.messages.length(), message(it, self.agents));
                 self.messages.write_all(text.as_bytes())?;
                 let length = self.messages.length() - offset;
-                self.placed.push(Placed { conversation: it.id.conversation, at: it.at, offset, length });
+                self.placed.push(Placed {
+                    conversation: it.id.conversation,
+                    at: it.at,
+                    offset,
+                    length,
+                });
             }
             Record::Attachment(it) => self.files.write_all(file(it, path).as_bytes())?,
             Record::Interaction(it) => self.usage.write_all(interaction(it).as_bytes())?,
@@ -92,10 +97,24 @@ impl Page {
         self.talk(&mut page)?;
         let heads = "<th>File</th><th>Type</th><th class=\"number\">Size</th><th>Kept since</th>";
         let none = "<p class=\"soft\">No files.</p>";
-        rows(&mut page, "files", "Files", heads, &mut self.files, Some(none))?;
+        rows(
+            &mut page,
+            "files",
+            "Files",
+            heads,
+            &mut self.files,
+            Some(none),
+        )?;
         let heads = "<th>Help item</th><th>Where</th><th class=\"number\">Loaded</th>\
             <th class=\"number\">Viewed</th><th class=\"number\">Clicked</th><th>First</th><th>Last</th>";
-        rows(&mut page, "usage", "Help that you were shown", heads, &mut self.usage, None)?;
+        rows(
+            &mut page,
+            "usage",
+            "Help that you were shown",
+            heads,
+            &mut self.usage,
+            None,
+        )?;
         page.write_all(processing(facts).as_bytes())?;
         page.write_all(bottom(facts).as_bytes())?;
         Ok(page)
@@ -108,7 +127,8 @@ impl Page {
             page.write_all(b"<p class=\"soft\">No messages.</p>\n")?;
         }
         self.conversations.sort_by_key(|(at, hash, _)| (*at, *hash));
-        self.placed.sort_by_key(|it| (it.conversation, it.at, it.offset));
+        self.placed
+            .sort_by_key(|it| (it.conversation, it.at, it.offset));
         for (_, hash, heading) in &self.conversations {
             let from = self.placed.partition_point(|it| it.conversation < *hash);
             let to = self.placed.partition_point(|it| it.conversation <= *hash);
@@ -128,7 +148,11 @@ impl Page {
 
 fn heading(it: &Conversation) -> String {
     let title = it.content.title.as_deref().unwrap_or("Conversation");
-    format!("<h3><bdi>{}</bdi> <small>{}</small></h3>\n", escape(title), time(it.at))
+    format!(
+        "<h3><bdi>{}</bdi> <small>{}</small></h3>\n",
+        escape(title),
+        time(it.at)
+    )
 }
 
 fn message(it: &Message, agents: bool) -> String {
@@ -139,13 +163,19 @@ fn message(it: &Message, agents: bool) -> String {
     };
     let mut html = format!("<li{class}><p class=\"by\">{by} · {}</p>", time(it.at));
     match &it.content.body {
-        Some(body) => push(&mut html, format_args!("<p class=\"body\">{}</p>", escape(body))),
+        Some(body) => push(
+            &mut html,
+            format_args!("<p class=\"body\">{}</p>", escape(body)),
+        ),
         None => html.push_str("<p class=\"body soft\">This message has been redacted.</p>"),
     }
     if !it.content.attachments.is_empty() {
         let link = |id: &String| format!("<a href=\"#{0}\">attached file</a>", escape(id));
         let links: Vec<_> = it.content.attachments.iter().map(link).collect();
-        push(&mut html, format_args!("<p class=\"files\">{}</p>", links.join(", ")));
+        push(
+            &mut html,
+            format_args!("<p class=\"files\">{}</p>", links.join(", ")),
+        );
     }
     html.push_str("</li>\n");
     html
@@ -157,12 +187,17 @@ fn file(it: &Attachment, path: Option<&str>) -> String {
         None => ("A file that has been redacted".to_owned(), String::new()),
     };
     let name = match (path, it.state) {
-        (Some(path), _) => format!("<a href=\"{}\" download><bdi>{name}</bdi></a>", address(path)),
+        (Some(path), _) => format!(
+            "<a href=\"{}\" download><bdi>{name}</bdi></a>",
+            address(path)
+        ),
         (None, FileState::Redacted) => name,
         (None, FileState::Rejected) => {
             format!("<bdi>{name}</bdi> <span class=\"soft\">(refused as unsafe)</span>")
         }
-        (None, _) => format!("<bdi>{name}</bdi> <span class=\"soft\">(not part of this copy)</span>"),
+        (None, _) => {
+            format!("<bdi>{name}</bdi> <span class=\"soft\">(not part of this copy)</span>")
+        }
     };
     format!(
         "<tr id=\"{}\"><td>{name}</td><td>{content_type}</td><td class=\"number\">{}</td><td>{}</td></tr>\n",
@@ -181,7 +216,14 @@ fn interaction(it: &Interaction) -> String {
     for count in [it.loaded, it.viewed, it.clicked] {
         push(&mut html, format_args!("<td class=\"number\">{count}</td>"));
     }
-    push(&mut html, format_args!("<td>{}</td><td>{}</td></tr>\n", time(it.first_at), time(it.last_at)));
+    push(
+        &mut html,
+        format_args!(
+            "<td>{}</td><td>{}</td></tr>\n",
+            time(it.first_at),
+            time(it.last_at)
+        ),
+    );
     html
 }
 
@@ -198,11 +240,14 @@ fn rows(
     if length == 0 && none.is_none() {
         return Ok(());
     }
-    write!(page, "<section id=\"{id}\"><h2>{title}</h2>\n")?;
+    writeln!(page, "<section id=\"{id}\"><h2>{title}</h2>")?;
     if length == 0 {
         page.write_all(none.unwrap_or_default().as_bytes())?;
     } else {
-        write!(page, "<div class=\"scroll\"><table><thead><tr>{heads}</tr></thead><tbody>\n")?;
+        writeln!(
+            page,
+            "<div class=\"scroll\"><table><thead><tr>{heads}</tr></thead><tbody>"
+        )?;
         rows.copy_to(0, length, page)?;
         page.write_all(b"</tbody></table></div>")?;
     }
@@ -211,8 +256,14 @@ fn rows(
 
 fn top(facts: &Facts<'_>) -> String {
     let (title, right) = match facts.kind {
-        Kind::Access => ("What is kept about you", "Your copy under Article 15 of the GDPR"),
-        Kind::Portability => ("Your data, to take with you", "Your copy under Article 20 of the GDPR"),
+        Kind::Access => (
+            "What is kept about you",
+            "Your copy under Article 15 of the GDPR",
+        ),
+        Kind::Portability => (
+            "Your data, to take with you",
+            "Your copy under Article 20 of the GDPR",
+        ),
     };
     let more = match facts.kind {
         Kind::Access => "<a href=\"#processing\">How it is used</a>",
@@ -235,7 +286,11 @@ fn top(facts: &Facts<'_>) -> String {
 fn person(facts: &Facts<'_>) -> String {
     let profile = facts.profile;
     let mut list = String::new();
-    for fields in [&profile.person.identity, &profile.person.contact, &profile.person.custom] {
+    for fields in [
+        &profile.person.identity,
+        &profile.person.contact,
+        &profile.person.custom,
+    ] {
         if let Value::Object(fields) = values(fields) {
             describe(&mut list, &fields);
         }
@@ -247,20 +302,37 @@ fn person(facts: &Facts<'_>) -> String {
         push(&mut html, format_args!("<dl>\n{list}</dl>\n"));
     }
     if facts.kind == Kind::Access {
-        for (title, fields) in [("Your last visit", &profile.network), ("Your device", &profile.device)] {
+        for (title, fields) in [
+            ("Your last visit", &profile.network),
+            ("Your device", &profile.device),
+        ] {
             if !fields.is_empty() {
                 push(&mut html, format_args!("<h3>{title}</h3>\n<dl>\n"));
                 describe(&mut html, fields);
                 html.push_str("</dl>\n");
             }
         }
-        if let Some(Value::Object(consent)) = profile.consent().and_then(|it| serde_json::to_value(it).ok()) {
-            html.push_str("<h3>On what legal basis</h3>\n<dl>\n");
-            describe(&mut html, &consent);
-            html.push_str("</dl>\n");
+        if let Some(consent) = profile.consent() {
+            html.push_str(&basis(consent));
         }
     }
     html.push_str("</section>\n");
+    html
+}
+
+fn basis(consent: &Consent) -> String {
+    let mut html = "<h3>On what legal basis</h3>\n<dl>\n".to_owned();
+    if let Ok(Value::Object(mut fields)) = serde_json::to_value(consent) {
+        fields.remove("at");
+        describe(&mut html, &fields);
+    }
+    if let Some(at) = consent.at {
+        push(
+            &mut html,
+            format_args!("<dt>Since</dt><dd>{}</dd>\n", time(at)),
+        );
+    }
+    html.push_str("</dl>\n");
     html
 }
 
@@ -274,7 +346,11 @@ fn describe(html: &mut String, fields: &Map<String, Value>) {
         };
         push(
             html,
-            format_args!("<dt><bdi>{}</bdi></dt><dd><bdi>{}</bdi></dd>\n", label(name), escape(&value)),
+            format_args!(
+                "<dt><bdi>{}</bdi></dt><dd><bdi>{}</bdi></dd>\n",
+                label(name),
+                escape(&value)
+            ),
         );
     }
 }
@@ -306,7 +382,7 @@ fn processing(facts: &Facts<'_>) -> String {
         <th>What</th><th>Why</th><th>Where it comes from</th><th>How long</th></tr></thead><tbody>\n"
             .to_owned();
     for it in facts.processing {
-        let fields: Vec<_> = it.fields.iter().map(|name| label(name).to_lowercase()).collect();
+        let fields: Vec<_> = it.fields.iter().map(|name| label(name)).collect();
         push(
             &mut html,
             format_args!(
@@ -342,7 +418,10 @@ fn bottom(facts: &Facts<'_>) -> String {
                 Some(count) if count > 1 => format!("{} ({count})", text("what")),
                 _ => text("what"),
             };
-            push(&mut html, format_args!("<dt>{what}</dt><dd>{}</dd>\n", text("why")));
+            push(
+                &mut html,
+                format_args!("<dt>{what}</dt><dd>{}</dd>\n", text("why")),
+            );
         }
         html.push_str("</dl>\n</section>\n");
     }
@@ -356,16 +435,27 @@ fn bottom(facts: &Facts<'_>) -> String {
 
 /// Writing to a `String` cannot fail.
 fn push(html: &mut String, text: std::fmt::Arguments<'_>) {
-    html.write_fmt(text).expect("a String takes all that is written");
+    html.write_fmt(text)
+        .expect("a String takes all that is written");
 }
 
-/// A field's name as people write it: `user_id` is "User id". Custom names are the
+/// A field's name as people write it: `user_id` is "User ID". Custom names are the
 /// tenant's, and so escaped like any other text.
 fn label(name: &str) -> String {
-    let words = name.replace('_', " ");
-    let mut letters = words.chars();
-    let label: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
-    escape(&label)
+    let mut label = String::new();
+    for word in name.split('_') {
+        let mut letters = word.chars();
+        match word {
+            "id" | "ip" | "os" | "url" => label.extend(letters.flat_map(char::to_uppercase)),
+            _ if label.is_empty() => {
+                label.extend(letters.next().into_iter().flat_map(char::to_uppercase));
+                label.push_str(letters.as_str());
+            }
+            _ => label.push_str(word),
+        }
+        label.push(' ');
+    }
+    escape(label.trim_end())
 }
 
 fn time(at: Timestamp) -> String {
@@ -419,7 +509,9 @@ mod tests {
     use std::io::Read;
 
     use shared::id;
-    use shared::record::{AttachmentContent, ConversationContent, InteractionContent, Known, MessageContent};
+    use shared::record::{
+        AttachmentContent, ConversationContent, InteractionContent, Known, MessageContent,
+    };
     use shared::store::lives::{Counts, Door};
     use shared::store::records::Person;
 
@@ -433,7 +525,10 @@ mod tests {
     }
 
     fn profile() -> Profile {
-        let known = |value: &str| Known { value: value.into(), verified: true };
+        let known = |value: &str| Known {
+            value: value.into(),
+            verified: true,
+        };
         let field = |name: &str, value: &str| (name.to_owned(), known(value));
         let person = Person {
             identity: [field("name", HOSTILE)].into(),
@@ -452,7 +547,12 @@ mod tests {
             device: None,
         };
         let network = Map::from_iter([("url".to_owned(), HOSTILE.into())]);
-        Profile { door, person, network, device: Map::new() }
+        Profile {
+            door,
+            person,
+            network,
+            device: Map::new(),
+        }
     }
 
     fn said(conversation: u8, uuid: u8, second: i64, author: Author, body: Option<&str>) -> Record {
@@ -477,8 +577,16 @@ mod tests {
     fn conversation(number: u8, second: i64, title: &str) -> Record {
         let mut hash = [0; 16];
         hash[15] = number;
-        let content = ConversationContent { conversation_id: "c".into(), title: Some(title.into()) };
-        Record::Conversation(Conversation { hash: KeyedHash(hash), at: at(second), messages: 1, content })
+        let content = ConversationContent {
+            conversation_id: "c".into(),
+            title: Some(title.into()),
+        };
+        Record::Conversation(Conversation {
+            hash: KeyedHash(hash),
+            at: at(second),
+            messages: 1,
+            content,
+        })
     }
 
     fn render(kind: Kind, agents: bool, records: &[(Record, Option<&str>)]) -> String {
@@ -491,7 +599,11 @@ mod tests {
             kind,
             made_at: at(100),
             profile: &profile(),
-            processing: if kind == Kind::Access { &processing } else { &[] },
+            processing: if kind == Kind::Access {
+                &processing
+            } else {
+                &[]
+            },
             left_out: &[serde_json::json!({"what": HOSTILE, "count": 2, "why": "redacted"})],
         };
         let mut spool = page.render(&facts).unwrap();
@@ -525,7 +637,10 @@ mod tests {
             clicked: 1,
             first_at: at(1),
             last_at: at(2),
-            content: InteractionContent { item_id: HOSTILE.into(), scope: Some(HOSTILE.into()) },
+            content: InteractionContent {
+                item_id: HOSTILE.into(),
+                scope: Some(HOSTILE.into()),
+            },
         });
         let html = render(
             Kind::Access,
@@ -537,7 +652,9 @@ mod tests {
                 (item, None),
             ],
         );
-        assert!(!html.contains("<script") && !html.contains("onload=\"x\"") && !html.contains('\u{0}'));
+        assert!(
+            !html.contains("<script") && !html.contains("onload=\"x\"") && !html.contains('\u{0}')
+        );
         assert!(html.contains("&lt;script&gt;alert(&#39;x&#39;)"));
         assert!(html.contains("<bdi>&lt;b&gt;plan&lt;/b&gt;</bdi>"));
         assert!(html.contains("href=\"attachments/att_1-a%20%22b%22%20%231%3F.pdf\""));
@@ -562,7 +679,14 @@ mod tests {
                 (said(1, 2, 60, Author::EndUser, None), None),
             ],
         );
-        let order = ["first talk", ">first<", ">second<", "later talk", ">third<", "has been redacted"];
+        let order = [
+            "first talk",
+            ">first<",
+            ">second<",
+            "later talk",
+            ">third<",
+            "has been redacted",
+        ];
         let places: Vec<_> = order.iter().map(|text| html.find(text).unwrap()).collect();
         assert!(places.is_sorted(), "{places:?}");
         assert!(!html.contains("mem_") && html.contains("Agent · "));

@@ -25,11 +25,18 @@ pub const RECIPIENTS: &str = "The company whose service you used, and the people
 
 /// Every category, by a tenant's retention.
 pub fn of_every_category(retention_days: u8) -> Vec<Processing> {
-    Category::ALL.into_iter().map(|category| processing(category, retention_days)).collect()
+    Category::ALL
+        .into_iter()
+        .map(|category| processing(category, retention_days))
+        .collect()
 }
 
 fn processing(category: Category, retention_days: u8) -> Processing {
-    let of = || FIELDS.iter().filter(move |field| field.category == category);
+    let of = || {
+        FIELDS
+            .iter()
+            .filter(move |field| field.category == category)
+    };
     let mut sources: Vec<_> = of().map(source).collect();
     sources.sort_unstable();
     sources.dedup();
@@ -65,7 +72,7 @@ const fn purpose(category: Category) -> &'static str {
 
 const fn source(field: &Field) -> &'static str {
     if field.given {
-        return "you, or the company on your behalf";
+        return "you, or the company that you dealt with";
     }
     match field.record {
         Record::Visit | Record::Interaction => "observed while you used the service",
@@ -82,7 +89,10 @@ mod tests {
     #[test]
     fn every_field_is_told_of_once_with_its_source() {
         let all = of_every_category(30);
-        assert_eq!(all.iter().map(|it| it.fields.len()).sum::<usize>(), FIELDS.len());
+        assert_eq!(
+            all.iter().map(|it| it.fields.len()).sum::<usize>(),
+            FIELDS.len()
+        );
         assert!(all.iter().all(|it| !it.sources.is_empty()));
         let network = all.iter().find(|it| it.category == "network").unwrap();
         assert_eq!(network.sources, ["observed while you used the service"]);

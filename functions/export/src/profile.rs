@@ -26,16 +26,28 @@ impl Profile {
     pub async fn read(store: &Store, living: &Living, choice: &Choice) -> Result<Profile> {
         let partition = living.key.partition();
         let door = store.get(&partition, DOOR).await?.ok_or(Error::NotFound)?;
-        let person = store.get(&partition, PERSON).await?.ok_or(Error::NotFound)?;
+        let person = store
+            .get(&partition, PERSON)
+            .await?
+            .ok_or(Error::NotFound)?;
         let mut person = Person::read(&person, living)?;
-        for fields in [&mut person.identity, &mut person.contact, &mut person.custom] {
+        for fields in [
+            &mut person.identity,
+            &mut person.contact,
+            &mut person.custom,
+        ] {
             *fields = choice.fields(fields);
         }
         let visit = |part| match choice.kind {
             Kind::Access => Ok(living.open_json(&door, part)?.unwrap_or_default()),
             Kind::Portability => Ok::<_, Error>(Observed::new()),
         };
-        Ok(Profile { network: visit("network")?, device: visit("device")?, door: Door::read(&door)?, person })
+        Ok(Profile {
+            network: visit("network")?,
+            device: visit("device")?,
+            door: Door::read(&door)?,
+            person,
+        })
     }
 
     pub fn consent(&self) -> Option<&Consent> {
@@ -54,7 +66,11 @@ impl Profile {
             "custom": values(&person.custom),
         });
         if kind == Kind::Access {
-            json["visitor_id"] = person.identity.get("visitor_id").map(|it| it.value.clone()).into();
+            json["visitor_id"] = person
+                .identity
+                .get("visitor_id")
+                .map(|it| it.value.clone())
+                .into();
             json["state"] = "active".into();
             json["network"] = self.network.clone().into();
             json["device"] = self.device.clone().into();

@@ -52,23 +52,38 @@ impl Wanted {
             faults.end()?;
             return Err(Error::NotJson);
         };
-        let kind = body.parsed("kind", "must be access or portability", &mut faults, Kind::parse);
+        let kind = body.parsed(
+            "kind",
+            "must be access or portability",
+            &mut faults,
+            Kind::parse,
+        );
         let include_agents = body.flag("include_agents", &mut faults);
         let whom = whom(&body, &mut faults);
         faults.end()?;
         let whom = whom.ok_or(Error::NotJson)?;
-        Ok(Wanted { whom, kind: kind.unwrap_or(Kind::Access), include_agents })
+        Ok(Wanted {
+            whom,
+            kind: kind.unwrap_or(Kind::Access),
+            include_agents,
+        })
     }
 }
 
 fn whom(body: &Object<'_>, faults: &mut Faults) -> Option<Whom> {
     if body.has("subject") == body.has("lookup") {
-        faults.add("", "exactly_one", "must hold exactly one of subject and lookup");
+        faults.add(
+            "",
+            "exactly_one",
+            "must hold exactly one of subject and lookup",
+        );
         return None;
     }
     match body.get("lookup") {
         Some(lookup) => by_lookup(lookup, faults),
-        None => body.parsed("subject", "must be a subject", faults, Subject::parse).map(Whom::Subject),
+        None => body
+            .parsed("subject", "must be a subject", faults, Subject::parse)
+            .map(Whom::Subject),
     }
 }
 
@@ -93,9 +108,9 @@ fn by_lookup(lookup: &Value, faults: &mut Faults) -> Option<Whom> {
 
 /// What people are found by: their own name, and what the catalog says drives a lookup.
 fn found_by() -> impl Iterator<Item = &'static Field> {
-    FIELDS
-        .iter()
-        .filter(|field| field.record == Record::Person && (field.lookup || field.name == "visitor_id"))
+    FIELDS.iter().filter(|field| {
+        field.record == Record::Person && (field.lookup || field.name == "visitor_id")
+    })
 }
 
 #[cfg(test)]
@@ -121,13 +136,22 @@ mod tests {
         let by_email = Whom::Lookup("email", "a@b.example".into());
         assert_eq!(wanted.unwrap().whom, by_email);
 
-        for body in [json!({}), json!({"subject": subject, "lookup": {"email": "a@b"}})] {
+        for body in [
+            json!({}),
+            json!({"subject": subject, "lookup": {"email": "a@b"}}),
+        ] {
             assert_eq!(parse(body).unwrap_err(), [""]);
         }
         assert_eq!(parse(json!({"lookup": {}})).unwrap_err(), ["/lookup"]);
-        assert_eq!(parse(json!({"lookup": {"name": "Ada"}})).unwrap_err(), ["/lookup/name", "/lookup"]);
+        assert_eq!(
+            parse(json!({"lookup": {"name": "Ada"}})).unwrap_err(),
+            ["/lookup/name", "/lookup"]
+        );
         assert_eq!(parse(json!([])).unwrap_err(), [""]);
-        assert_eq!(parse(json!({"subject": "sub_x"})).unwrap_err(), ["/subject"]);
+        assert_eq!(
+            parse(json!({"subject": "sub_x"})).unwrap_err(),
+            ["/subject"]
+        );
     }
 
     #[test]

@@ -16,7 +16,10 @@ pub struct Spool {
 
 impl Spool {
     pub fn new() -> Spool {
-        Spool { file: SpooledTempFile::new(IN_MEMORY), length: 0 }
+        Spool {
+            file: SpooledTempFile::new(IN_MEMORY),
+            length: 0,
+        }
     }
 
     pub fn length(&self) -> u64 {

@@ -39,9 +39,9 @@ const fn columns(record: Record) -> &'static [&'static str] {
             "verdict",
             "file",
         ],
-        Record::Interaction => {
-            &["type", "item_id", "scope", "loaded", "viewed", "clicked", "first_at", "last_at"]
-        }
+        Record::Interaction => &[
+            "type", "item_id", "scope", "loaded", "viewed", "clicked", "first_at", "last_at",
+        ],
         // These are single: they stand in `subject.json`.
         Record::Visit | Record::Person => &[],
     }
@@ -61,8 +61,9 @@ impl Table {
     pub fn new(record: Record, wanted: impl Fn(&str) -> bool) -> io::Result<Table> {
         let all = columns(record).iter().copied();
         let columns: Vec<_> = all.filter(|name| wanted(name)).collect();
-        let mut writer =
-            csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Spool::new());
+        let mut writer = csv::WriterBuilder::new()
+            .terminator(csv::Terminator::CRLF)
+            .from_writer(Spool::new());
         writer.write_record(&columns)?;
         Ok(Table { columns, writer })
     }
@@ -78,7 +79,9 @@ impl Table {
     /// # Errors
     /// As [`Table::new`].
     pub fn finish(self) -> io::Result<Spool> {
-        self.writer.into_inner().map_err(csv::IntoInnerError::into_error)
+        self.writer
+            .into_inner()
+            .map_err(csv::IntoInnerError::into_error)
     }
 }
 
@@ -111,7 +114,9 @@ mod tests {
     use jiff::Timestamp;
     use serde_json::json;
     use shared::id::{Attachment, KeyedHash};
-    use shared::record::{AttachmentContent, ConversationContent, FileState, InteractionContent, Verdict};
+    use shared::record::{
+        AttachmentContent, ConversationContent, FileState, InteractionContent, Verdict,
+    };
     use shared::store::records;
 
     use super::*;
@@ -143,7 +148,10 @@ mod tests {
             .into_records()
             .map(|row| row.unwrap().iter().map(str::to_owned).collect::<Vec<_>>())
             .collect();
-        assert_eq!(rows[0], ["msg_1", "two\r\nlines, \"quoted\"", "false", "att_1 att_2"]);
+        assert_eq!(
+            rows[0],
+            ["msg_1", "two\r\nlines, \"quoted\"", "false", "att_1 att_2"]
+        );
         assert_eq!(rows[1], ["", "", "", ""]);
     }
 
@@ -154,7 +162,10 @@ mod tests {
             hash,
             at,
             messages: 1,
-            content: ConversationContent { conversation_id: "c".into(), title: Some("t".into()) },
+            content: ConversationContent {
+                conversation_id: "c".into(),
+                title: Some("t".into()),
+            },
         };
         let attachment = records::Attachment {
             id: Attachment::random(),
@@ -178,7 +189,10 @@ mod tests {
             clicked: 1,
             first_at: at,
             last_at: at,
-            content: InteractionContent { item_id: "i".into(), scope: Some("s".into()) },
+            content: InteractionContent {
+                item_id: "i".into(),
+                scope: Some("s".into()),
+            },
         };
         for (record, json) in [
             (Record::Conversation, conversation.json()),

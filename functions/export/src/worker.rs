@@ -34,7 +34,9 @@ const TURNS: u64 = 10;
 /// with it and what follows.
 pub async fn work(app: &App, batch: &[StreamRecord]) -> Value {
     for record in batch {
-        let Some((job, number)) = keys::parse_turn(&record.partition, &record.sort) else { continue };
+        let Some((job, number)) = keys::parse_turn(&record.partition, &record.sort) else {
+            continue;
+        };
         // Over, or another turn has taken over: a late or repeated record changes nothing.
         let outcome = match app.store.take_turn(job, number, app.clock.now()).await {
             Ok(Some(job)) => turn(app, job).await,
@@ -85,24 +87,47 @@ async fn write(
     living: &Living,
     upload: &mut Upload<'_>,
 ) -> Result<Stored, Stop> {
-    let rest = Contents::new(app, job, spec, living, upload).await?.write().await?;
+    let rest = Contents::new(app, job, spec, living, upload)
+        .await?
+        .write()
+        .await?;
     Ok(upload.finish(rest).await?)
 }
 
 /// Completes the job if the life still goes on and no later turn has taken over; else what
 /// was written goes.
-async fn finish(app: &App, mut job: Job, life: LifeKey, links: Links, stored: Stored) -> Result<()> {
+async fn finish(
+    app: &App,
+    mut job: Job,
+    life: LifeKey,
+    links: Links,
+    stored: Stored,
+) -> Result<()> {
     let unfinished = job.clone();
     let now = app.clock.now();
     job.place = json!(stored);
+    // As many as there were: the door's count is from before, and portability skips some.
+    job.total = job.done;
     let about = [life.life.to_string(), job.key.id.to_string()];
     let deed = Deed::ExportCompleted;
-    let entry = Entry { tenant: life.tenant, deed, by: "lethe", about: &about, at: now };
-    let writes = [job.finish_write(JobState::Completed, now), activity::write(&entry)];
+    let entry = Entry {
+        tenant: life.tenant,
+        deed,
+        by: "lethe",
+        about: &about,
+        at: now,
+    };
+    let writes = [
+        job.finish_write(JobState::Completed, now),
+        activity::write(&entry),
+    ];
     if door::pass(app, life, links, &writes).await?.is_some() {
         return Ok(());
     }
-    let written = Version { object: life.export_object(job.key.id), version: stored.version };
+    let written = Version {
+        object: life.export_object(job.key.id),
+        version: stored.version,
+    };
     app.objects.delete(&[written]).await?;
     end(app, unfinished, JobState::Cancelled).await
 }
