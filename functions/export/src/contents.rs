@@ -1,7 +1,7 @@
 //! What the archive holds, in the order in which it is written: records as they are read,
 //! files as they are streamed, then the page, and last the manifest with every checksum.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
@@ -78,7 +78,7 @@ pub struct Contents<'a, 'u> {
     page: Page,
     /// The clean files, to be streamed when all rows have been read.
     files: Vec<Clean>,
-    counts: HashMap<&'static str, u64>,
+    counts: BTreeMap<String, u64>,
     saved: Instant,
 }
 
@@ -97,7 +97,7 @@ impl<'a, 'u> Contents<'a, 'u> {
             choice: Choice::new(spec.kind, spec.include_agents),
             page: Page::new(spec.include_agents),
             files: Vec::new(),
-            counts: HashMap::new(),
+            counts: BTreeMap::new(),
             saved: Instant::now(),
             app,
             job,
@@ -200,7 +200,7 @@ impl<'a, 'u> Contents<'a, 'u> {
         table.add(&json)?;
         self.archive
             .write_all(format!("{}\n", Value::Object(json)).as_bytes())?;
-        *self.counts.entry(name).or_default() += 1;
+        *self.counts.entry(format!("{name}s")).or_default() += 1;
         Ok(())
     }
 

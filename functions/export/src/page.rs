@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use shared::id::KeyedHash;
-use shared::record::{Author, FileState, values};
+use shared::record::{Author, Consent, FileState, values};
 use shared::store::records::{Attachment, Conversation, Interaction, Message, Record};
 
 use crate::processing::{Processing, RECIPIENTS};
@@ -240,13 +240,13 @@ fn rows(
     if length == 0 && none.is_none() {
         return Ok(());
     }
-    write!(page, "<section id=\"{id}\"><h2>{title}</h2>\n")?;
+    writeln!(page, "<section id=\"{id}\"><h2>{title}</h2>")?;
     if length == 0 {
         page.write_all(none.unwrap_or_default().as_bytes())?;
     } else {
-        write!(
+        writeln!(
             page,
-            "<div class=\"scroll\"><table><thead><tr>{heads}</tr></thead><tbody>\n"
+            "<div class=\"scroll\"><table><thead><tr>{heads}</tr></thead><tbody>"
         )?;
         rows.copy_to(0, length, page)?;
         page.write_all(b"</tbody></table></div>")?;
@@ -312,16 +312,27 @@ fn person(facts: &Facts<'_>) -> String {
                 html.push_str("</dl>\n");
             }
         }
-        if let Some(Value::Object(consent)) = profile
-            .consent()
-            .and_then(|it| serde_json::to_value(it).ok())
-        {
-            html.push_str("<h3>On what legal basis</h3>\n<dl>\n");
-            describe(&mut html, &consent);
-            html.push_str("</dl>\n");
+        if let Some(consent) = profile.consent() {
+            html.push_str(&basis(consent));
         }
     }
     html.push_str("</section>\n");
+    html
+}
+
+fn basis(consent: &Consent) -> String {
+    let mut html = "<h3>On what legal basis</h3>\n<dl>\n".to_owned();
+    if let Ok(Value::Object(mut fields)) = serde_json::to_value(consent) {
+        fields.remove("at");
+        describe(&mut html, &fields);
+    }
+    if let Some(at) = consent.at {
+        push(
+            &mut html,
+            format_args!("<dt>Since</dt><dd>{}</dd>\n", time(at)),
+        );
+    }
+    html.push_str("</dl>\n");
     html
 }
 
@@ -371,11 +382,7 @@ fn processing(facts: &Facts<'_>) -> String {
         <th>What</th><th>Why</th><th>Where it comes from</th><th>How long</th></tr></thead><tbody>\n"
             .to_owned();
     for it in facts.processing {
-        let fields: Vec<_> = it
-            .fields
-            .iter()
-            .map(|name| label(name).to_lowercase())
-            .collect();
+        let fields: Vec<_> = it.fields.iter().map(|name| label(name)).collect();
         push(
             &mut html,
             format_args!(
@@ -432,18 +439,23 @@ fn push(html: &mut String, text: std::fmt::Arguments<'_>) {
         .expect("a String takes all that is written");
 }
 
-/// A field's name as people write it: `user_id` is "User id". Custom names are the
+/// A field's name as people write it: `user_id` is "User ID". Custom names are the
 /// tenant's, and so escaped like any other text.
 fn label(name: &str) -> String {
-    let words = name.replace('_', " ");
-    let mut letters = words.chars();
-    let label: String = letters
-        .next()
-        .into_iter()
-        .flat_map(char::to_uppercase)
-        .chain(letters)
-        .collect();
-    escape(&label)
+    let mut label = String::new();
+    for word in name.split('_') {
+        let mut letters = word.chars();
+        match word {
+            "id" | "ip" | "os" | "url" => label.extend(letters.flat_map(char::to_uppercase)),
+            _ if label.is_empty() => {
+                label.extend(letters.next().into_iter().flat_map(char::to_uppercase));
+                label.push_str(letters.as_str());
+            }
+            _ => label.push_str(word),
+        }
+        label.push(' ');
+    }
+    escape(label.trim_end())
 }
 
 fn time(at: Timestamp) -> String {

@@ -72,7 +72,7 @@ const fn purpose(category: Category) -> &'static str {
 
 const fn source(field: &Field) -> &'static str {
     if field.given {
-        return "you, or the company on your behalf";
+        return "you, or the company that you dealt with";
     }
     match field.record {
         Record::Visit | Record::Interaction => "observed while you used the service",

@@ -106,6 +106,8 @@ async fn finish(
     let unfinished = job.clone();
     let now = app.clock.now();
     job.place = json!(stored);
+    // As many as there were: the door's count is from before, and portability skips some.
+    job.total = job.done;
     let about = [life.life.to_string(), job.key.id.to_string()];
     let deed = Deed::ExportCompleted;
     let entry = Entry {
