@@ -2,12 +2,15 @@
 
 mod access;
 mod admin;
+mod attachments;
 mod canaries;
 mod door;
 mod erasure;
 mod expiry;
+mod export;
 mod ingest;
 mod isolation;
+mod late;
 mod redact;
 mod replay;
 mod rows;

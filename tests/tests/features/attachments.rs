@@ -1,0 +1,766 @@
+//! Files: sent by a link, looked at once, served when clean, and gone with their person.
+
+use jiff::SignedDuration;
+use lethe_tests::{Reply, Service, days, minutes, sha256};
+use serde_json::{Map, Value, json};
+
+use crate::late::{arrived, asleep, created, everything, versions};
+use crate::rows;
+
+const PNG: &[u8] =
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\
+    \0\0\0\rIDATx\x9cc\0\x01\0\0\x05\0\x01\r\n-\xb4\0\0\0\0IEND\xaeB`\x82";
+const EICAR: &[u8] = br"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*";
+const MIB: usize = 1024 * 1024;
+
+fn note(visitor: &str, body: &[u8]) -> Value {
+    json!({"visitor_id": visitor, "conversation_id": "c-1", "filename": "note.txt",
+           "content_type": "text/plain", "size": body.len(), "sha256": sha256(body)})
+}
+
+/// Announces a text file: the answer's body.
+async fn announce(service: &Service, visitor: &str, body: &[u8]) -> Value {
+    service
+        .post("/v1/attachments", &service.ours.ingest, note(visitor, body))
+        .await
+        .expect(201)
+}
+
+/// Where an attachment stands.
+async fn look(service: &Service, subject: &str, attachment: &str) -> Value {
+    let path = format!("/v1/subjects/{subject}/attachments/{attachment}");
+    service.get(&path, &service.ours.read).await.expect(200)
+}
+
+fn id(announced: &Value) -> &str {
+    announced["attachment"].as_str().expect("an id")
+}
+
+/// Fetches by a link: status, disposition and the bytes as they are.
+async fn fetch(link: &Value) -> (u16, Option<String>, Vec<u8>) {
+    let url = link["url"].as_str().expect("a link");
+    let answer = reqwest::get(url).await.expect("the bucket answers");
+    let disposition = answer.headers().get("content-disposition");
+    let disposition = disposition.map(|it| it.to_str().expect("text").to_owned());
+    let status = answer.status().as_u16();
+    (
+        status,
+        disposition,
+        answer.bytes().await.expect("a body").to_vec(),
+    )
+}
+
+/// Uses an upload link with other headers than it was signed for; `None` leaves one out.
+async fn put_with(
+    service: &Service,
+    upload: &Value,
+    body: &[u8],
+    changes: &[(&str, Option<&str>)],
+) -> Reply {
+    let mut headers: Map<String, Value> = upload["headers"].as_object().expect("headers").clone();
+    headers.remove("content-length");
+    for (name, value) in changes {
+        let known = headers.remove(*name).is_some();
+        assert!(known || value.is_some(), "{name} is signed");
+        if let Some(value) = value {
+            headers.insert((*name).to_owned(), json!(value));
+        }
+    }
+    let upload = json!({"url": upload["url"], "headers": headers});
+    service.put(&upload, body).await
+}
+
+/// What the activity log says of scans.
+async fn scans(service: &Service) -> Vec<Value> {
+    let path = "/v1/activity?kind=attachment.scanned";
+    let log = service.get(path, &service.ours.owner).await.expect(200);
+    log["data"].as_array().expect("a list").clone()
+}
+
+#[tokio::test]
+async fn a_clean_file_comes_back_as_it_was_sent_by_links_that_live_a_minute() {
+    let service = Service::start().await;
+    let ada = service.acquaint("ada").await;
+    let announced = service
+        .post(
+            "/v1/attachments",
+            &service.ours.ingest,
+            json!({"visitor_id": "ada", "conversation_id": "c-1", "filename": "dot.png",
+                   "content_type": "image/png", "size": PNG.len(), "sha256": sha256(PNG)}),
+        )
+        .await
+        .expect(201);
+    let upload = &announced["upload"];
+    assert_eq!(upload["method"], "PUT");
+    let until = service.now() + minutes(10);
+    assert_eq!(upload["expires_at"], json!(until));
+
+    let waiting = look(&service, &ada, id(&announced)).await;
+    let expected = json!({"state": "awaiting_upload", "verdict": null, "download": null});
+    assert_eq!(waiting, expected);
+    assert_eq!(service.put(upload, PNG).await.status, 200);
+    service.cloud.settle().await;
+
+    let clean = look(&service, &ada, id(&announced)).await;
+    assert_eq!(clean["state"], "clean");
+    assert_eq!(clean["verdict"]["media_type"], "image/png");
+    assert_eq!(clean["verdict"]["reasons"], json!([]));
+    let link = &clean["download"];
+    let until = service.now() + SignedDuration::from_secs(60);
+    assert_eq!(link["expires_at"], json!(until));
+    let (status, disposition, bytes) = fetch(link).await;
+    assert_eq!((status, bytes.as_slice()), (200, PNG));
+    assert_eq!(disposition.as_deref(), Some("attachment"), "never inline");
+
+    service.advance(SignedDuration::from_secs(61)).await;
+    assert_eq!(fetch(link).await.0, 403, "the link's minute is over");
+    let again = look(&service, &ada, id(&announced)).await;
+    assert_eq!(fetch(&again["download"]).await.2, PNG);
+
+    let person = service
+        .get(&format!("/v1/subjects/{ada}"), &service.ours.read)
+        .await
+        .expect(200);
+    assert_eq!(person["counts"]["attachments"], 1);
+    let path = format!("/v1/subjects/{ada}/records?type=attachment");
+    let records = service.get(&path, &service.ours.read).await.expect(200);
+    let row = &records["data"][0];
+    assert_eq!(
+        (&row["filename"], &row["conversation_id"], &row["state"]),
+        (&json!("dot.png"), &json!("c-1"), &json!("clean"))
+    );
+}
+
+#[tokio::test]
+async fn a_first_contact_may_be_a_file() {
+    let service = Service::start().await;
+    service.upload("eve", "a.txt", "text/plain", b"hello").await;
+    let found = service
+        .post(
+            "/v1/lookup",
+            &service.ours.read,
+            json!({"visitor_id": "eve"}),
+        )
+        .await
+        .expect(200);
+    assert_eq!(found["subjects"].as_array().unwrap().len(), 1);
+    let collected = service
+        .post("/v1/attachments", &service.ours.collect, note("eve", b"x"))
+        .await;
+    collected.expect(201);
+    service
+        .post("/v1/attachments", &service.ours.read, note("eve", b"x"))
+        .await
+        .expect(403);
+}
+
+#[tokio::test]
+async fn an_upload_link_is_good_for_the_announced_file_only() {
+    let service = Service::start().await;
+    let ada = service.visit("ada").await;
+    let announced = announce(&service, "ada", b"hello").await;
+    let upload = &announced["upload"];
+    let other = sha256(b"world");
+    let refused: &[(&str, &[u8], &[(&str, Option<&str>)])] = &[
+        ("longer", b"hello, world", &[]),
+        ("shorter", b"hell", &[]),
+        ("empty", b"", &[]),
+        (
+            "another type",
+            b"hello",
+            &[("content-type", Some("text/html"))],
+        ),
+        ("no type", b"hello", &[("content-type", None)]),
+        (
+            "another checksum",
+            b"world",
+            &[("x-amz-checksum-sha256", Some(&other))],
+        ),
+        ("no checksum", b"hello", &[("x-amz-checksum-sha256", None)]),
+        (
+            "no encryption",
+            b"hello",
+            &[("x-amz-server-side-encryption", None)],
+        ),
+        (
+            "other encryption",
+            b"hello",
+            &[("x-amz-server-side-encryption", Some("AES256"))],
+        ),
+        ("in place of another", b"hello", &[("if-none-match", None)]),
+        (
+            "tagged by the sender",
+            b"hello",
+            &[("x-amz-tagging", Some("lethe-verdict=clean"))],
+        ),
+    ];
+    for (what, body, changes) in refused {
+        let reply = put_with(&service, upload, body, changes).await;
+        assert_eq!(reply.status, 403, "{what}: {}", reply.text);
+    }
+    let other_bytes = service.put(upload, b"world").await;
+    assert_eq!(other_bytes.status, 400, "{}", other_bytes.text);
+    let elsewhere = upload["url"]
+        .as_str()
+        .unwrap()
+        .replace("attachments", "exports");
+    let reply = service
+        .put(
+            &json!({"url": elsewhere, "headers": upload["headers"]}),
+            b"hello",
+        )
+        .await;
+    assert_eq!(reply.status, 403);
+    let url = upload["url"].as_str().unwrap();
+    assert_eq!(service.raw("GET", url, &[], Vec::new()).await.status, 403);
+    assert_eq!(
+        service.raw("DELETE", url, &[], Vec::new()).await.status,
+        403
+    );
+    assert!(rows::objects(&service).is_empty());
+
+    assert_eq!(service.put(upload, b"hello").await.status, 200);
+    assert_eq!(service.put(upload, b"hello").await.status, 412, "used up");
+    service.cloud.settle().await;
+    assert_eq!(service.put(upload, b"hello").await.status, 412, "scanned");
+    assert_eq!(look(&service, &ada, id(&announced)).await["state"], "clean");
+    assert_eq!(rows::objects(&service).len(), 1);
+}
+
+#[tokio::test]
+async fn an_upload_link_lives_ten_minutes() {
+    let service = Service::start().await;
+    let ada = service.visit("ada").await;
+    let (early, late) = (
+        announce(&service, "ada", b"hello").await,
+        announce(&service, "ada", b"hello").await,
+    );
+    service.advance(minutes(10)).await;
+    assert_eq!(service.put(&early["upload"], b"hello").await.status, 200);
+    service.advance(SignedDuration::from_secs(1)).await;
+    assert_eq!(service.put(&late["upload"], b"hello").await.status, 403);
+    service.cloud.settle().await;
+    assert_eq!(look(&service, &ada, id(&early)).await["state"], "clean");
+    let waiting = look(&service, &ada, id(&late)).await;
+    assert_eq!(waiting["state"], "awaiting_upload");
+}
+
+#[tokio::test]
+async fn what_is_no_clean_file_is_rejected_with_a_reason_and_leaves_no_version() {
+    let service = Service::start().await;
+    let ada = service.visit("ada").await;
+    for (filename, content_type, body, reason) in [
+        ("note.txt", "text/plain", EICAR, "malware"),
+        ("contract.pdf", "application/pdf", PNG, "type_mismatch"),
+        (
+            "run.txt",
+            "text/plain",
+            b"#!/bin/sh\nreboot\n",
+            "executable",
+        ),
+    ] {
+        let file = service.upload("ada", filename, content_type, body).await;
+        let rejected = look(&service, &ada, &file).await;
+        assert_eq!(rejected["state"], "rejected", "{rejected}");
+        let reasons = rejected["verdict"]["reasons"].as_array().unwrap();
+        assert!(reasons.contains(&json!(reason)), "{rejected}");
+        assert_eq!(rejected["download"], Value::Null);
+        assert_eq!(rows::objects(&service), Vec::<String>::new(), "{filename}");
+    }
+    assert_eq!(scans(&service).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_rejected_files_link_does_not_bring_another() {
+    let service = Service::start().await;
+    let ada = service.visit("ada").await;
+    let announced = announce(&service, "ada", EICAR).await;
+    for _ in 0..2 {
+        // Nothing is there to be replaced, so the bucket takes it; nobody awaits it.
+        assert_eq!(service.put(&announced["upload"], EICAR).await.status, 200);
+        service.cloud.settle().await;
+        let state = look(&service, &ada, id(&announced)).await;
+        assert_eq!(state["state"], "rejected");
+        assert!(rows::objects(&service).is_empty());
+    }
+    assert_eq!(scans(&service).await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_bucket_serves_by_link_only_what_was_found_clean() {
+    let (service, scan) = asleep("scan").await;
+    let ada = service.visit("ada").await;
+    let announced = announce(&service, "ada", b"hello").await;
+    assert_eq!(
+        service.put(&announced["upload"], b"hello").await.status,
+        200
+    );
+    service.cloud.settle().await;
+    let uploaded = look(&service, &ada, id(&announced)).await;
+    assert_eq!(uploaded["state"], "awaiting_upload", "nobody has looked");
+    assert_eq!(uploaded["download"], Value::Null);
+    let objects = &service.cloud.app().objects;
+    let held = versions(&service, "attachments/").remove(0);
+    let link = objects.download_link(&held.key, &held.id).await.unwrap();
+    assert_eq!(
+        fetch(&json!(link)).await.0,
+        403,
+        "a link alone is not enough"
+    );
+
+    scan.wake();
+    let event = arrived(&held);
+    service.cloud.invoke("scan", event).await.unwrap();
+    assert_eq!(fetch(&json!(link)).await.0, 200);
+
+    // Whoever may write to the bucket can put a second version on top.
+    let upload = objects.begin_upload(&held.key, "text/plain").await.unwrap();
+    let part = objects.upload_part(&held.key, &upload, 1, b"evil!".to_vec());
+    let parts = vec![part.await.unwrap()];
+    let second = objects.finish_upload(&held.key, &upload, parts).await;
+    let second = second.unwrap();
+    let untagged = objects.download_link(&held.key, &second).await.unwrap();
+    assert_eq!(fetch(&json!(untagged)).await.0, 403);
+    let clean = look(&service, &ada, id(&announced)).await;
+    assert_eq!(fetch(&clean["download"]).await.2, b"hello");
+    // Its event finds a row that awaits another, and removes it.
+    service.cloud.settle().await;
+    let left = versions(&service, "attachments/");
+    assert_eq!(left.len(), 1);
+    assert_eq!(
+        (left[0].id.as_str(), &left[0].body[..]),
+        (held.id.as_str(), &b"hello"[..])
+    );
+}
+
+#[tokio::test]
+async fn an_announcement_at_fault_is_refused_by_name() {
+    let service = Service::start().await;
+    let faults = async |change: Value| {
+        let mut body = note("ada", b"hello");
+        for (name, value) in change.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        let reply = service.post("/v1/attachments", &service.ours.ingest, body);
+        reply.await.faults()
+    };
+    assert_eq!(faults(json!({"size": 25 * MIB + 1})).await, ["/size"]);
+    for size in [json!(0), json!(-1), json!(1.5), json!("5"), Value::Null] {
+        assert_eq!(faults(json!({"size": size})).await, ["/size"]);
+    }
+    for sha256 in [
+        json!("zz"),
+        json!("ab"),
+        json!("g".repeat(64)),
+        json!("é".repeat(32)),
+    ] {
+        assert_eq!(faults(json!({"sha256": sha256})).await, ["/sha256"]);
+    }
+    for content_type in [
+        "",
+        "text",
+        "text/plain; charset=utf-8",
+        "a b/c",
+        "text/\r\nx",
+    ] {
+        let at = faults(json!({"content_type": content_type})).await;
+        assert_eq!(at, ["/content_type"], "{content_type:?}");
+    }
+    assert_eq!(
+        faults(json!({"filename": "a".repeat(256)})).await,
+        ["/filename"]
+    );
+    assert_eq!(faults(json!({"filename": 7})).await, ["/filename"]);
+    assert_eq!(faults(json!({"visitor_id": ""})).await, ["/visitor_id"]);
+    assert_eq!(
+        faults(json!({"conversation_id": []})).await,
+        ["/conversation_id"]
+    );
+    assert_eq!(
+        faults(json!({"tags": "a", "a/b": 1})).await,
+        ["/a~1b", "/tags"]
+    );
+    let mut missing = service
+        .post("/v1/attachments", &service.ours.ingest, json!({}))
+        .await
+        .faults();
+    missing.sort();
+    let required = [
+        "/content_type",
+        "/filename",
+        "/sha256",
+        "/size",
+        "/visitor_id",
+    ];
+    assert_eq!(missing, required);
+    assert!(rows::objects(&service).is_empty());
+
+    let mut largest = note("ada", b"hello");
+    largest["size"] = json!(25 * MIB);
+    service
+        .post("/v1/attachments", &service.ours.ingest, largest)
+        .await
+        .expect(201);
+}
+
+#[tokio::test]
+async fn the_largest_file_goes_through() {
+    let service = Service::start().await;
+    let ada = service.visit("ada").await;
+    let body = vec![b'a'; 25 * MIB];
+    let file = service.upload("ada", "a.txt", "text/plain", &body).await;
+    let clean = look(&service, &ada, &file).await;
+    assert_eq!(clean["state"], "clean", "{clean}");
+    let (_, _, bytes) = fetch(&clean["download"]).await;
+    assert!(bytes == body, "the same bytes");
+}
+
+#[tokio::test]
+async fn twenty_links_may_be_open_for_one_person() {
+    let service = Service::start().await;
+    service.visit("ada").await;
+    for _ in 0..20 {
+        announce(&service, "ada", b"hello").await;
+    }
+    let one_more = async || {
+        service
+            .post(
+                "/v1/attachments",
+                &service.ours.ingest,
+                note("ada", b"hello"),
+            )
+            .await
+    };
+    let refused = one_more().await;
+    let wait: i64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((600..=601).contains(&wait), "{wait}");
+    assert_eq!(refused.expect(429)["status"], 429);
+    announce(&service, "bob", b"hello").await;
+
+    service.advance(SignedDuration::from_secs(wait - 60)).await;
+    let refused = one_more().await;
+    let left: i64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((59..=61).contains(&left), "{left}");
+    service.advance(SignedDuration::from_secs(left)).await;
+    one_more().await.expect(201);
+}
+
+#[tokio::test]
+async fn a_repeated_announcement_is_the_same_file() {
+    let service = Service::start().await;
+    let ada = service.visit("ada").await;
+    let (body, once) = (note("ada", b"hello"), [("idempotency-key", "note-1")]);
+    let send = || {
+        let key = &service.ours.ingest;
+        service.call_with("POST", "/v1/attachments", key, Some(&body), &once)
+    };
+    let first = send().await.expect(201);
+    assert_eq!(send().await.expect(201), first);
+    assert_eq!(service.put(&first["upload"], b"hello").await.status, 200);
+    service.cloud.settle().await;
+    assert_eq!(look(&service, &ada, id(&first)).await["state"], "clean");
+    let path = format!("/v1/subjects/{ada}");
+    let person = service.get(&path, &service.ours.read).await.expect(200);
+    assert_eq!(person["counts"]["attachments"], 1);
+}
+
+#[tokio::test]
+async fn an_event_that_is_no_news_changes_nothing() {
+    let service = Service::start().await;
+    let ada = service.acquaint("ada").await;
+    service
+        .upload("ada", "note.txt", "text/plain", b"hello")
+        .await;
+    announce(&service, "ada", b"awaited").await;
+    let job = service
+        .post("/v1/exports", &service.ours.owner, json!({"subject": ada}))
+        .await
+        .expect(202);
+    service.cloud.settle().await;
+    let note = versions(&service, "attachments/").remove(0);
+    let export = versions(&service, "exports/").remove(0);
+    let before = everything(&service).await;
+
+    let (bucket, key, version) = (note.bucket.as_str(), note.key.as_str(), note.id.as_str());
+    let mut removed = arrived(&note);
+    removed["Records"][0]["eventName"] = json!("ObjectRemoved:Delete");
+    let mut unversioned = arrived(&note);
+    let object = unversioned["Records"][0]["s3"]["object"].as_object_mut();
+    object.unwrap().remove("versionId");
+    let tenant = note.key.split('/').nth(1).unwrap();
+    for event in [
+        arrived(&note),
+        arrived(&note),
+        created(bucket, &key.replace('/', "%2F"), version),
+        created(bucket, &key.replace("ten_", "ten%5F"), version),
+        created(bucket, &key.replace('_', "+"), version),
+        created(bucket, &format!("{key}+"), version),
+        created(bucket, &format!("{key}%20"), version),
+        created(bucket, &format!("{key}%zz"), version),
+        created(bucket, &format!("{key}%"), version),
+        created(bucket, &key.to_uppercase(), version),
+        created(bucket, &format!("{key}/x"), version),
+        created(bucket, &format!("attachments/../{key}"), version),
+        created(bucket, "attachments/", version),
+        created(bucket, "", version),
+        created(bucket, "a+b%2Bc%C3%BC", version),
+        // Others' files, and what is no attachment, are not ours to remove.
+        created(bucket, &key.replace(tenant, &service.theirs.id), version),
+        created(bucket, &export.key, &export.id),
+        created(bucket, &format!("attachments/{}", export.key), &export.id),
+        created(bucket, key, "no-such-version"),
+        removed,
+        unversioned,
+        json!({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": bucket}),
+        json!({"Records": [{"eventSource": "aws:s3"}]}),
+        json!({"Records": [{"eventSource": "aws:s3", "s3": {"object": {"key": 7}}}]}),
+    ] {
+        let done = service.cloud.invoke("scan", event.clone()).await;
+        assert!(done.is_ok(), "{event}: {done:?}");
+        assert_eq!(everything(&service).await, before, "{event}");
+    }
+    assert!(service.cloud.dead_letters().is_empty());
+    let path = format!("/v1/exports/{}", job["id"].as_str().unwrap());
+    assert_eq!(
+        service.job(&path).await["downloads"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn one_bad_record_does_not_keep_another_from_being_scanned() {
+    let (service, scan) = asleep("scan").await;
+    let ada = service.visit("ada").await;
+    let announced = announce(&service, "ada", b"hello").await;
+    service.put(&announced["upload"], b"hello").await;
+    service.cloud.settle().await;
+    scan.wake();
+    let held = versions(&service, "attachments/").remove(0);
+    let mut event = created(&held.bucket, "attachments/%zz", &held.id);
+    // Encoded throughout, as S3 may.
+    let key = held
+        .key
+        .replace('/', "%2F")
+        .replace('_', "%5f")
+        .replace('-', "%2D");
+    let good = created(&held.bucket, &key, &held.id)["Records"][0].clone();
+    event["Records"].as_array_mut().unwrap().push(good);
+    service.cloud.invoke("scan", event).await.unwrap();
+    assert_eq!(look(&service, &ada, id(&announced)).await["state"], "clean");
+}
+
+#[tokio::test]
+async fn a_scan_that_was_cut_off_is_made_good_by_the_next() {
+    let (service, scan) = asleep("scan").await;
+    let ada = service.visit("ada").await;
+    let (note, virus) = (
+        announce(&service, "ada", b"hello").await,
+        announce(&service, "ada", EICAR).await,
+    );
+    service.put(&note["upload"], b"hello").await;
+    service.put(&virus["upload"], EICAR).await;
+    service.cloud.settle().await;
+    let (objects, held) = (
+        &service.cloud.app().objects,
+        versions(&service, "attachments/"),
+    );
+    for it in &held {
+        // Tagged, and no more: what the row does not say is not served.
+        objects.tag(&it.key, &it.id, "clean").await.unwrap();
+    }
+    assert_eq!(
+        look(&service, &ada, id(&note)).await["download"],
+        Value::Null
+    );
+    scan.wake();
+    for _ in 0..2 {
+        for it in &held {
+            service.cloud.invoke("scan", arrived(it)).await.unwrap();
+        }
+        let clean = look(&service, &ada, id(&note)).await;
+        assert_eq!(fetch(&clean["download"]).await.2, b"hello");
+        assert_eq!(look(&service, &ada, id(&virus)).await["state"], "rejected");
+        assert_eq!(rows::objects(&service).len(), 1);
+        assert_eq!(scans(&service).await.len(), 2, "each is logged once");
+    }
+}
+
+#[tokio::test]
+async fn two_scans_of_one_version_at_once_end_as_one() {
+    let (service, scan) = asleep("scan").await;
+    let ada = service.visit("ada").await;
+    let announced = announce(&service, "ada", b"hello").await;
+    service.put(&announced["upload"], b"hello").await;
+    service.cloud.settle().await;
+    scan.wake();
+    let event = arrived(&versions(&service, "attachments/")[0]);
+    let (one, other) = tokio::join!(
+        service.cloud.invoke("scan", event.clone()),
+        service.cloud.invoke("scan", event)
+    );
+    assert!(one.is_ok() && other.is_ok());
+    let clean = look(&service, &ada, id(&announced)).await;
+    assert_eq!(fetch(&clean["download"]).await.2, b"hello");
+    assert_eq!(scans(&service).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_scan_is_logged_without_saying_whose_file_it_was() {
+    let service = Service::start().await;
+    let ada = service.acquaint("ada").await;
+    let file = service
+        .upload("ada", "note.txt", "text/plain", b"hello")
+        .await;
+    let entries = scans(&service).await;
+    let [entry] = entries.as_slice() else {
+        panic!("one entry: {entries:?}");
+    };
+    assert_eq!(entry["by"], "lethe");
+    let about = entry["about"].as_array().unwrap();
+    assert!(about.contains(&json!(file)), "{entry}");
+    for personal in [ada.as_str(), "note.txt", "ada"] {
+        assert!(
+            !entry["about"]
+                .to_string()
+                .contains(&format!("\"{personal}"))
+        );
+    }
+}
+
+/// Hands out a link, ends the life, and sends the file after it.
+async fn upload_after_erasure(service: &Service) {
+    let ada = service.acquaint("ada").await;
+    let announced = announce(service, "ada", b"hello").await;
+    let (path, owner) = (format!("/v1/subjects/{ada}"), &service.ours.owner);
+    let job = service.call("DELETE", &path, owner, None).await.expect(202);
+    let job = format!("/v1/erasures/{}", job["id"].as_str().unwrap());
+    assert_eq!(service.job(&job).await["state"], "verifying");
+    service.advance(minutes(9)).await;
+    let sent = service.put(&announced["upload"], b"hello").await;
+    assert_eq!(sent.status, 200, "the link is still good");
+    service.cloud.settle().await;
+    service.advance(minutes(30)).await;
+    assert_eq!(service.job(&job).await["state"], "completed");
+    assert_eq!(rows::objects(service), Vec::<String>::new());
+    assert!(rows::about(service, &ada).await.is_empty());
+    let sent = service.put(&announced["upload"], b"hello").await;
+    assert_eq!(sent.status, 403, "nothing comes after the last look");
+}
+
+#[tokio::test]
+async fn what_is_uploaded_after_an_erasure_is_removed_by_scan() {
+    let service = Service::start().await;
+    let ada = service.acquaint("ada").await;
+    let announced = announce(&service, "ada", b"hello").await;
+    let (path, owner) = (format!("/v1/subjects/{ada}"), &service.ours.owner);
+    service.call("DELETE", &path, owner, None).await.expect(202);
+    service.cloud.settle().await;
+    assert_eq!(
+        service.put(&announced["upload"], b"hello").await.status,
+        200
+    );
+    service.cloud.settle().await;
+    assert!(rows::objects(&service).is_empty(), "at once");
+    upload_after_erasure(&Service::start().await).await;
+}
+
+#[tokio::test]
+async fn what_is_uploaded_after_an_erasure_is_removed_by_it_even_if_scan_never_runs() {
+    let (service, _scan) = asleep("scan").await;
+    upload_after_erasure(&service).await;
+}
+
+#[tokio::test]
+async fn what_is_uploaded_after_its_redaction_is_removed() {
+    let service = Service::start().await;
+    let ada = service.acquaint("ada").await;
+    let announced = announce(&service, "ada", b"hello").await;
+    let body = json!({"subject": ada, "targets": [{"attachment": announced["attachment"]}]});
+    let done = service.post("/v1/redactions", &service.ours.owner, body);
+    assert_eq!(done.await.expect(200)["results"][0]["status"], "redacted");
+    assert_eq!(
+        service.put(&announced["upload"], b"hello").await.status,
+        200
+    );
+    service.cloud.settle().await;
+    assert!(rows::objects(&service).is_empty());
+    let after = look(&service, &ada, id(&announced)).await;
+    assert_eq!(
+        (&after["state"], &after["download"]),
+        (&json!("redacted"), &Value::Null)
+    );
+}
+
+#[tokio::test]
+async fn files_belong_to_one_life_of_one_person() {
+    let service = Service::start().await;
+    let (ada, bob) = (service.acquaint("ada").await, service.acquaint("bob").await);
+    let old = service.upload("ada", "old.txt", "text/plain", b"old").await;
+    let link = look(&service, &ada, &old).await["download"].clone();
+    let held = versions(&service, "attachments/").remove(0);
+    let at = |subject: &str, file: &str| format!("/v1/subjects/{subject}/attachments/{file}");
+    let read = &service.ours.read;
+    service.get(&at(&bob, &old), read).await.expect(404);
+    service
+        .get(&at(&ada, &old), &service.theirs.read)
+        .await
+        .expect(404);
+    for unknown in ["att_0", "x", "att_00000000000000000000000000000000"] {
+        service.get(&at(&ada, unknown), read).await.expect(404);
+    }
+
+    let announced = announce(&service, "ada", b"hello").await;
+    let path = format!("/v1/subjects/{ada}");
+    let owner = &service.ours.owner;
+    service.call("DELETE", &path, owner, None).await.expect(202);
+    service.get(&at(&ada, &old), read).await.expect(404);
+    service.cloud.settle().await;
+    assert_ne!(
+        fetch(&link).await.0,
+        200,
+        "a link handed out before is void"
+    );
+    service.advance(minutes(30)).await;
+
+    let new = service.upload("ada", "new.txt", "text/plain", b"new").await;
+    service.get(&at(&ada, &old), read).await.expect(404);
+    service
+        .get(&at(&ada, id(&announced)), read)
+        .await
+        .expect(404);
+    // The old life's events find nothing of the new one.
+    service.cloud.invoke("scan", arrived(&held)).await.unwrap();
+    let key = versions(&service, "").remove(0).key;
+    let stale = created(&held.bucket, &key, &held.id);
+    service.cloud.invoke("scan", stale).await.unwrap();
+    assert_eq!(versions(&service, "").len(), 1);
+    let clean = look(&service, &ada, &new).await;
+    assert_eq!(fetch(&clean["download"]).await.2, b"new");
+}
+
+#[tokio::test]
+async fn an_event_of_an_expired_life_removes_what_it_brings() {
+    let (service, scan) = asleep("scan").await;
+    service.visit("ada").await;
+    let announced = announce(&service, "ada", b"hello").await;
+    service.put(&announced["upload"], b"hello").await;
+    service.cloud.settle().await;
+    let held = versions(&service, "attachments/").remove(0);
+    service.advance(days(33)).await;
+    assert!(rows::objects(&service).is_empty());
+    scan.wake();
+    // Late by a month; the version is gone, and a second one would be.
+    service.cloud.invoke("scan", arrived(&held)).await.unwrap();
+    let objects = &service.cloud.app().objects;
+    let upload = objects.begin_upload(&held.key, "text/plain").await.unwrap();
+    let part = objects.upload_part(&held.key, &upload, 1, b"late".to_vec());
+    let parts = vec![part.await.unwrap()];
+    let finished = objects.finish_upload(&held.key, &upload, parts).await;
+    finished.unwrap();
+    service.cloud.settle().await;
+    assert!(rows::objects(&service).is_empty());
+    assert!(service.cloud.dead_letters().is_empty());
+}
