@@ -53,7 +53,7 @@ pub fn value(field: &Field, who: &str) -> Value {
         // A media type, which its kind does not say.
         _ if field.name == "content_type" => json!(format!("text/{word}")),
         Kind::Text(_) | Kind::Body(_) | Kind::Name(_) => json!(word),
-        Kind::Url(_) => json!(format!("https://{word}.example/{word}?q={word}")),
+        Kind::Url(_) => json!(format!("https://shop.example/{word}?q={word}")),
         Kind::Address => json!(ADDRESS),
         Kind::Email => json!(format!("{word}@{word}.example")),
         Kind::Phone => json!(format!("+{PHONE}")),
