@@ -9,6 +9,8 @@ use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 
+pub mod logs;
+
 /// When every test begins.
 pub const NOON: &str = "2026-03-01T12:00:00Z";
 
@@ -88,11 +90,7 @@ impl Service {
 
     /// Starts with other options; the clock is always this service's own.
     pub async fn with(options: Options) -> Service {
-        // What a failing test's service has to say is shown with it.
-        let _already = tracing_subscriber::fmt()
-            .with_test_writer()
-            .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
-            .try_init();
+        logs::collect();
         let clock = Clock::frozen(NOON.parse().expect("noon is a time"));
         let options = Options {
             clock,
