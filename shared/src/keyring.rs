@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -91,27 +92,29 @@ impl Living {
         self.seal(row, part, &plain)
     }
 
-    /// Opens a part of one of this life's rows; `None` when the row has no such part.
+    /// Opens a part of one of this life's rows.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when it does not open: not as we wrote it.
-    pub fn open_json<T: serde::de::DeserializeOwned>(
-        &self,
-        row: &Item,
-        part: &str,
-    ) -> Result<Option<T>> {
-        let Some(sealed) = row.sealed(part) else {
-            return Ok(None);
-        };
+    pub fn open<T: DeserializeOwned>(&self, row: &str, part: &str, sealed: &Sealed) -> Result<T> {
         let place = Place {
             partition: &self.key.partition(),
-            row: row.sort(),
+            row,
             part,
         };
-        let plain = self.data_key.open(place, &sealed)?;
+        let plain = self.data_key.open(place, sealed)?;
         serde_json::from_slice(&plain)
-            .map(Some)
             .map_err(|_| Error::Unavailable("a sealed value is not as it was written".into()))
+    }
+
+    /// Opens a part of a row as read; `None` when it has no such part.
+    ///
+    /// # Errors
+    /// As [`Living::open`].
+    pub fn open_json<T: DeserializeOwned>(&self, row: &Item, part: &str) -> Result<Option<T>> {
+        row.sealed(part)
+            .map(|sealed| self.open(row.sort(), part, &sealed))
+            .transpose()
     }
 }
 

@@ -3,7 +3,7 @@
 //! | rooms, from the edge inwards | what they hold |
 //! |---|---|
 //! | `http`, `runtime`, `routes` | the edge: callers, problems, idempotency, what wakes a function, the route table |
-//! | `app`, `person`, `tenants`, `budget`, `redaction` | what a handler is given; who is there; redaction in turns |
+//! | `app`, `person`, `profile`, `tenants`, `budget`, `redaction` | what a handler is given; who is there; redaction in turns |
 //! | `store`, `objects`, `keyring` | rows, files, keys and who is alive |
 //! | `vault` | every cryptographic decision |
 //! | `record`, `redact`, `detect`, `activity`, `settings`, `faults` | pure rules |
@@ -28,6 +28,7 @@ pub mod id;
 pub mod keyring;
 pub mod objects;
 pub mod person;
+pub mod profile;
 pub mod record;
 pub mod redact;
 pub mod redaction;

@@ -7,8 +7,6 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::id::{Subject, Tenant};
 use crate::keyring::{Living, State};
-use crate::record::Observed;
-use crate::store::Item;
 use crate::store::keys::{DOOR, LifeKey, PERSON};
 use crate::store::lives::Door;
 
@@ -18,29 +16,6 @@ pub struct Present {
     pub key: LifeKey,
     pub door: Door,
     pub verified: bool,
-}
-
-/// What the last visit told.
-#[derive(Clone, Debug, Default)]
-pub struct Visited {
-    pub network: Observed,
-    pub device: Observed,
-}
-
-impl Living {
-    /// Opens what the door keeps of the last visit.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when it does not open: not as we wrote it.
-    pub fn visited(&self, door: &Door) -> Result<Visited> {
-        let row = Item::new(&self.key.partition(), DOOR)
-            .with_some("network", door.network.clone())
-            .with_some("device", door.device.clone());
-        Ok(Visited {
-            network: self.open_json(&row, "network")?.unwrap_or_default(),
-            device: self.open_json(&row, "device")?.unwrap_or_default(),
-        })
-    }
 }
 
 impl App {

@@ -6,8 +6,7 @@ use shared::catalog;
 use shared::error::Result;
 use shared::http::{Answer, Call};
 use shared::keyring::Living;
-use shared::record::values;
-use shared::store::keys::PERSON;
+use shared::profile::Profile;
 use shared::store::records::Person;
 
 /// Related people that are named, and that are looked at for it.
@@ -17,41 +16,10 @@ const LOOKED_AT: usize = 60;
 /// `GET /v1/subjects/{subject}`
 pub async fn show(app: &App, call: &Call) -> Result<Answer> {
     let (living, door) = app.person(call.tenant(), call.subject()?).await?;
-    let row = app.store.get(&living.key.partition(), PERSON).await?;
-    let mut person = match row {
-        Some(row) => Person::read(&row, &living)?,
-        None => Person::default(),
-    };
-    let related = related(app, &living, &person).await?;
-    let verified = person.verified();
-    let visitor_id = person
-        .identity
-        .remove("visitor_id")
-        .map(|known| known.value);
-    let visited = living.visited(&door)?;
-    let body = json!({
-        "subject": living.key.subject,
-        "visitor_id": visitor_id,
-        "state": "active",
-        "created_at": door.created_at,
-        "last_seen": door.last_seen,
-        "expires_at": door.expires_at,
-        "identity": values(&person.identity),
-        "contact": values(&person.contact),
-        "network": visited.network,
-        "device": visited.device,
-        "custom": values(&person.custom),
-        "consent": person.consent,
-        "verified": verified,
-        "related": related,
-        "counts": {
-            "conversations": door.counts.conversations,
-            "messages": door.counts.messages,
-            "attachments": door.counts.attachments,
-            "interactions": door.counts.interactions,
-        },
-    });
-    Ok(Answer::ok(body).revision(person.rev))
+    let profile = Profile::read(&app.store, &living, door).await?;
+    let mut body = profile.json(&living);
+    body["related"] = related(app, &living, &profile.person).await?.into();
+    Ok(Answer::ok(body).revision(profile.person.rev))
 }
 
 /// Others who hold the same user id, e-mail address or telephone number.

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Map, Value, json};
 use shared::catalog::{self, FIELDS};
+use shared::keyring::Living;
+use shared::profile::Profile;
 use shared::record::{Author, Fields, FileState};
 use shared::store::records::Record;
 use shared::vault::HashKey;
@@ -23,6 +25,17 @@ const STRUCTURE: &[&str] = &[
     "size",
     "sha256",
     "file",
+];
+
+/// What of a profile the person takes along: what they gave, and when it was kept.
+const PORTABLE: &[&str] = &[
+    "subject",
+    "created_at",
+    "last_seen",
+    "expires_at",
+    "identity",
+    "contact",
+    "custom",
 ];
 
 const NOT_GIVEN: &str = "not given by the person (GDPR Art. 20(1))";
@@ -76,8 +89,35 @@ impl Choice {
         }
     }
 
+    /// A profile with what this right leaves of it.
+    pub fn profile(&self, mut profile: Profile) -> Profile {
+        let person = &mut profile.person;
+        for fields in [
+            &mut person.identity,
+            &mut person.contact,
+            &mut person.custom,
+        ] {
+            *fields = self.fields(fields);
+        }
+        if self.kind == Kind::Portability {
+            profile.network.clear();
+            profile.device.clear();
+            profile.person.consent = None;
+        }
+        profile
+    }
+
+    /// The profile as JSON, with what this right leaves of it.
+    pub fn subject(&self, profile: &Profile, living: &Living) -> Value {
+        let mut subject = profile.json(living);
+        if let (Kind::Portability, Some(fields)) = (self.kind, subject.as_object_mut()) {
+            fields.retain(|name, _| PORTABLE.contains(&name.as_str()));
+        }
+        subject
+    }
+
     /// A person's fields of one category. Names of custom values are the tenant's own.
-    pub fn fields(&self, fields: &Fields) -> Fields {
+    fn fields(&self, fields: &Fields) -> Fields {
         let shown = |name: &str| {
             self.kind == Kind::Access
                 || catalog::field(catalog::Record::Person, name).is_none_or(|field| field.given)

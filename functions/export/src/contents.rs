@@ -11,6 +11,7 @@ use shared::catalog;
 use shared::error::{Error, Result};
 use shared::id::Attachment;
 use shared::keyring::Living;
+use shared::profile::Profile;
 use shared::record::FileState;
 use shared::store::jobs::Job;
 use shared::store::records::Record;
@@ -22,7 +23,6 @@ use crate::archive::{Archive, Upload, attachment_path};
 use crate::choice::Choice;
 use crate::page::{Facts, Page};
 use crate::processing;
-use crate::profile::Profile;
 use crate::request::Kind;
 use crate::spool::Spool;
 use crate::table::Table;
@@ -108,8 +108,15 @@ impl<'a, 'u> Contents<'a, 'u> {
 
     /// Writes everything. What has not been sent yet is given back: the archive's end.
     pub async fn write(mut self) -> Result<Vec<u8>, Stop> {
-        let profile = Profile::read(&self.app.store, self.living, &self.choice).await?;
-        let subject = profile.json(self.living, self.choice.kind);
+        let door = self
+            .app
+            .store
+            .door(&self.living.key)
+            .await?
+            .ok_or(Error::NotFound)?;
+        let profile = Profile::read(&self.app.store, self.living, door).await?;
+        let profile = self.choice.profile(profile);
+        let subject = self.choice.subject(&profile, self.living);
         self.archive.add("subject.json", &pretty(&subject))?;
         for (record, prefix) in Record::TYPES {
             self.records(record, prefix).await?;

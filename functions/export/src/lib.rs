@@ -10,7 +10,6 @@ mod contents;
 mod door;
 mod page;
 mod processing;
-mod profile;
 mod request;
 mod spool;
 mod table;

@@ -68,7 +68,7 @@ pub fn person(facts: &Facts<'_>) -> String {
                 html.push_str("</dl>\n");
             }
         }
-        if let Some(consent) = profile.consent() {
+        if let Some(consent) = &profile.person.consent {
             html.push_str(&basis(consent));
         }
     }

@@ -12,11 +12,11 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use serde_json::Value;
 use shared::id::KeyedHash;
+use shared::profile::Profile;
 use shared::record::{Author, FileState};
 use shared::store::records::{Attachment, Conversation, Interaction, Message, Record};
 
 use crate::processing::Processing;
-use crate::profile::Profile;
 use crate::request::Kind;
 use crate::spool::Spool;
 use text::{address, escape, push, size, time};

@@ -1,0 +1,74 @@
+//! All that stands once for each person, opened: who they are, their last visit, and what
+//! their door says. Owns the form in which it is read, by an answer or an export.
+
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+use crate::keyring::Living;
+use crate::record::{Observed, values};
+use crate::store::Store;
+use crate::store::keys::{DOOR, PERSON};
+use crate::store::lives::Door;
+use crate::store::records::Person;
+use crate::vault::Sealed;
+
+/// A person, as far as they are known.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    pub door: Door,
+    pub person: Person,
+    pub network: Observed,
+    pub device: Observed,
+}
+
+impl Profile {
+    /// Reads the person whose door this is, and opens what it keeps of the last visit.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the life has ended meanwhile, [`Error::Unavailable`] when a
+    /// row is not as it was written.
+    pub async fn read(store: &Store, living: &Living, door: Door) -> Result<Profile> {
+        let row = store
+            .get(&living.key.partition(), PERSON)
+            .await?
+            .ok_or(Error::NotFound)?;
+        let visited = |part, sealed: &Option<Sealed>| match sealed {
+            Some(sealed) => living.open(DOOR, part, sealed),
+            None => Ok(Observed::new()),
+        };
+        Ok(Profile {
+            person: Person::read(&row, living)?,
+            network: visited("network", &door.network)?,
+            device: visited("device", &door.device)?,
+            door,
+        })
+    }
+
+    /// The profile as JSON: what `GET /v1/subjects/{subject}` answers, but for who is related.
+    pub fn json(&self, living: &Living) -> Value {
+        let (door, person) = (&self.door, &self.person);
+        let mut identity = person.identity.clone();
+        let visitor_id = identity.remove("visitor_id").map(|known| known.value);
+        json!({
+            "subject": living.key.subject,
+            "visitor_id": visitor_id,
+            "state": "active",
+            "created_at": door.created_at,
+            "last_seen": door.last_seen,
+            "expires_at": door.expires_at,
+            "identity": values(&identity),
+            "contact": values(&person.contact),
+            "network": self.network,
+            "device": self.device,
+            "custom": values(&person.custom),
+            "consent": person.consent,
+            "verified": person.verified(),
+            "counts": {
+                "conversations": door.counts.conversations,
+                "messages": door.counts.messages,
+                "attachments": door.counts.attachments,
+                "interactions": door.counts.interactions,
+            },
+        })
+    }
+}
