@@ -302,7 +302,8 @@ impl Store {
         let key = &living.key;
         let partition = key.partition();
         let door = Item::new(&partition, DOOR)
-            .with("created_at", now)
+            // An event may be told of later than it happened.
+            .with("created_at", now.min(seen))
             .with("last_seen", seen)
             .with("expires_at", expires.as_second())
             .with("gate", living.gate)
