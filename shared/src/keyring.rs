@@ -49,6 +49,8 @@ pub struct Entry {
     pub state: State,
     pub gate: u64,
     pub erased_at: Option<Timestamp>,
+    /// Of a life that is being erased: nobody asked for it, its time was over.
+    pub expired: bool,
     wrapped: Option<Sealed>,
 }
 
@@ -61,6 +63,8 @@ pub enum Follows {
     Erased(LifeKey, Timestamp),
     /// A life whose time is over, which nobody had noticed.
     Expired(LifeKey),
+    /// A life whose time is over, and which is being removed.
+    Expiring(LifeKey),
 }
 
 /// A life that the keyring says goes on, with its data key in the clear. Held for one
@@ -281,6 +285,7 @@ impl Entry {
             state: State::parse(row.text("state")?).ok_or_else(broken)?,
             gate: row.count("gate"),
             erased_at: row.try_time("erased_at"),
+            expired: row.flag("expired"),
             wrapped: row.sealed("data_key"),
         })
     }
@@ -295,7 +300,7 @@ pub(crate) fn begin_write(living: &Living, wrapped: Sealed, follows: &Follows) -
     // Kept through the next life: an event older than the erasure is still refused.
     let erased_at = match follows {
         Follows::Erased(_, at) => Some(*at),
-        Follows::Nobody | Follows::Expired(_) => None,
+        Follows::Nobody | Follows::Expired(_) | Follows::Expiring(_) => None,
     };
     let row = Item::default()
         .with("PK", partition(&living.key))
@@ -316,16 +321,20 @@ pub(crate) fn begin_write(living: &Living, wrapped: Sealed, follows: &Follows) -
         Follows::Nobody => write.only_new(),
         Follows::Erased(old, _) => in_place_of(write, old, State::Erased),
         Follows::Expired(old) => in_place_of(write, old, State::Active),
+        Follows::Expiring(old) => in_place_of(write, old, State::Erasing),
     }
 }
 
 /// Deletes a life's key, if the life is the current one: unreadable from here on.
-pub(crate) fn erasing_write(key: &LifeKey) -> Write {
-    Write::update_keyring(&partition(key), "SET #state = :erasing REMOVE data_key")
+/// `expired`: nobody asked for it, so who returns meanwhile is welcome.
+pub(crate) fn erasing_write(key: &LifeKey, expired: bool) -> Write {
+    let expression = "SET #state = :erasing, expired = :expired REMOVE data_key";
+    Write::update_keyring(&partition(key), expression)
         .only_if("#state = :active AND life = :life")
         .name("#state", "state")
         .value(":erasing", State::Erasing.name())
         .value(":active", State::Active.name())
+        .value(":expired", expired)
         .value(":life", key.life.to_string())
 }
 

@@ -219,7 +219,7 @@ async fn store_slice(
             wait(attempt).await;
         }
         if let Some(known) = entry.as_ref() {
-            if known.state == State::Erasing {
+            if known.state == State::Erasing && !known.expired {
                 return Ok(vec![Fate::Ignored("erasing"); incoming.len()]);
             }
             if known
@@ -230,18 +230,17 @@ async fn store_slice(
             }
         }
         let follows = match entry.as_ref() {
-            None => Follows::Nobody,
-            Some(known) if known.state == State::Erased => {
-                Follows::Erased(known.key, known.erased_at.unwrap_or(context.now))
-            }
-            Some(known) => match pass(context, known, incoming).await? {
-                Passed::Stored(fates) => return Ok(fates),
-                Passed::Again => {
-                    *entry = context.app.keyring.entry(context.tenant, subject).await?;
-                    continue;
+            Some(known) if known.state == State::Active => {
+                match pass(context, known, incoming).await? {
+                    Passed::Stored(fates) => return Ok(fates),
+                    Passed::Again => {
+                        *entry = context.app.keyring.entry(context.tenant, subject).await?;
+                        continue;
+                    }
+                    Passed::Over => Follows::Expired(known.key),
                 }
-                Passed::Over => Follows::Expired(known.key),
-            },
+            }
+            other => follows(other, context.now),
         };
         let begun = begin(context, subject, follows, incoming).await?;
         if let Some(fates) = begun {
@@ -390,6 +389,18 @@ async fn wait(attempt: u32) {
     tokio::time::sleep(std::time::Duration::from_millis(millis)).await;
 }
 
+/// What a life would follow that began now, unless an earlier one goes on.
+fn follows(entry: Option<&Entry>, now: Timestamp) -> Follows {
+    let Some(entry) = entry else {
+        return Follows::Nobody;
+    };
+    match entry.state {
+        State::Active => Follows::Expired(entry.key),
+        State::Erasing => Follows::Expiring(entry.key),
+        State::Erased => Follows::Erased(entry.key, entry.erased_at.unwrap_or(now)),
+    }
+}
+
 /// Begins the life of somebody of whom nothing but their name is known yet.
 ///
 /// # Errors
@@ -397,24 +408,22 @@ async fn wait(attempt: u32) {
 pub async fn acquaint(app: &App, call: &Call, subject: Subject, visitor_id: &str) -> Result<()> {
     let (tenant, now) = (call.tenant(), app.clock.now());
     let settings = app.tenants.settings(tenant).await?;
-    let follows = match app.keyring.entry(tenant, subject).await? {
-        None => Follows::Nobody,
-        Some(entry) => match entry.state {
-            State::Erased => Follows::Erased(entry.key, entry.erased_at.unwrap_or(now)),
-            State::Active => Follows::Expired(entry.key),
-            // A page learns nothing of what becomes of anybody.
-            State::Erasing if call.caller().learns_nothing() => {
-                return Err(Error::TooMany { retry_after: 60 });
-            }
-            State::Erasing => {
-                let detail = "What was known is being erased: try again later.";
-                return Err(Error::Conflict {
-                    code: "erasing",
-                    detail,
-                });
-            }
-        },
-    };
+    let entry = app.keyring.entry(tenant, subject).await?;
+    if entry
+        .as_ref()
+        .is_some_and(|entry| entry.state == State::Erasing && !entry.expired)
+    {
+        // A page learns nothing of what becomes of anybody.
+        if call.caller().learns_nothing() {
+            return Err(Error::TooMany { retry_after: 60 });
+        }
+        let detail = "What was known is being erased: try again later.";
+        return Err(Error::Conflict {
+            code: "erasing",
+            detail,
+        });
+    }
+    let follows = follows(entry.as_ref(), now);
     let (living, wrapped) = app.keyring.new_life(tenant, subject).await?;
     let mut person = Existing::nothing(visitor_id).person;
     person.rev = 1;

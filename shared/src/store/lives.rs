@@ -344,7 +344,10 @@ impl Store {
     /// # Errors
     /// As [`Store::door`].
     pub async fn begin_expiry(&self, key: &LifeKey, now: Timestamp) -> Result<bool> {
-        let mut writes = vec![crate::keyring::erasing_write(key), close_expired(key, now)];
+        let mut writes = vec![
+            crate::keyring::erasing_write(key, true),
+            close_expired(key, now),
+        ];
         writes.extend(Job::expiry(*key, now).begin_writes());
         Ok(self.transact(writes).await?.is_ok())
     }
@@ -426,5 +429,5 @@ pub fn erase_writes(key: &LifeKey, door: Option<&Door>) -> [Write; 2] {
             close.only_if("attribute_not_exists(PK) OR uploads = :open").value(":open", links)
         }
     };
-    [crate::keyring::erasing_write(key), close]
+    [crate::keyring::erasing_write(key, false), close]
 }

@@ -246,3 +246,30 @@ async fn a_shorter_retention_reaches_who_is_there_already() {
         Some(expected[..16].to_owned())
     );
 }
+
+#[tokio::test]
+async fn who_returns_while_their_expired_life_is_being_removed_is_welcome() {
+    let service = Service::with(Options {
+        ttl: false,
+        schedules: false,
+        ..Options::default()
+    })
+    .await;
+    let ada = service.acquaint("ada").await;
+    service.advance(days(31)).await;
+    service.cloud.run_schedule("cleanup").await.unwrap();
+    service.cloud.settle().await;
+    // The old life waits for its last look; the new one begins beside it.
+    service.visit("ada").await;
+    service.advance(minutes(30)).await;
+    service.cloud.run_schedule("cleanup").await.unwrap();
+    service.cloud.settle().await;
+    let person = service
+        .get(&format!("/v1/subjects/{ada}"), &service.ours.owner)
+        .await
+        .expect(200);
+    assert_eq!(person["counts"]["messages"], 0);
+    let mut rows = left(&service, &[&ada]).await;
+    rows.sort();
+    assert_eq!(rows, ["clock", "door", "person"]);
+}
