@@ -28,12 +28,15 @@ pub async fn keyring(service: &Service) -> Vec<Row> {
 /// The rows of `records` that are about a subject: its lives and its lookups.
 pub async fn about(service: &Service, subject: &str) -> Vec<Row> {
     let mut rows = records(service).await;
-    rows.retain(|row| {
-        let key = |name: &str| text(row, name).unwrap_or_default().to_owned();
-        let life = key("PK").contains(subject);
-        life || (key("PK").contains("#lookup#") && key("SK") == subject)
-    });
+    rows.retain(|row| is_about(row, subject));
     rows
+}
+
+/// Whether a row is about a subject.
+pub fn is_about(row: &Row, subject: &str) -> bool {
+    let key = |name: &str| text(row, name).unwrap_or_default();
+    let lookup = key("PK").contains("#lookup#") && key("SK") == subject;
+    lookup || key("PK").contains(subject)
 }
 
 pub fn text<'a>(row: &'a Row, name: &str) -> Option<&'a str> {
