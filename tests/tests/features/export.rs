@@ -27,7 +27,7 @@ impl Copy {
         let mut files = BTreeMap::new();
         for at in 0..zip.len() {
             let mut file = zip.by_index(at).expect("a file");
-            let name = file.name().to_owned();
+            let name = file.name().expect("a readable name").into_owned();
             let inside = file.enclosed_name().is_some_and(|it| it.is_relative());
             assert!(inside, "{name} would be unpacked elsewhere");
             let mut content = Vec::new();
@@ -273,7 +273,7 @@ async fn what_was_redacted_is_absent_and_said_to_be() {
     let done = service.post("/v1/redactions", &service.ours.owner, file);
     done.await.expect(200);
     let copy = copy(&service, json!({"subject": ada.subject})).await;
-    for gone in ["my secret", "dot ", "image/gif", "GIF89a"] {
+    for gone in ["my secret", "dot ", "GIF89a"] {
         assert_eq!(copy.saying(gone), Vec::<&str>::new(), "{gone}");
     }
     assert_eq!(copy.left_out("messages").as_deref(), Some("redacted"));
@@ -331,13 +331,13 @@ async fn the_page_shows_what_strangers_wrote_and_runs_none_of_it() {
     );
     assert!(page.contains("Where is my invoice?") && page.contains("ada@example.com"));
     // It fetches nothing: what it points to lies beside it.
-    for attribute in ["src=\"", "href=\"", "url("] {
-        for target in page.split(attribute).skip(1) {
-            assert!(
-                target.starts_with('#') || target.starts_with("attachments/"),
-                "{attribute}{target:.40}"
-            );
-        }
+    assert!(!page.contains("src=") && !page.contains("url("));
+    for link in page.split("href=\"").skip(1) {
+        let target = link.split('"').next().unwrap_or_default();
+        let here = target.starts_with('#')
+            || copy.names().iter().any(|name| target == *name)
+            || target.starts_with("attachments/");
+        assert!(here, "{target}");
     }
 }
 
@@ -733,8 +733,9 @@ async fn an_erasure_takes_the_exports_along() {
     let link = download(&job).clone();
     assert_eq!(versions(&service, "exports/").len(), 1);
     let owner = &service.ours.owner;
-    let erasure = service.call("DELETE", &format!("/v1/subjects/{ada}"), owner, None);
-    let erasure = erasure.await.expect(202);
+    let person = format!("/v1/subjects/{ada}");
+    let erasure = service.call("DELETE", &person, owner, None).await;
+    let erasure = erasure.expect(202);
     let after = service.get(&place, owner).await.expect(200);
     assert_eq!(after["downloads"], json!([]), "in the same moment");
     let erasure = format!("/v1/erasures/{}", erasure["id"].as_str().unwrap());
@@ -751,6 +752,7 @@ async fn an_erasure_takes_the_exports_along() {
         .await
         .expect(404);
 
+    service.advance(minutes(1)).await;
     // Whoever comes back is somebody new: the old export does not come back with them.
     service.acquaint("ada").await;
     let after = service.job(&place).await;
@@ -811,6 +813,7 @@ async fn an_export_that_comes_after_the_erasure_is_cancelled() {
     export.wake();
     let turn = turns(&service, "export").await.remove(0);
     // Even when the person is there again.
+    service.advance(minutes(1)).await;
     service.acquaint("ada").await;
     let done = service.cloud.invoke("export", turn).await.unwrap();
     assert_eq!(done["batchItemFailures"], json!([]));
@@ -870,17 +873,16 @@ async fn a_repeated_request_is_the_same_export() {
     let ada = service.acquaint("ada").await;
     let (owner, body) = (&service.ours.owner, json!({"subject": ada}));
     let once = [("idempotency-key", "export-ada")];
-    let send = |body: Value| async move {
+    let send = async |body: &Value| {
         service
-            .call_with("POST", "/v1/exports", owner, Some(&body), &once)
+            .call_with("POST", "/v1/exports", owner, Some(body), &once)
             .await
     };
-    let send = &send;
-    let first = send(body.clone()).await;
-    let again = send(body.clone()).await;
+    let first = send(&body).await;
+    let again = send(&body).await;
     assert_eq!(first.header("location"), again.header("location"));
     assert_eq!(first.expect(202), again.expect(202));
-    let other = send(json!({"subject": ada, "kind": "portability"})).await;
+    let other = send(&json!({"subject": ada, "kind": "portability"})).await;
     assert_eq!(other.faults(), ["Idempotency-Key"]);
     let list = service.get("/v1/exports", owner).await.expect(200);
     assert_eq!(list["data"].as_array().unwrap().len(), 1);
