@@ -1,11 +1,11 @@
 //! What every feature's tests stand on: a whole service of their own, on a random port,
 //! with its own engines and a clock that stands still until it is moved.
 
+use http::{HeaderMap, Request, Response};
 use jiff::{SignedDuration, Timestamp};
+use local::client::Client;
 use local::engines::Place;
 use local::{Cloud, Options};
-use reqwest::Method;
-use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 
@@ -25,7 +25,7 @@ pub fn minutes(minutes: i64) -> SignedDuration {
 /// A running service with two tenants.
 pub struct Service {
     pub cloud: Cloud,
-    http: reqwest::Client,
+    http: Client,
     pub ours: Tenant,
     pub theirs: Tenant,
 }
@@ -99,7 +99,7 @@ impl Service {
             ..options
         };
         let cloud = Cloud::start(options).await.expect("the service starts");
-        let http = reqwest::Client::new();
+        let http = Client::default();
         let ours = tenant(&http, &cloud).await;
         let theirs = tenant(&http, &cloud).await;
         Service {
@@ -157,12 +157,11 @@ impl Service {
         } else {
             format!("{}{path}", self.cloud.url())
         };
-        let method = Method::from_bytes(method.as_bytes()).expect("a method");
-        let mut request = self.http.request(method, url).body(body);
+        let mut request = Request::builder().method(method).uri(url);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        read(request).await
+        read(&self.http, request.body(body)).await
     }
 
     /// Sends events with the tenant's ingest key; all must be stored. Their results.
@@ -255,6 +254,14 @@ pub fn subject(result: &Value) -> String {
         .to_owned()
 }
 
+/// Follows a link with no key, as a browser does: the bytes are as they came.
+pub async fn fetch(link: &Value) -> Response<Vec<u8>> {
+    let url = link["url"].as_str().expect("a link");
+    let request = Request::get(url).body("").expect("a URL");
+    let answer = Client::default().send(request).await;
+    answer.expect("the bucket answers").map(Vec::from)
+}
+
 /// SHA-256 in hexadecimal.
 pub fn sha256(body: &[u8]) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body);
@@ -265,7 +272,7 @@ pub fn sha256(body: &[u8]) -> String {
         .collect()
 }
 
-async fn tenant(http: &reqwest::Client, cloud: &Cloud) -> Tenant {
+async fn tenant(http: &Client, cloud: &Cloud) -> Tenant {
     let operator = cloud.operator_key();
     let created = send(
         http,
@@ -299,7 +306,7 @@ async fn tenant(http: &reqwest::Client, cloud: &Cloud) -> Tenant {
 }
 
 async fn send(
-    http: &reqwest::Client,
+    http: &Client,
     cloud: &Cloud,
     method: &str,
     path: &str,
@@ -307,26 +314,29 @@ async fn send(
     body: Option<&Value>,
     headers: &[(&str, &str)],
 ) -> Reply {
-    let method = Method::from_bytes(method.as_bytes()).expect("a method");
-    let mut request = http.request(method, format!("{}{path}", cloud.url()));
+    let mut request = Request::builder()
+        .method(method)
+        .uri(format!("{}{path}", cloud.url()));
     if !key.is_empty() {
-        request = request.bearer_auth(key);
+        request = request.header("authorization", format!("Bearer {key}"));
     }
-    if let Some(body) = body {
-        request = request.json(body);
+    if body.is_some() {
+        request = request.header("content-type", "application/json");
     }
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    read(request).await
+    let body = body.map(Value::to_string).unwrap_or_default();
+    read(http, request.body(body.into_bytes())).await
 }
 
-async fn read(request: reqwest::RequestBuilder) -> Reply {
-    let answer = request.send().await.expect("the service answers");
-    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+async fn read(http: &Client, request: http::Result<Request<Vec<u8>>>) -> Reply {
+    let request = request.expect("the request can be sent");
+    let answer = http.send(request).await.expect("the service answers");
+    let (head, body) = answer.into_parts();
     Reply {
-        status,
-        headers,
-        text: answer.text().await.expect("the answer is text"),
+        status: head.status.as_u16(),
+        headers: head.headers,
+        text: String::from_utf8_lossy(&body).into_owned(),
     }
 }

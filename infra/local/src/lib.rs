@@ -8,11 +8,13 @@
 //! machine  functions       what runs: engines and functions
 //! template  routes  pattern  state      what is declared, and what is remembered
 //! engines                  DynamoDB, S3 and KMS
+//! client                   asks the above as anybody would, for tests and tools
 //! ```
 //!
 //! Lower never imports higher. Nothing here knows what a record, a life or a tenant is,
 //! but `seed`, which fills the demo.
 
+pub mod client;
 pub mod cloud;
 mod control;
 pub mod engines;

@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::BoxFuture;
+use http::request::Builder;
+use http::{Request, Response, StatusCode};
+use hyper::body::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::Error;
+use lethe_local::client::Client;
 use lethe_local::functions::{Handler, Roster, roster};
 use lethe_local::{Cloud, Options, Place};
-use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::objects::Upload;
@@ -52,7 +55,7 @@ async fn stage_with(
     Stage {
         cloud,
         calls,
-        http: Client::new(),
+        http: Client::default(),
     }
 }
 
@@ -78,14 +81,19 @@ fn ok(_: &'static str, _: &Value) -> Result<Value, Error> {
 }
 
 impl Stage {
-    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.http
-            .request(method, format!("{}{path}", self.cloud.url()))
+    fn request(&self, method: &str, path: &str) -> Builder {
+        let url = format!("{}{path}", self.cloud.url());
+        Request::builder().method(method).uri(url)
+    }
+
+    async fn send(&self, request: Builder, body: impl Into<Bytes>) -> Response<Bytes> {
+        self.http.send(request.body(body).unwrap()).await.unwrap()
     }
 
     async fn get(&self, path: &str) -> (StatusCode, Value) {
-        let response = self.request(Method::GET, path).send().await.unwrap();
-        (response.status(), response.json().await.unwrap_or_default())
+        let response = self.send(self.request("GET", path), "").await;
+        let body = serde_json::from_slice(response.body());
+        (response.status(), body.unwrap_or_default())
     }
 
     fn calls(&self, function: &str) -> Vec<Value> {
@@ -133,6 +141,10 @@ impl Stage {
     }
 }
 
+fn json(response: &Response<Bytes>) -> Value {
+    serde_json::from_slice(response.body()).unwrap()
+}
+
 #[tokio::test]
 async fn request_becomes_an_event_and_a_result_becomes_a_response() {
     let stage = stage(|_, event| {
@@ -145,13 +157,12 @@ async fn request_becomes_an_event_and_a_result_becomes_a_response() {
     })
     .await;
     let sent = stage
-        .request(Method::PATCH, "/v1/subjects/sub%5F1?a=1&a=2&b=%20x+y&c")
+        .request("PATCH", "/v1/subjects/sub%5F1?a=1&a=2&b=%20x+y&c")
         .header("X-Thing", "one")
         .header("X-Thing", "two")
         .header("cookie", "k=v; l=w")
-        .header("x-forwarded-for", "203.0.113.9")
-        .body("{\"é\": 1}");
-    let response = sent.send().await.unwrap();
+        .header("x-forwarded-for", "203.0.113.9");
+    let response = stage.send(sent, "{\"é\": 1}").await;
     assert_eq!(response.status(), 201);
     assert_eq!(response.headers()["location"], "/here");
     assert_eq!(response.headers().get_all("set-cookie").iter().count(), 2);
@@ -160,7 +171,7 @@ async fn request_becomes_an_event_and_a_result_becomes_a_response() {
             .headers()
             .contains_key("access-control-allow-origin")
     );
-    let event: Value = response.json().await.unwrap();
+    let event = json(&response);
     assert_eq!(event["version"], "2.0");
     assert_eq!(event["routeKey"], "PATCH /v1/subjects/{subject}");
     assert_eq!(event["rawPath"], "/v1/subjects/sub%5F1");
@@ -195,18 +206,10 @@ async fn request_ids_are_unique_and_told() {
     let stage = stage(|_, event| Ok(json!({"id": event["requestContext"]["requestId"]}))).await;
     let mut seen = Vec::new();
     for _ in 0..20 {
-        let response = stage
-            .request(Method::GET, "/v1/settings")
-            .send()
-            .await
-            .unwrap();
-        let told = response.headers()["apigw-requestid"]
-            .to_str()
-            .unwrap()
-            .to_owned();
-        let body: Value = response.json().await.unwrap();
-        assert_eq!(body["id"], told);
-        seen.push(told);
+        let response = stage.send(stage.request("GET", "/v1/settings"), "").await;
+        let told = response.headers()["apigw-requestid"].to_str().unwrap();
+        assert_eq!(json(&response)["id"], told);
+        seen.push(told.to_owned());
     }
     seen.sort();
     seen.dedup();
@@ -221,12 +224,9 @@ async fn binary_bodies_travel_as_base64_both_ways() {
     .await;
     let bytes = vec![0_u8, 159, 146, 150, 255];
     let response = stage
-        .request(Method::POST, "/v1/events")
-        .body(bytes.clone())
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(response.bytes().await.unwrap(), bytes);
+        .send(stage.request("POST", "/v1/events"), bytes.clone())
+        .await;
+    assert_eq!(response.body(), &bytes);
 }
 
 #[tokio::test]
@@ -257,14 +257,9 @@ async fn what_no_route_takes_is_not_found() {
 #[tokio::test]
 async fn too_large_a_body_is_refused() {
     let stage = stage(ok).await;
-    let send = |size: usize| {
-        stage
-            .request(Method::POST, "/v1/events")
-            .body(vec![b'x'; size])
-            .send()
-    };
-    assert_eq!(send(10 * 1024 * 1024).await.unwrap().status(), 204);
-    assert_eq!(send(10 * 1024 * 1024 + 1).await.unwrap().status(), 413);
+    let send = |size: usize| stage.send(stage.request("POST", "/v1/events"), vec![b'x'; size]);
+    assert_eq!(send(10 * 1024 * 1024).await.status(), 204);
+    assert_eq!(send(10 * 1024 * 1024 + 1).await.status(), 413);
     assert_eq!(stage.calls("ingest").len(), 1);
 }
 
@@ -324,13 +319,11 @@ async fn operator_routes_need_the_operator_key() {
     .await;
     let key = stage.cloud.operator_key().to_owned();
     let ask = |header: Option<String>| {
-        let request = stage.request(Method::GET, "/v1/tenants");
-        header
-            .into_iter()
-            .fold(request, |request, value| {
-                request.header("authorization", value)
-            })
-            .send()
+        let request = stage.request("GET", "/v1/tenants");
+        let request = header.into_iter().fold(request, |request, value| {
+            request.header("authorization", value)
+        });
+        stage.send(request, "")
     };
     for wrong in [
         None,
@@ -338,29 +331,23 @@ async fn operator_routes_need_the_operator_key() {
         Some(format!("Bearer {key}x")),
         Some("Bearer ".to_owned()),
     ] {
-        let response = ask(wrong).await.unwrap();
+        let response = ask(wrong).await;
         assert_eq!(response.status(), 403);
-        assert_eq!(
-            response.json::<Value>().await.unwrap(),
-            json!({"message": "Forbidden"})
-        );
+        assert_eq!(json(&response), json!({"message": "Forbidden"}));
     }
     assert!(stage.calls("admin").is_empty());
-    let response = ask(Some(format!("Bearer {key}"))).await.unwrap();
-    assert_eq!(
-        response.json::<Value>().await.unwrap(),
-        json!({"iam": "operator"})
-    );
+    let response = ask(Some(format!("Bearer {key}"))).await;
+    assert_eq!(json(&response), json!({"iam": "operator"}));
 }
 
 #[tokio::test]
 async fn cors_is_the_gateways() {
     let stage = stage(ok).await;
     let preflight = stage
-        .request(Method::OPTIONS, "/v1/events")
+        .request("OPTIONS", "/v1/events")
         .header("origin", "https://shop.example")
         .header("access-control-request-method", "POST");
-    let response = preflight.send().await.unwrap();
+    let response = stage.send(preflight, "").await;
     assert_eq!(response.status(), 204);
     assert_eq!(response.headers()["access-control-allow-origin"], "*");
     assert_eq!(
@@ -371,17 +358,17 @@ async fn cors_is_the_gateways() {
     assert_eq!(response.headers()["access-control-allow-headers"], headers);
     assert!(stage.calls.lock().unwrap().is_empty());
     let answered = stage
-        .request(Method::POST, "/v1/events")
+        .request("POST", "/v1/events")
         .header("origin", "https://shop.example");
     assert_eq!(
-        answered.send().await.unwrap().headers()["access-control-allow-origin"],
+        stage.send(answered, "").await.headers()["access-control-allow-origin"],
         "*"
     );
     let missing = stage
-        .request(Method::GET, "/nowhere")
+        .request("GET", "/nowhere")
         .header("origin", "https://shop.example");
     assert_eq!(
-        missing.send().await.unwrap().headers()["access-control-allow-origin"],
+        stage.send(missing, "").await.headers()["access-control-allow-origin"],
         "*"
     );
 }
@@ -508,12 +495,12 @@ async fn uploads_reach_scan_and_what_it_cannot_handle_is_buried() {
             sha256: "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=",
         };
         let link = stage.cloud.app().objects.upload_link(upload).await.unwrap();
-        let put = stage.http.put(&link.url).body("abc");
+        let put = Request::put(&link.url);
         let put = link.headers.iter().fold(put, |put, (name, value)| {
             put.header(name, value.as_str().unwrap())
         });
-        let response = put.send().await.unwrap();
-        assert_eq!(response.status(), 200, "{}", response.text().await.unwrap());
+        let response = stage.send(put, "abc").await;
+        assert_eq!(response.status(), 200, "{:?}", response.body());
     }
     stage.cloud.settle().await;
     let key = |event: &Value| {
@@ -585,13 +572,8 @@ async fn time_that_passes_expires_items_and_runs_schedules() {
     stage.put("door", Some(start + days(3))).await;
     stage.cloud.advance(days(2)).await;
     assert!(stage.keys("delete").is_empty());
-    let moved = stage
-        .request(Method::POST, "/local/clock")
-        .body(r#"{"advance": "28d"}"#)
-        .send()
-        .await
-        .unwrap();
-    let body: Value = moved.json().await.unwrap();
+    let moved = stage.request("POST", "/local/clock");
+    let body = json(&stage.send(moved, r#"{"advance": "28d"}"#).await);
     assert_eq!(body["ahead_seconds"], 30 * 24 * 60 * 60);
     assert_eq!(body["now"], json!(start + days(30)));
     assert_eq!(stage.keys("delete").concat(), ["door"]);
@@ -636,33 +618,20 @@ async fn time_can_pass_without_expiry_or_without_schedules() {
 #[tokio::test]
 async fn clock_is_not_for_web_pages_and_tells_what_is_wrong() {
     let stage = stage(ok).await;
-    let post = |body: &'static str| stage.request(Method::POST, "/local/clock").body(body);
-    assert_eq!(
-        post(r#"{"advance":"1d"}"#)
-            .header("origin", "https://evil.example")
-            .send()
-            .await
-            .unwrap()
-            .status(),
-        403
-    );
+    let post = || stage.request("POST", "/local/clock");
+    let page = post().header("origin", "https://evil.example");
+    let response = stage.send(page, r#"{"advance":"1d"}"#).await;
+    assert_eq!(response.status(), 403);
     for (body, status) in [("", 400), ("{}", 422), (r#"{"advance":"soon"}"#, 422)] {
-        let response = post(body).send().await.unwrap();
+        let response = stage.send(post(), body).await;
         assert_eq!(response.status(), status);
         assert_eq!(
             response.headers()["content-type"],
             "application/problem+json"
         );
     }
-    assert_eq!(
-        stage
-            .request(Method::DELETE, "/local/clock")
-            .send()
-            .await
-            .unwrap()
-            .status(),
-        405
-    );
+    let deleted = stage.request("DELETE", "/local/clock");
+    assert_eq!(stage.send(deleted, "").await.status(), 405);
     assert_eq!(stage.get("/local/nothing").await.0, StatusCode::NOT_FOUND);
     assert_eq!(stage.get("/local/clock").await.1["ahead_seconds"], 0);
 }

@@ -38,16 +38,10 @@ fn id(announced: &Value) -> &str {
 
 /// Fetches by a link: status, disposition and the bytes as they are.
 async fn fetch(link: &Value) -> (u16, Option<String>, Vec<u8>) {
-    let url = link["url"].as_str().expect("a link");
-    let answer = reqwest::get(url).await.expect("the bucket answers");
+    let answer = lethe_tests::fetch(link).await;
     let disposition = answer.headers().get("content-disposition");
     let disposition = disposition.map(|it| it.to_str().expect("text").to_owned());
-    let status = answer.status().as_u16();
-    (
-        status,
-        disposition,
-        answer.bytes().await.expect("a body").to_vec(),
-    )
+    (answer.status().as_u16(), disposition, answer.into_body())
 }
 
 /// Uses an upload link with other headers than it was signed for; `None` leaves one out.

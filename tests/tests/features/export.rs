@@ -112,10 +112,8 @@ fn download(job: &Value) -> &Value {
 
 /// Follows a link: status and bytes.
 async fn fetch(download: &Value) -> (u16, Vec<u8>) {
-    let url = download["url"].as_str().expect("a link");
-    let answer = reqwest::get(url).await.expect("the bucket answers");
-    let status = answer.status().as_u16();
-    (status, answer.bytes().await.expect("a body").to_vec())
+    let answer = lethe_tests::fetch(download).await;
+    (answer.status().as_u16(), answer.into_body())
 }
 
 /// The whole way: asked for, made, fetched, compared with what was said of it, opened.

@@ -2,6 +2,8 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use aws_sdk_kms::Client;
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{DataKeySpec, MessageType, SigningAlgorithmSpec};
+use http::Request;
+use lethe_local::client;
 use lethe_local::engines::kms::{KeySpec, KeyUsage, Kms};
 use lethe_local::engines::{EngineError, Place};
 
@@ -201,10 +203,11 @@ async fn keys_that_are_unknown_or_misused_are_refused() {
         code(client.list_keys().send().await),
         "UnknownOperationException"
     );
-    let unsigned = reqwest::Client::new()
-        .post(kms.endpoint())
-        .header("x-amz-target", "TrentService.DescribeKey");
-    assert_eq!(unsigned.body("{}").send().await.unwrap().status(), 400);
+    let unsigned = Request::post(kms.endpoint())
+        .header("x-amz-target", "TrentService.DescribeKey")
+        .body("{}");
+    let answer = client::Client::default().send(unsigned.unwrap()).await;
+    assert_eq!(answer.unwrap().status(), 400);
 }
 
 #[tokio::test]
