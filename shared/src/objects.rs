@@ -39,7 +39,6 @@ pub struct Objects {
 /// What may be uploaded through a link: all of it is signed.
 pub struct Upload<'a> {
     pub object: &'a str,
-    pub content_type: &'a str,
     pub size: u64,
     /// SHA-256 in base64, as S3 takes it.
     pub sha256: &'a str,
@@ -86,7 +85,8 @@ impl Objects {
     }
 
     /// A link for one upload: size, type, checksum and encryption are signed, and an
-    /// object that is there is not replaced.
+    /// object that is there is not replaced. The type is every object's: S3 keeps it in
+    /// the clear, and what was announced is the person's, sealed in the file's row.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when there are no credentials to sign with.
@@ -97,7 +97,7 @@ impl Objects {
             .put_object()
             .bucket(&self.bucket)
             .key(upload.object)
-            .content_type(upload.content_type)
+            .content_type("application/octet-stream")
             .content_length(i64::try_from(upload.size).unwrap_or(i64::MAX))
             .checksum_sha256(upload.sha256)
             .server_side_encryption(ServerSideEncryption::AwsKms)

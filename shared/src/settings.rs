@@ -151,8 +151,9 @@ fn fault(name: &str, cause: &str) -> FieldError {
         // escaped as JSON Pointer asks, and never interpreted.
         return FieldError::new(pointer(name), "unknown", "is not a setting");
     }
+    // The last one: before it the cause may repeat what was sent, whatever that says.
     let expected = cause
-        .split_once("expected ")
+        .rsplit_once("expected ")
         .map_or("another type", |(_, rest)| rest);
     FieldError::new(pointer(name), "type", format!("must be {expected}"))
 }
@@ -173,7 +174,8 @@ mod tests {
         assert!(
             matches!(refused, Err(Error::Invalid(errors)) if errors[0].pointer == "/retention_days")
         );
-        let refused = Settings::parse(&json!({"a/b": 1, "store_ip": "some"}));
+        let sent = "some, expected some";
+        let refused = Settings::parse(&json!({"a/b": 1, "store_ip": sent}));
         let Err(Error::Invalid(errors)) = refused else {
             panic!("refused")
         };

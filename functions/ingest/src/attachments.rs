@@ -52,7 +52,6 @@ pub async fn announce(app: &App, call: &Call) -> Result<Answer> {
         .objects
         .upload_link(Upload {
             object: &living.key.attachment_object(row.id),
-            content_type: &content.content_type,
             size: row.size,
             sha256: &sha256,
         })

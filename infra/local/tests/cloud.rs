@@ -489,7 +489,6 @@ async fn uploads_reach_scan_and_what_it_cannot_handle_is_buried() {
     ] {
         let upload = Upload {
             object,
-            content_type: "text/plain",
             size: 3,
             // SHA-256 of "abc".
             sha256: "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=",
