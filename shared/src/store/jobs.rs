@@ -195,10 +195,11 @@ impl Job {
         ]
     }
 
-    /// Saves the job, if this turn is still its latest.
+    /// Saves the job, if this turn is still its latest and the job is not over: two who
+    /// work on the same turn do not both end it, and neither begins it again.
     fn saved(&self, item: Item, turn: u64) -> Write {
         Write::put(item)
-            .only_if("turn = :turn")
+            .only_if("turn = :turn AND attribute_not_exists(finished_at)")
             .value(":turn", turn)
     }
 
