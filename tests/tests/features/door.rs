@@ -263,7 +263,7 @@ async fn round(seed: u64) {
         let subject = service.visit(&visitor).await;
         people.push(Person { visitor, subject });
     }
-    for step in 0..6 {
+    for step in 0..4 {
         // Time moves for all; everything else happens to each of them, and at once.
         let passed = match deed(&mut rng) {
             Deed::Days(passed) => days(passed),
