@@ -155,7 +155,8 @@ async fn an_upload_link_is_good_for_the_announced_file_only() {
     let announced = announce(&service, "ada", b"hello").await;
     let upload = &announced["upload"];
     let other = sha256(b"world");
-    let refused: &[(&str, &[u8], &[(&str, Option<&str>)])] = &[
+    type Changed<'a> = &'a [(&'a str, Option<&'a str>)];
+    let refused: &[(&str, &[u8], Changed<'_>)] = &[
         ("longer", b"hello, world", &[]),
         ("shorter", b"hell", &[]),
         ("empty", b"", &[]),

@@ -324,7 +324,7 @@ async fn nothing_of_an_ended_life_survives_and_nothing_of_a_new_one_is_harmed() 
     } else {
         start + rounds
     };
-    println!(
+    eprintln!(
         "{} interleavings, seeds {start} to {}",
         (end - start) as usize * TOGETHER,
         end - 1
