@@ -169,6 +169,7 @@ impl Opened {
                 file.state = FileState::Redacted;
                 file.content = None;
                 file.version = None;
+                file.verdict = None;
                 Status::Redacted(None)
             }
             (Record::Conversation(conversation), _, None) => {
