@@ -1,184 +1,26 @@
-//! `POST /v1/events`: events are grouped by person, and each group passes the door of its
-//! person's life, or begins one. One bad event never spoils the others.
+//! One person's events, stored: slice by slice through the door of their life, or as the
+//! beginning of one. Whatever changes meanwhile makes a transaction fail, and is read again.
 
-use std::collections::HashMap;
-
-use futures::StreamExt;
-use futures::future::BoxFuture;
 use jiff::Timestamp;
-use serde_json::{Value, json};
 use shared::app::App;
 use shared::error::{Error, Result};
-use shared::http::{Answer, Call};
-use shared::id::{Message as MessageId, Subject, uuid_at};
+use shared::http::Call;
+use shared::id::Subject;
 use shared::keyring::{Entry, Follows, Living, State};
 use shared::store::lives::{Beginning, Counts, Shut, expires_at};
 
 use crate::draft::{Context, Existing, Fate, Incoming, draft};
-use crate::event::{Event, Rules, What};
-use crate::token;
+use crate::event::What;
 
-/// Events in one request.
-const EVENTS: usize = 100;
 /// Events of one person in one transaction: each may need two rows, and DynamoDB takes 100.
 const SLICE: usize = 30;
 /// Text in one transaction, in bytes: sealed, it stays below DynamoDB's 4 MB.
 const SLICE_BYTES: usize = 2_500_000;
-/// People whose events are stored at the same time.
-const PEOPLE: usize = 8;
 /// Tries of one transaction against others that change the same life.
 const TRIES: u32 = 12;
 
-/// Takes in up to 100 events.
-pub async fn events(app: &App, call: &Call) -> Result<Answer> {
-    let list = list(call)?;
-    let (tenant, now) = (call.tenant(), app.clock.now());
-    let page = call.caller().learns_nothing();
-    let settings = app.tenants.settings(tenant).await?;
-    let keys = app.keyring.tenant(tenant).await?;
-    let context = Context {
-        app,
-        tenant,
-        keys: &keys,
-        settings: &settings,
-        now,
-    };
-
-    let rules = Rules {
-        settings: &settings,
-        now,
-        page,
-        address: call.address(),
-    };
-    let bases: Vec<_> = (0..list.len()).map(|at| format!("/events/{at}")).collect();
-    let parsed: Vec<_> = list
-        .iter()
-        .zip(&bases)
-        .map(|(event, base)| Event::parse(event, base, &rules))
-        .collect();
-
-    let mut fates = vec![Fate::Ignored("unknown"); list.len()];
-    let mut groups: Vec<(Subject, Vec<usize>, Vec<Incoming<'_>>)> = Vec::new();
-    let mut places: HashMap<Subject, usize> = HashMap::new();
-    for (at, parsed) in parsed.iter().enumerate() {
-        let event = match parsed {
-            Ok(event) => event,
-            Err(errors) => {
-                fates[at] = Fate::Rejected(errors.clone());
-                continue;
-            }
-        };
-        let verified = match &event.visitor_token {
-            None => !page,
-            Some(token) if token::vouches(app, tenant, token, &event.visitor_id, now).await? => {
-                true
-            }
-            Some(_) => {
-                let pointer = format!("{}/visitor_token", bases[at]);
-                let message = "must be a valid token for this visitor";
-                fates[at] = Fate::Rejected(vec![shared::error::FieldError::new(
-                    pointer, "token", message,
-                )]);
-                continue;
-            }
-        };
-        let subject = keys.hash.subject(&event.visitor_id);
-        let message = message_id(&context, subject, event);
-        let incoming = Incoming {
-            event,
-            base: &bases[at],
-            verified,
-            page,
-            message,
-            duplicate: false,
-        };
-        let place = *places.entry(subject).or_insert_with(|| {
-            groups.push((subject, Vec::new(), Vec::new()));
-            groups.len() - 1
-        });
-        groups[place].1.push(at);
-        groups[place].2.push(incoming);
-    }
-
-    let subjects: Vec<_> = groups.iter().map(|(subject, ..)| *subject).collect();
-    let mut entries = app.keyring.entries(tenant, &subjects).await?;
-    let mut storing: Vec<BoxFuture<'_, _>> = Vec::new();
-    for (subject, indices, incoming) in groups {
-        let storing_one = store_group(&context, subject, entries.remove(&subject), incoming);
-        storing.push(Box::pin(async move { Ok((indices, storing_one.await?)) }));
-    }
-    let stored: Vec<Result<(Vec<usize>, Vec<Fate>)>> = futures::stream::iter(storing)
-        .buffer_unordered(PEOPLE)
-        .collect()
-        .await;
-    for group in stored {
-        let (indices, group) = group?;
-        for (at, fate) in indices.into_iter().zip(group) {
-            fates[at] = fate;
-        }
-    }
-    let results: Vec<_> = fates
-        .into_iter()
-        .enumerate()
-        .map(|(at, fate)| {
-            let subject = parsed[at]
-                .as_ref()
-                .ok()
-                .map(|event| keys.hash.subject(&event.visitor_id));
-            result(at, fate, subject, page)
-        })
-        .collect();
-    Ok(Answer::ok(json!({"results": results})))
-}
-
-fn list(call: &Call) -> Result<&Vec<Value>> {
-    let body = call.object()?;
-    if let Some(unknown) = body.keys().find(|name| *name != "events") {
-        let pointer = format!("/{}", unknown.replace('~', "~0").replace('/', "~1"));
-        return Err(Error::field(
-            pointer,
-            "unknown",
-            "is not a field of this request",
-        ));
-    }
-    let events = body.get("events").and_then(Value::as_array);
-    events
-        .filter(|list| (1..=EVENTS).contains(&list.len()))
-        .ok_or_else(|| Error::field("/events", "length", "must be a list of 1 to 100 events"))
-}
-
-/// A message's id: its own UUID, or a new one that sorts by its time.
-fn message_id(context: &Context<'_>, subject: Subject, event: &Event) -> Option<MessageId> {
-    let What::Message(message) = &event.what else {
-        return None;
-    };
-    let conversation = context
-        .keys
-        .hash
-        .conversation(subject, &message.conversation_id);
-    let uuid = message.id.unwrap_or_else(|| uuid_at(event.at));
-    Some(MessageId { conversation, uuid })
-}
-
-/// One event's result. A page learns only whether it was acceptable.
-fn result(index: usize, fate: Fate, subject: Option<Subject>, page: bool) -> Value {
-    let mut result = match &fate {
-        Fate::Rejected(errors) => json!({"status": "rejected", "errors": errors}),
-        _ if page => json!({"status": "accepted"}),
-        Fate::Stored(None) => json!({"status": "stored"}),
-        Fate::Stored(Some(message)) => json!({"status": "stored", "message": message.to_string()}),
-        Fate::Duplicate(message) => json!({"status": "duplicate", "message": message.to_string()}),
-        Fate::Ignored(reason) => json!({"status": "ignored", "reason": reason}),
-    };
-    result["index"] = index.into();
-    if let (false, Some(subject)) = (page, subject) {
-        result["subject"] = subject.to_string().into();
-    }
-    result
-}
-
 /// Stores one person's events, slice by slice.
-async fn store_group(
+pub async fn store(
     context: &Context<'_>,
     subject: Subject,
     mut entry: Option<Entry>,

@@ -4,6 +4,7 @@ mod attachments;
 mod correct;
 mod draft;
 mod event;
+mod events;
 mod group;
 mod token;
 
@@ -32,7 +33,7 @@ async fn answer(app: &App, request: Request) -> Value {
         Err(refused) => return refused,
     };
     let outcome = match call.route() {
-        "POST /v1/events" => group::events(app, &call).await,
+        "POST /v1/events" => events::take_in(app, &call).await,
         "POST /v1/attachments" => attachments::announce(app, &call).await,
         "PATCH /v1/subjects/{subject}" => correct::correct(app, &call).await,
         "GET /v1/privacy-config" => privacy_config(app, &call).await,

@@ -1,0 +1,213 @@
+//! `POST /v1/events`: each event is judged by itself, then all are grouped by person, and
+//! the groups are stored beside one another. One bad event never spoils the others.
+
+use std::collections::HashMap;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+use shared::app::App;
+use shared::error::{Error, FieldError, Result};
+use shared::faults::Faults;
+use shared::http::{Answer, Call};
+use shared::id::{Message as MessageId, Subject, uuid_at};
+
+use crate::draft::{Context, Fate, Incoming};
+use crate::event::{Event, Rules, What};
+use crate::{group, token};
+
+/// Events in one request.
+const EVENTS: usize = 100;
+/// People whose events are stored at the same time.
+const PEOPLE: usize = 8;
+
+/// An event as it was read, or what is wrong with it.
+struct Read {
+    base: String,
+    event: Result<Event, Vec<FieldError>>,
+    /// Whether the tenant's server says so, or vouches for the page that does.
+    verified: bool,
+}
+
+/// One person's events, with their places in the request.
+struct Group<'a> {
+    subject: Subject,
+    places: Vec<usize>,
+    incoming: Vec<Incoming<'a>>,
+}
+
+/// Takes in up to 100 events.
+pub async fn take_in(app: &App, call: &Call) -> Result<Answer> {
+    let list = list(call)?;
+    let (tenant, now) = (call.tenant(), app.clock.now());
+    let page = call.caller().learns_nothing();
+    let settings = app.tenants.settings(tenant).await?;
+    let keys = app.keyring.tenant(tenant).await?;
+    let context = Context {
+        app,
+        tenant,
+        keys: &keys,
+        settings: &settings,
+        now,
+    };
+    let rules = Rules {
+        settings: &settings,
+        now,
+        page,
+        address: call.address(),
+    };
+
+    let mut read = Vec::new();
+    for (at, event) in list.iter().enumerate() {
+        read.push(Read::of(&context, &rules, event, format!("/events/{at}")).await?);
+    }
+    let stored = store(&context, grouped(&context, &read, page)).await?;
+    let results = read
+        .iter()
+        .zip(stored)
+        .enumerate()
+        .map(|(at, (read, stored))| {
+            let subject = read
+                .event
+                .as_ref()
+                .ok()
+                .map(|event| keys.hash.subject(&event.visitor_id));
+            let fate = match (&read.event, stored) {
+                (Err(errors), _) => Fate::Rejected(errors.clone()),
+                (Ok(_), fate) => fate.unwrap_or(Fate::Ignored("unknown")),
+            };
+            result(at, fate, subject, page)
+        });
+    Ok(Answer::ok(json!({"results": results.collect::<Vec<_>>()})))
+}
+
+impl Read {
+    /// Reads one event, and checks what it says of who vouches for it.
+    async fn of(
+        context: &Context<'_>,
+        rules: &Rules<'_>,
+        event: &Value,
+        base: String,
+    ) -> Result<Read> {
+        let mut event = Event::parse(event, &base, rules);
+        let mut verified = !rules.page;
+        if let Ok(Event {
+            visitor_token: Some(token),
+            visitor_id,
+            ..
+        }) = &event
+        {
+            let (app, tenant, now) = (context.app, context.tenant, context.now);
+            verified = token::vouches(app, tenant, token, visitor_id, now).await?;
+            if !verified {
+                let message = "must be a valid token for this visitor";
+                let pointer = format!("{base}/visitor_token");
+                event = Err(vec![FieldError::new(pointer, "token", message)]);
+            }
+        }
+        Ok(Read {
+            base,
+            event,
+            verified,
+        })
+    }
+}
+
+/// The events that can be stored, by person, in the order in which they were sent.
+fn grouped<'a>(context: &Context<'_>, read: &'a [Read], page: bool) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    let mut known = HashMap::new();
+    for (at, read) in read.iter().enumerate() {
+        let Ok(event) = &read.event else { continue };
+        let subject = context.keys.hash.subject(&event.visitor_id);
+        let group = *known.entry(subject).or_insert_with(|| {
+            groups.push(Group {
+                subject,
+                places: Vec::new(),
+                incoming: Vec::new(),
+            });
+            groups.len() - 1
+        });
+        groups[group].places.push(at);
+        groups[group].incoming.push(Incoming {
+            event,
+            base: &read.base,
+            verified: read.verified,
+            page,
+            message: message_id(context, subject, event),
+            duplicate: false,
+        });
+    }
+    groups
+}
+
+/// Stores the groups, several at a time; what became of each event, by its place.
+async fn store(context: &Context<'_>, groups: Vec<Group<'_>>) -> Result<Vec<Option<Fate>>> {
+    let subjects: Vec<_> = groups.iter().map(|group| group.subject).collect();
+    let mut entries = context
+        .app
+        .keyring
+        .entries(context.tenant, &subjects)
+        .await?;
+    let mut storing: Vec<BoxFuture<'_, Result<_>>> = Vec::new();
+    for Group {
+        subject,
+        places,
+        incoming,
+    } in groups
+    {
+        let fates = group::store(context, subject, entries.remove(&subject), incoming);
+        storing.push(Box::pin(async move { Ok((places, fates.await?)) }));
+    }
+    let stored: Vec<_> = futures::stream::iter(storing)
+        .buffer_unordered(PEOPLE)
+        .collect()
+        .await;
+    let mut by_place = vec![None; EVENTS];
+    for group in stored {
+        let (places, fates) = group?;
+        for (at, fate) in places.into_iter().zip(fates) {
+            by_place[at] = Some(fate);
+        }
+    }
+    Ok(by_place)
+}
+
+fn list(call: &Call) -> Result<&[Value]> {
+    let mut faults = Faults::default();
+    let list = faults
+        .object(call.body(), "", &["events"])
+        .and_then(|body| body.list("events", EVENTS, &mut faults));
+    faults.end()?;
+    list.ok_or_else(|| Error::field("/events", "required", "is required"))
+}
+
+/// A message's id: its own UUID, or a new one that sorts by its time.
+fn message_id(context: &Context<'_>, subject: Subject, event: &Event) -> Option<MessageId> {
+    let What::Message(message) = &event.what else {
+        return None;
+    };
+    let conversation = context
+        .keys
+        .hash
+        .conversation(subject, &message.conversation_id);
+    let uuid = message.id.unwrap_or_else(|| uuid_at(event.at));
+    Some(MessageId { conversation, uuid })
+}
+
+/// One event's result. A page learns only whether it was acceptable.
+fn result(index: usize, fate: Fate, subject: Option<Subject>, page: bool) -> Value {
+    let mut result = match &fate {
+        Fate::Rejected(errors) => json!({"status": "rejected", "errors": errors}),
+        _ if page => json!({"status": "accepted"}),
+        Fate::Stored(None) => json!({"status": "stored"}),
+        Fate::Stored(Some(message)) => json!({"status": "stored", "message": message.to_string()}),
+        Fate::Duplicate(message) => json!({"status": "duplicate", "message": message.to_string()}),
+        Fate::Ignored(reason) => json!({"status": "ignored", "reason": reason}),
+    };
+    result["index"] = index.into();
+    if let (false, Some(subject)) = (page, subject) {
+        result["subject"] = subject.to_string().into();
+    }
+    result
+}
