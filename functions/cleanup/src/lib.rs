@@ -39,8 +39,11 @@ pub async fn handle(app: &App, event: Value) -> Result<Value, Failure> {
     let Trigger::Schedule = Trigger::parse(event)? else {
         return Err("cleanup is woken by its schedule".into());
     };
-    let swept = sweep(app, Instant::now() + SWEEP).await?;
+    let started = Instant::now();
+    let swept = sweep(app, started + SWEEP).await?;
     tracing::info!(
+        function = "cleanup",
+        duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         expired = swept.expired,
         clocks_moved = swept.clocks_moved,
         shortened = swept.shortened,

@@ -55,7 +55,7 @@ async fn batch(app: &App, records: &[StreamRecord]) -> Value {
     let deadline = Instant::now() + BATCH;
     for record in records {
         if let Err(error) = one(app, record, deadline).await {
-            tracing::error!(cause = %error, "a turn failed");
+            tracing::error!(function = "delete", cause = %error, "a turn failed");
             return json!({"batchItemFailures": [{"itemIdentifier": record.sequence}]});
         }
     }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::jobs::{Job, JobKind};
 use super::keys::{CLOCK, DOOR, LifeKey, day_of};
-use super::{Item, Refusal, Store, Write};
+use super::{Attribute, Item, Refusal, Store, Write};
 use crate::error::Result;
 use crate::keyring::{Follows, Living};
 use crate::objects::UPLOAD_SECONDS;
@@ -137,91 +137,115 @@ pub enum Shut {
     Row { place: usize, row: Option<Item> },
 }
 
-fn door_write(living: &Living, passing: &Passing, now: Timestamp) -> Write {
-    let mut set = Vec::new();
-    let mut remove = Vec::new();
-    let mut add = Vec::new();
-    let mut condition =
-        "gate = :gate AND (attribute_not_exists(expires_at) OR expires_at > :now)".to_owned();
-    let mut values: Vec<(&str, super::Attribute)> = vec![
-        (":gate", living.gate.into()),
-        (":now", now.as_second().into()),
-    ];
-    if let Some((seen, expires)) = passing.seen {
-        set.push("last_seen = :seen, expires_at = :expires");
-        condition.push_str(" AND last_seen <= :seen");
-        values.push((":seen", seen.into()));
-        values.push((":expires", expires.as_second().into()));
+/// The parts of one change of the door.
+#[derive(Default)]
+struct Change {
+    set: Vec<&'static str>,
+    remove: Vec<&'static str>,
+    add: Vec<String>,
+    conditions: Vec<&'static str>,
+    values: Vec<(&'static str, Attribute)>,
+}
+
+impl Change {
+    fn of(living: &Living, passing: &Passing, now: Timestamp) -> Change {
+        let mut change = Change::default();
+        change.conditions.push("gate = :gate");
+        change
+            .conditions
+            .push("(attribute_not_exists(expires_at) OR expires_at > :now)");
+        change.value(":gate", living.gate);
+        change.value(":now", now.as_second());
+        if let Some((seen, expires)) = passing.seen {
+            change.set.push("last_seen = :seen, expires_at = :expires");
+            change.conditions.push("last_seen <= :seen");
+            change.value(":seen", seen);
+            change.value(":expires", expires.as_second());
+        }
+        if let Some(visit) = &passing.visit {
+            change.visit(visit);
+        }
+        if let Some((old, new)) = &passing.uploads {
+            change.uploads(old, new);
+        }
+        change.count(passing.added);
+        change
     }
-    if let Some(visit) = &passing.visit {
-        set.push("visit_at = :visit");
-        condition.push_str(" AND (attribute_not_exists(visit_at) OR visit_at <= :visit)");
-        values.push((":visit", visit.at.into()));
-        for (part, name, sealed) in [
-            ("network", ":network", &visit.network),
-            ("device", ":device", &visit.device),
+
+    fn value(&mut self, name: &'static str, value: impl Into<Attribute>) {
+        self.values.push((name, value.into()));
+    }
+
+    /// The last visit: what it did not tell is removed.
+    fn visit(&mut self, visit: &Visit) {
+        self.set.push("visit_at = :visit");
+        self.conditions
+            .push("(attribute_not_exists(visit_at) OR visit_at <= :visit)");
+        self.value(":visit", visit.at);
+        for (part, set, name, sealed) in [
+            ("network", "network = :network", ":network", &visit.network),
+            ("device", "device = :device", ":device", &visit.device),
         ] {
             match sealed {
                 Some(sealed) => {
-                    set.push(if part == "network" {
-                        "network = :network"
-                    } else {
-                        "device = :device"
-                    });
-                    values.push((name, sealed.clone().into()));
+                    self.set.push(set);
+                    self.value(name, sealed.clone());
                 }
-                None => remove.push(part),
+                None => self.remove.push(part),
             }
         }
     }
-    if let Some((old, new)) = &passing.uploads {
-        set.push("uploads = :links");
-        values.push((":links", new.as_slice().into()));
+
+    /// Open links, if they are still as they were read.
+    fn uploads(&mut self, old: &[Timestamp], new: &[Timestamp]) {
+        self.set.push("uploads = :links");
+        self.value(":links", new);
         if old.is_empty() {
-            condition.push_str(" AND (attribute_not_exists(uploads) OR size(uploads) = :none)");
-            values.push((":none", 0_i64.into()));
+            self.conditions
+                .push("(attribute_not_exists(uploads) OR size(uploads) = :none)");
+            self.value(":none", 0_i64);
         } else {
-            condition.push_str(" AND uploads = :open");
-            values.push((":open", old.as_slice().into()));
+            self.conditions.push("uploads = :open");
+            self.value(":open", old);
         }
     }
-    let counted = [
-        ":conversations",
-        ":messages",
-        ":attachments",
-        ":interactions",
-    ];
-    for ((attribute, name), count) in Counts::NAMES
-        .iter()
-        .zip(counted)
-        .zip(passing.added.values())
-    {
-        if count > 0 {
-            add.push(format!("{attribute} {name}"));
-            values.push((name, count.into()));
+
+    fn count(&mut self, added: Counts) {
+        let names = [
+            ":conversations",
+            ":messages",
+            ":attachments",
+            ":interactions",
+        ];
+        for ((attribute, name), count) in Counts::NAMES.iter().zip(names).zip(added.values()) {
+            if count > 0 {
+                self.add.push(format!("{attribute} {name}"));
+                self.value(name, count);
+            }
         }
     }
-    let expression = [
-        ("SET", set.join(", ")),
-        ("REMOVE", remove.join(", ")),
-        ("ADD", add.join(", ")),
-    ]
-    .into_iter()
-    .filter(|(_, clause)| !clause.is_empty())
-    .map(|(verb, clause)| format!("{verb} {clause}"))
-    .collect::<Vec<_>>()
-    .join(" ");
-    let partition = living.key.partition();
-    let write = if expression.is_empty() {
-        Write::check(&partition, DOOR)
-    } else {
-        Write::update(&partition, DOOR, expression)
-    };
-    values
-        .into_iter()
-        .fold(write.only_if(condition), |write, (name, value)| {
-            write.value(name, value)
-        })
+
+    /// An update of the door; a mere check where nothing changes.
+    fn into_write(self, partition: &str) -> Write {
+        let clauses = [
+            ("SET", self.set.join(", ")),
+            ("REMOVE", self.remove.join(", ")),
+            ("ADD", self.add.join(", ")),
+        ];
+        let clauses = clauses.into_iter().filter(|(_, clause)| !clause.is_empty());
+        let expression: Vec<_> = clauses
+            .map(|(verb, clause)| format!("{verb} {clause}"))
+            .collect();
+        let write = if expression.is_empty() {
+            Write::check(partition, DOOR)
+        } else {
+            Write::update(partition, DOOR, expression.join(" "))
+        };
+        let write = write.only_if(self.conditions.join(" AND "));
+        self.values
+            .into_iter()
+            .fold(write, |write, (name, value)| write.value(name, value))
+    }
 }
 
 /// Reads a refusal at the door.
@@ -264,7 +288,7 @@ impl Store {
         writes: Vec<Write>,
         now: Timestamp,
     ) -> Result<Result<(), Shut>> {
-        let door = door_write(living, passing, now);
+        let door = Change::of(living, passing, now).into_write(&living.key.partition());
         let outcome = if writes.is_empty() && !door.only_checks() {
             self.write(door).await?.map(|_| ())
         } else {

@@ -126,7 +126,7 @@ async fn a_bad_request_says_what_would_be_right() {
             .post("/v1/events", key, json!({"events": [], "x": 1}))
             .await
             .faults(),
-        ["/x"]
+        ["/x", "/events"]
     );
     let many = vec![json!({"type": "visit", "visitor_id": "v"}); 101];
     assert_eq!(
