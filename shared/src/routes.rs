@@ -4,7 +4,53 @@
 use Access::{Key, Operator, Public};
 use Scope::{Admin, Collect, Erase, Export, Ingest, Read, Rectify, Redact};
 
-use crate::http::caller::Scope;
+/// What a key may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// May stand in a web page: adds, never reads.
+    Collect,
+    /// The tenant's servers.
+    Ingest,
+    Read,
+    Rectify,
+    Redact,
+    Erase,
+    Export,
+    Govern,
+    Admin,
+}
+
+impl Scope {
+    pub const ALL: [Scope; 9] = [
+        Scope::Collect,
+        Scope::Ingest,
+        Scope::Read,
+        Scope::Rectify,
+        Scope::Redact,
+        Scope::Erase,
+        Scope::Export,
+        Scope::Govern,
+        Scope::Admin,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Scope::Collect => "collect",
+            Scope::Ingest => "ingest",
+            Scope::Read => "read",
+            Scope::Rectify => "rectify",
+            Scope::Redact => "redact",
+            Scope::Erase => "erase",
+            Scope::Export => "export",
+            Scope::Govern => "govern",
+            Scope::Admin => "admin",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Scope> {
+        Scope::ALL.into_iter().find(|scope| scope.name() == name)
+    }
+}
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

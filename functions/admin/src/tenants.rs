@@ -4,9 +4,9 @@ use serde_json::json;
 use shared::app::App;
 use shared::error::{Error, Result};
 use shared::faults::Faults;
-use shared::http::caller::Scope;
 use shared::http::{Answer, Call};
 use shared::id::Tenant;
+use shared::routes::Scope;
 use shared::store::activity::{self, Deed};
 use shared::store::tenants::create_writes;
 

@@ -7,8 +7,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
 use shared::app::App;
 use shared::error::Result;
-use shared::http::caller::Scope;
 use shared::id::{KeyId, Tenant};
+use shared::routes::Scope;
 use shared::vault::Place;
 
 /// How long a token may be good for.

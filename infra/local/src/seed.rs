@@ -12,10 +12,10 @@ use fake::locales::EN;
 use fake::rand::rngs::StdRng;
 use fake::rand::{RngExt, SeedableRng};
 use jiff::SignedDuration;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::cloud::Cloud;
+use crate::state::{Demo, Other};
 
 const SEED: u64 = 20_250_525;
 /// Days over which the people were last seen.
@@ -93,21 +93,6 @@ const HELP_ITEMS: [&str; 5] = [
     "faq-billing",
     "whats-new",
 ];
-
-/// What was seeded.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Demo {
-    pub tenant: String,
-    pub keys: BTreeMap<String, String>,
-    pub other: Other,
-}
-
-/// The second tenant, to see that the first one's walls hold.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Other {
-    pub tenant: String,
-    pub keys: BTreeMap<String, String>,
-}
 
 /// Seeds both tenants; `progress` is told how many people are in, of how many.
 ///

@@ -12,9 +12,23 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::engines::Place;
-use crate::seed::Demo;
 
 const FILE: &str = "local.json";
+
+/// What was seeded.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Demo {
+    pub tenant: String,
+    pub keys: BTreeMap<String, String>,
+    pub other: Other,
+}
+
+/// The second tenant, to see that the first one's walls hold.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Other {
+    pub tenant: String,
+    pub keys: BTreeMap<String, String>,
+}
 
 /// The file's content.
 #[derive(Debug, Serialize, Deserialize)]

@@ -19,8 +19,9 @@ use serde_json::{Map, Value, json};
 use crate::app::App;
 use crate::error::{Error, FieldError, Result};
 use crate::id::{KeyedHash, Subject, Tenant};
+use crate::routes::Scope;
 use crate::routes::{self, Access, Route};
-use caller::{Caller, Scope};
+use caller::Caller;
 
 /// A request that may be carried out: the route is known, the key is good, the body is
 /// JSON within its limit.

@@ -11,8 +11,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use lethe_tests::{Reply, Service, days};
 use serde_json::{Value, json};
 use shared::catalog::{FIELDS, Record};
-use shared::http::caller::Scope;
 use shared::routes::Access;
+use shared::routes::Scope;
 
 use crate::requests::{self, ADDRESS, MARK, NAME, PHONE, Request, Stage};
 use crate::rows;

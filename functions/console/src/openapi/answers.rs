@@ -2,14 +2,14 @@
 //! not closed.
 
 use serde_json::{Map, Value, json};
-use shared::http::caller::Scope;
+use shared::routes::Scope;
 use shared::store::activity::Deed;
 use shared::store::jobs::{JobKind, JobState};
 
 use super::reference;
 use super::requests::settings_fields;
 use super::shape::{
-    choice, count, described, id, list, message_id, object, or_null, text, time, whole,
+    Schema, choice, count, described, id, list, message_id, object, or_null, text, time, whole,
 };
 
 /// Every schema of an answer.
@@ -25,9 +25,6 @@ pub fn schemas() -> Map<String, Value> {
             .map(|(name, schema)| (name.to_owned(), schema)),
     )
 }
-
-/// A schema and its name.
-pub type Schema = (&'static str, Value);
 
 fn page(schema: &str) -> Value {
     whole(vec![

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use shared::catalog::{self, Category, Record};
 use shared::record::FileState;
 
-use super::answers::Schema;
 use super::reference;
+use super::shape::Schema;
 use super::shape::{
     choice, count, id, list, message_id, object, or_null, text, time, whole, yes_or_no,
 };

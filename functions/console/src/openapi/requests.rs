@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 use shared::catalog::{self, Category, Field, Kind, Record};
-use shared::http::caller::Scope;
+use shared::routes::Scope;
 
 use super::reference;
 use super::shape::{choice, id, time};

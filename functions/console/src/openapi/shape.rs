@@ -2,6 +2,9 @@
 
 use serde_json::{Value, json};
 
+/// A schema and its name.
+pub type Schema = (&'static str, Value);
+
 /// An object that has at least the fields named as required.
 pub fn object(required: &[&str], fields: Vec<(&str, Value)>) -> Value {
     let fields = fields
