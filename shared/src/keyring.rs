@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::held::Held;
-use crate::id::{Life, Subject, Tenant};
+use crate::id::{JobId, Life, Subject, Tenant};
 use crate::store::keys::{self, LifeKey};
 use crate::store::{Item, Store, Write};
 use crate::vault::{Place, Sealed, SealingKey, TenantKeys, Vault, WrappedTenantKeys};
@@ -51,20 +51,45 @@ pub struct Entry {
     pub erased_at: Option<Timestamp>,
     /// Of a life that is being erased: nobody asked for it, its time was over.
     pub expired: bool,
+    pub rules: Rules,
+    pub hold: Option<Hold>,
+    /// Erasures that wait for the hold to end.
+    pub blocked: Vec<JobId>,
+    /// Which of the life's data keys is the current one: counts the re-keyings.
+    pub generation: u64,
+    /// When the life was last re-keyed.
+    pub rekeyed_at: Option<Timestamp>,
     wrapped: Option<Sealed>,
+    retiring: Option<Sealed>,
 }
 
-/// What the keyring held before.
-#[derive(Clone, Copy, Debug)]
-pub enum Follows {
-    /// Nobody: a new acquaintance.
-    Nobody,
-    /// A life that was erased, and when.
-    Erased(LifeKey, Timestamp),
-    /// A life whose time is over, which nobody had noticed.
-    Expired(LifeKey),
-    /// A life whose time is over, and which is being removed.
-    Expiring(LifeKey),
+/// What may be done with a subject: changed together with the door's gate, so that a write
+/// happens within the rules in force or not at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// GDPR Art. 18: kept, and used by nobody. Ends with the life.
+    pub restricted: bool,
+    /// GDPR Art. 21: visits and interactions are not stored. Outlasts lives.
+    pub objected: bool,
+    /// Nothing of the person may be erased or redacted.
+    pub held: bool,
+    /// Nothing is stored once this life has ended.
+    pub suppressed: bool,
+}
+
+impl Rules {
+    /// Whether the life has no end for the time being.
+    pub const fn stop_clock(self) -> bool {
+        self.restricted || self.held
+    }
+}
+
+/// Why nothing of a person may go, and until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// A code, never free text.
+    pub reason: String,
+    pub until: Option<Timestamp>,
 }
 
 /// A life that the keyring says goes on, with its data key in the clear. Held for one
@@ -72,7 +97,13 @@ pub enum Follows {
 pub struct Living {
     pub key: LifeKey,
     pub gate: u64,
-    pub data_key: SealingKey,
+    pub rules: Rules,
+    /// The generation of `data_key`: every row sealed under it says so in its attribute
+    /// `key`.
+    pub generation: u64,
+    data_key: SealingKey,
+    /// What some rows are still sealed under, while the life is being re-keyed.
+    retiring: Option<SealingKey>,
 }
 
 impl Living {
@@ -106,7 +137,11 @@ impl Living {
             row,
             part,
         };
-        let plain = self.data_key.open(place, sealed)?;
+        let current = self.data_key.open(place, sealed);
+        let plain = match (current, &self.retiring) {
+            (Err(_), Some(retiring)) => retiring.open(place, sealed)?,
+            (current, _) => current?,
+        };
         serde_json::from_slice(&plain)
             .map_err(|_| Error::Unavailable("a sealed value is not as it was written".into()))
     }
@@ -236,21 +271,29 @@ impl Keyring {
             return Ok(None);
         };
         let keys = self.tenant(entry.key.tenant).await?;
-        let data_key = keys
-            .wrapping
-            .unwrap(data_key_place(&entry.key.partition()), wrapped)?;
+        let partition = entry.key.partition();
+        let unwrap = |wrapped| keys.wrapping.unwrap(data_key_place(&partition), wrapped);
         Ok(Some(Living {
             key: entry.key,
             gate: entry.gate,
-            data_key,
+            rules: entry.rules,
+            generation: entry.generation,
+            data_key: unwrap(wrapped)?,
+            retiring: entry.retiring.as_ref().map(unwrap).transpose()?,
         }))
     }
 
-    /// A new life with a new key, and that key wrapped. Nothing is stored yet.
+    /// A new life with a new key, and that key wrapped. Nothing is stored yet. `follows`:
+    /// what the keyring holds of the subject.
     ///
     /// # Errors
     /// As [`Keyring::tenant`].
-    pub async fn new_life(&self, tenant: Tenant, subject: Subject) -> Result<(Living, Sealed)> {
+    pub async fn new_life(
+        &self,
+        tenant: Tenant,
+        subject: Subject,
+        follows: Option<&Entry>,
+    ) -> Result<(Living, Sealed)> {
         let key = LifeKey {
             tenant,
             subject,
@@ -264,8 +307,14 @@ impl Keyring {
         Ok((
             Living {
                 key,
-                gate: 1,
+                gate: follows.map_or(1, |entry| entry.gate + 1),
+                rules: Rules {
+                    objected: follows.is_some_and(|entry| entry.rules.objected),
+                    ..Rules::default()
+                },
+                generation: 1,
                 data_key,
+                retiring: None,
             },
             wrapped,
         ))
@@ -286,8 +335,37 @@ impl Entry {
             gate: row.count("gate"),
             erased_at: row.try_time("erased_at"),
             expired: row.flag("expired"),
+            rules: Rules {
+                restricted: row.flag("restricted"),
+                objected: row.flag("objected"),
+                held: row.flag("held"),
+                suppressed: row.flag("suppressed"),
+            },
+            hold: row.try_text("hold_reason").map(|reason| Hold {
+                reason: reason.to_owned(),
+                until: row.try_time("hold_until"),
+            }),
+            blocked: row
+                .texts("blocked")
+                .iter()
+                .filter_map(|id| JobId::parse(id))
+                .collect(),
+            generation: row.count("generation"),
+            rekeyed_at: row.try_time("rekeyed_at"),
             wrapped: row.sealed("data_key"),
+            retiring: row.sealed("retiring_key"),
         })
+    }
+
+    /// A change of this row that happens only if the row is still as it was read: a gate
+    /// never comes twice.
+    pub fn change(&self, expression: &str) -> Write {
+        Write::update_keyring(&partition(&self.key), expression)
+            .only_if("#state = :state AND life = :life AND gate = :gate")
+            .name("#state", "state")
+            .value(":state", self.state.name())
+            .value(":life", self.key.life.to_string())
+            .value(":gate", self.gate)
     }
 }
 
@@ -296,46 +374,67 @@ fn partition(key: &LifeKey) -> String {
 }
 
 /// Puts a life's key into the keyring, in place of what it follows and only of that.
-pub(crate) fn begin_write(living: &Living, wrapped: Sealed, follows: &Follows) -> Write {
-    // Kept through the next life: an event older than the erasure is still refused.
-    let erased_at = match follows {
-        Follows::Erased(_, at) => Some(*at),
-        Follows::Nobody | Follows::Expired(_) | Follows::Expiring(_) => None,
-    };
+pub(crate) fn begin_write(living: &Living, wrapped: Sealed, follows: Option<&Entry>) -> Write {
     let row = Item::default()
         .with("PK", partition(&living.key))
         .with("state", State::Active.name())
         .with("life", living.key.life.to_string())
         .with("gate", living.gate)
-        .with_some("erased_at", erased_at)
+        .with("generation", living.generation)
+        .with_some("objected", living.rules.objected.then_some(true))
+        // Kept through the next life: an event older than the erasure is still refused.
+        .with_some("erased_at", follows.and_then(|entry| entry.erased_at))
         .with("data_key", wrapped);
     let write = Write::put_keyring(row);
-    let in_place_of = |write: Write, old: &LifeKey, state: State| {
-        write
-            .only_if("#state = :before AND life = :old")
-            .name("#state", "state")
-            .value(":before", state.name())
-            .value(":old", old.life.to_string())
-    };
     match follows {
-        Follows::Nobody => write.only_new(),
-        Follows::Erased(old, _) => in_place_of(write, old, State::Erased),
-        Follows::Expired(old) => in_place_of(write, old, State::Active),
-        Follows::Expiring(old) => in_place_of(write, old, State::Erasing),
+        None => write.only_new(),
+        Some(old) => write
+            .only_if("#state = :before AND life = :old AND gate = :gate")
+            .name("#state", "state")
+            .value(":before", old.state.name())
+            .value(":old", old.key.life.to_string())
+            .value(":gate", old.gate),
     }
 }
 
-/// Deletes a life's key, if the life is the current one: unreadable from here on.
-/// `expired`: nobody asked for it, so who returns meanwhile is welcome.
-pub(crate) fn erasing_write(key: &LifeKey, expired: bool) -> Write {
-    let expression = "SET #state = :erasing, expired = :expired REMOVE data_key";
+/// What ends with a life, and goes from the keyring the moment it does.
+const ENDS: &str = "data_key, retiring_key, restricted, rekeyed_at";
+
+/// Deletes the keys of a life whose time is over, if it is the current one and nothing
+/// holds it. Nobody asked for it, so who returns meanwhile is welcome.
+pub(crate) fn expiring_write(key: &LifeKey) -> Write {
+    let expression = format!("SET #state = :erasing, expired = :true REMOVE {ENDS}");
     Write::update_keyring(&partition(key), expression)
-        .only_if("#state = :active AND life = :life")
+        .only_if("#state = :active AND life = :life AND attribute_not_exists(held)")
         .name("#state", "state")
         .value(":erasing", State::Erasing.name())
         .value(":active", State::Active.name())
-        .value(":expired", expired)
+        .value(":true", true)
         .value(":life", key.life.to_string())
+}
+
+/// Deletes the keys of a life that is asked to be erased, if its row is still as it was
+/// read: unreadable from here on. `suppress`: the person stays away afterwards.
+pub(crate) fn erasing_write(entry: &Entry, suppress: bool) -> Write {
+    let suppressed = if suppress { ", suppressed = :true" } else { "" };
+    let write = entry
+        .change(&format!(
+            "SET #state = :erasing, expired = :false{suppressed} REMOVE {ENDS}"
+        ))
+        .value(":erasing", State::Erasing.name())
+        .value(":false", false);
+    if suppress {
+        write.value(":true", true)
+    } else {
+        write
+    }
+}
+
+/// Notes an erasure that waits for a hold to end.
+pub fn block_write(entry: &Entry, job: JobId) -> Write {
+    entry
+        .change("ADD blocked :job")
+        .value(":job", vec![job.to_string()])
 }
 
 /// Marks a life as erased, if the keyring has not gone on to a later one.

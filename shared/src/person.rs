@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::id::{Subject, Tenant};
-use crate::keyring::{Living, State};
+use crate::keyring::{Living, Rules, State};
 use crate::store::keys::{DOOR, LifeKey, PERSON};
 use crate::store::lives::Door;
 
@@ -15,6 +15,7 @@ use crate::store::lives::Door;
 pub struct Present {
     pub key: LifeKey,
     pub door: Door,
+    pub rules: Rules,
     pub verified: bool,
 }
 
@@ -61,15 +62,15 @@ impl App {
             .filter(|subject| seen.insert(*subject))
             .collect();
         let entries = self.keyring.entries(tenant, &subjects).await?;
-        let lives: Vec<LifeKey> = subjects
+        let lives: Vec<(LifeKey, Rules)> = subjects
             .iter()
             .filter_map(|subject| entries.get(subject))
             .filter(|entry| entry.state == State::Active)
-            .map(|entry| entry.key)
+            .map(|entry| (entry.key, entry.rules))
             .collect();
         let wanted: Vec<_> = lives
             .iter()
-            .flat_map(|key| [DOOR, PERSON].map(|sort| (key.partition(), sort.to_owned())))
+            .flat_map(|(key, _)| [DOOR, PERSON].map(|sort| (key.partition(), sort.to_owned())))
             .collect();
         let rows: HashMap<_, _> = self
             .store
@@ -80,7 +81,7 @@ impl App {
             .collect();
         let now = self.clock.now();
         let mut present = Vec::new();
-        for key in lives {
+        for (key, rules) in lives {
             let row = |sort: &str| rows.get(&(key.partition(), sort.to_owned()));
             let Some(door) = row(DOOR).map(Door::read).transpose()? else {
                 continue;
@@ -90,6 +91,7 @@ impl App {
                 present.push(Present {
                     key,
                     door,
+                    rules,
                     verified,
                 });
             }

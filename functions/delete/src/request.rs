@@ -60,8 +60,14 @@ async fn begin(app: &App, call: &Call, erase: Erase) -> Result<Answer> {
         let now = app.clock.now();
         let job = job(call, &erase, &lives, now);
         let mut writes = job.begin_writes();
+        let entries = app.keyring.entries(call.tenant(), &erase.people).await?;
         for (life, door) in &lives {
-            writes.extend(erase_writes(life, Some(door)));
+            let entry = entries.get(&life.subject).filter(|it| it.key == *life);
+            writes.extend(
+                entry
+                    .map(|it| erase_writes(it, Some(door), false))
+                    .unwrap_or_default(),
+            );
         }
         let mut about: Vec<_> = lives
             .iter()

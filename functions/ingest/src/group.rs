@@ -6,7 +6,7 @@ use shared::app::App;
 use shared::error::{Error, Result};
 use shared::http::Call;
 use shared::id::Subject;
-use shared::keyring::{Entry, Follows, Living, State};
+use shared::keyring::{Entry, Living, State};
 use shared::store::lives::{Beginning, Counts, Shut, expires_at};
 
 use crate::draft::{Context, Existing, Fate, Incoming, draft};
@@ -71,20 +71,17 @@ async fn store_slice(
                 return store_later(context, subject, entry, incoming, known.erased_at).await;
             }
         }
-        let follows = match entry.as_ref() {
-            Some(known) if known.state == State::Active => {
-                match pass(context, known, incoming).await? {
-                    Passed::Stored(fates) => return Ok(fates),
-                    Passed::Again => {
-                        *entry = context.app.keyring.entry(context.tenant, subject).await?;
-                        continue;
-                    }
-                    Passed::Over => Follows::Expired(known.key),
+        if let Some(known) = entry.as_ref().filter(|it| it.state == State::Active) {
+            match pass(context, known, incoming).await? {
+                Passed::Stored(fates) => return Ok(fates),
+                Passed::Again => {
+                    *entry = context.app.keyring.entry(context.tenant, subject).await?;
+                    continue;
                 }
+                Passed::Over => {}
             }
-            other => follows(other, context.now),
-        };
-        let begun = begin(context, subject, follows, incoming).await?;
+        }
+        let begun = begin(context, subject, entry.as_ref(), incoming).await?;
         if let Some(fates) = begun {
             // The next slice passes the new door.
             *entry = context.app.keyring.entry(context.tenant, subject).await?;
@@ -182,13 +179,13 @@ async fn pass(
 async fn begin(
     context: &Context<'_>,
     subject: Subject,
-    follows: Follows,
+    follows: Option<&Entry>,
     incoming: &[Incoming<'_>],
 ) -> Result<Option<Vec<Fate>>> {
     let (living, wrapped): (Living, _) = context
         .app
         .keyring
-        .new_life(context.tenant, subject)
+        .new_life(context.tenant, subject, follows)
         .await?;
     let Some(first) = incoming.first() else {
         return Ok(Some(Vec::new()));
@@ -231,18 +228,6 @@ async fn wait(attempt: u32) {
     tokio::time::sleep(std::time::Duration::from_millis(millis)).await;
 }
 
-/// What a life would follow that began now, unless an earlier one goes on.
-fn follows(entry: Option<&Entry>, now: Timestamp) -> Follows {
-    let Some(entry) = entry else {
-        return Follows::Nobody;
-    };
-    match entry.state {
-        State::Active => Follows::Expired(entry.key),
-        State::Erasing => Follows::Expiring(entry.key),
-        State::Erased => Follows::Erased(entry.key, entry.erased_at.unwrap_or(now)),
-    }
-}
-
 /// Begins the life of somebody of whom nothing but their name is known yet.
 ///
 /// # Errors
@@ -265,8 +250,8 @@ pub async fn acquaint(app: &App, call: &Call, subject: Subject, visitor_id: &str
             detail,
         });
     }
-    let follows = follows(entry.as_ref(), now);
-    let (living, wrapped) = app.keyring.new_life(tenant, subject).await?;
+    let follows = entry.as_ref();
+    let (living, wrapped) = app.keyring.new_life(tenant, subject, follows).await?;
     let mut person = Existing::nothing(visitor_id).person;
     person.rev = 1;
     let beginning = Beginning {

@@ -17,6 +17,7 @@
 //! | activity | `ten#activity#day#shard` | `time#uuid` |
 //! | idempotency | `ten#once#hash` | `once` |
 //! | tenant | `tenants` | `ten` |
+//! | who is held, restricted, … | `ten#standing#rule` | `sub` |
 //!
 //! | index `due` | `due_pk` | `due_sk` |
 //! |---|---|---|
@@ -147,6 +148,42 @@ impl JobKind {
     pub fn parse(name: &str) -> Option<JobKind> {
         JobKind::ALL.into_iter().find(|kind| kind.name() == name)
     }
+}
+
+/// A rule that a person stands under, as lists know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Held,
+    Restricted,
+    Objected,
+    Suppressed,
+}
+
+impl Standing {
+    pub const ALL: [Standing; 4] = [
+        Standing::Held,
+        Standing::Restricted,
+        Standing::Objected,
+        Standing::Suppressed,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Standing::Held => "held",
+            Standing::Restricted => "restricted",
+            Standing::Objected => "objected",
+            Standing::Suppressed => "suppressed",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Standing> {
+        Standing::ALL.into_iter().find(|it| it.name() == name)
+    }
+}
+
+/// Everybody who stands under a rule; the rows' sort keys are subjects.
+pub fn standing(tenant: Tenant, standing: Standing) -> String {
+    format!("{tenant}#standing#{}", standing.name())
 }
 
 /// Which job.

@@ -8,10 +8,10 @@
 use jiff::Timestamp;
 
 use super::jobs::{Job, JobKind};
-use super::keys::{CLOCK, DOOR, LifeKey, day_of};
+use super::keys::{self, CLOCK, DOOR, LifeKey, Standing, day_of};
 use super::{Attribute, Item, Refusal, Store, Write};
 use crate::error::Result;
-use crate::keyring::{Follows, Living};
+use crate::keyring::{Entry, Living, State};
 use crate::objects::UPLOAD_SECONDS;
 use crate::vault::Sealed;
 
@@ -157,13 +157,19 @@ impl Change {
         change.value(":gate", living.gate);
         change.value(":now", now.as_second());
         if let Some((seen, expires)) = passing.seen {
-            change.set.push("last_seen = :seen, expires_at = :expires");
+            change.set.push("last_seen = :seen");
             change.conditions.push("last_seen <= :seen");
             change.value(":seen", seen);
-            change.value(":expires", expires.as_second());
+            if !living.rules.stop_clock() {
+                change.set.push("expires_at = :expires");
+                change.value(":expires", expires.as_second());
+            }
         }
         if let Some(visit) = &passing.visit {
             change.visit(visit);
+            // Both sealed parts of the door are the visit's, and are written together.
+            change.set.push("#key = :key");
+            change.value(":key", living.generation);
         }
         if let Some((old, new)) = &passing.uploads {
             change.uploads(old, new);
@@ -242,6 +248,11 @@ impl Change {
             Write::update(partition, DOOR, expression.join(" "))
         };
         let write = write.only_if(self.conditions.join(" AND "));
+        let write = if self.values.iter().any(|(name, _)| *name == ":key") {
+            write.name("#key", "key")
+        } else {
+            write
+        };
         self.values
             .into_iter()
             .fold(write, |write, (name, value)| write.value(name, value))
@@ -331,6 +342,7 @@ impl Store {
             .with("last_seen", seen)
             .with("expires_at", expires.as_second())
             .with("gate", living.gate)
+            .with("key", living.generation)
             .with_some("visit_at", visit.as_ref().map(|visit| visit.at))
             .with_some(
                 "network",
@@ -349,14 +361,15 @@ impl Store {
             .with("due_pk", key.due_partition())
             .with("due_sk", key.due_sort(day_of(expires)));
         let mut all = vec![
-            crate::keyring::begin_write(living, wrapped, &follows),
+            crate::keyring::begin_write(living, wrapped, follows),
             Write::put(door).only_new(),
             Write::put(person).only_new(),
             Write::put(clock).only_new(),
         ];
-        if let Follows::Expired(old) = follows {
-            all.push(close_expired(&old, now));
-            all.extend(Job::expiry(old, now).begin_writes());
+        // The end of an expired life that nobody had noticed.
+        if let Some(old) = follows.filter(|entry| entry.state == State::Active) {
+            all.push(close_expired(&old.key, now));
+            all.extend(Job::expiry(old.key, now).begin_writes());
         }
         all.extend(writes);
         Ok(self.transact(all).await?.is_ok())
@@ -368,10 +381,7 @@ impl Store {
     /// # Errors
     /// As [`Store::door`].
     pub async fn begin_expiry(&self, key: &LifeKey, now: Timestamp) -> Result<bool> {
-        let mut writes = vec![
-            crate::keyring::erasing_write(key, true),
-            close_expired(key, now),
-        ];
+        let mut writes = vec![crate::keyring::expiring_write(key), close_expired(key, now)];
         writes.extend(Job::expiry(*key, now).begin_writes());
         Ok(self.transact(writes).await?.is_ok())
     }
@@ -417,7 +427,8 @@ pub struct Beginning<'a> {
     pub living: &'a Living,
     /// Its data key, wrapped.
     pub wrapped: Sealed,
-    pub follows: Follows,
+    /// What the keyring holds of the subject: an ended life, or one whose time is over.
+    pub follows: Option<&'a Entry>,
     pub seen: Timestamp,
     pub expires: Timestamp,
     pub visit: Option<Visit>,
@@ -441,9 +452,11 @@ impl Job {
     }
 }
 
-/// A requested erasure's writes for one life: the key goes, the door closes. `door` is as
+/// A requested erasure's writes for one life: the keys go, the door closes. `door` is as
 /// just read; a door that changes its links meanwhile makes the transaction fail.
-pub fn erase_writes(key: &LifeKey, door: Option<&Door>) -> [Write; 2] {
+/// `suppress`: the person stays away afterwards.
+pub fn erase_writes(entry: &Entry, door: Option<&Door>, suppress: bool) -> Vec<Write> {
+    let key = &entry.key;
     let close = Write::delete(&key.partition(), DOOR);
     let close = match door.map(|door| door.uploads.as_slice()) {
         None | Some([]) => close
@@ -453,5 +466,15 @@ pub fn erase_writes(key: &LifeKey, door: Option<&Door>) -> [Write; 2] {
             close.only_if("attribute_not_exists(PK) OR uploads = :open").value(":open", links)
         }
     };
-    [crate::keyring::erasing_write(key, false), close]
+    let mut writes = vec![crate::keyring::erasing_write(entry, suppress), close];
+    let subject = key.subject.to_string();
+    if entry.rules.restricted {
+        let restricted = keys::standing(key.tenant, Standing::Restricted);
+        writes.push(Write::delete(&restricted, &subject));
+    }
+    if suppress && !entry.rules.suppressed {
+        let suppressed = keys::standing(key.tenant, Standing::Suppressed);
+        writes.push(Write::put(Item::new(&suppressed, &subject)));
+    }
+    writes
 }

@@ -62,6 +62,7 @@ impl Person {
             (!fields.is_empty()).then(|| living.seal_json(PERSON, name, fields))
         };
         Item::new(&living.key.partition(), PERSON)
+            .with("key", living.generation)
             .with("rev", self.rev)
             .with("verified", self.verified())
             .with_some(
@@ -112,6 +113,7 @@ impl Conversation {
     pub fn item(&self, living: &Living) -> Item {
         let sort = keys::conversation(self.hash);
         Item::new(&living.key.partition(), &sort)
+            .with("key", living.generation)
             .with("at", self.at)
             .with("messages", self.messages)
             .with(CONTENT, living.seal_json(&sort, CONTENT, &self.content))
@@ -130,8 +132,10 @@ impl Conversation {
             Some(content) => Write::update(
                 &partition,
                 &sort,
-                "SET content = :content ADD messages :messages",
+                "SET content = :content, #key = :key ADD messages :messages",
             )
+            .name("#key", "key")
+            .value(":key", living.generation)
             .value(":content", living.seal_json(&sort, CONTENT, content)),
         };
         write
@@ -179,6 +183,7 @@ impl Message {
     pub fn item(&self, living: &Living) -> Item {
         let sort = keys::message(self.id);
         Item::new(&living.key.partition(), &sort)
+            .with("key", living.generation)
             .with("author", self.author.name())
             .with("at", self.at)
             .with("rev", self.rev)
@@ -257,6 +262,7 @@ impl Attachment {
             .as_ref()
             .map(|it| living.seal_json(&sort, CONTENT, it));
         Item::new(&living.key.partition(), &sort)
+            .with("key", living.generation)
             .with("state", self.state.name())
             .with("size", self.size)
             .with("at", self.at)
@@ -328,6 +334,7 @@ impl Interaction {
     pub fn item(&self, living: &Living) -> Item {
         let sort = keys::interaction(self.hash);
         Item::new(&living.key.partition(), &sort)
+            .with("key", living.generation)
             .with("loaded", self.loaded)
             .with("viewed", self.viewed)
             .with("clicked", self.clicked)
