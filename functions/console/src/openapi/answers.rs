@@ -247,12 +247,19 @@ fn govern() -> Vec<Schema> {
             whole(vec![("from", count()), ("to", count())]),
         ),
     ]);
-    let entry = whole(vec![
-        ("at", time()),
-        ("kind", choice(&Deed::ALL.map(Deed::name))),
-        ("by", text()),
-        ("about", list(text())),
-    ]);
+    let entry = object(
+        &["at", "kind", "by", "about"],
+        vec![
+            ("at", described(time(), "When it was recorded.")),
+            (
+                "happened_at",
+                described(time(), "When it happened, where that was told of later."),
+            ),
+            ("kind", choice(&Deed::ALL.map(Deed::name))),
+            ("by", text()),
+            ("about", list(text())),
+        ],
+    );
     let keys = whole(vec![("owner", text())]);
     vec![
         ("Settings", whole(settings_fields())),
