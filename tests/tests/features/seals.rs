@@ -1,5 +1,8 @@
-//! The activity log cannot be quietly changed: a day that is sealed takes no more entries.
+//! The activity log cannot be quietly changed: a day that is over takes no more entries, and
+//! what the service signs can be checked by whoever has its public key.
 
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use lethe_tests::Service;
 use serde_json::{Value, json};
 use shared::id::Tenant;
@@ -120,4 +123,25 @@ async fn a_session_stands_on_the_day_it_was_told_of_and_says_when_it_was() {
         [json!("session.ended"), now, json!("2026-02-28T23:00:00Z")],
     ];
     assert_eq!(log("2026-03-01").await, expected);
+}
+
+#[tokio::test]
+async fn what_the_service_signs_is_verified_with_the_published_keys() {
+    let service = Service::start().await;
+    // Longer than what KMS takes as a message.
+    let claims = json!({"tenant": service.ours.id, "lives": vec!["life"; 2_000]});
+    let vault = &service.cloud.app().vault;
+    let signed = vault.sign("lethe-test", &claims).await.expect("KMS signs");
+    let published = service.get("/.well-known/jwks.json", "").await;
+    let keys: JwkSet = serde_json::from_value(published.expect(200)).expect("a JWK set");
+    let header = jsonwebtoken::decode_header(&signed).expect("a header");
+    assert_eq!(header.typ.as_deref(), Some("lethe-test"));
+    let named = header.kid.expect("it names its key");
+    let key = DecodingKey::from_jwk(keys.find(&named).expect("it is there")).expect("a key");
+    let mut rules = Validation::new(Algorithm::ES256);
+    rules.required_spec_claims.clear();
+    let read = jsonwebtoken::decode::<Value>(&signed, &key, &rules).expect("it holds");
+    assert_eq!(read.claims, claims);
+    let forged = signed.replacen(".ey", ".eY", 1);
+    assert!(jsonwebtoken::decode::<Value>(&forged, &key, &rules).is_err());
 }

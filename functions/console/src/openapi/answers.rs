@@ -87,7 +87,21 @@ fn edge() -> Vec<Schema> {
                 ("time", time()),
             ]),
         ),
+        ("KeySet", whole(vec![("keys", list(signing_key()))])),
     ]
+}
+
+fn signing_key() -> Value {
+    let one = |word: &str| json!({"const": word});
+    whole(vec![
+        ("kty", one("EC")),
+        ("crv", one("P-256")),
+        ("x", text()),
+        ("y", text()),
+        ("alg", one("ES256")),
+        ("use", one("sig")),
+        ("kid", described(text(), "Its thumbprint (RFC 7638).")),
+    ])
 }
 
 fn ingest() -> Vec<Schema> {
