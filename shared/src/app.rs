@@ -74,6 +74,7 @@ impl App {
         let vault = Vault::new(
             aws_sdk_kms::Client::from_conf(kms.build()),
             config.key.clone(),
+            config.signing_key.clone(),
         );
         let tenants = Tenants::new(store.clone(), clock.clone());
         let keyring = Keyring::new(store.clone(), vault.clone(), clock.clone());

@@ -9,6 +9,8 @@ pub struct Config {
     pub bucket: String,
     /// The KMS key that wraps tenant keys and encrypts the bucket.
     pub key: String,
+    /// The KMS key that signs receipts and seals.
+    pub signing_key: String,
     pub endpoints: Endpoints,
 }
 
@@ -48,6 +50,7 @@ impl Config {
             keyring_table: need("LETHE_KEYRING_TABLE")?,
             bucket: need("LETHE_BUCKET")?,
             key: need("LETHE_KEY")?,
+            signing_key: need("LETHE_SIGNING_KEY")?,
             endpoints: Endpoints {
                 dynamodb: variable("AWS_ENDPOINT_URL_DYNAMODB"),
                 s3: variable("AWS_ENDPOINT_URL_S3"),

@@ -352,6 +352,13 @@ pub const ROUTES: &[Route] = &[
         &[],
         "Whether the service answers",
     ),
+    get(
+        "GET /.well-known/jwks.json",
+        "console",
+        Public,
+        &[],
+        "The keys that check what the service signs (RFC 7517)",
+    ),
 ];
 
 /// The route that API Gateway names by this key.

@@ -1,18 +1,23 @@
-//! KMS and AEAD: wraps keys, seals and opens. Owns every cryptographic decision; knows
-//! nothing of tables or of what the sealed bytes mean.
+//! KMS and AEAD: wraps keys, seals, opens and signs. Owns every cryptographic decision;
+//! knows nothing of tables or of what the sealed or signed bytes mean.
 //!
 //! Hierarchy: KMS key → tenant key (wraps data keys) and hash key (makes `sub_…` and
 //! lookups) → data key of a life → sealed categories. Sealing is AES-256-GCM with a random
 //! 96-bit nonce (NIST SP 800-38D); names are HMAC-SHA-256 (RFC 2104), cut to 128 bits.
 
+use std::sync::Arc;
+
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hmac;
 use aws_sdk_kms::primitives::Blob;
-use aws_sdk_kms::types::DataKeySpec;
+use aws_sdk_kms::types::{DataKeySpec, MessageType, SigningAlgorithmSpec};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
 use crate::id::{KeyedHash, Subject, Tenant};
+use crate::jws::{PublicKey, Unsigned};
 
 /// Bytes that only their key can read. Cannot be shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -213,17 +218,25 @@ pub struct WrappedTenantKeys {
     pub hash: Vec<u8>,
 }
 
-/// KMS. Every call names the tenant and the purpose in the encryption context, so that a
-/// wrapped key put in another's place does not open.
+/// KMS. Every call that wraps names the tenant and the purpose in the encryption context,
+/// so that a wrapped key put in another's place does not open.
 #[derive(Clone)]
 pub struct Vault {
     kms: aws_sdk_kms::Client,
     key: String,
+    signing_key: String,
+    /// Its public half, once it was asked for: it never changes.
+    public_key: Arc<OnceCell<PublicKey>>,
 }
 
 impl Vault {
-    pub fn new(kms: aws_sdk_kms::Client, key: String) -> Vault {
-        Vault { kms, key }
+    pub fn new(kms: aws_sdk_kms::Client, key: String, signing_key: String) -> Vault {
+        Vault {
+            kms,
+            key,
+            signing_key,
+            public_key: Arc::default(),
+        }
     }
 
     /// Makes a tenant's keys, wrapped.
@@ -255,6 +268,54 @@ impl Vault {
             wrapping: SealingKey(wrapping),
             hash: HashKey { tenant, key: hash },
         })
+    }
+
+    /// Signs claims as a compact JWS (RFC 7515) under ES256. `typ` says what kind of
+    /// statement it is.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when KMS does not answer.
+    pub async fn sign(&self, typ: &str, claims: &Value) -> Result<String> {
+        let unsigned = Unsigned::new(self.public_key().await?, typ, claims);
+        let answer = self
+            .kms
+            .sign()
+            .key_id(&self.signing_key)
+            // KMS takes no message above 4 KiB: it is given the digest.
+            .message_type(MessageType::Digest)
+            .message(Blob::new(unsigned.digest()))
+            .signing_algorithm(SigningAlgorithmSpec::EcdsaSha256)
+            .send()
+            .await
+            .map_err(|cause| crate::aws::unavailable("Sign", &cause))?;
+        let signature = answer.signature.map(Blob::into_inner).unwrap_or_default();
+        unsigned
+            .signed(&signature)
+            .ok_or_else(|| Error::Unavailable("Sign gave no signature of P-256".into()))
+    }
+
+    /// The keys that check what [`Vault::sign`] signs, as a JWK set (RFC 7517, 5).
+    ///
+    /// # Errors
+    /// As [`Vault::sign`].
+    pub async fn jwks(&self) -> Result<Value> {
+        Ok(json!({"keys": [self.public_key().await?.jwk()]}))
+    }
+
+    async fn public_key(&self) -> Result<&PublicKey> {
+        let fetch = async || {
+            let answer = self
+                .kms
+                .get_public_key()
+                .key_id(&self.signing_key)
+                .send()
+                .await
+                .map_err(|cause| crate::aws::unavailable("GetPublicKey", &cause))?;
+            let der = answer.public_key.map(Blob::into_inner).unwrap_or_default();
+            PublicKey::from_der(&der)
+                .ok_or_else(|| Error::Unavailable("GetPublicKey gave no key of P-256".into()))
+        };
+        self.public_key.get_or_try_init(fetch).await
     }
 
     async fn generate(&self, tenant: Tenant, purpose: &str) -> Result<Vec<u8>> {

@@ -136,10 +136,14 @@ async fn created_on(app: &App, call: &Call) -> Result<Date> {
 
 fn entry(row: &Item) -> Result<Value> {
     let about: Vec<_> = row.text("about")?.split_whitespace().collect();
-    Ok(json!({
+    let mut entry = json!({
         "at": row.time("at")?,
         "kind": row.text("kind")?,
         "by": row.text("by")?,
         "about": about,
-    }))
+    });
+    if let Some(at) = row.try_time("happened_at") {
+        entry["happened_at"] = json!(at);
+    }
+    Ok(entry)
 }

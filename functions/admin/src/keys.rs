@@ -32,8 +32,9 @@ pub async fn create(app: &App, call: &Call) -> Result<Answer> {
     let (mut key, token) = new_key(call.tenant(), &keys, &asked.scopes, app.clock.now());
     key.origins = asked.origins;
     key.reference = asked.reference;
-    let entry = entry(call, Deed::KeyCreated, key.id, app.clock.now());
-    if app.store.transact(vec![key.write(), entry]).await?.is_err() {
+    let mut writes = vec![key.write()];
+    writes.extend(entry(call, Deed::KeyCreated, key.id, app.clock.now()));
+    if app.store.transact(writes).await?.is_err() {
         return Err(Error::Unavailable("a new key's id is taken".into()));
     }
     let kept = row(&key);
@@ -94,10 +95,8 @@ pub async fn revoke(app: &App, call: &Call) -> Result<Answer> {
             .api_key(tenant, id)
             .await?
             .ok_or(Error::NotFound)?;
-        let mut writes = vec![
-            ApiKey::delete_write(tenant, id),
-            entry(call, Deed::KeyRevoked, id, app.clock.now()),
-        ];
+        let mut writes = vec![ApiKey::delete_write(tenant, id)];
+        writes.extend(entry(call, Deed::KeyRevoked, id, app.clock.now()));
         if administers(&key) {
             let other = other_admin(app, tenant, id).await?.ok_or(Error::Conflict {
                 code: "last_admin",
@@ -139,14 +138,15 @@ async fn other_admin(app: &App, tenant: Tenant, id: KeyId) -> Result<Option<KeyI
     }
 }
 
-fn entry(call: &Call, deed: Deed, id: KeyId, now: Timestamp) -> Write {
-    activity::write(&activity::Entry {
+fn entry(call: &Call, deed: Deed, id: KeyId, now: Timestamp) -> Vec<Write> {
+    activity::writes(&[activity::Entry {
         tenant: call.tenant(),
         deed,
         by: &call.by(),
         about: &[id.to_string()],
         at: now,
-    })
+        happened_at: None,
+    }])
 }
 
 /// A key as lists show it. Scopes stand in the order in which they are published.

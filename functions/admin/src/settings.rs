@@ -44,15 +44,16 @@ pub async fn change(app: &App, call: &Call) -> Result<Answer> {
             return Ok(Answer::ok(json!(settings)).revision(before.rev));
         }
         let (by, about) = (call.by(), [format!("rev:{}", before.rev + 1)]);
-        let entry = activity::write(&activity::Entry {
+        let mut writes = vec![change_write(tenant, &before, settings.clone())];
+        writes.extend(activity::writes(&[activity::Entry {
             tenant,
             deed: Deed::SettingsChanged,
             by: &by,
             about: &about,
             at: app.clock.now(),
-        });
-        let replace = change_write(tenant, &before, settings.clone());
-        if app.store.transact(vec![replace, entry]).await?.is_ok() {
+            happened_at: None,
+        }]));
+        if app.store.transact(writes).await?.is_ok() {
             app.tenants.forget(tenant);
             return Ok(Answer::ok(json!(settings)).revision(before.rev + 1));
         }

@@ -27,13 +27,14 @@ pub async fn create(app: &App, call: &Call) -> Result<Answer> {
     let (key, token) = crate::keys::new_key(tenant, &keys, &scopes, now);
     let mut writes = create_writes(tenant, now);
     writes.push(key.write());
-    writes.push(activity::write(&activity::Entry {
+    writes.extend(activity::writes(&[activity::Entry {
         tenant,
         deed: Deed::TenantCreated,
         by: "operator",
         about: &[key.id.to_string()],
         at: now,
-    }));
+        happened_at: None,
+    }]));
     if app.store.transact(writes).await?.is_err() {
         return Err(Error::Unavailable("a new tenant's id is taken".into()));
     }

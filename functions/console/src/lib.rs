@@ -1,5 +1,5 @@
 //! What anybody may ask without a key: the console's page, the service's own description,
-//! and whether it answers. Touches no store.
+//! whether it answers, and the keys that check its signatures. Touches no store.
 
 mod openapi;
 mod page;
@@ -32,9 +32,15 @@ async fn answer(app: &App, request: Request) -> Value {
         "GET /console" => Ok(page::answer()),
         "GET /v1/openapi.json" => Ok(Answer::text("application/json", openapi::text())),
         "GET /v1/health" => Ok(health(app)),
+        "GET /.well-known/jwks.json" => keys(app).await,
         _ => Err(Error::NotFound),
     };
     call.close(app, outcome).await
+}
+
+async fn keys(app: &App) -> Result<Answer> {
+    let keys = app.vault.jwks().await?;
+    Ok(Answer::text("application/jwk-set+json", keys.to_string()))
 }
 
 /// The service's version and its time: what a countdown must go by.

@@ -185,11 +185,10 @@ async fn finish(app: &App, mut job: Job, lives: &[LifeKey]) -> Result<()> {
         by: "lethe",
         about: &about,
         at: now,
+        happened_at: None,
     };
-    let writes = vec![
-        job.finish_write(JobState::Completed, now),
-        activity::write(&entry),
-    ];
+    let mut writes = vec![job.finish_write(JobState::Completed, now)];
+    writes.extend(activity::writes(&[entry]));
     // Refused: a later turn has finished it.
     let _fenced = app.store.transact(writes).await?;
     Ok(())

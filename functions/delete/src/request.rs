@@ -82,8 +82,9 @@ async fn begin(app: &App, call: &Call, erase: Erase) -> Result<Answer> {
             by: &by,
             about: &about,
             at: now,
+            happened_at: None,
         };
-        writes.push(activity::write(&entry));
+        writes.extend(activity::writes(&[entry]));
         if app.store.transact(writes).await?.is_ok() {
             return Ok(accepted(&job, "erasures"));
         }

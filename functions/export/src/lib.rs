@@ -95,13 +95,14 @@ async fn begin(app: &App, call: &Call) -> Result<Answer> {
     });
     job.outcome = json!({"subject": subject.to_string(), "export": wanted.kind});
     let mut writes = job.begin_writes();
-    writes.push(activity::write(&Entry {
+    writes.extend(activity::writes(&[Entry {
         tenant,
         deed: Deed::ExportRequested,
         by: &call.by(),
         about: &[living.key.life.to_string(), job.key.id.to_string()],
         at: now,
-    }));
+        happened_at: None,
+    }]));
     door::pass(app, living.key, door::Links::Leave, &writes)
         .await?
         .ok_or(Error::NotFound)?;

@@ -116,11 +116,10 @@ async fn finish(
         by: "lethe",
         about: &about,
         at: now,
+        happened_at: None,
     };
-    let writes = [
-        job.finish_write(JobState::Completed, now),
-        activity::write(&entry),
-    ];
+    let mut writes = vec![job.finish_write(JobState::Completed, now)];
+    writes.extend(activity::writes(&[entry]));
     if door::pass(app, life, links, &writes).await?.is_some() {
         return Ok(());
     }

@@ -57,8 +57,10 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
             by: &by,
             about: &about,
             at: now,
+            happened_at: None,
         };
-        let mut writes = vec![after.replace(&living, before.rev), activity::write(&entry)];
+        let mut writes = vec![after.replace(&living, before.rev)];
+        writes.extend(activity::writes(&[entry]));
         writes.extend(lookup_writes(&keys.hash, &living, &before, &after));
         match app
             .store

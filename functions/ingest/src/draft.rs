@@ -149,6 +149,8 @@ struct Builder<'a> {
     conversations: BTreeMap<KeyedHash, (u64, Timestamp, ConversationContent)>,
     interactions: BTreeMap<KeyedHash, Interaction>,
     messages: HashSet<MessageId>,
+    /// What the activity log is to say of sessions: what was done, by whom, and when.
+    sessions: Vec<(Deed, &'a str, Timestamp)>,
     added: Counts,
     writes: Vec<(Write, Option<usize>)>,
 }
@@ -171,6 +173,7 @@ pub fn draft(
         conversations: BTreeMap::new(),
         interactions: BTreeMap::new(),
         messages: HashSet::new(),
+        sessions: Vec::new(),
         added: Counts::default(),
         writes: Vec::new(),
     };
@@ -213,15 +216,7 @@ impl<'a> Builder<'a> {
                 } else {
                     Deed::SessionEnded
                 };
-                let about = [self.living.key.life.to_string()];
-                let entry = activity::Entry {
-                    tenant: self.context.tenant,
-                    deed,
-                    by: member,
-                    about: &about,
-                    at: event.at,
-                };
-                self.writes.push((activity::write(&entry), None));
+                self.sessions.push((deed, member, event.at));
                 Fate::Stored(None)
             }
         }
@@ -365,6 +360,7 @@ impl<'a> Builder<'a> {
         self.write_conversations();
         self.write_interactions();
         self.write_person();
+        self.write_sessions();
         let days = self.context.settings.retention_days;
         let visit = self.visit.map(|(at, network, device)| {
             let seal = |part, fields: &Observed| {
@@ -420,6 +416,22 @@ impl<'a> Builder<'a> {
             };
             self.writes.push((write, None));
         }
+    }
+
+    fn write_sessions(&mut self) {
+        let about = [self.living.key.life.to_string()];
+        let entry = |&(deed, by, happened_at)| activity::Entry {
+            tenant: self.context.tenant,
+            deed,
+            by,
+            about: &about,
+            at: self.context.now,
+            happened_at: Some(happened_at),
+        };
+        let entries: Vec<_> = self.sessions.iter().map(entry).collect();
+        let writes = activity::writes(&entries);
+        self.writes
+            .extend(writes.into_iter().map(|write| (write, None)));
     }
 
     /// The person's row and the lookups that find them, where they have changed.

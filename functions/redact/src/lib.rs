@@ -123,7 +123,7 @@ async fn begin_job(
     let entry = redaction::requested(call.tenant(), &job, &asked.cause);
     redaction::prepare(&mut job, work, asked.cause, ended, records);
     let mut writes = job.begin_writes();
-    writes.push(entry);
+    writes.extend(entry);
     match app.store.transact(writes).await? {
         Ok(()) => Ok(accepted(&job, "redactions")),
         Err(_) => Err(Error::Unavailable("a new job's id is taken".into())),

@@ -69,11 +69,10 @@ pub async fn record(
         by: "lethe",
         about: &[living.key.life.to_string(), file.id.to_string()],
         at: now,
+        happened_at: None,
     };
-    let writes = vec![
-        file.replace(living, FileState::AwaitingUpload),
-        activity::write(&entry),
-    ];
+    let mut writes = vec![file.replace(living, FileState::AwaitingUpload)];
+    writes.extend(activity::writes(&[entry]));
     app.store
         .through_door(living, &Passing::default(), writes, now)
         .await

@@ -281,6 +281,10 @@ mod tests {
                 template.buckets[0].name
             );
             assert_eq!(function.environment["LETHE_KEY"], key_arn("Key"));
+            assert_eq!(
+                function.environment["LETHE_SIGNING_KEY"],
+                key_arn("SigningKey")
+            );
         }
         assert_eq!(named("delete").streams[0].patterns.len(), 2);
         assert_eq!(named("delete").timeout, SignedDuration::from_secs(90));

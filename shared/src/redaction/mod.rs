@@ -253,11 +253,10 @@ async fn finish(app: &App, mut job: Job, cause: &Cause) -> Result<()> {
         by: "lethe",
         about: &about,
         at: now,
+        happened_at: None,
     };
-    let writes = vec![
-        job.finish_write(JobState::Completed, now),
-        activity::write(&entry),
-    ];
+    let mut writes = vec![job.finish_write(JobState::Completed, now)];
+    writes.extend(activity::writes(&[entry]));
     // Refused: a later turn has taken over, and will end it.
     let _fenced = app.store.transact(writes).await?;
     Ok(())
@@ -401,18 +400,19 @@ fn entry_about(life: &LifeKey, records: usize, cause: &Cause) -> Vec<String> {
         .collect()
 }
 
-/// The tenant's write that says a job has been asked for.
-pub fn requested(tenant: Tenant, job: &Job, cause: &Cause) -> crate::store::Write {
+/// The tenant's writes that say a job has been asked for.
+pub fn requested(tenant: Tenant, job: &Job, cause: &Cause) -> Vec<crate::store::Write> {
     let about: Vec<_> = std::iter::once(job.key.id.to_string())
         .chain(cause.about())
         .collect();
-    activity::write(&activity::Entry {
+    activity::writes(&[activity::Entry {
         tenant,
         deed: Deed::RedactionRequested,
         by: &cause.by,
         about: &about,
         at: job.created_at,
-    })
+        happened_at: None,
+    }])
 }
 
 #[cfg(test)]

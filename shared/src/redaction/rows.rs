@@ -103,13 +103,14 @@ async fn pass(
         }
         let now = app.clock.now();
         let about = entry_about(&living.key, writes.len(), cause);
-        writes.push(activity::write(&activity::Entry {
+        writes.extend(activity::writes(&[activity::Entry {
             tenant: living.key.tenant,
             deed: Deed::Redacted,
             by: &cause.by,
             about: &about,
             at: now,
-        }));
+            happened_at: None,
+        }]));
         let passing = Passing::default();
         if let Err(shut) = app
             .store

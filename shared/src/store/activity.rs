@@ -1,13 +1,17 @@
 //! The tenant's permanent log of who did what. Each entry is written in its deed's own
 //! transaction, into a partition a day and shard, so that no deed is without its entry.
+//!
+//! The same transaction checks one of the tenant's gates: rows that say up to which day the
+//! log is sealed. So nothing is added to a day once every gate has been moved to it.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::keys::{self, SHARDS};
+use super::keys::{self, GATES, SHARDS};
 use super::{Item, Page, Query, Range, Store, Write};
 use crate::error::Result;
 use crate::id::Tenant;
+use crate::vault::fill_random;
 
 /// What was done: a closed list, so that every reader decides about a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,20 +85,49 @@ pub struct Entry<'a> {
     pub by: &'a str,
     /// What it was done to: lives, jobs, keys; never a subject or anything a person sent.
     pub about: &'a [String],
+    /// When it is recorded, which decides its day: now.
     pub at: Timestamp,
+    /// When it happened, where it is told of later.
+    pub happened_at: Option<Timestamp>,
 }
 
-/// The write of an entry, for its deed's transaction.
-pub fn write(entry: &Entry<'_>) -> Write {
+/// The writes of some entries, for their deed's transaction: a row each, and one check that
+/// their day is not sealed. All are of one tenant and one moment, and written by one call,
+/// since a transaction must not touch a gate twice.
+pub fn writes(entries: &[Entry<'_>]) -> Vec<Write> {
+    let gate = entries
+        .first()
+        .map(|entry| not_sealed(entry.tenant, keys::day_of(entry.at)));
+    entries.iter().map(put).chain(gate).collect()
+}
+
+/// Any one gate will do, since sealing moves them all. Chosen at random, because DynamoDB
+/// takes checks of one row by two transactions at a time for a conflict.
+fn not_sealed(tenant: Tenant, day: Date) -> Write {
+    let mut any = [0];
+    fill_random(&mut any);
+    Write::check(&keys::gates(tenant), &keys::gate(any[0] % GATES))
+        .only_if("attribute_not_exists(sealed_until) OR sealed_until < :day")
+        .value(":day", day.to_string())
+        .or_fault("the activity's day is sealed")
+}
+
+fn put(entry: &Entry<'_>) -> Write {
     let id = crate::id::uuid_at(entry.at);
     let shard = keys::shard(id.as_bytes());
     let partition = keys::activity(entry.tenant, keys::day_of(entry.at), shard);
     let sort = format!("{}#{}", keys::moment(entry.at), id.simple());
+    // What makes its leaf of the day's tree one that nobody can guess: the row may go, and
+    // the leaf that stays tells nothing of it.
+    let mut salt = vec![0; 16];
+    fill_random(&mut salt);
     let row = Item::new(&partition, &sort)
         .with("kind", entry.deed.name())
         .with("by", crate::activity::mask(entry.by))
         .with("about", entry.about.join(" "))
-        .with("at", entry.at);
+        .with("at", entry.at)
+        .with_some("happened_at", entry.happened_at)
+        .with("salt", salt);
     Write::put(row).only_new()
 }
 

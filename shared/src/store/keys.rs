@@ -15,6 +15,7 @@
 //! | settings | `ten#settings` | `settings` |
 //! | API key | `ten#keys` | `key_…` |
 //! | activity | `ten#activity#day#shard` | `time#uuid` |
+//! | gate of the activity | `ten#activity` | `gate#number` |
 //! | idempotency | `ten#once#hash` | `once` |
 //! | tenant | `tenants` | `ten` |
 //! | who is held, restricted, … | `ten#standing#rule` | `sub` |
@@ -47,6 +48,9 @@ pub const JOBS_DUE: &str = "jobs";
 /// Partitions of `due` and of a day's activity for each tenant, so that a large tenant
 /// does not write to one partition alone.
 pub const SHARDS: u8 = 4;
+
+/// Gates of a tenant's activity: each says up to which day it is sealed.
+pub const GATES: u8 = 16;
 
 /// The three names that every row of a life carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -341,6 +345,14 @@ pub fn api_key(key: KeyId) -> String {
 
 pub fn activity(tenant: Tenant, day: Date, shard: u8) -> String {
     format!("{tenant}#activity#{day}#{shard}")
+}
+
+pub fn gates(tenant: Tenant) -> String {
+    format!("{tenant}#activity")
+}
+
+pub fn gate(number: u8) -> String {
+    format!("gate#{number:02}")
 }
 
 pub fn once(tenant: Tenant, hash: KeyedHash) -> String {

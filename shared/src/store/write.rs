@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::{
 use super::item::{self, Attribute, Item};
 use super::{Store, Table, pause};
 use crate::aws::unavailable;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Rows that one transaction may hold: under DynamoDB's 100, with room for the door,
 /// the keyring and activity.
@@ -27,6 +27,8 @@ pub struct Write {
     condition: Option<String>,
     names: HashMap<String, String>,
     values: HashMap<String, AttributeValue>,
+    /// What it means when the condition fails, where that is nobody's to decide about.
+    fault: Option<&'static str>,
 }
 
 #[derive(Clone)]
@@ -52,6 +54,7 @@ impl Write {
             condition: None,
             names: HashMap::new(),
             values: HashMap::new(),
+            fault: None,
         }
     }
 
@@ -110,6 +113,14 @@ impl Write {
     #[must_use]
     pub fn only_new(self) -> Write {
         self.only_if("attribute_not_exists(PK)")
+    }
+
+    /// A failed condition is a fault, and no refusal: whoever wrote has nothing to read
+    /// again, and the same at another time may succeed.
+    #[must_use]
+    pub fn or_fault(mut self, what: &'static str) -> Write {
+        self.fault = Some(what);
+        self
     }
 
     /// Gives a `:value` of the expressions.
@@ -233,8 +244,10 @@ impl Store {
     /// SDK names each transaction, so that a lost answer is not carried out twice.
     ///
     /// # Errors
-    /// As [`Store::write`]; the refusal names the first condition that failed.
+    /// As [`Store::write`]; the refusal names the first condition that failed. Also when
+    /// one failed that [`Write::or_fault`] makes a fault.
     pub async fn transact(&self, writes: Vec<Write>) -> Result<Result<(), Refusal>> {
+        let faults: Vec<_> = writes.iter().map(|write| write.fault).collect();
         let items: Vec<_> = writes
             .into_iter()
             .map(|write| self.transact_item(write))
@@ -261,6 +274,9 @@ impl Store {
                 .iter()
                 .position(|reason| reason.code() == Some("ConditionalCheckFailed"));
             if let Some(place) = failed {
+                if let Some(fault) = faults[place] {
+                    return Err(Error::Unavailable(fault.to_owned()));
+                }
                 let row = reasons[place].item.clone().map(Item);
                 return Ok(Err(Refusal::Condition { place, row }));
             }

@@ -17,3 +17,4 @@ mod redact;
 mod replay;
 mod requests;
 mod rows;
+mod seals;

@@ -286,7 +286,10 @@ impl Stage {
             "DELETE /v1/keys/{id}" => (owner, 204, None),
             "POST /v1/tenants" => (&self.operator, 201, Some(json!({}))),
             "GET /v1/tenants" => (&self.operator, 200, None),
-            "GET /console" | "GET /v1/openapi.json" | "GET /v1/health" => ("", 200, None),
+            "GET /console"
+            | "GET /v1/openapi.json"
+            | "GET /v1/health"
+            | "GET /.well-known/jwks.json" => ("", 200, None),
             "GET /v1/subjects"
             | "GET /v1/subjects/{subject}"
             | "GET /v1/subjects/{subject}/records"

@@ -87,7 +87,21 @@ fn edge() -> Vec<Schema> {
                 ("time", time()),
             ]),
         ),
+        ("KeySet", whole(vec![("keys", list(signing_key()))])),
     ]
+}
+
+fn signing_key() -> Value {
+    let one = |word: &str| json!({"const": word});
+    whole(vec![
+        ("kty", one("EC")),
+        ("crv", one("P-256")),
+        ("x", text()),
+        ("y", text()),
+        ("alg", one("ES256")),
+        ("use", one("sig")),
+        ("kid", described(text(), "Its thumbprint (RFC 7638).")),
+    ])
 }
 
 fn ingest() -> Vec<Schema> {
@@ -247,12 +261,19 @@ fn govern() -> Vec<Schema> {
             whole(vec![("from", count()), ("to", count())]),
         ),
     ]);
-    let entry = whole(vec![
-        ("at", time()),
-        ("kind", choice(&Deed::ALL.map(Deed::name))),
-        ("by", text()),
-        ("about", list(text())),
-    ]);
+    let entry = object(
+        &["at", "kind", "by", "about"],
+        vec![
+            ("at", described(time(), "When it was recorded.")),
+            (
+                "happened_at",
+                described(time(), "When it happened, where that was told of later."),
+            ),
+            ("kind", choice(&Deed::ALL.map(Deed::name))),
+            ("by", text()),
+            ("about", list(text())),
+        ],
+    );
     let keys = whole(vec![("owner", text())]);
     vec![
         ("Settings", whole(settings_fields())),

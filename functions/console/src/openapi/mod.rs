@@ -189,6 +189,7 @@ fn answer(success: &Success) -> Value {
     if let Some(schema) = success.schema {
         let media_type = match schema {
             "Page" => "text/html",
+            "KeySet" => "application/jwk-set+json",
             _ => "application/json",
         };
         answer["content"] = json!({media_type: {"schema": reference("schemas", schema)}});

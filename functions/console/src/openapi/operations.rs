@@ -345,6 +345,12 @@ pub const OPERATIONS: &[Operation] = &[
         "Service",
         &[gives(200, "Health", "It answers.")],
     ),
+    operation(
+        "GET /.well-known/jwks.json",
+        "getKeys",
+        "Service",
+        &[gives(200, "KeySet", "The keys.")],
+    ),
 ];
 
 /// The groups in which operations are listed, and what each is for.

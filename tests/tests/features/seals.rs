@@ -1,0 +1,147 @@
+//! The activity log cannot be quietly changed: a day that is over takes no more entries, and
+//! what the service signs can be checked by whoever has its public key.
+
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use lethe_tests::Service;
+use serde_json::{Value, json};
+use shared::id::Tenant;
+use shared::store::keys::{self, GATES};
+use shared::store::{Item, Write};
+
+/// Moves every gate of our tenant to this day, as sealing does.
+async fn close(service: &Service, day: &str) {
+    let tenant = Tenant::parse(&service.ours.id).expect("a tenant");
+    for number in 0..GATES {
+        let row = Item::new(&keys::gates(tenant), &keys::gate(number)).with("sealed_until", day);
+        let written = service.cloud.app().store.write(Write::put(row)).await;
+        written.expect("it answers").expect("nothing forbids it");
+    }
+}
+
+/// What every deed of a tenant would be answered with now, by route.
+async fn deeds(service: &Service, subject: &str) -> Vec<(&'static str, u16)> {
+    let owner = &service.ours.owner;
+    let session = json!({"events": [{"type": "session", "visitor_id": "ada", "member": "mem_1", "action": "started"}]});
+    let whole = json!({"subject": subject, "targets": [{"conversation": "c-1"}]});
+    let path = format!("/v1/subjects/{subject}");
+    let settings = json!({"store_ip": "none"});
+    let replies = [
+        (
+            "key",
+            service
+                .post("/v1/keys", owner, json!({"scopes": ["read"]}))
+                .await,
+        ),
+        (
+            "settings",
+            service
+                .call("PUT", "/v1/settings", owner, Some(&settings))
+                .await,
+        ),
+        (
+            "session",
+            service
+                .post("/v1/events", &service.ours.ingest, session)
+                .await,
+        ),
+        (
+            "correction",
+            service
+                .call(
+                    "PATCH",
+                    &path,
+                    owner,
+                    Some(&json!({"identity": {"name": "A"}})),
+                )
+                .await,
+        ),
+        (
+            "redaction",
+            service.post("/v1/redactions", owner, whole).await,
+        ),
+        (
+            "export",
+            service
+                .post("/v1/exports", owner, json!({"subject": subject}))
+                .await,
+        ),
+        ("erasure", service.call("DELETE", &path, owner, None).await),
+    ];
+    replies.map(|(deed, reply)| (deed, reply.status)).into()
+}
+
+#[tokio::test]
+async fn no_deed_is_done_whose_entry_would_stand_on_a_sealed_day() {
+    let service = Service::start().await;
+    let ada = service.acquaint("ada").await;
+    close(&service, "2026-03-01").await;
+    for (deed, status) in deeds(&service, &ada).await {
+        assert_eq!(status, 503, "{deed}");
+    }
+    let person = service
+        .get(&format!("/v1/subjects/{ada}"), &service.ours.owner)
+        .await;
+    assert_eq!(person.expect(200)["identity"]["name"], "Ada Lovelace");
+    // What is not logged goes on.
+    service.visit("ada").await;
+    close(&service, "2026-02-28").await;
+    for (deed, status) in deeds(&service, &ada).await {
+        assert!((200..300).contains(&status), "{deed}: {status}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_stands_on_the_day_it_was_told_of_and_says_when_it_was() {
+    let service = Service::start().await;
+    let session = |at: &str, action: &str| json!({"type": "session", "visitor_id": "ada", "member": "mem_1", "action": action, "at": at});
+    let events = [
+        session("2026-02-28T22:00:00Z", "started"),
+        session("2026-02-28T23:00:00Z", "ended"),
+    ];
+    service.store(json!(events)).await;
+    let log = async |day: &str| {
+        let path = format!("/v1/activity?day={day}");
+        let page = service.get(&path, &service.ours.owner).await.expect(200);
+        let entries = page["data"].as_array().cloned().unwrap_or_default();
+        let mut sessions: Vec<_> = entries
+            .into_iter()
+            .filter(|entry| entry["by"] == "mem_1")
+            .map(|entry| [&entry["kind"], &entry["at"], &entry["happened_at"]].map(Value::clone))
+            .collect();
+        sessions.sort_by_key(|entry| entry[2].to_string());
+        sessions
+    };
+    assert_eq!(log("2026-02-28").await, Vec::<[Value; 3]>::new());
+    let now = json!(service.now());
+    let expected = [
+        [
+            json!("session.started"),
+            now.clone(),
+            json!("2026-02-28T22:00:00Z"),
+        ],
+        [json!("session.ended"), now, json!("2026-02-28T23:00:00Z")],
+    ];
+    assert_eq!(log("2026-03-01").await, expected);
+}
+
+#[tokio::test]
+async fn what_the_service_signs_is_verified_with_the_published_keys() {
+    let service = Service::start().await;
+    // Longer than what KMS takes as a message.
+    let claims = json!({"tenant": service.ours.id, "lives": vec!["life"; 2_000]});
+    let vault = &service.cloud.app().vault;
+    let signed = vault.sign("lethe-test", &claims).await.expect("KMS signs");
+    let published = service.get("/.well-known/jwks.json", "").await;
+    let keys: JwkSet = serde_json::from_value(published.expect(200)).expect("a JWK set");
+    let header = jsonwebtoken::decode_header(&signed).expect("a header");
+    assert_eq!(header.typ.as_deref(), Some("lethe-test"));
+    let named = header.kid.expect("it names its key");
+    let key = DecodingKey::from_jwk(keys.find(&named).expect("it is there")).expect("a key");
+    let mut rules = Validation::new(Algorithm::ES256);
+    rules.required_spec_claims.clear();
+    let read = jsonwebtoken::decode::<Value>(&signed, &key, &rules).expect("it holds");
+    assert_eq!(read.claims, claims);
+    let forged = signed.replacen(".ey", ".eY", 1);
+    assert!(jsonwebtoken::decode::<Value>(&forged, &key, &rules).is_err());
+}
