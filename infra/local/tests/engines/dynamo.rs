@@ -23,6 +23,7 @@ fn records() -> TableSpec {
         }],
         stream: true,
         ttl_attribute: Some("expires_at".into()),
+        recovery_days: Some(30),
     }
 }
 

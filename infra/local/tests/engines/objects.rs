@@ -43,6 +43,7 @@ fn buckets() -> Vec<BucketSpec> {
         }),
         allowed_origins: vec!["https://shop.example".into()],
         notify_prefix: Some("attachments/".into()),
+        lifecycle: Vec::new(),
     };
     vec![plain, guarded]
 }
