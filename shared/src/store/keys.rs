@@ -17,6 +17,7 @@
 //! | activity | `ten#activity#day#shard` | `time#uuid` |
 //! | idempotency | `ten#once#hash` | `once` |
 //! | tenant | `tenants` | `ten` |
+//! | day of a daily check | `checks` | `backups` |
 //!
 //! | index `due` | `due_pk` | `due_sk` |
 //! |---|---|---|
@@ -42,6 +43,9 @@ pub const SETTINGS: &str = "settings";
 pub const ONCE: &str = "once";
 pub const TENANTS: &str = "tenants";
 pub const JOBS_DUE: &str = "jobs";
+pub const CHECKS: &str = "checks";
+pub const CHECKS_BACKUPS: &str = "backups";
+pub const EXPORTS: &str = "exports";
 
 /// Partitions of `due` and of a day's activity for each tenant, so that a large tenant
 /// does not write to one partition alone.
@@ -80,7 +84,7 @@ impl LifeKey {
 
     /// Where this life's objects lie, by what they are.
     pub fn object_prefixes(&self) -> [(&'static str, String); 2] {
-        ["attachments", "exports"].map(|area| (area, self.object_prefix(area)))
+        ["attachments", EXPORTS].map(|area| (area, self.object_prefix(area)))
     }
 
     fn object_prefix(&self, area: &str) -> String {
@@ -92,7 +96,7 @@ impl LifeKey {
     }
 
     pub fn export_object(&self, job: JobId) -> String {
-        format!("{}{job}.zip", self.object_prefix("exports"))
+        format!("{}{job}.zip", self.object_prefix(EXPORTS))
     }
 }
 
