@@ -11,6 +11,10 @@ pub struct Config {
     pub key: String,
     /// The KMS key that signs receipts and seals.
     pub signing_key: String,
+    /// For how many days what was deleted from a table, backups and older versions of
+    /// files included, can be brought back.
+    pub records_recovery_days: u8,
+    pub keyring_recovery_days: u8,
     pub endpoints: Endpoints,
 }
 
@@ -22,13 +26,16 @@ pub struct Endpoints {
     pub kms: Option<String>,
 }
 
-/// A variable that must be set is not.
+/// A variable that must be set is not, or not to what it must be.
 #[derive(Debug)]
-pub struct ConfigError(pub &'static str);
+pub struct ConfigError {
+    pub variable: &'static str,
+    pub problem: &'static str,
+}
 
 impl std::fmt::Display for ConfigError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "environment variable {} is not set", self.0)
+        write!(f, "environment variable {} {}", self.variable, self.problem)
     }
 }
 
@@ -38,12 +45,24 @@ impl Config {
     /// Reads the configuration through `variable`.
     ///
     /// # Errors
-    /// The first variable that is missing or empty.
+    /// The first variable that is missing, empty or not what it must be.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
         let need = |name: &'static str| {
             variable(name)
                 .filter(|value| !value.is_empty())
-                .ok_or(ConfigError(name))
+                .ok_or(ConfigError {
+                    variable: name,
+                    problem: "is not set",
+                })
+        };
+        // As many days as DynamoDB can recover.
+        let days = |name: &'static str| {
+            let days = need(name)?.parse().ok();
+            days.filter(|days| (1..=35).contains(days))
+                .ok_or(ConfigError {
+                    variable: name,
+                    problem: "is not a number of days from 1 to 35",
+                })
         };
         Ok(Config {
             records_table: need("LETHE_RECORDS_TABLE")?,
@@ -51,11 +70,42 @@ impl Config {
             bucket: need("LETHE_BUCKET")?,
             key: need("LETHE_KEY")?,
             signing_key: need("LETHE_SIGNING_KEY")?,
+            records_recovery_days: days("LETHE_RECORDS_RECOVERY_DAYS")?,
+            keyring_recovery_days: days("LETHE_KEYRING_RECOVERY_DAYS")?,
             endpoints: Endpoints {
                 dynamodb: variable("AWS_ENDPOINT_URL_DYNAMODB"),
                 s3: variable("AWS_ENDPOINT_URL_S3"),
                 kms: variable("AWS_ENDPOINT_URL_KMS"),
             },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(recovery: &str) -> Result<Config, String> {
+        let read = Config::read(|name| match name {
+            "LETHE_RECORDS_RECOVERY_DAYS" => Some(recovery.to_owned()),
+            "LETHE_KEYRING_RECOVERY_DAYS" => Some("1".to_owned()),
+            _ => Some(name.to_lowercase()),
+        });
+        read.map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn days_are_numbers_that_dynamodb_takes() {
+        let config = read("30").unwrap();
+        assert_eq!(
+            (config.records_recovery_days, config.keyring_recovery_days),
+            (30, 1)
+        );
+        let name = "environment variable LETHE_RECORDS_RECOVERY_DAYS";
+        for wrong in ["0", "36", "a month", "-1", "300"] {
+            let problem = format!("{name} is not a number of days from 1 to 35");
+            assert_eq!(read(wrong).unwrap_err(), problem, "{wrong}");
+        }
+        assert_eq!(read("").unwrap_err(), format!("{name} is not set"));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | rooms, from the edge inwards | what they hold |
 //! |---|---|
-//! | `http`, `runtime`, `routes` | the edge: callers, problems, idempotency, what wakes a function, the route table |
+//! | `http`, `runtime`, `routes`, `metric` | the edge: callers, problems, idempotency, what wakes a function, the route table, numbers for alarms |
 //! | `app`, `person`, `profile`, `tenants`, `budget`, `redaction` | what a handler is given; who is there; redaction in turns |
 //! | `store`, `objects`, `keyring` | rows, files, keys and who is alive |
 //! | `vault` | every cryptographic decision |
@@ -27,6 +27,7 @@ pub mod http;
 pub mod id;
 pub mod jws;
 pub mod keyring;
+pub mod metric;
 pub mod objects;
 pub mod person;
 pub mod profile;

@@ -1,6 +1,8 @@
 //! S3: the files of a life, in every version, and the links to them. Knows keys and bytes,
 //! not what a file means.
 
+pub mod live;
+
 use std::time::Duration;
 
 use aws_sdk_s3::Client;

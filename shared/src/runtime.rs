@@ -11,6 +11,7 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
 
 use crate::app::App;
+use crate::metric::Lines;
 
 /// What a function's entry returns.
 pub type Outcome<'a> = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send + 'a>>;
@@ -88,6 +89,7 @@ pub fn run(handle: for<'a> fn(&'a App, Value) -> Outcome<'a>) -> Result<(), Erro
         .flatten_event(true)
         .with_current_span(false)
         .with_target(false)
+        .map_event_format(Lines)
         .with_max_level(tracing::Level::INFO)
         .init();
     // One request at a time is all that Lambda sends: one thread serves it.

@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use shared::metric::Lines;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::TestWriter;
 use tracing_subscriber::fmt::writer::MakeWriterExt;
@@ -18,6 +19,7 @@ pub(crate) fn collect() {
         .flatten_event(true)
         .with_current_span(false)
         .with_target(false)
+        .map_event_format(Lines)
         .with_max_level(LevelFilter::INFO)
         .with_writer(shown.and(|| Collector))
         .try_init();

@@ -1,9 +1,12 @@
 //! The scheduled sweep: whoever is due is forgotten, without waiting for TTL; clocks are
 //! moved to where their doors say; jobs whose worker died or whose wait is over go on; a
-//! retention that became shorter is brought to every door.
+//! retention that became shorter is brought to every door. Once a day it also looks whether
+//! backups still age out (`drift`).
 //!
 //! Each step looks again before it acts and may be repeated, so a sweep that is cut off
 //! is simply followed by the next.
+
+mod drift;
 
 use std::time::{Duration, Instant};
 
@@ -51,6 +54,7 @@ pub async fn handle(app: &App, event: Value) -> Result<Value, Failure> {
         complete = swept.complete,
         "sweep"
     );
+    drift::check(app).await?;
     Ok(json!({
         "expired": swept.expired,
         "clocks_moved": swept.clocks_moved,

@@ -2,14 +2,13 @@
 //!
 //! Owns which properties of the template mean something on one machine, and says
 //! where one is missing or cannot be honoured. What only AWS can do (roles, alarms,
-//! backups, lifecycle) is not read. Must not know how anything is run.
+//! backup plans) is not read. Must not know how anything is run.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::engines::dynamo::{IndexSpec, TableSpec};
+use crate::engines::dynamo::{IndexSpec, RECOVERY_DAYS, TableSpec};
 use crate::engines::kms::{KeySpec, KeyUsage};
-use crate::engines::objects::{BucketSpec, LifecycleRule};
+use crate::engines::objects::BucketSpec;
 use crate::routes::Routes;
 
 mod bucket;
@@ -17,16 +16,13 @@ mod function;
 mod tree;
 
 pub use function::{Function, ObjectTrigger, Schedule, StreamTrigger};
-use tree::{Node, Tree};
-pub use tree::{TemplateError, key_arn};
+pub use tree::{Node, TemplateError, Tree, key_arn};
 
 /// What the template declares.
 #[derive(Debug)]
 pub struct Template {
     pub tables: Vec<TableSpec>,
     pub buckets: Vec<BucketSpec>,
-    /// How each bucket's objects age, by the bucket's name.
-    pub lifecycles: BTreeMap<String, Vec<LifecycleRule>>,
     pub keys: Vec<KeySpec>,
     pub functions: Vec<Function>,
     pub routes: Routes,
@@ -92,9 +88,6 @@ impl Template {
                 .root()
                 .error("exactly one AWS::Serverless::HttpApi is needed"));
         };
-        let lifecycles = each("AWS::S3::Bucket")?
-            .map(|(_, node)| bucket::read_lifecycle(&node))
-            .collect::<Result<_, _>>()?;
         let mut buckets = each("AWS::S3::Bucket")?
             .map(|(_, node)| bucket::read(&node))
             .collect::<Result<Vec<_>, _>>()?;
@@ -107,7 +100,6 @@ impl Template {
                 .map(|(id, node)| table(id, &node))
                 .collect::<Result<_, _>>()?,
             buckets,
-            lifecycles,
             keys: each("AWS::KMS::Key")?
                 .map(|(id, node)| key(id, &node))
                 .collect::<Result<_, _>>()?,
@@ -157,7 +149,24 @@ fn table(id: &str, node: &Node<'_>) -> Result<TableSpec, TemplateError> {
         indexes,
         stream: stream.is_some(),
         ttl_attribute,
+        recovery_days: recovery(node)?,
     })
+}
+
+/// The days that a table can be recovered to, or none.
+fn recovery(node: &Node<'_>) -> Result<Option<u8>, TemplateError> {
+    let Some(recovery) = node.find("PointInTimeRecoverySpecification") else {
+        return Ok(None);
+    };
+    if !recovery.get("PointInTimeRecoveryEnabled")?.flag()? {
+        return Ok(None);
+    }
+    let days = recovery.get("RecoveryPeriodInDays")?;
+    let number = u8::try_from(days.number()?).ok();
+    let number = number.filter(|days| RECOVERY_DAYS.contains(days));
+    Ok(Some(number.ok_or_else(|| {
+        days.error("must be a number of days from 1 to 35")
+    })?))
 }
 
 fn key_schema(node: &Node<'_>) -> Result<(String, Option<String>), TemplateError> {
@@ -242,6 +251,10 @@ mod tests {
         assert_eq!(records.indexes[0].range_key.as_deref(), Some("due_sk"));
         assert!(records.stream && records.indexes[0].keys_only);
         assert!(!keyring.stream && keyring.indexes.is_empty() && keyring.ttl_attribute.is_none());
+        assert_eq!(
+            (records.recovery_days, keyring.recovery_days),
+            (Some(30), Some(1))
+        );
         let bucket = &template.buckets[0];
         assert_eq!(bucket.name, "lethe-prod-000000000000-us-east-1");
         assert_eq!(bucket.encryption_key, Some(key_arn("Key")));
@@ -254,7 +267,7 @@ mod tests {
                 .map(|tag| tag.prefix.as_str()),
             Some("attachments/")
         );
-        let rules = &template.lifecycles[&bucket.name];
+        let rules = &bucket.lifecycle;
         assert_eq!(
             (rules[0].noncurrent_days, rules[0].abort_upload_days),
             (Some(30), Some(1))
@@ -285,6 +298,7 @@ mod tests {
                 function.environment["LETHE_SIGNING_KEY"],
                 key_arn("SigningKey")
             );
+            assert_eq!(function.environment["LETHE_RECORDS_RECOVERY_DAYS"], "30");
         }
         assert_eq!(named("delete").streams[0].patterns.len(), 2);
         assert_eq!(named("delete").timeout, SignedDuration::from_secs(90));
@@ -325,6 +339,12 @@ mod tests {
             "!Ref RecordTable",
             "Globals.Function.Environment.Variables.LETHE_RECORDS_TABLE: \
              cannot be resolved: {\"Ref\":\"RecordTable\"}",
+        );
+        check(
+            "      Records: 30\n",
+            "",
+            "Globals.Function.Environment.Variables.LETHE_RECORDS_RECOVERY_DAYS: \
+             cannot be resolved: {\"Fn::FindInMap\":[\"Retention\",\"Days\",\"Records\"]}",
         );
         check(
             "            Path: /v1/events\n",

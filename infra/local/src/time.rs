@@ -4,7 +4,6 @@
 //! their bucket's lifecycle. Must not know what a
 //! schedule's function does.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,6 @@ use serde_json::{Value, json};
 use shared::clock::Clock;
 use uuid::Uuid;
 
-use crate::engines::objects::LifecycleRule;
 use crate::engines::{ACCOUNT, REGION};
 use crate::functions::Failure;
 use crate::machine::Machine;
@@ -32,8 +30,6 @@ pub struct Time {
     pump: Arc<Pump>,
     /// Whether what has expired goes by itself.
     ttl: bool,
-    /// How objects age, by bucket.
-    lifecycles: BTreeMap<String, Vec<LifecycleRule>>,
     /// Held while time moves, so that a step is seen whole.
     due: tokio::sync::Mutex<Vec<Due>>,
     /// The shortest time between two runs of any schedule.
@@ -72,7 +68,6 @@ impl Time {
             machine,
             pump,
             ttl,
-            lifecycles: std::mem::take(&mut template.lifecycles),
             due: due.into(),
             shortest,
         }
@@ -137,10 +132,8 @@ impl Time {
 
     /// Removes what has expired, as TTL and the buckets' lifecycles do in their own time.
     pub fn sweep(&self) {
-        for (bucket, rules) in &self.lifecycles {
-            if let Err(error) = self.machine.objects.apply_lifecycle(bucket, rules) {
-                tracing::error!(bucket, "cannot let objects age: {error}");
-            }
+        if let Err(error) = self.machine.objects.age() {
+            tracing::error!("cannot let objects age: {error}");
         }
         if let Err(error) = self.machine.dynamo.sweep_ttl() {
             tracing::error!("cannot sweep expired items: {error}");

@@ -19,6 +19,7 @@
 //! | idempotency | `ten#once#hash` | `once` |
 //! | tenant | `tenants` | `ten` |
 //! | who is held, restricted, … | `ten#standing#rule` | `sub` |
+//! | day of a daily check | `checks` | `backups` |
 //!
 //! | index `due` | `due_pk` | `due_sk` |
 //! |---|---|---|
@@ -44,6 +45,9 @@ pub const SETTINGS: &str = "settings";
 pub const ONCE: &str = "once";
 pub const TENANTS: &str = "tenants";
 pub const JOBS_DUE: &str = "jobs";
+pub const CHECKS: &str = "checks";
+pub const CHECKS_BACKUPS: &str = "backups";
+pub const EXPORTS: &str = "exports";
 
 /// Partitions of `due` and of a day's activity for each tenant, so that a large tenant
 /// does not write to one partition alone.
@@ -85,7 +89,7 @@ impl LifeKey {
 
     /// Where this life's objects lie, by what they are.
     pub fn object_prefixes(&self) -> [(&'static str, String); 2] {
-        ["attachments", "exports"].map(|area| (area, self.object_prefix(area)))
+        ["attachments", EXPORTS].map(|area| (area, self.object_prefix(area)))
     }
 
     fn object_prefix(&self, area: &str) -> String {
@@ -97,7 +101,7 @@ impl LifeKey {
     }
 
     pub fn export_object(&self, job: JobId) -> String {
-        format!("{}{job}.zip", self.object_prefix("exports"))
+        format!("{}{job}.zip", self.object_prefix(EXPORTS))
     }
 }
 

@@ -7,6 +7,7 @@ pub mod activity;
 pub mod item;
 pub mod jobs;
 pub mod keys;
+pub mod live;
 pub mod lives;
 pub mod lookups;
 pub mod once;

@@ -3,6 +3,7 @@
 mod access;
 mod admin;
 mod attachments;
+mod backups;
 mod canaries;
 mod door;
 mod drift;

@@ -54,7 +54,8 @@ pub fn objects(service: &Service) -> Vec<String> {
         .collect()
 }
 
-async fn table(service: &Service, name: &str) -> Vec<Row> {
+/// The engine itself, past the service.
+pub fn client(service: &Service) -> Client {
     let endpoint = service.cloud.dynamo().endpoint();
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
@@ -64,10 +65,15 @@ async fn table(service: &Service, name: &str) -> Vec<Row> {
         ))
         .endpoint_url(endpoint)
         .build();
+    Client::from_conf(config)
+}
+
+async fn table(service: &Service, name: &str) -> Vec<Row> {
+    let client = client(service);
     let mut rows = Vec::new();
     let mut after = None;
     loop {
-        let page = Client::from_conf(config.clone())
+        let page = client
             .scan()
             .table_name(name)
             .consistent_read(true)

@@ -1,7 +1,7 @@
 //! DynamoDB: the `dynoxide` engine on loopback, by our clock.
 //!
-//! Owns its tables' creation, the sweep of expired items and the reading of
-//! streams as Lambda's event source mapping would hand them on. Must not know
+//! Owns its tables' creation and recovery windows, the sweep of expired items and the
+//! reading of streams as Lambda's event source mapping would hand them on. Must not know
 //! what the items mean.
 //!
 //! Two things the engine does not do by itself are done here. It finds a
@@ -28,7 +28,12 @@ use serde_json::{Value, json};
 use shared::clock::Clock;
 use tokio::sync::oneshot;
 
-use super::{Claim, EngineError, Place, REGION, listen};
+use super::{Claim, EngineError, Place, REGION, Server, listen};
+
+mod recovery;
+
+pub use recovery::RECOVERY_DAYS;
+use recovery::{Front, Windows};
 
 /// The file in the data folder.
 const FILE: &str = "dynamodb.sqlite";
@@ -49,6 +54,8 @@ pub struct TableSpec {
     pub stream: bool,
     /// The attribute that holds the epoch second an item expires at.
     pub ttl_attribute: Option<String>,
+    /// How many days back it can be recovered to, if it can be.
+    pub recovery_days: Option<u8>,
 }
 
 /// A global secondary index.
@@ -73,7 +80,8 @@ pub struct StreamBatch {
 /// A running DynamoDB.
 pub struct Dynamo {
     database: Database,
-    endpoint: String,
+    server: Server,
+    windows: Windows,
     kept: Option<Kept>,
     _claim: Option<Claim>,
     // Dropping the sender stops the server.
@@ -98,7 +106,7 @@ impl Dynamo {
                 (open_on_disk(&file)?, Some(Kept { file, clock }))
             }
         };
-        let (listener, endpoint) = listen().await?;
+        let (listener, engine) = listen().await?;
         let (stop, stopped) = oneshot::channel::<()>();
         let served = database.clone();
         tokio::spawn(dynoxide::server::serve_with_shutdown(
@@ -108,9 +116,13 @@ impl Dynamo {
                 let _ = stopped.await;
             },
         ));
+        let windows = Windows::default();
+        let front = Front::new(windows.clone(), engine);
+        let server = Server::start(move |request| front.clone().answer(request)).await?;
         Ok(Dynamo {
             database,
-            endpoint,
+            server,
+            windows,
             kept,
             _claim: claim,
             _stop: stop,
@@ -118,7 +130,7 @@ impl Dynamo {
     }
 
     pub fn endpoint(&self) -> &str {
-        &self.endpoint
+        &self.server.endpoint
     }
 
     /// The engine itself, for snapshots (`vacuum_into`, `restore_from`).
@@ -129,6 +141,7 @@ impl Dynamo {
     /// Creates the table, unless there is one of that name: that one is kept.
     pub fn create_table(&self, spec: &TableSpec) -> Result<(), EngineError> {
         let refused = |e: DynoxideError| EngineError::Refused(format!("table {}: {e}", spec.name));
+        self.windows.set(&spec.name, spec.recovery_days);
         if self
             .database
             .get_table_metadata(&spec.name)

@@ -42,11 +42,12 @@ pub fn read(node: &Node<'_>) -> Result<BucketSpec, TemplateError> {
         clean_tag_gated: None,
         allowed_origins,
         notify_prefix: None,
+        lifecycle: lifecycle(node)?,
     })
 }
 
-/// The bucket's name, and the rules that its objects age by.
-pub fn read_lifecycle(node: &Node<'_>) -> Result<(String, Vec<LifecycleRule>), TemplateError> {
+/// The rules that the bucket's objects age by.
+fn lifecycle(node: &Node<'_>) -> Result<Vec<LifecycleRule>, TemplateError> {
     let mut rules = Vec::new();
     if let Some(lifecycle) = node.find("LifecycleConfiguration") {
         for item in lifecycle.get("Rules")?.items()? {
@@ -69,7 +70,7 @@ pub fn read_lifecycle(node: &Node<'_>) -> Result<(String, Vec<LifecycleRule>), T
             rules.push(rule);
         }
     }
-    Ok((node.get("BucketName")?.text()?, rules))
+    Ok(rules)
 }
 
 fn days(node: &Node<'_>) -> Result<u32, TemplateError> {

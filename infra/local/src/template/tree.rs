@@ -1,7 +1,7 @@
 //! A CloudFormation template as a tree that knows its own paths.
 //!
-//! Owns YAML, the short-form tags and the resolving of `Ref`, `Fn::Sub` and
-//! `Fn::GetAtt` to the names that things have on this machine. Must not know which
+//! Owns YAML, the short-form tags and the resolving of `Ref`, `Fn::Sub`, `Fn::GetAtt`
+//! and `Fn::FindInMap` to what things are called, or are, on this machine. Must not know which
 //! properties there are: that is the reader's part (`super`).
 
 use std::fmt;
@@ -128,8 +128,22 @@ impl Tree {
                 self.attribute(parts.first()?.as_str()?, parts.get(1)?.as_str()?)
             }
             ("Fn::Sub", Value::String(pattern)) => self.substitute(pattern),
+            ("Fn::FindInMap", Value::Array(names)) => self.lookup(names),
             _ => None,
         }
+    }
+
+    /// A constant of the template's, by the map and the two keys that it stands under.
+    fn lookup(&self, names: &[Value]) -> Option<String> {
+        let [map, top, second] = names else {
+            return None;
+        };
+        let names = [map, top, second].map(|name| self.resolve(name));
+        let mut constant = &self.0["Mappings"];
+        for name in names {
+            constant = constant.get(name?)?;
+        }
+        text(constant)
     }
 
     fn substitute(&self, pattern: &str) -> Option<String> {
@@ -212,9 +226,11 @@ impl<'t> Node<'t> {
     }
 
     pub fn number(&self) -> Result<u64, TemplateError> {
-        self.value
-            .as_u64()
-            .ok_or_else(|| self.error("must be a whole number"))
+        let number = match self.value {
+            Value::Object(_) => self.text()?.parse().ok(),
+            value => value.as_u64(),
+        };
+        number.ok_or_else(|| self.error("must be a whole number"))
     }
 
     pub fn flag(&self) -> Result<bool, TemplateError> {

@@ -1,7 +1,10 @@
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConditionCheck, PointInTimeRecoverySpecification, PointInTimeRecoveryStatus,
+    Put, TransactWriteItem,
+};
 use jiff::{SignedDuration, Timestamp};
 use lethe_local::engines::dynamo::{Dynamo, IndexSpec, TableSpec};
 use lethe_local::engines::{EngineError, Place};
@@ -23,6 +26,7 @@ fn records() -> TableSpec {
         }],
         stream: true,
         ttl_attribute: Some("expires_at".into()),
+        recovery_days: Some(30),
     }
 }
 
@@ -95,6 +99,45 @@ async fn a_transaction_happens_whole_or_not_at_all() {
     put(&client, "door", None).await;
     write("door").send().await.unwrap();
     assert!(row().send().await.unwrap().item.is_some());
+}
+
+#[tokio::test]
+async fn a_recovery_window_is_the_specs_until_it_is_changed() {
+    let (_dynamo, client) = start(&Place::Memory, &clock()).await;
+    let window = || async {
+        let asked = client.describe_continuous_backups().table_name("records");
+        let told = asked.send().await.unwrap();
+        let recovery = told.continuous_backups_description.unwrap();
+        let recovery = recovery.point_in_time_recovery_description.unwrap();
+        (
+            recovery.point_in_time_recovery_status.unwrap(),
+            recovery.recovery_period_in_days,
+        )
+    };
+    let change = |enabled, days| {
+        let window = PointInTimeRecoverySpecification::builder()
+            .point_in_time_recovery_enabled(enabled)
+            .set_recovery_period_in_days(days);
+        client
+            .update_continuous_backups()
+            .table_name("records")
+            .point_in_time_recovery_specification(window.build().unwrap())
+            .send()
+    };
+    assert_eq!(
+        window().await,
+        (PointInTimeRecoveryStatus::Enabled, Some(30))
+    );
+    change(true, None).await.unwrap();
+    assert_eq!(
+        window().await,
+        (PointInTimeRecoveryStatus::Enabled, Some(35))
+    );
+    assert_eq!(code(change(true, Some(36)).await), "ValidationException");
+    change(false, None).await.unwrap();
+    assert_eq!(window().await, (PointInTimeRecoveryStatus::Disabled, None));
+    let stranger = client.describe_continuous_backups().table_name("other");
+    assert_eq!(code(stranger.send().await), "TableNotFoundException");
 }
 
 #[tokio::test]

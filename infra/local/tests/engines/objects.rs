@@ -1,15 +1,16 @@
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::builders::LifecycleRuleBuilder;
 use aws_sdk_s3::types::{
-    ChecksumMode, CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier,
-    ServerSideEncryption, Tag, Tagging,
+    AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, BucketVersioningStatus,
+    ChecksumMode, CompletedMultipartUpload, CompletedPart, Delete, ExpirationStatus,
+    LifecycleExpiration, LifecycleRule, LifecycleRuleFilter, NoncurrentVersionExpiration,
+    ObjectIdentifier, ServerSideEncryption, Tag, Tagging,
 };
+use aws_sdk_s3::{Client, Error};
 use base64::Engine as _;
 use jiff::SignedDuration;
-use lethe_local::engines::objects::{
-    BucketSpec, CleanTag, Credentials, HeldKind, LifecycleRule, Objects,
-};
+use lethe_local::engines::objects::{BucketSpec, CleanTag, Credentials, HeldKind, Objects};
 use lethe_local::engines::{EngineError, Place};
 use serde_json::Value;
 use shared::clock::Clock;
@@ -43,6 +44,7 @@ fn buckets() -> Vec<BucketSpec> {
         }),
         allowed_origins: vec!["https://shop.example".into()],
         notify_prefix: Some("attachments/".into()),
+        lifecycle: Vec::new(),
     };
     vec![plain, guarded]
 }
@@ -676,26 +678,75 @@ async fn a_folder_that_cannot_be_used_is_named() {
     );
 }
 
+fn rule(prefix: &str) -> LifecycleRuleBuilder {
+    LifecycleRule::builder()
+        .status(ExpirationStatus::Enabled)
+        .filter(LifecycleRuleFilter::builder().prefix(prefix).build())
+}
+
+fn noncurrent(days: i32) -> NoncurrentVersionExpiration {
+    NoncurrentVersionExpiration::builder()
+        .noncurrent_days(days)
+        .build()
+}
+
+impl S3 {
+    async fn put_lifecycle(&self, rules: &[LifecycleRule]) -> Result<(), Error> {
+        let rules = BucketLifecycleConfiguration::builder().set_rules(Some(rules.to_vec()));
+        self.client
+            .put_bucket_lifecycle_configuration()
+            .bucket("plain")
+            .lifecycle_configuration(rules.build().unwrap())
+            .send()
+            .await?;
+        Ok(())
+    }
+
+    async fn lifecycle(&self) -> Result<Vec<LifecycleRule>, Error> {
+        let asked = self
+            .client
+            .get_bucket_lifecycle_configuration()
+            .bucket("plain");
+        Ok(asked.send().await?.rules.unwrap_or_default())
+    }
+}
+
+#[tokio::test]
+async fn a_rule_that_cannot_be_honoured_is_refused() {
+    let s3 = start().await;
+    let none = s3.lifecycle().await;
+    assert_eq!(code(none), "NoSuchLifecycleConfiguration");
+    let kept = NoncurrentVersionExpiration::builder()
+        .noncurrent_days(30)
+        .newer_noncurrent_versions(3);
+    let rule = rule("").noncurrent_version_expiration(kept.build());
+    let refused = s3.put_lifecycle(&[rule.build().unwrap()]).await;
+    assert_eq!(code(refused), "NotImplemented");
+    let versioning = s3.client.get_bucket_versioning().bucket("plain");
+    assert_eq!(
+        versioning.send().await.unwrap().status,
+        Some(BucketVersioningStatus::Enabled)
+    );
+}
+
 #[tokio::test]
 async fn what_is_old_goes_by_the_rules() {
     let s3 = start().await;
     let days = |days: i64| SignedDuration::from_hours(24 * days);
-    let versions = LifecycleRule {
-        noncurrent_days: Some(30),
-        abort_upload_days: Some(1),
-        ..LifecycleRule::default()
-    };
-    let exports = LifecycleRule {
-        prefix: "exports/".into(),
-        expiration_days: Some(1),
-        noncurrent_days: Some(1),
-        ..LifecycleRule::default()
-    };
-    let apply = || {
-        s3.objects
-            .apply_lifecycle("plain", &[versions.clone(), exports.clone()])
-            .unwrap()
-    };
+    let versions = rule("")
+        .noncurrent_version_expiration(noncurrent(30))
+        .abort_incomplete_multipart_upload(
+            AbortIncompleteMultipartUpload::builder()
+                .days_after_initiation(1)
+                .build(),
+        );
+    let exports = rule("exports/")
+        .expiration(LifecycleExpiration::builder().days(1).build())
+        .noncurrent_version_expiration(noncurrent(1));
+    let rules = [versions.build().unwrap(), exports.build().unwrap()];
+    s3.put_lifecycle(&rules).await.unwrap();
+    assert_eq!(s3.lifecycle().await.unwrap(), rules);
+    let apply = || s3.objects.age().unwrap();
     s3.put("attachments/x", b"first").await;
     s3.clock.advance(days(40));
     s3.put("attachments/x", b"second").await;

@@ -1,9 +1,11 @@
 //! Lifecycle rules: what S3 does to objects as they grow old. It does so once a day;
-//! here, whenever it is told to.
+//! here, whenever it is told to. Rules that are put last as long as the engine: it starts
+//! with the template's.
 
 use std::io;
 
 use jiff::{SignedDuration, Timestamp};
+use s3s::{S3Result, dto, s3_error};
 
 use super::Objects;
 use super::store::{Bucket, Store, Version};
@@ -23,20 +25,81 @@ pub struct LifecycleRule {
 }
 
 impl Objects {
-    /// Applies the rules to what the bucket holds now, by our clock. Says how much
+    /// Applies every bucket's rules to what it holds now, by our clock. Says how much
     /// has gone or been marked.
-    pub fn apply_lifecycle(&self, bucket: &str, rules: &[LifecycleRule]) -> io::Result<usize> {
+    pub fn age(&self) -> io::Result<usize> {
         let mut changed = 0;
-        for rule in rules {
-            let due = self
-                .store
-                .read(bucket, |held| due(held, rule, self.clock.now()))
-                .unwrap_or_default();
-            changed += due.len();
-            due.into_iter()
-                .try_for_each(|due| due.carry_out(&self.store, bucket))?;
+        for (bucket, rules) in self.store.lifecycles() {
+            for rule in rules {
+                let due = self
+                    .store
+                    .read(&bucket, |held| due(held, &rule, self.clock.now()))
+                    .unwrap_or_default();
+                changed += due.len();
+                due.into_iter()
+                    .try_for_each(|due| due.carry_out(&self.store, &bucket))?;
+            }
         }
         Ok(changed)
+    }
+}
+
+/// The rule as S3 tells it.
+pub(super) fn told(rule: &LifecycleRule) -> dto::LifecycleRule {
+    let days = |days: Option<u32>| days.and_then(|days| i32::try_from(days).ok());
+    dto::LifecycleRule {
+        abort_incomplete_multipart_upload: rule.abort_upload_days.map(|_| {
+            dto::AbortIncompleteMultipartUpload {
+                days_after_initiation: days(rule.abort_upload_days),
+            }
+        }),
+        expiration: rule.expiration_days.map(|_| dto::LifecycleExpiration {
+            days: days(rule.expiration_days),
+            ..dto::LifecycleExpiration::default()
+        }),
+        filter: Some(dto::LifecycleRuleFilter {
+            prefix: Some(rule.prefix.clone()),
+            ..dto::LifecycleRuleFilter::default()
+        }),
+        id: None,
+        noncurrent_version_expiration: rule.noncurrent_days.map(|_| {
+            dto::NoncurrentVersionExpiration {
+                noncurrent_days: days(rule.noncurrent_days),
+                newer_noncurrent_versions: None,
+            }
+        }),
+        noncurrent_version_transitions: None,
+        prefix: None,
+        status: dto::ExpirationStatus::from_static(dto::ExpirationStatus::ENABLED),
+        transitions: None,
+    }
+}
+
+/// The rule that somebody puts; what cannot be honoured here is refused.
+pub(super) fn heard(rule: dto::LifecycleRule) -> S3Result<LifecycleRule> {
+    let days = |days: Option<i32>| days.and_then(|days| u32::try_from(days).ok());
+    let heard = LifecycleRule {
+        prefix: rule
+            .filter
+            .as_ref()
+            .and_then(|filter| filter.prefix.clone())
+            .unwrap_or_default(),
+        expiration_days: days(rule.expiration.as_ref().and_then(|it| it.days)),
+        noncurrent_days: days(
+            rule.noncurrent_version_expiration
+                .as_ref()
+                .and_then(|it| it.noncurrent_days),
+        ),
+        abort_upload_days: days(
+            rule.abort_incomplete_multipart_upload
+                .as_ref()
+                .and_then(|it| it.days_after_initiation),
+        ),
+    };
+    let plain = dto::LifecycleRule { id: None, ..rule };
+    match plain == told(&heard) {
+        true => Ok(heard),
+        false => Err(s3_error!(NotImplemented)),
     }
 }
 

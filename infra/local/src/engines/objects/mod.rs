@@ -54,6 +54,8 @@ pub struct BucketSpec {
     pub allowed_origins: Vec<String>,
     /// Objects created under this prefix are notified; `None` is none.
     pub notify_prefix: Option<String>,
+    /// How its objects age.
+    pub lifecycle: Vec<LifecycleRule>,
 }
 
 /// Under `prefix`, a presigned URL reads only what carries this tag.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use s3s::dto::*;
-use s3s::{S3, S3Request, s3_error};
+use s3s::{S3, S3Request, S3Result, s3_error};
 
-use super::list;
+use super::{lifecycle, list};
 use super::service::{Answer, Failure, Service, answer, check_tags};
 
 #[async_trait::async_trait]
@@ -121,6 +121,55 @@ impl S3 for Service {
                 location: Some(format!("/{name}")),
             }),
             false => Err(s3_error!(BucketAlreadyOwnedByYou)),
+        }
+    }
+
+    async fn get_bucket_versioning(
+        &self,
+        request: S3Request<GetBucketVersioningInput>,
+    ) -> Answer<GetBucketVersioningOutput> {
+        let enabled = BucketVersioningStatus::from_static(BucketVersioningStatus::ENABLED);
+        self.bucket(&request.input.bucket, |_| {
+            answer(GetBucketVersioningOutput {
+                status: Some(enabled),
+                mfa_delete: None,
+            })
+        })
+    }
+
+    async fn get_bucket_lifecycle_configuration(
+        &self,
+        request: S3Request<GetBucketLifecycleConfigurationInput>,
+    ) -> Answer<GetBucketLifecycleConfigurationOutput> {
+        self.bucket(&request.input.bucket, |bucket| {
+            let rules: Vec<_> = bucket.spec.lifecycle.iter().map(lifecycle::told).collect();
+            if rules.is_empty() {
+                return Err(s3_error!(NoSuchLifecycleConfiguration));
+            }
+            answer(GetBucketLifecycleConfigurationOutput {
+                rules: Some(rules),
+                ..GetBucketLifecycleConfigurationOutput::default()
+            })
+        })
+    }
+
+    async fn put_bucket_lifecycle_configuration(
+        &self,
+        request: S3Request<PutBucketLifecycleConfigurationInput>,
+    ) -> Answer<PutBucketLifecycleConfigurationOutput> {
+        let PutBucketLifecycleConfigurationInput {
+            bucket,
+            lifecycle_configuration,
+            ..
+        } = request.input;
+        let rules = lifecycle_configuration.map_or(Vec::new(), |it| it.rules);
+        let rules = rules
+            .into_iter()
+            .map(lifecycle::heard)
+            .collect::<S3Result<_>>()?;
+        match self.store.set_lifecycle(&bucket, rules) {
+            true => answer(PutBucketLifecycleConfigurationOutput::default()),
+            false => Err(s3_error!(NoSuchBucket)),
         }
     }
 

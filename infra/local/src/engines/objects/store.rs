@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::super::{EngineError, Place};
 use super::shelf::Shelf;
-use super::{BucketSpec, Held, HeldKind};
+use super::{BucketSpec, Held, HeldKind, LifecycleRule};
 
 pub(super) struct Store {
     state: Mutex<State>,
@@ -145,6 +145,22 @@ impl Store {
     /// Reads from a bucket; `None` when there is no such bucket.
     pub(super) fn read<T>(&self, bucket: &str, look: impl FnOnce(&Bucket) -> T) -> Option<T> {
         self.state().buckets.get(bucket).map(look)
+    }
+
+    /// How the objects of each bucket age.
+    pub(super) fn lifecycles(&self) -> Vec<(String, Vec<LifecycleRule>)> {
+        let state = self.state();
+        let buckets = state.buckets.iter();
+        buckets
+            .map(|(name, bucket)| (name.clone(), bucket.spec.lifecycle.clone()))
+            .collect()
+    }
+
+    /// `false` when there is no such bucket.
+    pub(super) fn set_lifecycle(&self, bucket: &str, rules: Vec<LifecycleRule>) -> bool {
+        let mut state = self.state();
+        let bucket = state.buckets.get_mut(bucket);
+        bucket.map(|held| held.spec.lifecycle = rules).is_some()
     }
 
     pub(super) fn add_bucket(&self, name: &str) -> io::Result<bool> {

@@ -1,0 +1,91 @@
+//! Whether backups still age out as receipts promise: once a day the settings in force are
+//! held against those that the functions were deployed with. Settings, never rows; an
+//! alarm stands on the number of those that drift, and on nobody having looked.
+
+use serde_json::json;
+use shared::app::App;
+use shared::error::Result;
+use shared::metric::Metric;
+use shared::objects::live::Ages;
+use shared::store::keys::{EXPORTS, day_of};
+
+/// A deleted row is gone from every copy within these days, and a deleted key within a day.
+const RECORDS_DAYS: u8 = 30;
+const KEYRING_DAYS: u8 = 1;
+/// Days that an export and an upload that was never completed may last.
+const PASSING_DAYS: u8 = 1;
+
+/// Looks at the settings, if nobody has today, and says how many drift: 0 as well, for
+/// silence is what the alarm takes for the end of looking.
+pub async fn check(app: &App) -> Result<()> {
+    let now = app.clock.now();
+    let today = day_of(now);
+    if app.store.backups_checked().await? == Some(today) {
+        return Ok(());
+    }
+    let drifting = drifting(app).await?;
+    Metric {
+        name: "BackupsDrifting",
+        value: drifting.len(),
+        of: ("Table", &app.config.records_table),
+        about: ("drifting", json!(drifting)),
+    }
+    .log(now);
+    // Last, so that the next sweep looks where this one could not.
+    app.store.note_backups_checked(today).await
+}
+
+/// The names of the settings that are not as they must be.
+async fn drifting(app: &App) -> Result<Vec<&'static str>> {
+    let records = app.store.live_records().await?;
+    let keyring = app.store.live_keyring().await?;
+    let expiry = app.store.live_expiry().await?;
+    let versioned = app.objects.live_versioning().await?;
+    let ages = app.objects.live_ages().await?;
+
+    let recovers =
+        |live: Option<i32>, told: u8, most: u8| told <= most && live == Some(i32::from(told));
+    // Whether some rule lets all that lies under the prefix go in time.
+    let goes = |prefix: &str, age: fn(&Ages) -> Option<i32>, days: u8| {
+        let mut rules = ages.iter().filter(|it| prefix.starts_with(&it.prefix));
+        rules.any(|it| age(it).is_some_and(|age| age <= i32::from(days)))
+    };
+    let exports = format!("{EXPORTS}/");
+    let holds = [
+        (
+            "records.recovery",
+            recovers(
+                records.recovery_days,
+                app.config.records_recovery_days,
+                RECORDS_DAYS,
+            ),
+        ),
+        ("records.expiry", expiry.as_deref() == Some("expires_at")),
+        (
+            "records.stream",
+            records.stream.as_deref() == Some("KEYS_ONLY"),
+        ),
+        (
+            "keyring.recovery",
+            recovers(
+                keyring.recovery_days,
+                app.config.keyring_recovery_days,
+                KEYRING_DAYS,
+            ),
+        ),
+        ("keyring.stream", keyring.stream.is_none()),
+        ("bucket.versioning", versioned),
+        (
+            "bucket.older-versions",
+            goes("", |it| it.older, RECORDS_DAYS),
+        ),
+        ("bucket.uploads", goes("", |it| it.unfinished, PASSING_DAYS)),
+        (
+            "bucket.exports",
+            goes(&exports, |it| it.current, PASSING_DAYS)
+                && goes(&exports, |it| it.older, PASSING_DAYS),
+        ),
+    ];
+    let drifting = holds.into_iter().filter(|(_, holds)| !holds);
+    Ok(drifting.map(|(name, _)| name).collect())
+}

@@ -1,0 +1,107 @@
+//! How the tables are kept, as DynamoDB says now: whatever the template declares, a setting
+//! can have been changed since. Reads settings, never a row, but for the one that says
+//! when this was last looked at.
+
+use aws_sdk_dynamodb::types::{PointInTimeRecoveryStatus, TimeToLiveStatus};
+use jiff::civil::Date;
+
+use super::keys::{CHECKS, CHECKS_BACKUPS};
+use super::{Item, Store, Table, Write};
+use crate::aws::unavailable;
+use crate::error::Result;
+
+/// What decides for how long something deleted from a table can still be had.
+pub struct LiveTable {
+    /// How many days back it can be recovered to; `None` when it cannot be.
+    pub recovery_days: Option<i32>,
+    /// What its stream holds of a row, if it has one: `KEYS_ONLY` and so on.
+    pub stream: Option<String>,
+}
+
+impl Store {
+    /// # Errors
+    /// [`crate::error::Error::Unavailable`] when DynamoDB does not answer, as everywhere
+    /// below.
+    pub async fn live_records(&self) -> Result<LiveTable> {
+        self.live_table(Table::Records).await
+    }
+
+    /// # Errors
+    /// As [`Store::live_records`].
+    pub async fn live_keyring(&self) -> Result<LiveTable> {
+        self.live_table(Table::Keyring).await
+    }
+
+    async fn live_table(&self, table: Table) -> Result<LiveTable> {
+        let asked = self
+            .client
+            .describe_continuous_backups()
+            .table_name(self.table(table));
+        let told = asked
+            .send()
+            .await
+            .map_err(|cause| unavailable("DescribeContinuousBackups", &cause))?;
+        let recovery = told
+            .continuous_backups_description
+            .and_then(|backups| backups.point_in_time_recovery_description)
+            .filter(|recovery| {
+                recovery.point_in_time_recovery_status == Some(PointInTimeRecoveryStatus::Enabled)
+            });
+        let asked = self.client.describe_table().table_name(self.table(table));
+        let told = asked
+            .send()
+            .await
+            .map_err(|cause| unavailable("DescribeTable", &cause))?;
+        let stream = told
+            .table
+            .and_then(|table| table.stream_specification)
+            .filter(|stream| stream.stream_enabled);
+        Ok(LiveTable {
+            recovery_days: recovery.and_then(|recovery| recovery.recovery_period_in_days),
+            stream: stream.map(|stream| {
+                let view = stream.stream_view_type;
+                view.map_or_else(String::new, |view| view.as_str().to_owned())
+            }),
+        })
+    }
+
+    /// The attribute that rows of `records` expire by, if they do.
+    ///
+    /// # Errors
+    /// As [`Store::live_records`].
+    pub async fn live_expiry(&self) -> Result<Option<String>> {
+        let asked = self
+            .client
+            .describe_time_to_live()
+            .table_name(&self.records);
+        let told = asked
+            .send()
+            .await
+            .map_err(|cause| unavailable("DescribeTimeToLive", &cause))?;
+        let on = [
+            Some(TimeToLiveStatus::Enabled),
+            Some(TimeToLiveStatus::Enabling),
+        ];
+        let expiry = told.time_to_live_description;
+        let expiry = expiry.filter(|expiry| on.contains(&expiry.time_to_live_status));
+        Ok(expiry.and_then(|expiry| expiry.attribute_name))
+    }
+
+    /// The day on which the settings were last found to be one thing or another.
+    ///
+    /// # Errors
+    /// As [`Store::live_records`].
+    pub async fn backups_checked(&self) -> Result<Option<Date>> {
+        let row = self.get(CHECKS, CHECKS_BACKUPS).await?;
+        Ok(row.and_then(|row| row.try_text("day")?.parse().ok()))
+    }
+
+    /// # Errors
+    /// As [`Store::live_records`].
+    pub async fn note_backups_checked(&self, day: Date) -> Result<()> {
+        let row = Item::new(CHECKS, CHECKS_BACKUPS).with("day", day.to_string());
+        // Two sweeps at once may both have looked: they saw the same day.
+        let _unconditional = self.write(Write::put(row)).await?;
+        Ok(())
+    }
+}
