@@ -6,7 +6,7 @@
 //! | `app`, `person`, `profile`, `tenants`, `budget`, `redaction` | what a handler is given; who is there; redaction in turns |
 //! | `store`, `objects`, `keyring` | rows, files, keys and who is alive |
 //! | `vault` | every cryptographic decision |
-//! | `record`, `redact`, `detect`, `activity`, `settings`, `faults`, `jws` | pure rules |
+//! | `record`, `redact`, `detect`, `activity`, `settings`, `faults`, `jws`, `merkle` | pure rules |
 //! | `catalog` | the one table of fields |
 //! | `error`, `aws`, `id`, `clock`, `held`, `config` | what all others stand on |
 //!
@@ -28,6 +28,7 @@ pub mod id;
 pub mod jws;
 pub mod keyring;
 pub mod metric;
+pub mod merkle;
 pub mod objects;
 pub mod person;
 pub mod profile;

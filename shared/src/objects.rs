@@ -149,6 +149,25 @@ impl Objects {
         }
     }
 
+    /// Writes a small object whole, encrypted under the service's key.
+    ///
+    /// # Errors
+    /// As [`Objects::open`].
+    pub async fn put(&self, object: &str, content_type: &str, body: Vec<u8>) -> Result<()> {
+        self.client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(object)
+            .content_type(content_type)
+            .body(ByteStream::from(body))
+            .server_side_encryption(ServerSideEncryption::AwsKms)
+            .ssekms_key_id(&self.key)
+            .send()
+            .await
+            .map_err(|cause| unavailable("PutObject", &cause))?;
+        Ok(())
+    }
+
     /// Sets the verdict's tag on one version.
     ///
     /// # Errors

@@ -328,6 +328,13 @@ pub const ROUTES: &[Route] = &[
         &["limit", "cursor", "kind", "day", "member"],
         "Who did what, newest first",
     ),
+    get(
+        "GET /v1/activity/seals",
+        "admin",
+        Key(&[Admin]),
+        &["limit", "cursor", "day"],
+        "The signed roots of the activity's days, newest first",
+    ),
     change(
         "POST /v1/tenants",
         "admin",

@@ -1,12 +1,11 @@
 //! The activity log, newest first.
 
 use jiff::civil::Date;
-use serde_json::{Value, json};
 use shared::app::App;
 use shared::error::{Error, Result};
 use shared::http::{Answer, Call};
 use shared::store::Item;
-use shared::store::activity::Deed;
+use shared::store::activity::{Deed, shown};
 use shared::store::keys::{self, TENANTS};
 
 /// Days, or parts of a day, that one request reads at most; what is left comes with the
@@ -72,7 +71,7 @@ pub async fn list(app: &App, call: &Call) -> Result<Answer> {
             }
             last = Some(row.sort().to_owned());
             if wanted.holds(&row) {
-                data.push(entry(&row)?);
+                data.push(shown(&row)?);
             }
         }
         // A day is done with when it had no more, and all of it was looked at.
@@ -113,7 +112,8 @@ fn wanted(call: &Call) -> Result<Wanted> {
     })
 }
 
-fn day(call: &Call) -> Result<Option<Date>> {
+/// The day that is asked for.
+pub(crate) fn day(call: &Call) -> Result<Option<Date>> {
     let parse = |text: &str| {
         let expected = "must be a day such as 2026-01-31";
         // The form is exact: other spellings of a date are not taken.
@@ -132,18 +132,4 @@ async fn created_on(app: &App, call: &Call) -> Result<Date> {
     Ok(keys::day_of(
         row.ok_or(Error::NotFound)?.time("created_at")?,
     ))
-}
-
-fn entry(row: &Item) -> Result<Value> {
-    let about: Vec<_> = row.text("about")?.split_whitespace().collect();
-    let mut entry = json!({
-        "at": row.time("at")?,
-        "kind": row.text("kind")?,
-        "by": row.text("by")?,
-        "about": about,
-    });
-    if let Some(at) = row.try_time("happened_at") {
-        entry["happened_at"] = json!(at);
-    }
-    Ok(entry)
 }

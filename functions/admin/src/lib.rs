@@ -3,6 +3,7 @@
 
 mod activity;
 mod keys;
+mod seals;
 mod settings;
 mod tenants;
 
@@ -37,6 +38,7 @@ async fn answer(app: &App, request: Request) -> Value {
         "GET /v1/keys" => keys::list(app, &call).await,
         "DELETE /v1/keys/{id}" => keys::revoke(app, &call).await,
         "GET /v1/activity" => activity::list(app, &call).await,
+        "GET /v1/activity/seals" => seals::list(app, &call).await,
         "POST /v1/tenants" => tenants::create(app, &call).await,
         "GET /v1/tenants" => tenants::list(app, &call).await,
         _ => Err(Error::NotFound),

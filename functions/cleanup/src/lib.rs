@@ -1,12 +1,13 @@
 //! The scheduled sweep: whoever is due is forgotten, without waiting for TTL; clocks are
 //! moved to where their doors say; jobs whose worker died or whose wait is over go on; a
-//! retention that became shorter is brought to every door. Once a day it also looks whether
-//! backups still age out (`drift`).
+//! retention that became shorter is brought to every door. Then the activity's days that
+//! are over are sealed, and once a day it looks whether backups still age out.
 //!
 //! Each step looks again before it acts and may be repeated, so a sweep that is cut off
 //! is simply followed by the next.
 
 mod drift;
+mod seal;
 
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,7 @@ struct Swept {
     clocks_moved: u64,
     shortened: u64,
     jobs_resumed: u64,
+    days_sealed: u64,
     complete: bool,
 }
 
@@ -51,6 +53,7 @@ pub async fn handle(app: &App, event: Value) -> Result<Value, Failure> {
         clocks_moved = swept.clocks_moved,
         shortened = swept.shortened,
         jobs_resumed = swept.jobs_resumed,
+        days_sealed = swept.days_sealed,
         complete = swept.complete,
         "sweep"
     );
@@ -60,6 +63,7 @@ pub async fn handle(app: &App, event: Value) -> Result<Value, Failure> {
         "clocks_moved": swept.clocks_moved,
         "shortened": swept.shortened,
         "jobs_resumed": swept.jobs_resumed,
+        "days_sealed": swept.days_sealed,
         "complete": swept.complete,
     }))
 }
@@ -83,8 +87,31 @@ async fn sweep(app: &App, deadline: Instant) -> Result<Swept> {
         }
         after = next;
         if after.is_none() {
-            swept.complete = true;
-            return Ok(swept);
+            break;
+        }
+    }
+    // After all of that: forgetting waits for no seal.
+    seal_all(app, deadline, &mut swept).await?;
+    swept.complete = Instant::now() < deadline;
+    Ok(swept)
+}
+
+/// Seals what is over of every tenant's activity. One whose log cannot be sealed now holds
+/// up nobody else's.
+async fn seal_all(app: &App, deadline: Instant, swept: &mut Swept) -> Result<()> {
+    let mut failed = None;
+    let mut after = None;
+    loop {
+        let (tenants, next) = app.store.tenants(PAGE, after).await?;
+        for (tenant, created_at) in tenants {
+            match seal::seal(app, tenant, created_at, deadline).await {
+                Ok(days) => swept.days_sealed += days,
+                Err(cause) => failed = Some(cause),
+            }
+        }
+        after = next;
+        if after.is_none() || Instant::now() >= deadline {
+            return failed.map_or(Ok(()), Err);
         }
     }
 }

@@ -4,12 +4,16 @@
 //! The same transaction checks one of the tenant's gates: rows that say up to which day the
 //! log is sealed. So nothing is added to a day once every gate has been moved to it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use jiff::Timestamp;
 use jiff::civil::Date;
+use serde_json::{Value, json};
 
 use super::keys::{self, GATES, SHARDS};
 use super::{Item, Page, Query, Range, Store, Write};
-use crate::error::Result;
+use crate::activity::SALT;
+use crate::error::{Error, Result};
 use crate::id::Tenant;
 use crate::vault::fill_random;
 
@@ -119,7 +123,7 @@ fn put(entry: &Entry<'_>) -> Write {
     let sort = format!("{}#{}", keys::moment(entry.at), id.simple());
     // What makes its leaf of the day's tree one that nobody can guess: the row may go, and
     // the leaf that stays tells nothing of it.
-    let mut salt = vec![0; 16];
+    let mut salt = vec![0; SALT];
     fill_random(&mut salt);
     let row = Item::new(&partition, &sort)
         .with("kind", entry.deed.name())
@@ -129,6 +133,35 @@ fn put(entry: &Entry<'_>) -> Write {
         .with_some("happened_at", entry.happened_at)
         .with("salt", salt);
     Write::put(row).only_new()
+}
+
+/// An entry as the API shows it, and as its leaf is made from it.
+///
+/// # Errors
+/// [`Error::Unavailable`] when the row is not as we wrote it.
+pub fn shown(row: &Item) -> Result<Value> {
+    let broken = || Error::Unavailable("an entry is not as it was written".into());
+    let (_, id) = row.sort().split_once('#').ok_or_else(broken)?;
+    let about: Vec<_> = row.text("about")?.split_whitespace().collect();
+    let mut entry = json!({
+        "id": format!("act_{id}"),
+        "at": row.time("at")?,
+        "kind": row.text("kind")?,
+        "by": row.text("by")?,
+        "about": about,
+        "salt": BASE64URL.encode(row.bytes("salt").ok_or_else(broken)?),
+    });
+    if let Some(at) = row.try_time("happened_at") {
+        entry["happened_at"] = json!(at);
+    }
+    Ok(entry)
+}
+
+/// Where an entry stands among those of its day: as the sort keys of rows do.
+pub fn order(entry: &Value) -> Option<String> {
+    let at: Timestamp = entry["at"].as_str()?.parse().ok()?;
+    let id = entry["id"].as_str()?.strip_prefix("act_")?;
+    Some(format!("{}#{id}", keys::moment(at)))
 }
 
 impl Store {

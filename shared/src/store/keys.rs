@@ -16,6 +16,8 @@
 //! | API key | `ten#keys` | `key_…` |
 //! | activity | `ten#activity#day#shard` | `time#uuid` |
 //! | gate of the activity | `ten#activity` | `gate#number` |
+//! | seal of a day's activity | `ten#seals` | `day` |
+//! | leaves of its tree | `ten#leaves#day` | `leaves#number` |
 //! | idempotency | `ten#once#hash` | `once` |
 //! | tenant | `tenants` | `ten` |
 //! | who is held, restricted, … | `ten#standing#rule` | `sub` |
@@ -30,6 +32,7 @@
 //! |---|---|
 //! | attachment | `attachments/ten/sub/life/uuid` |
 //! | export | `exports/ten/sub/life/job_….zip` |
+//! | seal | `seals/ten/day.jws` |
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -357,6 +360,23 @@ pub fn gates(tenant: Tenant) -> String {
 
 pub fn gate(number: u8) -> String {
     format!("gate#{number:02}")
+}
+
+pub fn seals(tenant: Tenant) -> String {
+    format!("{tenant}#seals")
+}
+
+pub fn leaves(tenant: Tenant, day: Date) -> String {
+    format!("{tenant}#leaves#{day}")
+}
+
+/// Some of a day's leaves: fixed width, so that text order is their order.
+pub fn leaves_part(number: usize) -> String {
+    format!("leaves#{number:08}")
+}
+
+pub fn seal_object(tenant: Tenant, day: Date) -> String {
+    format!("seals/{tenant}/{day}.jws")
 }
 
 pub fn once(tenant: Tenant, hash: KeyedHash) -> String {

@@ -12,6 +12,7 @@ pub mod lives;
 pub mod lookups;
 pub mod once;
 pub mod records;
+pub mod seals;
 pub mod tenants;
 mod write;
 

@@ -3,11 +3,16 @@
 
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use lethe_tests::Service;
+use lethe_tests::{Service, days, minutes};
 use serde_json::{Value, json};
+use shared::activity::leaf;
 use shared::id::Tenant;
+use shared::merkle::{Hash, Tree};
+use shared::store::activity::order;
 use shared::store::keys::{self, GATES};
 use shared::store::{Item, Write};
+
+use crate::rows;
 
 /// Moves every gate of our tenant to this day, as sealing does.
 async fn close(service: &Service, day: &str) {
@@ -144,4 +149,174 @@ async fn what_the_service_signs_is_verified_with_the_published_keys() {
     assert_eq!(read.claims, claims);
     let forged = signed.replacen(".ey", ".eY", 1);
     assert!(jsonwebtoken::decode::<Value>(&forged, &key, &rules).is_err());
+}
+
+/// What is listed of seals, a page at a time.
+async fn seals(service: &Service, query: &str) -> Vec<Value> {
+    let (mut rows, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/v1/activity/seals?{query}{cursor}");
+        let page = service.get(&path, &service.ours.owner).await.expect(200);
+        rows.extend(page["data"].as_array().cloned().unwrap_or_default());
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return rows,
+        }
+    }
+}
+
+/// The claims of a seal, verified by a library that the signer does not use.
+async fn claims(service: &Service, jws: &Value) -> Value {
+    let published = service.get("/.well-known/jwks.json", "").await;
+    let keys: JwkSet = serde_json::from_value(published.expect(200)).expect("a JWK set");
+    let key = DecodingKey::from_jwk(&keys.keys[0]).expect("a key");
+    let mut rules = Validation::new(Algorithm::ES256);
+    rules.required_spec_claims.clear();
+    let jws = jws.as_str().expect("a statement");
+    jsonwebtoken::decode::<Value>(jws, &key, &rules)
+        .expect("it holds")
+        .claims
+}
+
+#[tokio::test]
+async fn every_day_that_is_over_is_sealed_once_and_chained_to_the_one_before() {
+    let service = Service::start().await;
+    service.acquaint("ada").await;
+    service.advance(days(1)).await;
+    let headers = [("idempotency-key", "one")];
+    let body = json!({"scopes": ["read"]});
+    service
+        .call_with(
+            "POST",
+            "/v1/keys",
+            &service.ours.owner,
+            Some(&body),
+            &headers,
+        )
+        .await
+        .expect(201);
+    service.advance(days(4)).await;
+    let sealed = seals(&service, "limit=2").await;
+    let listed: Vec<_> = sealed
+        .iter()
+        .map(|seal| seal["day"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        listed,
+        [
+            "2026-03-05",
+            "2026-03-04",
+            "2026-03-03",
+            "2026-03-02",
+            "2026-03-01"
+        ]
+    );
+    let entries: Vec<_> = sealed
+        .iter()
+        .map(|seal| seal["entries"].as_u64().unwrap())
+        .collect();
+    // The tenant and its three keys; one key more; then nobody did anything.
+    assert_eq!(entries, [0, 0, 0, 1, 4]);
+    let mut previous = Value::Null;
+    for seal in sealed.iter().rev() {
+        let claims = claims(&service, &seal["jws"]).await;
+        assert_eq!(claims["tenant"], json!(service.ours.id));
+        for name in ["day", "entries", "root"] {
+            assert_eq!(claims[name], seal[name], "{seal}");
+        }
+        assert_eq!(claims["previous"], previous);
+        previous = claims["root"].clone();
+    }
+    service
+        .cloud
+        .run_schedule("cleanup")
+        .await
+        .expect("it sweeps");
+    assert_eq!(seals(&service, "limit=100").await, sealed);
+    let kept = rows::objects(&service);
+    for seal in &sealed {
+        let object = format!(
+            "seals/{}/{}.jws",
+            service.ours.id,
+            seal["day"].as_str().unwrap()
+        );
+        assert!(kept.contains(&object), "{object}");
+    }
+}
+
+#[tokio::test]
+async fn a_day_is_sealed_an_hour_after_it_is_over_and_takes_no_more() {
+    let service = Service::start().await;
+    service.advance(minutes(12 * 60 + 59)).await;
+    service
+        .cloud
+        .run_schedule("cleanup")
+        .await
+        .expect("it sweeps");
+    assert_eq!(seals(&service, "").await, Vec::<Value>::new());
+    service.advance(minutes(2)).await;
+    service
+        .cloud
+        .run_schedule("cleanup")
+        .await
+        .expect("it sweeps");
+    assert_eq!(seals(&service, "").await.len(), 1);
+    let body = json!({"scopes": ["read"]});
+    let made = async || {
+        service
+            .post("/v1/keys", &service.ours.owner, body.clone())
+            .await
+            .status
+    };
+    assert_eq!(made().await, 201);
+    // Somebody's clock goes wrong.
+    service.cloud.clock().advance(minutes(-3 * 60));
+    assert_eq!(made().await, 503);
+    service.cloud.clock().advance(minutes(3 * 60));
+    let log = service
+        .get("/v1/activity?day=2026-03-01", &service.ours.owner)
+        .await;
+    assert_eq!(log.expect(200)["data"].as_array().map(Vec::len), Some(4));
+}
+
+#[tokio::test]
+async fn the_leaves_of_a_day_are_made_of_its_entries_and_make_its_root() {
+    let service = Service::start().await;
+    service.store(json!([{"type": "session", "visitor_id": "ada", "member": "ada.lovelace", "action": "started", "at": "2026-03-01T11:00:00Z"}])).await;
+    service.advance(days(1)).await;
+    let sealed = seals(&service, "day=2026-03-01").await;
+    let leaves: Vec<_> = sealed[0]["leaves"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|leaf| Hash::parse(leaf.as_str().unwrap()).unwrap())
+        .collect();
+    assert_eq!(
+        json!(leaves.iter().copied().collect::<Tree>().root()),
+        sealed[0]["root"]
+    );
+    let log = service
+        .get("/v1/activity?day=2026-03-01", &service.ours.owner)
+        .await
+        .expect(200);
+    let mut entries = log["data"].as_array().cloned().unwrap();
+    assert!(
+        entries
+            .iter()
+            .any(|entry| entry["by"] == "a…" && entry["kind"] == "session.started")
+    );
+    assert!(!log.to_string().contains("lovelace"));
+    entries.sort_by_key(order);
+    let made: Vec<_> = entries.iter().filter_map(leaf).collect();
+    assert_eq!(made, leaves);
+    assert_eq!(seals(&service, "day=2026-02-28").await, Vec::<Value>::new());
+    for wrong in ["day=today", "cursor=x", "limit=0"] {
+        let path = format!("/v1/activity/seals?{wrong}");
+        service.get(&path, &service.ours.owner).await.expect(422);
+    }
+    let theirs = service
+        .get("/v1/activity/seals", &service.theirs.owner)
+        .await
+        .expect(200);
+    assert_ne!(theirs["data"][0]["root"], sealed[0]["root"]);
 }

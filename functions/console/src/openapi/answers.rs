@@ -262,8 +262,9 @@ fn govern() -> Vec<Schema> {
         ),
     ]);
     let entry = object(
-        &["at", "kind", "by", "about"],
+        &["id", "at", "kind", "by", "about", "salt"],
         vec![
+            ("id", id("act")),
             ("at", described(time(), "When it was recorded.")),
             (
                 "happened_at",
@@ -272,6 +273,45 @@ fn govern() -> Vec<Schema> {
             ("kind", choice(&Deed::ALL.map(Deed::name))),
             ("by", text()),
             ("about", list(text())),
+            (
+                "salt",
+                described(
+                    text(),
+                    "16 bytes in base64url. The entry's leaf in the day's tree (RFC 6962) is the \
+                     SHA-256 of a zero byte, the salt, and the entry without it in canonical \
+                     JSON (RFC 8785).",
+                ),
+            ),
+        ],
+    );
+    let seal = object(
+        &["day", "entries", "root", "jws"],
+        vec![
+            ("day", json!({"type": "string", "format": "date"})),
+            ("entries", count()),
+            (
+                "root",
+                described(
+                    text(),
+                    "The root of the tree over the day's entries (RFC 6962, SHA-256), in base64url.",
+                ),
+            ),
+            (
+                "jws",
+                described(
+                    text(),
+                    "Day, entries, root and the root of the day before, signed: a compact JWS \
+                     (ES256) that the keys at /.well-known/jwks.json verify.",
+                ),
+            ),
+            (
+                "leaves",
+                described(
+                    list(text()),
+                    "Where one day is asked for: its leaves, in the order of the entries. What a \
+                     page does not hold comes with its cursor.",
+                ),
+            ),
         ],
     );
     let keys = whole(vec![("owner", text())]);
@@ -288,6 +328,7 @@ fn govern() -> Vec<Schema> {
         ("Key", key()),
         ("NewKey", new_key),
         ("ActivityEntry", entry),
+        ("Seal", seal),
         (
             "Tenant",
             whole(vec![("tenant", id("ten")), ("created_at", time())]),
@@ -308,6 +349,7 @@ fn pages() -> Vec<Schema> {
         ("ExportPage", "ExportJob"),
         ("KeyPage", "Key"),
         ("ActivityPage", "ActivityEntry"),
+        ("SealPage", "Seal"),
         ("TenantPage", "Tenant"),
     ]
     .map(|(name, of)| (name, page(of)))

@@ -311,6 +311,16 @@ pub const OPERATIONS: &[Operation] = &[
         )],
     ),
     operation(
+        "GET /v1/activity/seals",
+        "listSeals",
+        "Govern",
+        &[gives(
+            200,
+            "SealPage",
+            "A page of seals, newest first; of one day, with its leaves.",
+        )],
+    ),
+    operation(
         "POST /v1/tenants",
         "createTenant",
         "Operate",
