@@ -207,6 +207,30 @@ impl<'a> Object<'a> {
     }
 }
 
+/// The one value that a lookup is by: its kind (the visitor's own id, or what the catalog
+/// says people are found by) and the value as it would be stored. One that could never have
+/// been stored is at fault, rather than of nobody.
+pub fn lookup(value: &Value, at: &str, faults: &mut Faults) -> Option<(&'static str, String)> {
+    let kinds: Vec<_> = catalog::FIELDS
+        .iter()
+        .filter(|field| {
+            field.record == Record::Person && (field.lookup || field.name == "visitor_id")
+        })
+        .map(|field| field.name)
+        .collect();
+    let fields = faults.object(value, at, &kinds)?;
+    let mut given = kinds.iter().filter(|kind| fields.has(kind));
+    let (Some(kind), None) = (given.next(), given.next()) else {
+        let expected = format!("must hold exactly one of {}", kinds.join(", "));
+        faults.add(at, "exactly_one", &expected);
+        return None;
+    };
+    // A text first: the catalog may take a number for one.
+    fields.text(kind, faults)?;
+    let value = fields.stored_text(Record::Person, kind, faults)?;
+    Some((kind, value))
+}
+
 /// The JSON Pointer (RFC 6901) of a field.
 fn pointer(at: &str, name: &str) -> String {
     format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"))

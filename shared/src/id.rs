@@ -175,6 +175,15 @@ impl JobId {
     pub fn at(at: jiff::Timestamp) -> JobId {
         JobId(uuid_at(at).into_bytes())
     }
+
+    /// What sorts before every id that is made at this moment or later, and after all
+    /// that were made before.
+    pub fn bound(at: jiff::Timestamp) -> JobId {
+        let millis = u64::try_from(at.as_millisecond()).unwrap_or(0);
+        let mut bytes = [0; 16];
+        bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
+        JobId(bytes)
+    }
 }
 
 /// A message: the keyed hash of its conversation and its own UUID, so that the public
@@ -220,6 +229,9 @@ mod tests {
         let made: Vec<_> = (0..1000).map(|_| uuid_at(at)).collect();
         assert!(made.is_sorted());
         assert!(made[999] < uuid_at("2026-03-01T12:00:00.501Z".parse().unwrap()));
+        let id = JobId::at(at);
+        assert!(JobId::bound(at) < id);
+        assert!(id < JobId::bound("2026-03-01T12:00:00.501Z".parse().unwrap()));
     }
 
     #[test]

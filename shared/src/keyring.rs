@@ -225,6 +225,22 @@ impl Keyring {
         Ok(keys)
     }
 
+    /// Deletes the keys of a tenant: nothing that was sealed under them opens any more, and
+    /// no name leads to a pseudonym. What a cache holds of them lasts a minute.
+    ///
+    /// # Errors
+    /// As [`Keyring::add_tenant`].
+    pub async fn remove_tenant(&self, tenant: Tenant) -> Result<()> {
+        let expression =
+            "SET erased_at = if_not_exists(erased_at, :now) REMOVE wrapping_key, hash_key";
+        let write = Write::update_keyring(&tenant.to_string(), expression)
+            .only_if("attribute_exists(PK)")
+            .value(":now", self.clock.now());
+        let _gone = self.store.write(write).await?;
+        self.tenants.forget(|held| *held == tenant);
+        Ok(())
+    }
+
     /// A subject's row, strongly consistent.
     ///
     /// # Errors
@@ -404,12 +420,23 @@ const ENDS: &str = "data_key, retiring_key, restricted, rekeyed_at";
 /// holds it. Nobody asked for it, so who returns meanwhile is welcome.
 pub(crate) fn expiring_write(key: &LifeKey) -> Write {
     let expression = format!("SET #state = :erasing, expired = :true REMOVE {ENDS}");
-    Write::update_keyring(&partition(key), expression)
+    ending_write(key, expression)
         .only_if("#state = :active AND life = :life AND attribute_not_exists(held)")
+        .value(":true", true)
+}
+
+/// Deletes the keys of a life whose tenant leaves, if it is the current one.
+pub(crate) fn leaving_write(key: &LifeKey) -> Write {
+    let rules = "objected, suppressed, held, hold_reason, hold_until, blocked";
+    let expression = format!("SET #state = :erasing REMOVE {ENDS}, {rules}");
+    ending_write(key, expression).only_if("#state = :active AND life = :life")
+}
+
+fn ending_write(key: &LifeKey, expression: String) -> Write {
+    Write::update_keyring(&partition(key), expression)
         .name("#state", "state")
         .value(":erasing", State::Erasing.name())
         .value(":active", State::Active.name())
-        .value(":true", true)
         .value(":life", key.life.to_string())
 }
 
@@ -435,6 +462,16 @@ pub fn block_write(entry: &Entry, job: JobId) -> Write {
     entry
         .change("ADD blocked :job")
         .value(":job", vec![job.to_string()])
+}
+
+/// Deletes the tombstone of a life, if it is one still and the subject stands under no rule
+/// that outlasts lives.
+pub fn forget_write(key: &LifeKey) -> Write {
+    Write::delete_keyring(&partition(key))
+        .only_if("#state = :erased AND life = :life AND attribute_not_exists(objected) AND attribute_not_exists(suppressed)")
+        .name("#state", "state")
+        .value(":erased", State::Erased.name())
+        .value(":life", key.life.to_string())
 }
 
 /// Marks a life as erased, if the keyring has not gone on to a later one.

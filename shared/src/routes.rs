@@ -234,7 +234,7 @@ pub const ROUTES: &[Route] = &[
             false,
             "Erase a person (GDPR Art. 17)",
         ),
-        &[],
+        &["suppress", "include_related"],
     ),
     change(
         "POST /v1/erasures",
@@ -257,6 +257,21 @@ pub const ROUTES: &[Route] = &[
         Key(&[Erase]),
         &[],
         "An erasure's state",
+    ),
+    get(
+        "GET /v1/erasures/{id}/receipt",
+        "delete",
+        Key(&[Erase]),
+        &[],
+        "The signed receipt of an erasure, or of a day's expiries",
+    ),
+    change(
+        "POST /v1/erasures/{id}/cancel",
+        "delete",
+        Key(&[Erase]),
+        0,
+        false,
+        "Cancel an erasure that is blocked or has not begun",
     ),
     change(
         "POST /v1/exports",
@@ -344,6 +359,14 @@ pub const ROUTES: &[Route] = &[
         "Create a tenant with its first key",
     ),
     get("GET /v1/tenants", "admin", Operator, LIST, "List tenants"),
+    change(
+        "DELETE /v1/tenants/{tenant}",
+        "admin",
+        Operator,
+        0,
+        false,
+        "Erase a tenant, a day from now",
+    ),
     get("GET /console", "console", Public, &[], "The console's page"),
     get(
         "GET /v1/openapi.json",

@@ -6,7 +6,7 @@ use shared::error::{Error, Result};
 use shared::http::{Answer, Call};
 use shared::store::Item;
 use shared::store::activity::{Deed, shown};
-use shared::store::keys::{self, TENANTS};
+use shared::store::keys;
 
 /// Days, or parts of a day, that one request reads at most; what is left comes with the
 /// cursor.
@@ -127,9 +127,6 @@ pub(crate) fn day(call: &Call) -> Result<Option<Date>> {
 
 /// The day on which the log begins.
 async fn created_on(app: &App, call: &Call) -> Result<Date> {
-    let tenant = call.tenant().to_string();
-    let row = app.store.get(TENANTS, &tenant).await?;
-    Ok(keys::day_of(
-        row.ok_or(Error::NotFound)?.time("created_at")?,
-    ))
+    let record = app.store.tenant(call.tenant()).await?;
+    Ok(keys::day_of(record.created_at))
 }

@@ -26,11 +26,7 @@ pub async fn show(app: &App, call: &Call) -> Result<Answer> {
 
 /// `PUT /v1/settings`: what is not sent has its default.
 pub async fn change(app: &App, call: &Call) -> Result<Answer> {
-    let dry_run = match call.query("dry_run") {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(Error::field("dry_run", "choice", "must be true or false")),
-    };
+    let dry_run = call.flag("dry_run")?;
     let settings = Settings::parse(call.body())?;
     let tenant = call.tenant();
     for _ in 0..TRIES {

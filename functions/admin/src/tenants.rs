@@ -1,14 +1,15 @@
 //! The operator's part: tenants come to be, each with one key to begin with.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::app::App;
 use shared::error::{Error, Result};
 use shared::faults::Faults;
 use shared::http::{Answer, Call};
 use shared::id::Tenant;
+use shared::leaving;
 use shared::routes::Scope;
 use shared::store::activity::{self, Deed};
-use shared::store::tenants::create_writes;
+use shared::store::tenants::{Record, create_writes};
 
 /// `POST /v1/tenants`
 pub async fn create(app: &App, call: &Call) -> Result<Answer> {
@@ -53,9 +54,32 @@ pub async fn list(app: &App, call: &Call) -> Result<Answer> {
         .transpose()?;
     let after = after.map(|tenant| tenant.to_string());
     let (tenants, next) = app.store.tenants(call.limit()?, after).await?;
-    let data: Vec<_> = tenants
-        .iter()
-        .map(|(tenant, at)| json!({"tenant": tenant.to_string(), "created_at": at}))
-        .collect();
+    let data: Vec<_> = tenants.iter().map(row).collect();
     Ok(Answer::ok(json!({"data": data, "next_cursor": next})))
+}
+
+fn row(record: &Record) -> Value {
+    let state = match (&record.erased_at, &record.leaving) {
+        (Some(_), _) => "erased",
+        (None, Some(_)) => "leaving",
+        (None, None) => "active",
+    };
+    json!({
+        "tenant": record.tenant.to_string(),
+        "created_at": record.created_at,
+        "state": state,
+        "erasure": record.leaving.map(|job| job.to_string()),
+        "erased_at": record.erased_at,
+        "receipt": record.receipt,
+    })
+}
+
+/// `DELETE /v1/tenants/{tenant}`: begins a day from now, and its owner can cancel it.
+pub async fn erase(app: &App, call: &Call) -> Result<Answer> {
+    let tenant = call.path("tenant").and_then(Tenant::parse);
+    let tenant = tenant.ok_or(Error::NotFound)?;
+    let now = app.clock.now();
+    let job = leaving::job(tenant, now + leaving::GRACE, now);
+    let job = leaving::begin(app, tenant, "operator", job).await?;
+    Ok(Answer::json(202, job.body()))
 }

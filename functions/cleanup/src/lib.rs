@@ -7,7 +7,9 @@
 //! is simply followed by the next.
 
 mod drift;
+mod receipts;
 mod seal;
+mod tombstones;
 
 use std::time::{Duration, Instant};
 
@@ -76,7 +78,8 @@ async fn sweep(app: &App, deadline: Instant) -> Result<Swept> {
     let mut after = None;
     loop {
         let (tenants, next) = app.store.tenants(PAGE, after).await?;
-        for (tenant, _) in tenants {
+        for tenant in tenants.iter().filter(|it| it.erased_at.is_none()) {
+            let tenant = tenant.tenant;
             shorten(app, tenant, deadline, &mut swept).await?;
             for shard in 0..SHARDS {
                 sweep_shard(app, tenant, shard, deadline, &mut swept).await?;
@@ -96,17 +99,20 @@ async fn sweep(app: &App, deadline: Instant) -> Result<Swept> {
     Ok(swept)
 }
 
-/// Seals what is over of every tenant's activity. One whose log cannot be sealed now holds
-/// up nobody else's.
+/// Seals what is over of every tenant's activity, and makes the receipts of its expiries.
+/// One for whom that cannot be done now holds up nobody else.
 async fn seal_all(app: &App, deadline: Instant, swept: &mut Swept) -> Result<()> {
     let mut failed = None;
     let mut after = None;
     loop {
         let (tenants, next) = app.store.tenants(PAGE, after).await?;
-        for (tenant, created_at) in tenants {
-            match seal::seal(app, tenant, created_at, deadline).await {
-                Ok(days) => swept.days_sealed += days,
-                Err(cause) => failed = Some(cause),
+        for record in tenants.iter().filter(|it| it.erased_at.is_none()) {
+            let (tenant, created_at) = (record.tenant, record.created_at);
+            let days = seal::seal(app, tenant, created_at, deadline).await;
+            let receipts = receipts::issue(app, tenant, created_at, deadline).await;
+            match (days, receipts) {
+                (Ok(days), Ok(())) => swept.days_sealed += days,
+                (Err(cause), _) | (_, Err(cause)) => failed = Some(cause),
             }
         }
         after = next;
@@ -126,12 +132,14 @@ async fn resume_jobs(app: &App) -> Result<u64> {
         let mut moved = 0;
         for key in due {
             // The index lags behind: the job itself says whether it is still due.
-            if let Some(mut job) = app.store.job(key).await?
-                && !job.state.over()
-                && app.store.next_turn(&mut job, now).await?
-            {
-                moved += 1;
-            }
+            let Some(mut job) = app.store.job(key).await? else {
+                continue;
+            };
+            let done = match job.state.over() {
+                true => tombstones::remove(app, &job, now).await?,
+                false => app.store.next_turn(&mut job, now).await?,
+            };
+            moved += u64::from(done);
         }
         resumed += moved;
         if !full || moved == 0 {

@@ -1,202 +1,297 @@
-//! One turn of an erasure: whatever is left of each life goes, object by object and row by
-//! row, then everything is looked at again.
-//!
-//! Every step may be the last one before a crash, and every step may be done again: what
-//! is gone stays gone, keys carry the life, so nothing of a later life can be meant.
+//! An erasure, turn by turn: lives that have not ended yet end, whatever is left of them
+//! goes, then everything is looked at again until a look finds nothing. Only then are the
+//! clocks deleted, and the receipt made.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
-use jiff::Timestamp;
+use futures::FutureExt;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::app::App;
 use shared::error::{Error, Result};
+use shared::id::Subject;
 use shared::keyring;
+use shared::receipt::{Lives, Receipt};
 use shared::store::activity::{self, Deed};
 use shared::store::jobs::{Job, JobKind, JobState};
 use shared::store::keys::{self, CLOCK, LifeKey};
-use shared::store::{Query, Range, Refusal, Write};
+use shared::store::{Refusal, Write};
 
-/// Rows read and deleted before the progress is saved.
-const PAGE: usize = 500;
+use crate::clearing::clear;
+use crate::ending::end;
+use crate::tenant;
+use crate::turn::{Halt, Turn};
 
-/// How a turn ended.
-enum End {
+/// Passes that still find something: then somebody is told.
+const PASSES: u32 = 12;
+/// How long an erasure that cannot be completed is tried again without a word, and how
+/// often after that.
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// Lives that are closed at the same time.
+const AT_ONCE: usize = 8;
+
+/// How the work of a turn ended.
+pub enum Done {
     /// Nothing is left.
-    Done,
-    /// The time of this turn is over.
-    OutOfTime,
-    /// A later turn has taken over.
-    Fenced,
+    Everything,
+    /// There is something to wait for.
+    Until(JobState, Timestamp),
 }
 
 /// Works on an erasure until it is done, waits, or its time is over.
-pub async fn turn(app: &App, mut job: Job, deadline: Instant) -> Result<()> {
-    let lives = lives(&job)?;
-    let first = usize::try_from(job.place["life"].as_u64().unwrap_or(0)).unwrap_or(0);
-    for (at, life) in lives.iter().enumerate().skip(first) {
-        job.place["life"] = at.into();
-        match clear(app, &mut job, life, deadline).await? {
-            End::Done => {}
-            End::OutOfTime => {
-                app.store.next_turn(&mut job, app.clock.now()).await?;
-                return Ok(());
-            }
-            End::Fenced => return Ok(()),
-        }
-    }
-    let now = app.clock.now();
-    for store in ["attachments", "exports"] {
-        if job.outcome["unreadable_at"][store].is_null() {
-            job.outcome["unreadable_at"][store] = json!(now);
-        }
-    }
-    // A link that was handed out before may still bring an object: look again after it.
-    if let Some(until) = uploads_until(&job).filter(|until| *until > now) {
-        job.state = JobState::Verifying;
-        job.place = json!({"life": 0});
-        app.store.wait_until(&job, until).await?;
-        return Ok(());
-    }
-    finish(app, job, &lives).await
-}
-
-fn lives(job: &Job) -> Result<Vec<LifeKey>> {
-    let lives = job.spec["lives"].as_array().into_iter().flatten();
-    lives
-        .map(|life| life.as_str().and_then(LifeKey::parse))
-        .collect::<Option<_>>()
-        .ok_or_else(|| Error::Unavailable("an erasure does not name its lives".into()))
-}
-
-fn uploads_until(job: &Job) -> Option<Timestamp> {
-    job.spec["uploads_until"].as_str()?.parse().ok()
-}
-
-/// Removes what is left of one life but its clock, until two looks in a row find nothing.
-async fn clear(app: &App, job: &mut Job, life: &LifeKey, deadline: Instant) -> Result<End> {
-    loop {
-        let objects = clear_objects(app, job, life).await?;
-        let rows = match clear_rows(app, job, life, deadline).await? {
-            Ok(rows) => rows,
-            Err(end) => return Ok(end),
-        };
-        if objects + rows == 0 {
-            return Ok(End::Done);
-        }
-        if !app.store.save_job(job, app.clock.now()).await? {
-            return Ok(End::Fenced);
-        }
-        if Instant::now() >= deadline {
-            return Ok(End::OutOfTime);
-        }
-    }
-}
-
-/// Deletes a life's objects in every version, and its unfinished uploads. How many.
-async fn clear_objects(app: &App, job: &mut Job, life: &LifeKey) -> Result<u64> {
-    let mut deleted = 0;
-    for (store, prefix) in life.object_prefixes() {
-        let uploads = app.objects.abort_uploads(&prefix).await?;
-        let versions = app.objects.delete_all_versions(&prefix).await?;
-        count(job, store, uploads + versions);
-        deleted += uploads + versions;
-    }
-    Ok(deleted)
-}
-
-/// Deletes a life's rows page by page; a lookup's reverse goes after its lookup, so that a
-/// crash between the two leaves the way to it.
-async fn clear_rows(
-    app: &App,
-    job: &mut Job,
-    life: &LifeKey,
-    deadline: Instant,
-) -> Result<Result<u64, End>> {
-    let partition = life.partition();
-    let mut deleted = 0;
-    let mut after = None;
-    loop {
-        let query = Query {
-            partition: &partition,
-            range: Range::All,
-            ascending: true,
-            limit: Some(PAGE),
-            after,
-        };
-        let (sorts, next) = app.store.query_sorts(query).await?;
-        let sorts: Vec<_> = sorts.into_iter().filter(|sort| sort != CLOCK).collect();
-        for sort in &sorts {
-            clear_lookup(app, life, sort).await?;
-        }
-        app.store.delete_many(&partition, &sorts).await?;
-        deleted += sorts.len() as u64;
-        count(job, "records", sorts.len() as u64);
-        after = next;
-        if after.is_none() {
-            return Ok(Ok(deleted));
-        }
-        if !app.store.save_job(job, app.clock.now()).await? {
-            return Ok(Err(End::Fenced));
-        }
-        if Instant::now() >= deadline {
-            return Ok(Err(End::OutOfTime));
-        }
-    }
-}
-
-/// Deletes the lookup that a reverse row points to, unless a later life has taken it over.
-async fn clear_lookup(app: &App, life: &LifeKey, sort: &str) -> Result<()> {
-    let Some(lookup) = keys::lookup_of_reverse(life.tenant, sort) else {
-        return Ok(());
+pub async fn turn(app: &App, job: Job, deadline: Instant) -> Result<()> {
+    let mut turn = Turn::take(app, job, deadline)?;
+    let done = match turn.erasing.tenant {
+        true => tenant::work(&mut turn).await,
+        false => work(&mut turn).await,
     };
-    let write = Write::delete(&lookup, &life.subject.to_string())
-        .only_if("attribute_not_exists(PK) OR life = :life")
-        .value(":life", life.life.to_string());
-    // Refused: it belongs to a later life.
-    let _taken_over = app.store.write(write).await?;
+    match done {
+        Ok(Done::Everything) if turn.erasing.tenant => tenant::finish(turn).await,
+        Ok(Done::Everything) => finish(turn).await,
+        Ok(Done::Until(state, until)) => turn.wait(state, until).await,
+        Err(Halt::OutOfTime) => turn.hand_over().await,
+        Err(Halt::Fenced) => Ok(()),
+        Err(Halt::Failed(error)) => failed(turn, error).await,
+    }
+}
+
+/// A store did not do what it should: the platform tries again, but after a day of it the
+/// job says which store it is.
+async fn failed(mut turn: Turn<'_>, error: Error) -> Result<()> {
+    let now = turn.app.clock.now();
+    if now < turn.job.created_at + DAY {
+        return Err(error);
+    }
+    tracing::error!(function = "delete", job = %turn.job.key.id, cause = %error, "an erasure is partial");
+    turn.job.outcome["partial"] = json!([turn.place.within.store()]);
+    turn.wait(JobState::Partial, now + DAY).await
+}
+
+async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
+    note(turn).await?;
+    end_rest(turn).await?;
+    if turn.place.began.is_none() {
+        turn.place.began = Some(turn.app.clock.now());
+    }
+    loop {
+        pass(turn).await?;
+        if let Some(done) = look_back(turn)? {
+            return Ok(done);
+        }
+    }
+}
+
+/// Writes down in the bucket whose lives end, before anything is removed: should both
+/// tables be restored to before this, the replay goes by it.
+pub async fn note(turn: &mut Turn<'_>) -> Result<(), Halt> {
+    if turn.place.noted || turn.job.key.kind == JobKind::Expiry {
+        return Ok(());
+    }
+    let (job, erasing) = (turn.job.key, &turn.erasing);
+    let mut lives = Vec::new();
+    while lives.len() < erasing.count {
+        let some = turn.app.store.lives_of(job, erasing, lives.len()).await?;
+        if some.is_empty() {
+            break;
+        }
+        lives.extend(some.iter().map(LifeKey::short));
+    }
+    let ledger = json!({
+        "tenant": job.tenant.to_string(),
+        "job": job.id.to_string(),
+        "everybody": erasing.tenant,
+        "suppress": erasing.suppress,
+        "begun_at": turn.job.created_at,
+        "lives": lives,
+    });
+    let object = keys::ledger_object(job.tenant, job.id);
+    let body = ledger.to_string().into_bytes();
+    turn.app
+        .objects
+        .put(&object, "application/json", body)
+        .await?;
+    turn.place.noted = true;
     Ok(())
 }
 
-fn count(job: &mut Job, store: &str, more: u64) {
-    job.done += more;
-    let before = job.outcome["stores"][store].as_u64().unwrap_or(0);
-    job.outcome["stores"][store] = (before + more).into();
+/// Ends the lives that are left: a request that died half way left some, and a hold that
+/// has been lifted lets others go.
+async fn end_rest(turn: &mut Turn<'_>) -> Result<(), Halt> {
+    if turn.erasing.ended {
+        return Ok(());
+    }
+    let (app, job) = (turn.app, turn.job.key);
+    let mut blocked = Vec::new();
+    let mut at = 0;
+    while at < turn.erasing.count {
+        let lives = app.store.lives_of(job, &turn.erasing, at).await?;
+        let ended = end(app, job.id, &lives, turn.erasing.suppress).await?;
+        at += lives.len();
+        blocked.extend(ended.blocked);
+        turn.erasing.uploads_until = turn.erasing.uploads_until.max(ended.uploads_until);
+    }
+    set_ended(&mut turn.job, &blocked, app.clock.now());
+    turn.erasing.ended = true;
+    turn.save().await
 }
 
-/// The clocks go last, in one transaction with the keyring, the job and the log.
-async fn finish(app: &App, mut job: Job, lives: &[LifeKey]) -> Result<()> {
-    let now = app.clock.now();
-    for life in lives {
-        close(app, life, now).await?;
+/// Notes on a job that its lives have ended, but for those who are held.
+pub fn set_ended(job: &mut Job, blocked: &[Subject], now: Timestamp) {
+    if job.outcome["unreadable_at"]["records"].is_null() && blocked.len() < job_lives(job) {
+        job.outcome["unreadable_at"] = json!({"records": now});
     }
-    count(&mut job, "records", lives.len() as u64);
-    count(&mut job, "keyring", lives.len() as u64);
-    job.total = job.done;
-    job.place = Value::Null;
-    job.outcome["erased_at"] = json!(now);
-    let mut about: Vec<_> = lives.iter().map(|life| life.life.to_string()).collect();
+    let blocked = blocked
+        .iter()
+        .map(|subject| json!({"subject": subject, "by": "hold"}));
+    job.outcome["blocked"] = Value::Array(blocked.collect());
+}
+
+fn job_lives(job: &Job) -> usize {
+    let count = job.spec["count"].as_u64();
+    count
+        .and_then(|count| usize::try_from(count).ok())
+        .unwrap_or(0)
+}
+
+/// Those who stay as they are: held, or held when the rest was cancelled.
+fn spared(job: &Job) -> HashSet<Subject> {
+    let listed = ["blocked", "cancelled"].map(|name| job.outcome[name].as_array());
+    let subject = |it: &Value| Subject::parse(it["subject"].as_str()?);
+    listed
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(subject)
+        .collect()
+}
+
+/// Goes through all lives once.
+async fn pass(turn: &mut Turn<'_>) -> Result<(), Halt> {
+    let spared = spared(&turn.job);
+    while turn.place.life < turn.erasing.count {
+        let (job, at) = (turn.job.key, turn.place.life);
+        let lives = turn.app.store.lives_of(job, &turn.erasing, at).await?;
+        for life in &lives {
+            if !spared.contains(&life.subject) {
+                clear(turn, life).await?;
+            }
+            turn.place.life += 1;
+            turn.still_time()?;
+        }
+    }
+    Ok(())
+}
+
+/// At the end of a pass: whether nothing is left, there is something to wait for, or (`None`)
+/// everything must be gone through once more.
+pub fn look_back(turn: &mut Turn<'_>) -> Result<Option<Done>, Halt> {
+    let now = turn.app.clock.now();
+    for store in ["attachments", "exports"] {
+        if turn.job.outcome["unreadable_at"][store].is_null() {
+            turn.job.outcome["unreadable_at"][store] = json!(now);
+        }
+    }
+    // A link that was handed out before may still bring an object: look again after it.
+    let until = turn.erasing.uploads_until;
+    let late = until.is_some_and(|until| turn.place.began.is_none_or(|began| began <= until));
+    if turn.place.found == 0 && !late {
+        return Ok(Some(Done::Everything));
+    }
+    let again = turn.place.pass >= PASSES && turn.place.found > 0;
+    turn.begin_pass(now);
+    if again {
+        // Something goes on writing here.
+        turn.place.pass = 0;
+        turn.job.outcome["partial"] = json!([turn.place.within.store()]);
+        return Ok(Some(Done::Until(JobState::Partial, now + DAY)));
+    }
+    Ok(match until.filter(|until| late && *until >= now) {
+        Some(until) => {
+            // The pass begins when the wait is over.
+            turn.place.began = None;
+            let after = until + SignedDuration::from_millis(1);
+            Some(Done::Until(JobState::Verifying, after))
+        }
+        None => None,
+    })
+}
+
+/// The clocks go last; then the receipt, in one transaction with the job and the log.
+async fn finish(mut turn: Turn<'_>) -> Result<()> {
+    let now = turn.app.clock.now();
+    let spared = spared(&turn.job);
+    let held = turn.job.outcome["blocked"]
+        .as_array()
+        .is_some_and(|it| !it.is_empty());
+    let mut lives = Vec::new();
+    while lives.len() < turn.erasing.count {
+        let (job, at) = (turn.job.key, lives.len());
+        let some = turn.app.store.lives_of(job, &turn.erasing, at).await?;
+        lives.extend(some);
+    }
+    lives.retain(|life| !spared.contains(&life.subject));
+    let app = turn.app;
+    let closing = lives.iter().map(|life| close(app, life, now).boxed());
+    crate::at_once(AT_ONCE, closing.collect()).await?;
+    if held {
+        // Whoever lifts the hold lets it go on; then all is gone through once more.
+        turn.erasing.ended = false;
+        turn.begin_pass(now);
+        turn.place.began = None;
+        return turn.wait(JobState::Blocked, now + DAY).await;
+    }
+    turn.add("records", lives.len() as u64);
+    turn.add("keyring", lives.len() as u64);
+    turn.job.total = turn.job.done;
+    turn.job.place = Value::Null;
+    turn.job.outcome["erased_at"] = json!(now);
+    if let Value::Object(outcome) = &mut turn.job.outcome {
+        outcome.remove("partial");
+    }
+    end_job(app, turn.job, &lives, now).await
+}
+
+/// Ends the job with its entry in the log and, where somebody asked for the erasure, its
+/// receipt. Expiries get one receipt a day.
+async fn end_job(app: &App, mut job: Job, lives: &[LifeKey], now: Timestamp) -> Result<()> {
+    let expired = job.key.kind == JobKind::Expiry;
+    let mut about = names(lives);
     about.push(job.key.id.to_string());
     let entry = activity::Entry {
         tenant: job.key.tenant,
-        deed: match job.key.kind {
-            JobKind::Expiry => Deed::Expired,
-            _ => Deed::ErasureCompleted,
+        deed: if expired {
+            Deed::Expired
+        } else {
+            Deed::ErasureCompleted
         },
         by: "lethe",
         about: &about,
         at: now,
         happened_at: None,
     };
-    let mut writes = vec![job.finish_write(JobState::Completed, now)];
-    writes.extend(activity::writes(&[entry]));
+    let mut writes = activity::writes(&[entry]);
+    if !expired {
+        let receipt = Receipt::of_job(&job, Lives::of(lives), now);
+        writes.push(receipt.issue(app).await?.1);
+    }
+    writes.push(job.finish_write(JobState::Completed, now));
     // Refused: a later turn has finished it.
     let _fenced = app.store.transact(writes).await?;
     Ok(())
 }
 
+/// The lives by name, while they are few; else their number.
+pub fn names(lives: &[LifeKey]) -> Vec<String> {
+    match lives.len() {
+        0..=100 => lives.iter().map(|life| life.life.to_string()).collect(),
+        many => vec![format!("lives:{many}")],
+    }
+}
+
 /// Deletes a life's clock and marks it as erased in the keyring, unless the keyring has
 /// gone on to a later life: that one is not touched.
-async fn close(app: &App, life: &LifeKey, now: Timestamp) -> Result<()> {
+pub async fn close(app: &App, life: &LifeKey, now: Timestamp) -> Result<()> {
     let clock = Write::delete(&life.partition(), CLOCK);
     let writes = vec![keyring::erased_write(life, now), clock.clone()];
     if let Err(Refusal::Condition { .. }) = app.store.transact(writes).await? {

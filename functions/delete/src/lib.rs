@@ -4,11 +4,18 @@
 //! It is also the worker of redactions that outlast a request: one reader of the table's
 //! stream does all that destroys, since a stream serves two readers well, and no more.
 
+mod clearing;
+mod ending;
 mod erasure;
+mod people;
 mod request;
+mod tenant;
+mod turn;
 
 use std::time::{Duration, Instant};
 
+use futures::future::BoxFuture;
+use futures::{StreamExt, TryStreamExt};
 use lambda_http::Request;
 use lambda_runtime::Error as Failure;
 use serde_json::{Value, json};
@@ -44,6 +51,8 @@ async fn answer(app: &App, request: Request) -> Value {
         "POST /v1/erasures" => request::erase(app, &call).await,
         "GET /v1/erasures" => request::list(app, &call).await,
         "GET /v1/erasures/{id}" => request::show(app, &call).await,
+        "GET /v1/erasures/{id}/receipt" => request::receipt(app, &call).await,
+        "POST /v1/erasures/{id}/cancel" => request::cancel(app, &call).await,
         _ => Err(Error::NotFound),
     };
     call.close(app, outcome).await
@@ -78,6 +87,15 @@ async fn one(app: &App, record: &StreamRecord, deadline: Instant) -> Result<()> 
         return Ok(());
     };
     work(app, job, deadline).await
+}
+
+/// Does some work of one kind at the same time, up to `most` of it. The results stand in
+/// the order of the work.
+async fn at_once<T>(most: usize, work: Vec<BoxFuture<'_, Result<T>>>) -> Result<Vec<T>> {
+    futures::stream::iter(work)
+        .buffered(most)
+        .try_collect()
+        .await
 }
 
 async fn work(app: &App, job: Job, deadline: Instant) -> Result<()> {

@@ -1,44 +1,78 @@
 //! Requests to forget. When the answer is sent, what was asked to go cannot be read.
 
-use jiff::Timestamp;
+use futures::FutureExt;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::app::App;
 use shared::error::{Error, Result};
-use shared::faults::{self, Faults};
+use shared::faults::{self, Faults, Object};
 use shared::http::jobs::accepted;
 use shared::http::{Answer, Call};
-use shared::id::Subject;
+use shared::id::{JobId, Subject};
+use shared::leaving::{self, GRACE};
+use shared::objects::Objects;
+use shared::routes::Scope;
 use shared::store::activity::{self, Deed};
-use shared::store::jobs::{Job, JobKind};
-use shared::store::keys::LifeKey;
-use shared::store::lives::{Door, erase_writes};
+use shared::store::erasures::Erasing;
+use shared::store::jobs::{Job, JobKind, JobState};
+use shared::store::keys::{LifeKey, receipts};
+use shared::store::lives::erase_writes;
 
-/// People in one request: each needs two rows of the one transaction.
-const PEOPLE: usize = 40;
+use crate::ending::{Ended, Present, TOGETHER, end, present};
+use crate::erasure::{names, set_ended};
+use crate::people;
+
+/// People in one request.
+pub const PEOPLE: usize = 5000;
+/// How far ahead the erasure of a tenant may be asked for.
+const FURTHEST: SignedDuration = SignedDuration::from_hours(24 * 30);
+/// How long a job that waits for somebody else is left alone.
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// Prefixes of the bucket that are listed at the same time.
+const AT_ONCE: usize = 16;
 const TRIES: u32 = 8;
 
 /// What was asked for.
+#[derive(Default)]
 struct Erase {
-    people: Vec<Subject>,
+    whom: Whom,
+    suppress: bool,
     reason: Option<String>,
     reference: Option<String>,
     dry_run: bool,
 }
 
+enum Whom {
+    People(Vec<Subject>),
+    /// Everybody, and the tenant, not before this moment.
+    Tenant(Timestamp),
+}
+
+impl Default for Whom {
+    fn default() -> Whom {
+        Whom::People(Vec::new())
+    }
+}
+
 /// `DELETE /v1/subjects/{subject}`
 pub async fn erase_one(app: &App, call: &Call) -> Result<Answer> {
-    let people = vec![call.subject()?];
-    begin(
-        app,
-        call,
-        Erase {
-            people,
-            reason: None,
-            reference: None,
-            dry_run: false,
-        },
-    )
-    .await
+    let subject = call.subject()?;
+    let suppress = call.flag("suppress")?;
+    let related = match call.query("include_related") {
+        None => false,
+        Some("user_id") => true,
+        Some(_) => return Err(Error::field("include_related", "choice", "must be user_id")),
+    };
+    let mut people = vec![subject];
+    if related {
+        people.extend(people::related(app, call.tenant(), subject, "user_id").await?);
+    }
+    let erase = Erase {
+        whom: Whom::People(people),
+        suppress,
+        ..Erase::default()
+    };
+    begin(app, call, erase).await
 }
 
 /// `POST /v1/erasures`
@@ -47,44 +81,54 @@ pub async fn erase(app: &App, call: &Call) -> Result<Answer> {
     begin(app, call, erase).await
 }
 
-/// One transaction: keys gone, doors closed, job written. Then the answer.
 async fn begin(app: &App, call: &Call, erase: Erase) -> Result<Answer> {
+    match &erase.whom {
+        Whom::Tenant(_) if erase.dry_run => {
+            let people = people::everybody(app, call.tenant()).await?;
+            let present = present(app, call.tenant(), &people).await?;
+            Ok(Answer::ok(counts(&app.objects, &present).await?))
+        }
+        Whom::Tenant(not_before) => begin_tenant(app, call, &erase, *not_before).await,
+        Whom::People(people) => {
+            let found = present(app, call.tenant(), people).await?;
+            if found.is_empty() {
+                return Err(Error::NotFound);
+            }
+            if erase.dry_run {
+                return Ok(Answer::ok(counts(&app.objects, &found).await?));
+            }
+            let held = found.iter().any(|it| it.entry.rules.held);
+            if found.len() <= TOGETHER && !held {
+                return begin_few(app, call, &erase, people).await;
+            }
+            begin_many(app, call, &erase, found).await
+        }
+    }
+}
+
+/// One transaction: keys gone, doors closed, job written. Then the answer.
+async fn begin_few(app: &App, call: &Call, erase: &Erase, people: &[Subject]) -> Result<Answer> {
     for _ in 0..TRIES {
-        let lives = living(app, call, &erase.people).await?;
-        if lives.is_empty() {
+        let found = present(app, call.tenant(), people).await?;
+        if found.is_empty() {
             return Err(Error::NotFound);
         }
-        if erase.dry_run {
-            return Ok(Answer::ok(counts(&lives)));
+        if found.iter().any(|it| it.entry.rules.held) {
+            return begin_many(app, call, erase, found).await;
         }
         let now = app.clock.now();
-        let job = job(call, &erase, &lives, now);
+        let mut erasing = erase.erasing();
+        erasing.ended = true;
+        erasing.uploads_until = found.iter().filter_map(|it| it.door.uploads_until()).max();
+        let (mut job, lists) = job(call, erase, &found, erasing, now);
+        set_ended(&mut job, &[], now);
+        note_backups(app, &mut job);
         let mut writes = job.begin_writes();
-        let entries = app.keyring.entries(call.tenant(), &erase.people).await?;
-        for (life, door) in &lives {
-            let entry = entries.get(&life.subject).filter(|it| it.key == *life);
-            writes.extend(
-                entry
-                    .map(|it| erase_writes(it, Some(door), false))
-                    .unwrap_or_default(),
-            );
+        writes.extend(lists);
+        for Present { entry, door } in &found {
+            writes.extend(erase_writes(entry, Some(door), erase.suppress));
         }
-        let mut about: Vec<_> = lives
-            .iter()
-            .map(|(life, _)| life.life.to_string())
-            .collect();
-        about.push(job.key.id.to_string());
-        let by = call.by();
-        let deed = Deed::ErasureRequested;
-        let entry = activity::Entry {
-            tenant: call.tenant(),
-            deed,
-            by: &by,
-            about: &about,
-            at: now,
-            happened_at: None,
-        };
-        writes.extend(activity::writes(&[entry]));
+        writes.extend(requested(call, &job, &found, now));
         if app.store.transact(writes).await?.is_ok() {
             return Ok(accepted(&job, "erasures"));
         }
@@ -95,47 +139,151 @@ async fn begin(app: &App, call: &Call, erase: Erase) -> Result<Answer> {
     ))
 }
 
-/// Those of the people who live, with their doors.
-async fn living(app: &App, call: &Call, people: &[Subject]) -> Result<Vec<(LifeKey, Door)>> {
-    let present = app.present(call.tenant(), people).await?;
-    Ok(present.into_iter().map(|it| (it.key, it.door)).collect())
+/// The job with its list first, then the lives end, then the answer. Should this die in the
+/// middle, the worker ends the rest.
+async fn begin_many(app: &App, call: &Call, erase: &Erase, found: Vec<Present>) -> Result<Answer> {
+    let now = app.clock.now();
+    let (mut job, lists) = job(call, erase, &found, erase.erasing(), now);
+    for list in lists {
+        let _new = app.store.write(list).await?;
+    }
+    let mut writes = requested(call, &job, &found, now);
+    writes.push(job.prepare_write());
+    if app.store.transact(writes).await?.is_err() {
+        return Err(Error::Unavailable("a new job's id is taken".into()));
+    }
+    let lives: Vec<_> = found.iter().map(|it| it.entry.key).collect();
+    let Ended {
+        blocked,
+        uploads_until,
+    } = end(app, job.key.id, &lives, erase.suppress).await?;
+    let now = app.clock.now();
+    let mut erasing = Erasing::of(&job)?;
+    erasing.uploads_until = uploads_until;
+    erasing.ended = true;
+    erasing.put(&mut job);
+    set_ended(&mut job, &blocked, now);
+    note_backups(app, &mut job);
+    let saved = if blocked.len() == lives.len() {
+        erasing.ended = false;
+        erasing.put(&mut job);
+        job.state = JobState::Blocked;
+        app.store.wait_until(&job, now + DAY).await?
+    } else {
+        app.store.next_turn(&mut job, now).await?
+    };
+    if !saved {
+        // A hold was lifted meanwhile, and the worker is at it already.
+        job = app.store.job(job.key).await?.ok_or(Error::NotFound)?;
+    }
+    Ok(accepted(&job, "erasures"))
 }
 
-fn job(call: &Call, erase: &Erase, lives: &[(LifeKey, Door)], now: Timestamp) -> Job {
-    let counted = lives
+/// Everybody, and the tenant: only its owner may ask for it.
+async fn begin_tenant(
+    app: &App,
+    call: &Call,
+    erase: &Erase,
+    not_before: Timestamp,
+) -> Result<Answer> {
+    let caller = call.caller();
+    let owner = Scope::ALL
+        .into_iter()
+        .filter(|scope| *scope != Scope::Collect)
+        .all(|scope| caller.may(scope));
+    if !owner {
+        return Err(Error::Forbidden("owner"));
+    }
+    let mut job = leaving::job(call.tenant(), not_before, app.clock.now());
+    erase.note(&mut job);
+    let job = leaving::begin(app, call.tenant(), &call.by(), job).await?;
+    Ok(accepted(&job, "erasures"))
+}
+
+impl Erase {
+    fn erasing(&self) -> Erasing {
+        let mut erasing = Erasing::default();
+        erasing.suppress = self.suppress;
+        erasing
+    }
+
+    /// What the caller said about it.
+    fn note(&self, job: &mut Job) {
+        for (name, said) in [("reason", &self.reason), ("reference", &self.reference)] {
+            if let Some(said) = said {
+                job.outcome[name] = json!(said);
+            }
+        }
+    }
+}
+
+fn job(
+    call: &Call,
+    erase: &Erase,
+    found: &[Present],
+    erasing: Erasing,
+    now: Timestamp,
+) -> (Job, Vec<shared::store::Write>) {
+    let lives: Vec<_> = found
         .iter()
-        .map(|(life, door)| (*life, door.counts.total()))
+        .map(|it| (it.entry.key, it.door.counts.total()))
         .collect();
-    let until = lives
-        .iter()
-        .filter_map(|(_, door)| door.uploads_until())
-        .max();
-    let mut job = Job::erasure(JobKind::Erasure, call.tenant(), counted, until, now);
-    if let Some(reason) = &erase.reason {
-        job.outcome["reason"] = json!(reason);
-    }
-    if let Some(reference) = &erase.reference {
-        job.outcome["reference"] = json!(reference);
-    }
-    job
+    let (mut job, lists) = Job::erasure(JobKind::Erasure, call.tenant(), &lives, erasing, now);
+    erase.note(&mut job);
+    (job, lists)
 }
 
-/// What an erasure would remove, by the doors' own counts.
-fn counts(lives: &[(LifeKey, Door)]) -> Value {
-    let sum = |count: fn(&Door) -> u64| lives.iter().map(|(_, door)| count(door)).sum::<u64>();
-    json!({
+/// Until when backups could bring back what was sealed, as far as that is known by now.
+fn note_backups(app: &App, job: &mut Job) {
+    let at = job.outcome["unreadable_at"]["records"].as_str();
+    if let Some(at) = at.and_then(|at| at.parse().ok()) {
+        job.outcome["backups_clear_by"] = json!(app.config.backups_clear_by(at, at).sealed);
+    }
+}
+
+/// The log's entry.
+fn requested(
+    call: &Call,
+    job: &Job,
+    found: &[Present],
+    now: Timestamp,
+) -> Vec<shared::store::Write> {
+    let lives: Vec<LifeKey> = found.iter().map(|it| it.entry.key).collect();
+    let mut about = names(&lives);
+    about.push(job.key.id.to_string());
+    activity::writes(&[activity::Entry {
+        tenant: call.tenant(),
+        deed: Deed::ErasureRequested,
+        by: &call.by(),
+        about: &about,
+        at: now,
+        happened_at: None,
+    }])
+}
+
+/// What an erasure would remove: by the doors' own counts, and what lies in the bucket.
+async fn counts(objects: &Objects, found: &[Present]) -> Result<Value> {
+    let sum = |count: fn(&Present) -> u64| found.iter().map(count).sum::<u64>();
+    let listing = found.iter().map(|it| {
+        let [_, (_, exports)] = it.entry.key.object_prefixes();
+        async move { Ok(objects.versions(&exports).await?.len()) }.boxed()
+    });
+    let exports = crate::at_once(AT_ONCE, listing.collect()).await?;
+    Ok(json!({
         "dry_run": true,
-        "subjects": lives.len(),
+        "subjects": found.len(),
+        "blocked": found.iter().filter(|it| it.entry.rules.held).count(),
         "stores": {
-            "keyring": lives.len(),
+            "keyring": found.len(),
             "records": {
-                "conversations": sum(|door| door.counts.conversations),
-                "messages": sum(|door| door.counts.messages),
-                "interactions": sum(|door| door.counts.interactions),
+                "conversations": sum(|it| it.door.counts.conversations),
+                "messages": sum(|it| it.door.counts.messages),
+                "interactions": sum(|it| it.door.counts.interactions),
             },
-            "attachments": sum(|door| door.counts.attachments),
+            "attachments": sum(|it| it.door.counts.attachments),
+            "exports": exports.iter().sum::<usize>(),
         },
-    })
+    }))
 }
 
 async fn parse(app: &App, call: &Call) -> Result<Erase> {
@@ -144,94 +292,112 @@ async fn parse(app: &App, call: &Call) -> Result<Erase> {
         "visitors",
         "lookup",
         "all",
+        "tenant",
+        "confirm",
+        "not_before",
+        "suppress",
         "reason",
         "reference",
         "dry_run",
     ];
     let mut faults = Faults::default();
     let Some(body) = faults.object(call.body(), "", &known) else {
-        faults.end()?;
-        return Err(Error::NotJson);
+        return Err(faults.into());
     };
-    let reason = "must match [A-Za-z0-9._-]{1,64}";
-    let reason = body
-        .parsed("reason", reason, &mut faults, faults::code)
-        .map(str::to_owned);
-    let reference = "must match [A-Za-z0-9._-]{1,64}";
-    let reference = body
-        .parsed("reference", reference, &mut faults, faults::code)
-        .map(str::to_owned);
-    let (dry_run, all) = (
-        body.flag("dry_run", &mut faults),
-        body.flag("all", &mut faults),
-    );
-    let subjects = body.list("subjects", PEOPLE, &mut faults);
-    let visitors = body.list("visitors", PEOPLE, &mut faults);
-    let lookup = body.get("lookup");
-    let given = ["subjects", "visitors", "lookup"]
-        .iter()
-        .filter(|name| body.has(name))
-        .count();
+    let mut code = |name| {
+        let expected = "must match [A-Za-z0-9._-]{1,64}";
+        let code = body.parsed(name, expected, &mut faults, faults::code);
+        code.map(str::to_owned)
+    };
+    let (reason, reference) = (code("reason"), code("reference"));
+    let mut flag = |name| body.flag(name, &mut faults);
+    let (all, tenant) = (flag("all"), flag("tenant"));
+    let (suppress, dry_run) = (flag("suppress"), flag("dry_run"));
+    let named = ["subjects", "visitors", "lookup"];
+    let given = named.iter().filter(|name| body.has(name)).count() + usize::from(tenant);
     if given != 1 {
-        faults.add(
-            "",
-            "exactly_one",
-            "must hold exactly one of subjects, visitors and lookup",
-        );
+        let expected = "must hold exactly one of subjects, visitors, lookup and tenant";
+        faults.add("", "exactly_one", expected);
     }
-    if all && lookup.is_none() {
+    if all && !body.has("lookup") {
         faults.add("/all", "not_allowed", "belongs to a lookup");
     }
+    if suppress && tenant {
+        faults.add("/suppress", "not_allowed", "belongs to people");
+    }
+    let not_before = not_before(app, call, &body, tenant, &mut faults);
+    let lookup = body
+        .get("lookup")
+        .and_then(|it| faults::lookup(it, "/lookup", &mut faults));
     let keys = app.keyring.tenant(call.tenant()).await?;
-    let mut people = Vec::new();
-    for (at, name) in subjects.into_iter().flatten().enumerate() {
-        match name.as_str().and_then(Subject::parse) {
-            Some(subject) => people.push(subject),
-            None => faults.add(format!("/subjects/{at}"), "format", "must be a subject"),
-        }
-    }
-    for (at, name) in visitors.into_iter().flatten().enumerate() {
-        match name.as_str() {
-            Some(visitor) => people.push(keys.hash.subject(visitor)),
-            None => faults.add(format!("/visitors/{at}"), "type", "must be a string"),
-        }
-    }
+    let name = |visitor: &str| Some(keys.hash.subject(visitor));
+    let mut people = listed(&body, "subjects", Subject::parse, &mut faults);
+    people.extend(listed(&body, "visitors", name, &mut faults));
     faults.end()?;
-    if let Some(lookup) = lookup {
-        people = found(app, call, lookup, all).await?;
+    if let Some((kind, value)) = lookup {
+        people = people::found(app, call.tenant(), kind, &value, all).await?;
     }
+    let whom = match tenant {
+        true => Whom::Tenant(not_before),
+        false => Whom::People(people),
+    };
     Ok(Erase {
-        people,
+        whom,
+        suppress,
         reason,
         reference,
         dry_run,
     })
 }
 
-/// Those whom a lookup finds: by values that the tenant vouches for, and one person only
-/// unless all are meant.
-async fn found(app: &App, call: &Call, lookup: &Value, all: bool) -> Result<Vec<Subject>> {
-    let expected = "must hold exactly one of visitor_id, user_id, email and phone";
-    let refused = || Error::field("/lookup", "exactly_one", expected);
-    let fields = lookup
-        .as_object()
-        .filter(|fields| fields.len() == 1)
-        .ok_or_else(refused)?;
-    let (kind, value) = fields.iter().next().ok_or_else(refused)?;
-    let known = kind == "visitor_id"
-        || shared::catalog::FIELDS
-            .iter()
-            .any(|field| field.lookup && field.name == kind);
-    let value = value.as_str().filter(|_| known).ok_or_else(refused)?;
-    let mut present = app.find(call.tenant(), kind, value).await?;
-    if kind != "visitor_id" {
-        present.retain(|it| it.verified);
+/// People in a list of the body.
+fn listed(
+    body: &Object<'_>,
+    name: &str,
+    parse: impl Fn(&str) -> Option<Subject>,
+    faults: &mut Faults,
+) -> Vec<Subject> {
+    let list = body.list(name, PEOPLE, faults).unwrap_or_default();
+    let mut people = Vec::new();
+    for (at, value) in list.iter().enumerate() {
+        match value.as_str().and_then(&parse) {
+            Some(subject) => people.push(subject),
+            None => faults.add(
+                format!("/{name}/{at}"),
+                "format",
+                "must be one of those as a string",
+            ),
+        }
     }
-    let people: Vec<_> = present.into_iter().map(|it| it.key.subject).collect();
-    if people.len() > 1 && !all {
-        return Err(Error::Ambiguous(people));
+    people
+}
+
+/// When the erasure of a tenant begins: a day ahead unless said.
+fn not_before(
+    app: &App,
+    call: &Call,
+    body: &Object<'_>,
+    tenant: bool,
+    faults: &mut Faults,
+) -> Timestamp {
+    let now = app.clock.now();
+    let confirmed = body.text("confirm", faults) == Some(&call.tenant().to_string());
+    let dry = body.get("dry_run") == Some(&json!(true));
+    if tenant && !confirmed && !dry {
+        faults.add("/confirm", "confirm", "must be the tenant's own id");
     }
-    Ok(people)
+    let expected = "must be a time within the next 30 days, as RFC 3339 has it";
+    let parse = |text: &str| {
+        let at: Timestamp = text.parse().ok()?;
+        (at >= now && at <= now + FURTHEST).then_some(at)
+    };
+    let at = body.parsed("not_before", expected, faults, parse);
+    for name in ["confirm", "not_before"] {
+        if body.has(name) && !tenant {
+            faults.add(format!("/{name}"), "not_allowed", "belongs to a tenant");
+        }
+    }
+    at.unwrap_or(now + GRACE)
 }
 
 /// `GET /v1/erasures`
@@ -242,4 +408,70 @@ pub async fn list(app: &App, call: &Call) -> Result<Answer> {
 /// `GET /v1/erasures/{id}`
 pub async fn show(app: &App, call: &Call) -> Result<Answer> {
     Ok(Answer::ok(call.job(app, JobKind::Erasure).await?.body()))
+}
+
+/// `GET /v1/erasures/{id}/receipt`: of a job, or of the expiries of a day.
+pub async fn receipt(app: &App, call: &Call) -> Result<Answer> {
+    let name = call.path("id").unwrap_or_default();
+    let day = name.parse::<jiff::civil::Date>().ok();
+    let day = day.is_some_and(|day| day.to_string() == name);
+    if !day && JobId::parse(name).is_none() {
+        return Err(Error::NotFound);
+    }
+    if let Some(row) = app.store.get(&receipts(call.tenant()), name).await? {
+        return Ok(Answer::text("application/jose", row.text("jws")?));
+    }
+    if !day {
+        call.job(app, JobKind::Erasure).await?;
+        let detail = "The erasure is not completed yet: its receipt comes with its end.";
+        return Err(Error::Conflict {
+            code: "not_completed",
+            detail,
+        });
+    }
+    Err(Error::NotFound)
+}
+
+/// `POST /v1/erasures/{id}/cancel`: what has not gone yet stays.
+pub async fn cancel(app: &App, call: &Call) -> Result<Answer> {
+    for _ in 0..TRIES {
+        let mut job = call.job(app, JobKind::Erasure).await?;
+        let now = app.clock.now();
+        let waits = job.state == JobState::Blocked
+            || (job.state == JobState::Queued && job.outcome["scope"] == "tenant");
+        if !waits {
+            let detail = "Only an erasure that is blocked, or has not begun, can be cancelled.";
+            return Err(Error::Conflict {
+                code: "not_cancellable",
+                detail,
+            });
+        }
+        let about = [job.key.id.to_string()];
+        let mut writes = activity::writes(&[activity::Entry {
+            tenant: call.tenant(),
+            deed: Deed::ErasureCancelled,
+            by: &call.by(),
+            about: &about,
+            at: now,
+            happened_at: None,
+        }]);
+        let mut erasing = Erasing::of(&job)?;
+        if erasing.tenant {
+            writes.extend(leaving::cancel_writes(&mut job, now));
+        } else if job.outcome["unreadable_at"].is_null() {
+            writes.push(job.finish_write(JobState::Cancelled, now));
+        } else {
+            // Others have gone: for them it goes on to its receipt.
+            erasing.ended = true;
+            erasing.put(&mut job);
+            job.outcome["cancelled"] = job.outcome["blocked"].take();
+            job.outcome["blocked"] = json!([]);
+            writes.extend(job.release_writes(now));
+        }
+        if app.store.transact(writes).await?.is_ok() {
+            return Ok(Answer::ok(job.body()));
+        }
+        // It went on meanwhile: look again.
+    }
+    Err(Error::Unavailable("this job changes too fast".into()))
 }

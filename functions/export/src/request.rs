@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::catalog::{FIELDS, Field, Record};
 use shared::error::{Error, Result};
-use shared::faults::{Faults, Object};
+use shared::faults::{self, Faults, Object};
 use shared::id::Subject;
 
 /// Which right an export serves.
@@ -80,37 +79,13 @@ fn whom(body: &Object<'_>, faults: &mut Faults) -> Option<Whom> {
         return None;
     }
     match body.get("lookup") {
-        Some(lookup) => by_lookup(lookup, faults),
+        Some(lookup) => {
+            faults::lookup(lookup, "/lookup", faults).map(|(kind, value)| Whom::Lookup(kind, value))
+        }
         None => body
             .parsed("subject", "must be a subject", faults, Subject::parse)
             .map(Whom::Subject),
     }
-}
-
-fn by_lookup(lookup: &Value, faults: &mut Faults) -> Option<Whom> {
-    let names: Vec<_> = found_by().map(|field| field.name).collect();
-    let lookup = faults.object(lookup, "/lookup", &names)?;
-    let mut given = found_by().filter(|field| lookup.has(field.name));
-    let (Some(field), None) = (given.next(), given.next()) else {
-        let expected = format!("must hold exactly one of {}", names.join(", "));
-        faults.add("/lookup", "exactly_one", &expected);
-        return None;
-    };
-    let value = lookup.text(field.name, faults)?;
-    match field.kind.accept(&value.into()) {
-        Ok(value) => Some(Whom::Lookup(field.name, value.as_str()?.to_owned())),
-        Err((code, expected)) => {
-            faults.add(lookup.pointer(field.name), code, &expected);
-            None
-        }
-    }
-}
-
-/// What people are found by: their own name, and what the catalog says drives a lookup.
-fn found_by() -> impl Iterator<Item = &'static Field> {
-    FIELDS.iter().filter(|field| {
-        field.record == Record::Person && (field.lookup || field.name == "visitor_id")
-    })
 }
 
 #[cfg(test)]

@@ -336,6 +336,18 @@ impl Call {
         self.request.query_string_parameters_ref()?.first(name)
     }
 
+    /// A query parameter that is true or false; false when it is not sent.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming it.
+    pub fn flag(&self, name: &str) -> Result<bool> {
+        match self.query(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Error::field(name, "choice", "must be true or false")),
+        }
+    }
+
     /// A parameter of the path.
     pub fn path(&self, name: &str) -> Option<&str> {
         self.request.path_parameters_ref()?.first(name)

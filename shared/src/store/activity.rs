@@ -26,7 +26,9 @@ pub enum Deed {
     SettingsChanged,
     PersonCorrected,
     ErasureRequested,
+    ErasureCancelled,
     ErasureCompleted,
+    TenantErasureRequested,
     Expired,
     RedactionRequested,
     Redacted,
@@ -39,14 +41,16 @@ pub enum Deed {
 }
 
 impl Deed {
-    pub const ALL: [Deed; 16] = [
+    pub const ALL: [Deed; 18] = [
         Deed::TenantCreated,
         Deed::KeyCreated,
         Deed::KeyRevoked,
         Deed::SettingsChanged,
         Deed::PersonCorrected,
         Deed::ErasureRequested,
+        Deed::ErasureCancelled,
         Deed::ErasureCompleted,
+        Deed::TenantErasureRequested,
         Deed::Expired,
         Deed::RedactionRequested,
         Deed::Redacted,
@@ -66,7 +70,9 @@ impl Deed {
             Deed::SettingsChanged => "settings.changed",
             Deed::PersonCorrected => "person.corrected",
             Deed::ErasureRequested => "erasure.requested",
+            Deed::ErasureCancelled => "erasure.cancelled",
             Deed::ErasureCompleted => "erasure.completed",
+            Deed::TenantErasureRequested => "tenant.erasure_requested",
             Deed::Expired => "person.expired",
             Deed::RedactionRequested => "redaction.requested",
             Deed::Redacted => "redaction.done",

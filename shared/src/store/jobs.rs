@@ -9,7 +9,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::keys::{self, JOBS_DUE, LifeKey};
+use super::keys::{self, JOBS_DUE};
 pub use super::keys::{JobKey, JobKind};
 use super::{Attribute, Filter, Item, Page, Query, Range, Refusal, Store, Write};
 use crate::error::{Error, Result};
@@ -26,19 +26,25 @@ const JOB_KEPT: SignedDuration = SignedDuration::from_hours(35 * 24);
 pub enum JobState {
     Queued,
     Running,
+    /// Waits for somebody to lift a hold.
+    Blocked,
     /// Waits, then looks again whether anything is left.
     Verifying,
     Completed,
+    /// Something could not be removed: it is tried again each day.
+    Partial,
     Failed,
     Cancelled,
 }
 
 impl JobState {
-    pub const ALL: [JobState; 6] = [
+    pub const ALL: [JobState; 8] = [
         JobState::Queued,
         JobState::Running,
+        JobState::Blocked,
         JobState::Verifying,
         JobState::Completed,
+        JobState::Partial,
         JobState::Failed,
         JobState::Cancelled,
     ];
@@ -47,8 +53,10 @@ impl JobState {
         match self {
             JobState::Queued => "queued",
             JobState::Running => "running",
+            JobState::Blocked => "blocked",
             JobState::Verifying => "verifying",
             JobState::Completed => "completed",
+            JobState::Partial => "partial",
             JobState::Failed => "failed",
             JobState::Cancelled => "cancelled",
         }
@@ -102,31 +110,6 @@ impl Job {
             outcome: json!({}),
             turn: 1,
         }
-    }
-
-    /// A job that erases these lives, each with the number of its records as counted at
-    /// its door. `uploads_until`: when the last link that may still write has run out.
-    pub fn erasure(
-        kind: JobKind,
-        tenant: Tenant,
-        lives: Vec<(LifeKey, u64)>,
-        uploads_until: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Job {
-        let mut job = Job::new(
-            tenant,
-            kind,
-            lives.iter().map(|(key, _)| key.subject).collect(),
-            now,
-        );
-        // Besides what the door counts, each life has its door, person and clock.
-        job.total = lives.iter().map(|(_, count)| count + 3).sum();
-        job.spec = json!({
-            "lives": lives.iter().map(|(key, _)| key.partition()).collect::<Vec<_>>(),
-            "uploads_until": uploads_until,
-        });
-        job.outcome = json!({"unreadable_at": {"records": now}});
-        job
     }
 
     fn item(&self) -> Item {
@@ -195,6 +178,35 @@ impl Job {
         ]
     }
 
+    /// The job without a turn: cleanup hands over its first at `look_at`, unless somebody
+    /// does so before.
+    pub fn begin_later(&mut self, look_at: Timestamp) -> Write {
+        self.turn = 0;
+        Write::put(self.live_item(look_at)).only_new()
+    }
+
+    /// The job without a turn, until its preparation has ended; should that die, cleanup
+    /// hands the job over.
+    pub fn prepare_write(&mut self) -> Write {
+        self.begin_later(self.created_at + LEASE)
+    }
+
+    /// The job and its next turn: part of the transaction that lets it go on.
+    pub fn next_writes(&mut self, now: Timestamp) -> [Write; 2] {
+        let before = self.turn;
+        self.turn += 1;
+        [
+            self.saved(self.live_item(now + LEASE), before),
+            self.turn_write(now),
+        ]
+    }
+
+    /// The job and its next turn, now that nothing stands in its way any more.
+    pub fn release_writes(&mut self, now: Timestamp) -> [Write; 2] {
+        self.state = JobState::Queued;
+        self.next_writes(now)
+    }
+
     /// Saves the job, if this turn is still its latest and the job is not over: two who
     /// work on the same turn do not both end it, and neither begins it again.
     fn saved(&self, item: Item, turn: u64) -> Write {
@@ -203,12 +215,24 @@ impl Job {
             .value(":turn", turn)
     }
 
-    /// The job at its end: part of the transaction that ends it.
+    /// The job at its end: part of the transaction that ends it. An erasure stays due:
+    /// when it is no longer kept, the tombstones that it left go with it.
     pub fn finish_write(&mut self, state: JobState, now: Timestamp) -> Write {
         self.state = state;
         self.finished_at = Some(now);
-        let item = self.item().with("expires_at", (now + JOB_KEPT).as_second());
+        let until = now + JOB_KEPT;
+        let item = match self.key.kind {
+            JobKind::Erasure | JobKind::Expiry => self.live_item(until),
+            JobKind::Redaction | JobKind::Export => {
+                self.item().with("expires_at", until.as_second())
+            }
+        };
         self.saved(item, self.turn)
+    }
+
+    /// Whether the job has been over for so long that nothing of it is needed any more.
+    pub fn outlived(&self, now: Timestamp) -> bool {
+        self.finished_at.is_some_and(|at| at + JOB_KEPT <= now)
     }
 
     /// What every job's body holds; the kind adds its outcome.
@@ -251,13 +275,11 @@ impl Store {
             &key.id.to_string(),
             "SET #state = :running, due_sk = :due",
         )
-        .only_if("turn = :turn AND #state IN (:queued, :running, :verifying)")
+        .only_if("turn = :turn AND attribute_not_exists(finished_at)")
         .name("#state", "state")
         .value(":turn", turn)
         .value(":due", keys::job_due(key, now + LEASE))
-        .value(":queued", JobState::Queued.name())
-        .value(":running", JobState::Running.name())
-        .value(":verifying", JobState::Verifying.name());
+        .value(":running", JobState::Running.name());
         match self.write(write).await? {
             Ok(row) => Job::read(&row).map(Some),
             Err(Refusal::Condition { .. }) => Ok(None),
@@ -278,13 +300,8 @@ impl Store {
     /// # Errors
     /// As [`Store::job`].
     pub async fn next_turn(&self, job: &mut Job, now: Timestamp) -> Result<bool> {
-        let before = job.turn;
-        job.turn += 1;
-        let save = job.saved(job.live_item(now + LEASE), before);
-        Ok(self
-            .transact(vec![save, job.turn_write(now)])
-            .await?
-            .is_ok())
+        let writes = job.next_writes(now).to_vec();
+        Ok(self.transact(writes).await?.is_ok())
     }
 
     /// Saves the job and lets it wait: cleanup hands over its next turn at `until`.
@@ -312,6 +329,34 @@ impl Store {
             .collect())
     }
 
+    /// One page of a tenant's jobs of a kind whose ids lie between two bounds, oldest first.
+    ///
+    /// # Errors
+    /// As [`Store::job`].
+    pub async fn jobs_between(
+        &self,
+        tenant: Tenant,
+        kind: JobKind,
+        (from, until): (JobId, JobId),
+        limit: usize,
+        after: Option<String>,
+    ) -> Result<(Vec<Job>, Option<String>)> {
+        let (partition, from, until) = (
+            keys::jobs(tenant, kind),
+            from.to_string(),
+            until.to_string(),
+        );
+        let query = Query {
+            partition: &partition,
+            range: Range::Between(&from, &until),
+            ascending: true,
+            limit: Some(limit),
+            after,
+        };
+        let Page { rows, next } = self.query(query).await?;
+        Ok((rows.iter().map(Job::read).collect::<Result<_>>()?, next))
+    }
+
     /// One page of a tenant's jobs of a kind, newest first.
     ///
     /// # Errors
@@ -324,18 +369,20 @@ impl Store {
         limit: usize,
         after: Option<String>,
     ) -> Result<(Vec<Job>, Option<String>)> {
-        let mut expression = "attribute_exists(created_at)".to_owned();
         let mut values: Vec<(&str, Attribute)> = Vec::new();
         let mut names = Vec::new();
-        if let Some(state) = filter.state {
-            names.push(("#state", "state"));
-            expression.push_str(" AND #state = :state");
-            values.push((":state", state.name().into()));
-        }
-        if let Some(subject) = filter.subject {
-            expression.push_str(" AND contains(subjects, :subject)");
-            values.push((":subject", subject.to_string().into()));
-        }
+        let expression = match (filter.subject, filter.state) {
+            (Some(subject), _) => {
+                values.push((":subject", subject.to_string().into()));
+                "contains(subjects, :subject)"
+            }
+            (None, Some(state)) => {
+                names.push(("#state", "state"));
+                values.push((":state", state.name().into()));
+                "#state = :state"
+            }
+            (None, None) => "attribute_exists(created_at)",
+        };
         let partition = keys::jobs(tenant, kind);
         let query = Query {
             partition: &partition,
@@ -348,13 +395,25 @@ impl Store {
             .query_where(
                 query,
                 Some(Filter {
-                    expression: &expression,
+                    expression,
                     names: &names,
                     values,
                 }),
             )
             .await?;
-        Ok((rows.iter().map(Job::read).collect::<Result<_>>()?, next))
+        let mut jobs: Vec<Job> = Vec::new();
+        for row in &rows {
+            let job = match keys::job_of_list(row.sort()) {
+                None => Some(Job::read(row)?),
+                // A long list stands beside its job.
+                Some(id) if jobs.iter().all(|job| job.key.id != id) => {
+                    self.job(JobKey { tenant, kind, id }).await?
+                }
+                Some(_) => None,
+            };
+            jobs.extend(job.filter(|job| filter.state.is_none_or(|state| job.state == state)));
+        }
+        Ok((jobs, next))
     }
 }
 

@@ -12,6 +12,9 @@
 //! | interaction | `ten#sub#life` | `interaction#hash` |
 //! | job | `ten#jobs#kind` | `job_…` |
 //! | turn of a job | `ten#jobs#kind` | `turn#worker#job_…#number` |
+//! | a long list of lives | `ten#jobs#kind` | `job_…#lives#number` |
+//! | receipt | `ten#receipts` | `job_…`, or a day of expiries |
+//! | days that have their receipts | `ten#receipts` | `expiries` |
 //! | settings | `ten#settings` | `settings` |
 //! | API key | `ten#keys` | `key_…` |
 //! | activity | `ten#activity#day#shard` | `time#uuid` |
@@ -33,6 +36,8 @@
 //! | attachment | `attachments/ten/sub/life/uuid` |
 //! | export | `exports/ten/sub/life/job_….zip` |
 //! | seal | `seals/ten/day.jws` |
+//! | receipt | `receipts/ten/job_….jws`, or a day in place of the job |
+//! | whom an erasure is about | `ledger/ten/job_….json` |
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -48,6 +53,8 @@ pub const SETTINGS: &str = "settings";
 pub const ONCE: &str = "once";
 pub const TENANTS: &str = "tenants";
 pub const JOBS_DUE: &str = "jobs";
+/// Up to which day expiries have their receipts.
+pub const EXPIRIES: &str = "expiries";
 pub const CHECKS: &str = "checks";
 pub const CHECKS_BACKUPS: &str = "backups";
 pub const EXPORTS: &str = "exports";
@@ -80,6 +87,20 @@ impl LifeKey {
             life: Life::parse(parts.next()?)?,
         };
         parts.next().is_none().then_some(key)
+    }
+
+    /// The life within its tenant, as lists name it.
+    pub fn short(&self) -> String {
+        format!("{}#{}", self.subject, self.life)
+    }
+
+    pub fn parse_short(tenant: Tenant, text: &str) -> Option<LifeKey> {
+        let (subject, life) = text.split_once('#')?;
+        Some(LifeKey {
+            tenant,
+            subject: Subject::parse(subject)?,
+            life: Life::parse(life)?,
+        })
     }
 
     pub fn due_partition(&self) -> String {
@@ -299,6 +320,35 @@ pub fn turn(job: JobKey, number: u64) -> String {
     format!("turn#{}#{}#{number}", job.kind.worker(), job.id)
 }
 
+/// One part of a job's list of lives.
+pub fn list_of_job(id: JobId, number: usize) -> String {
+    format!("{id}#lives#{number:04}")
+}
+
+/// The job whose list this is.
+pub fn job_of_list(sort: &str) -> Option<JobId> {
+    JobId::parse(sort.split_once("#lives#")?.0)
+}
+
+pub fn receipts(tenant: Tenant) -> String {
+    format!("{tenant}#receipts")
+}
+
+/// Where a receipt lies in the bucket; `name` is a job's id, or a day.
+pub fn receipt_object(tenant: Tenant, name: &str) -> String {
+    format!("receipts/{tenant}/{name}.jws")
+}
+
+/// Where the lives that an erasure is about lie in the bucket.
+pub fn ledger_object(tenant: Tenant, id: JobId) -> String {
+    format!("ledger/{tenant}/{id}.json")
+}
+
+/// Where all objects of a tenant's people lie, by what they are.
+pub fn tenant_prefixes(tenant: Tenant) -> [(&'static str, String); 2] {
+    ["attachments", "exports"].map(|area| (area, format!("{area}/{tenant}/")))
+}
+
 /// The job that a turn's key belongs to, and the turn's number.
 pub fn parse_turn(partition: &str, sort: &str) -> Option<(JobKey, u64)> {
     let (tenant, kind) = partition.split_once("#jobs#")?;
@@ -395,6 +445,7 @@ mod tests {
             life: Life::random(),
         };
         assert_eq!(LifeKey::parse(&key.partition()), Some(key));
+        assert_eq!(LifeKey::parse_short(key.tenant, &key.short()), Some(key));
         let day = "2026-11-22".parse().unwrap();
         assert_eq!(parse_due(key.tenant, &key.due_sort(day)), Some((day, key)));
         let file = Attachment::random();

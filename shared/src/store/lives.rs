@@ -7,12 +7,11 @@
 
 use jiff::Timestamp;
 
-use super::jobs::{Job, JobKind};
+use super::jobs::Job;
 use super::keys::{self, CLOCK, DOOR, LifeKey, Standing, day_of};
 use super::{Attribute, Item, Refusal, Store, Write};
 use crate::error::Result;
 use crate::keyring::{Entry, Living, State};
-use crate::objects::UPLOAD_SECONDS;
 use crate::vault::Sealed;
 
 /// Upload links that may be open for one person at a time.
@@ -386,6 +385,21 @@ impl Store {
         Ok(self.transact(writes).await?.is_ok())
     }
 
+    /// Ends a life of a tenant that leaves, whatever rules it stands under: nobody is left
+    /// who could lift them.
+    ///
+    /// # Errors
+    /// As [`Store::door`].
+    pub async fn end_life(&self, key: &LifeKey) -> Result<()> {
+        let writes = vec![
+            crate::keyring::leaving_write(key),
+            Write::delete(&key.partition(), DOOR),
+        ];
+        // Refused: it has ended before.
+        let _ended = self.transact(writes).await?;
+        Ok(())
+    }
+
     /// Puts the clock of a life at the day on which it is now due.
     ///
     /// # Errors
@@ -435,21 +449,6 @@ pub struct Beginning<'a> {
     pub person: Item,
     pub added: Counts,
     pub writes: Vec<Write>,
-}
-
-impl Job {
-    /// The job of erasing a life whose time is over.
-    pub fn expiry(key: LifeKey, now: Timestamp) -> Job {
-        // Links may have been handed out until the very end.
-        let uploads_until = now + jiff::SignedDuration::from_secs(UPLOAD_SECONDS);
-        Job::erasure(
-            JobKind::Expiry,
-            key.tenant,
-            vec![(key, 0)],
-            Some(uploads_until),
-            now,
-        )
-    }
 }
 
 /// A requested erasure's writes for one life: the keys go, the door closes. `door` is as

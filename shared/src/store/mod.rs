@@ -4,6 +4,7 @@
 //! Nothing here scans a table.
 
 pub mod activity;
+pub mod erasures;
 pub mod item;
 pub mod jobs;
 pub mod keys;

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::keys::{self, SETTINGS, TENANTS};
 use super::{Item, Page, Query, Range, Store, Write};
 use crate::error::{Error, Result};
-use crate::id::{KeyId, Tenant};
+use crate::id::{JobId, KeyId, Tenant};
 use crate::settings::Settings;
 use crate::vault::Sealed;
 
@@ -67,6 +67,32 @@ impl ApiKey {
             created_at: row.time("created_at")?,
             digest: row.bytes("digest").ok_or_else(broken)?.to_vec(),
             secret: row.sealed("secret"),
+        })
+    }
+}
+
+/// The operator's record of a tenant. It outlasts the tenant.
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub tenant: Tenant,
+    pub created_at: Timestamp,
+    /// The erasure of it that has been asked for.
+    pub leaving: Option<JobId>,
+    /// When everybody and everything of it was gone.
+    pub erased_at: Option<Timestamp>,
+    /// The signed receipt of that.
+    pub receipt: Option<String>,
+}
+
+impl Record {
+    fn read(row: &Item) -> Result<Record> {
+        let tenant = Tenant::parse(row.sort());
+        Ok(Record {
+            tenant: tenant.ok_or_else(|| Error::Unavailable("a tenant's row has no id".into()))?,
+            created_at: row.time("created_at")?,
+            leaving: row.try_text("leaving").and_then(JobId::parse),
+            erased_at: row.try_time("erased_at"),
+            receipt: row.try_text("receipt").map(str::to_owned),
         })
     }
 }
@@ -171,7 +197,16 @@ impl Store {
         Ok((rows.iter().map(ApiKey::read).collect::<Result<_>>()?, next))
     }
 
-    /// One page of all tenants, with when each was created.
+    /// The operator's record of one tenant.
+    ///
+    /// # Errors
+    /// As [`Store::settings`].
+    pub async fn tenant(&self, tenant: Tenant) -> Result<Record> {
+        let row = self.get(TENANTS, &tenant.to_string()).await?;
+        Record::read(&row.ok_or(Error::NotFound)?)
+    }
+
+    /// One page of all tenants.
     ///
     /// # Errors
     /// As [`Store::settings`].
@@ -179,7 +214,7 @@ impl Store {
         &self,
         limit: usize,
         after: Option<String>,
-    ) -> Result<(Vec<(Tenant, Timestamp)>, Option<String>)> {
+    ) -> Result<(Vec<Record>, Option<String>)> {
         let query = Query {
             partition: TENANTS,
             range: Range::All,
@@ -188,13 +223,6 @@ impl Store {
             after,
         };
         let Page { rows, next } = self.query(query).await?;
-        let tenant = |row: &Item| {
-            let id = Tenant::parse(row.sort());
-            Ok((
-                id.ok_or_else(|| Error::Unavailable("a tenant's row has no id".into()))?,
-                row.time("created_at")?,
-            ))
-        };
-        Ok((rows.iter().map(tenant).collect::<Result<_>>()?, next))
+        Ok((rows.iter().map(Record::read).collect::<Result<_>>()?, next))
     }
 }

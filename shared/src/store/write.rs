@@ -102,6 +102,11 @@ impl Write {
         )
     }
 
+    pub(crate) fn delete_keyring(partition: &str) -> Write {
+        let key = HashMap::from([("PK".to_owned(), AttributeValue::S(partition.to_owned()))]);
+        Write::new(Table::Keyring, Kind::Delete { key })
+    }
+
     /// The write happens only if this condition expression holds.
     #[must_use]
     pub fn only_if(mut self, condition: impl Into<String>) -> Write {

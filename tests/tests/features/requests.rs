@@ -43,7 +43,11 @@ pub struct Stage {
     key: String,
     redaction: String,
     erasure: String,
+    /// Asked for, and not begun.
+    leaving: String,
     export: String,
+    /// A tenant whom nobody needs.
+    unneeded: String,
 }
 
 /// A value that fits a field, marked, and of `who` alone where it can be.
@@ -157,6 +161,14 @@ pub async fn stage(service: &Service) -> Stage {
         .call("DELETE", &format!("/v1/subjects/{left}"), owner, None)
         .await
         .expect(202);
+    let body = json!({"tenant": true, "confirm": tenant.id});
+    let leaving = service.post("/v1/erasures", owner, body).await.expect(202);
+    let operator = service.cloud.operator_key();
+    let unneeded = service.post("/v1/tenants", operator, json!({})).await;
+    let unneeded = unneeded.expect(201)["tenant"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
     let id = |body: &Value| body["id"].as_str().expect("an id").to_owned();
     let redaction = id(&long_redaction(service).await);
     service.cloud.settle().await;
@@ -169,6 +181,8 @@ pub async fn stage(service: &Service) -> Stage {
         key: id(&key),
         redaction,
         erasure: id(&erasure),
+        leaving: id(&leaving),
+        unneeded,
         export: id(&export),
         tenant,
     }
@@ -218,6 +232,7 @@ impl Stage {
         let id = match path.split('/').nth(2) {
             Some("keys") => &self.key,
             Some("redactions") => &self.redaction,
+            Some("erasures") if path.ends_with("/cancel") => &self.leaving,
             Some("erasures") => &self.erasure,
             Some("exports") => &self.export,
             _ => "{id}",
@@ -225,6 +240,7 @@ impl Stage {
         let path = path
             .replace("{subject}", subject)
             .replace("{attachment}", &self.attachment)
+            .replace("{tenant}", &self.unneeded)
             .replace("{id}", id);
         assert!(!path.contains('{'), "whose parameters does {path} have?");
         Request {
@@ -284,6 +300,8 @@ impl Stage {
                 (owner, 201, Some(body))
             }
             "DELETE /v1/keys/{id}" => (owner, 204, None),
+            "POST /v1/erasures/{id}/cancel" => (owner, 200, None),
+            "DELETE /v1/tenants/{tenant}" => (&self.operator, 202, None),
             "POST /v1/tenants" => (&self.operator, 201, Some(json!({}))),
             "GET /v1/tenants" => (&self.operator, 200, None),
             "GET /console"
@@ -298,6 +316,7 @@ impl Stage {
             | "GET /v1/redactions/{id}"
             | "GET /v1/erasures"
             | "GET /v1/erasures/{id}"
+            | "GET /v1/erasures/{id}/receipt"
             | "GET /v1/exports"
             | "GET /v1/exports/{id}"
             | "GET /v1/settings"

@@ -78,6 +78,10 @@ fn edge() -> Vec<Schema> {
             ),
         ),
         ("Page", text()),
+        (
+            "Receipt",
+            described(text(), "A compact JWS (RFC 7515), signed with ES256."),
+        ),
         ("Description", object(&["openapi", "info", "paths"], vec![])),
         (
             "Health",
@@ -176,13 +180,48 @@ fn jobs() -> Vec<Schema> {
     );
     let adds = |schema: Value| json!({"allOf": [reference("schemas", "Job"), schema]});
     let moments = ["records", "attachments", "exports"].map(|name| (name, or_null(time())));
+    let spared = || {
+        list(whole(vec![
+            ("subject", id("sub")),
+            ("by", json!({"const": "hold"})),
+        ]))
+    };
     let erasure = object(
-        &["unreadable_at"],
+        &[],
         vec![
+            ("scope", json!({"const": "tenant"})),
+            (
+                "not_before",
+                described(time(), "When the erasure of a tenant begins."),
+            ),
             ("unreadable_at", object(&["records"], moments.into())),
             ("erased_at", or_null(time())),
-            ("backups_clear_by", or_null(time())),
+            (
+                "backups_clear_by",
+                described(
+                    or_null(time()),
+                    "When no backup can bring back a key that opens what was sealed.",
+                ),
+            ),
             ("stores", json!({"type": "object"})),
+            (
+                "blocked",
+                described(
+                    spared(),
+                    "Who is held: for them it goes on when the hold is lifted.",
+                ),
+            ),
+            (
+                "cancelled",
+                described(spared(), "Who was held when the rest was cancelled."),
+            ),
+            (
+                "partial",
+                described(
+                    list(text()),
+                    "What could not be removed so far: tried again each day.",
+                ),
+            ),
         ],
     );
     let download = whole(vec![
@@ -195,6 +234,7 @@ fn jobs() -> Vec<Schema> {
     let counts = whole(vec![
         ("dry_run", json!({"const": true})),
         ("subjects", count()),
+        ("blocked", described(count(), "Those of them who are held.")),
         ("stores", json!({"type": "object"})),
     ]);
     let statuses = ["redacted", "not_found", "stale", "invalid"];
@@ -331,7 +371,20 @@ fn govern() -> Vec<Schema> {
         ("Seal", seal),
         (
             "Tenant",
-            whole(vec![("tenant", id("ten")), ("created_at", time())]),
+            whole(vec![
+                ("tenant", id("ten")),
+                ("created_at", time()),
+                ("state", choice(&["active", "leaving", "erased"])),
+                (
+                    "erasure",
+                    described(or_null(id("job")), "The erasure that has been asked for."),
+                ),
+                ("erased_at", or_null(time())),
+                (
+                    "receipt",
+                    described(or_null(text()), "Its signed receipt: a compact JWS."),
+                ),
+            ]),
         ),
         (
             "NewTenant",

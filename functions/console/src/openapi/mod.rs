@@ -189,6 +189,7 @@ fn answer(success: &Success) -> Value {
     if let Some(schema) = success.schema {
         let media_type = match schema {
             "Page" => "text/html",
+            "Receipt" => "application/jose",
             "KeySet" => "application/jwk-set+json",
             _ => "application/json",
         };

@@ -215,7 +215,8 @@ pub const OPERATIONS: &[Operation] = &[
         (404, "None of them is known."),
         (
             409,
-            "The lookup finds several people (`ambiguous`, with `candidates`).",
+            "The lookup finds several people (`ambiguous`, with `candidates`); somebody of the \
+             tenant is held (`held`), or its erasure has been asked for (`leaving`).",
         ),
     ]),
     operation(
@@ -230,6 +231,27 @@ pub const OPERATIONS: &[Operation] = &[
         "Erase",
         &[gives(200, "ErasureJob", "The job.")],
     ),
+    operation(
+        "GET /v1/erasures/{id}/receipt",
+        "getReceipt",
+        "Erase",
+        &[gives(
+            200,
+            "Receipt",
+            "The receipt; verify it with the keys at /.well-known/jwks.json.",
+        )],
+    )
+    .problems(&[(409, "The erasure is not completed yet (`not_completed`).")]),
+    operation(
+        "POST /v1/erasures/{id}/cancel",
+        "cancelErasure",
+        "Erase",
+        &[gives(200, "ErasureJob", "What has not gone yet stays.")],
+    )
+    .problems(&[(
+        409,
+        "It is neither blocked nor still to begin (`not_cancellable`).",
+    )]),
     operation(
         "POST /v1/exports",
         "exportPerson",
@@ -337,6 +359,20 @@ pub const OPERATIONS: &[Operation] = &[
         "Operate",
         &[gives(200, "TenantPage", "A page of tenants.")],
     ),
+    operation(
+        "DELETE /v1/tenants/{tenant}",
+        "eraseTenant",
+        "Operate",
+        &[gives(
+            202,
+            "ErasureJob",
+            "It begins a day from now; the tenant's owner can cancel it.",
+        )],
+    )
+    .problems(&[(
+        409,
+        "Somebody is held (`held`), or it has been asked for (`leaving`).",
+    )]),
     operation(
         "GET /console",
         "openConsole",

@@ -33,6 +33,7 @@ fn component(route: &Route, name: &str) -> Value {
     let component = match name {
         "subject" if route.query.contains(&"subject") => "of_subject",
         "id" if route.function == "admin" => "key",
+        "id" if route.key.ends_with("/receipt") => "receipt",
         "id" => "job",
         name => name,
     };
@@ -64,6 +65,13 @@ pub fn components() -> Map<String, Value> {
             path("attachment", "attachment", id("att"), "A file."),
             path("job", "id", id("job"), "A job."),
             path("key", "id", id("key"), "An API key."),
+            path("tenant", "tenant", id("ten"), "A tenant."),
+            path(
+                "receipt",
+                "id",
+                json!({"anyOf": [id("job"), {"type": "string", "format": "date"}]}),
+                "An erasure, or a day (UTC) on which people expired.",
+            ),
             query(
                 "limit",
                 json!({"type": "integer", "minimum": 1, "maximum": 100, "default": 50}),
@@ -93,6 +101,12 @@ pub fn components() -> Map<String, Value> {
             query("since", time(), "Only records from this moment on."),
             query("until", time(), "Only records before this moment."),
             query("order", choice(&["asc", "desc"]), "Oldest or newest first."),
+            query("suppress", json!({"type": "boolean"}), "They stay away afterwards."),
+            query(
+                "include_related",
+                choice(&["user_id"]),
+                "Others go too who share this value, vouched for on both sides.",
+            ),
             query("dry_run", json!({"type": "boolean"}), "Only says what would happen."),
             query(
                 "kind",

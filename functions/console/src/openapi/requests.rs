@@ -6,7 +6,7 @@ use shared::catalog::{self, Category, Field, Kind, Record};
 use shared::routes::Scope;
 
 use super::reference;
-use super::shape::{choice, id, time};
+use super::shape::{choice, described, id, time};
 
 /// Text without control characters.
 const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
@@ -331,7 +331,8 @@ fn one_of(mut body: Value, ways: &[&str]) -> Value {
 }
 
 fn erasure() -> Value {
-    let list = |item: Value| json!({"type": "array", "minItems": 1, "maxItems": 40, "items": item});
+    let list =
+        |item: Value| json!({"type": "array", "minItems": 1, "maxItems": 5000, "items": item});
     let body = object(
         &[],
         vec![
@@ -342,13 +343,33 @@ fn erasure() -> Value {
                 "all",
                 flag("Everybody whom the lookup finds; otherwise it must find one."),
             ),
+            (
+                "tenant",
+                json!({"const": true, "description": "Everybody, and the tenant itself: only for its owner."}),
+            ),
+            (
+                "confirm",
+                described(
+                    id("ten"),
+                    "The tenant's own id, where `tenant` is asked for.",
+                ),
+            ),
+            (
+                "not_before",
+                described(
+                    time(),
+                    "When that begins, up to 30 days ahead: a day ahead unless said.",
+                ),
+            ),
+            ("suppress", flag("They stay away afterwards.")),
             ("reason", code()),
             ("reference", code()),
             ("dry_run", flag("Only says what would go.")),
         ],
     );
-    let mut body = one_of(body, &["subjects", "visitors", "lookup"]);
-    body["dependentRequired"] = json!({"all": ["lookup"]});
+    let mut body = one_of(body, &["subjects", "visitors", "lookup", "tenant"]);
+    body["dependentRequired"] =
+        json!({"all": ["lookup"], "confirm": ["tenant"], "not_before": ["tenant"]});
     body
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Result, s3_error};
 
-use super::{lifecycle, list};
 use super::service::{Answer, Failure, Service, answer, check_tags};
+use super::{lifecycle, list};
 
 #[async_trait::async_trait]
 impl S3 for Service {

@@ -1,0 +1,111 @@
+//! The receipt of a day's expiries: one for each tenant and day on which somebody's time
+//! was over, made when the day is, and when the last of them is verified.
+
+use std::time::Instant;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
+use shared::app::App;
+use shared::error::{Error, Result};
+use shared::id::{JobId, Tenant};
+use shared::receipt::Receipt;
+use shared::store::erasures::Erasing;
+use shared::store::jobs::{Job, JobKind};
+use shared::store::keys::day_of;
+
+/// Jobs read together.
+const PAGE: usize = 100;
+
+/// Makes the receipts of every day that is over and has none yet, oldest first.
+pub async fn issue(
+    app: &App,
+    tenant: Tenant,
+    created_at: Timestamp,
+    deadline: Instant,
+) -> Result<()> {
+    let today = day_of(app.clock.now());
+    let mut day = match app.store.expiries_receipted(tenant).await? {
+        Some(last) => last.tomorrow().unwrap_or(last),
+        None => day_of(created_at),
+    };
+    let mut done = None;
+    while day < today && Instant::now() < deadline {
+        match expiries(app, tenant, day).await? {
+            // Somebody of that day still waits for a last look.
+            None => break,
+            Some(ended) if ended.lives.is_empty() => {}
+            Some(ended) => {
+                let now = app.clock.now();
+                let stores = Value::Object(ended.stores);
+                let when = (ended.unreadable_at, ended.erased_at);
+                let receipt = Receipt::of_day(tenant, day, &ended.lives, stores, when, now);
+                let (_, kept) = receipt.issue(app).await?;
+                let _new = app.store.write(kept).await?;
+            }
+        }
+        done = Some(day);
+        day = day.tomorrow().unwrap_or(today);
+    }
+    match done {
+        Some(last) => app.store.set_expiries_receipted(tenant, last).await,
+        None => Ok(()),
+    }
+}
+
+/// What expired on one day.
+struct Ended {
+    lives: Vec<shared::store::keys::LifeKey>,
+    stores: Map<String, Value>,
+    /// When the last of them became unreadable, and was verified to be gone.
+    unreadable_at: Timestamp,
+    erased_at: Timestamp,
+}
+
+/// All that expired on a day; `None` while one of them is not over.
+async fn expiries(app: &App, tenant: Tenant, day: Date) -> Result<Option<Ended>> {
+    let midnight = |day: Date| day.to_zoned(TimeZone::UTC).map(|at| at.timestamp());
+    let broken = |_| Error::Unavailable("a day has no midnight".into());
+    let from = midnight(day).map_err(broken)?;
+    let until = from + SignedDuration::from_hours(24);
+    let mut ended = Ended {
+        lives: Vec::new(),
+        stores: Map::new(),
+        unreadable_at: from,
+        erased_at: from,
+    };
+    let mut after = None;
+    loop {
+        let range = (JobId::bound(from), JobId::bound(until));
+        let (jobs, next) = app
+            .store
+            .jobs_between(tenant, JobKind::Expiry, range, PAGE, after)
+            .await?;
+        for job in &jobs {
+            if !job.state.over() {
+                return Ok(None);
+            }
+            ended.add(job)?;
+        }
+        after = next;
+        if after.is_none() {
+            return Ok(Some(ended));
+        }
+    }
+}
+
+impl Ended {
+    fn add(&mut self, job: &Job) -> Result<()> {
+        self.lives.extend(Erasing::of(job)?.inline(job.key.tenant)?);
+        self.unreadable_at = self.unreadable_at.max(job.created_at);
+        self.erased_at = self
+            .erased_at
+            .max(job.finished_at.unwrap_or(job.created_at));
+        for (store, count) in job.outcome["stores"].as_object().into_iter().flatten() {
+            let sum = &mut self.stores.entry(store).or_insert(json!(0));
+            **sum = json!(sum.as_u64().unwrap_or(0) + count.as_u64().unwrap_or(0));
+        }
+        Ok(())
+    }
+}

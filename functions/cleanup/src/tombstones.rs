@@ -1,0 +1,30 @@
+//! What an erasure leaves behind: the keyring's row that says it happened. It stands for as
+//! long as a backup could bring anything back; then it goes, and its job with it. Who
+//! objected, or is to stay away, stays known for that.
+
+use jiff::Timestamp;
+use shared::app::App;
+use shared::error::Result;
+use shared::keyring;
+use shared::store::erasures::Erasing;
+use shared::store::jobs::Job;
+
+/// Removes the tombstones of an erasure that is no longer kept, and then the erasure. False
+/// when it is kept still.
+pub async fn remove(app: &App, job: &Job, now: Timestamp) -> Result<bool> {
+    if !job.outlived(now) {
+        return Ok(false);
+    }
+    let erasing = Erasing::of(job)?;
+    let mut at = 0;
+    while at < erasing.count {
+        let lives = app.store.lives_of(job.key, &erasing, at).await?;
+        for life in &lives {
+            // Refused: the subject has gone on to a later life, or stands under a rule.
+            let _stays = app.store.write(keyring::forget_write(life)).await?;
+        }
+        at += lives.len().max(1);
+    }
+    app.store.forget_job(job.key, &erasing).await?;
+    Ok(true)
+}

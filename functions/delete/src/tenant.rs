@@ -1,0 +1,210 @@
+//! A tenant leaves. First nobody may call for it any more; a minute later no cache holds a
+//! key of it; then its own keys go, and with them everything that was sealed under them;
+//! then everybody whom `due` lists is removed, and everything is gone through again after
+//! the last upload link. Receipts stay, and the operator's record.
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use shared::error::Result;
+use shared::leaving;
+use shared::merkle::{Hash, Tree};
+use shared::objects::UPLOAD_SECONDS;
+use shared::receipt::{Lives, Receipt};
+use shared::store::jobs::{JobKind, JobState};
+use shared::store::keys::{self, LifeKey, SHARDS, Standing};
+use shared::store::{Query, Range, Write};
+
+use crate::clearing::{clear_objects, clear_rows};
+use crate::erasure::{Done, close, look_back, note};
+use crate::turn::{Halt, Turn};
+
+/// What a cache may still hold is gone after this: a minute of caching, and the longest
+/// that a request runs.
+const CACHED: SignedDuration = SignedDuration::from_secs(120);
+/// How soon somebody looks again whether the holds are gone.
+const HELD: SignedDuration = SignedDuration::from_hours(1);
+const PAGE: usize = 100;
+
+/// How far the leaving is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Place {
+    stage: Stage,
+    /// The shard of `due` that is gone through.
+    shard: u8,
+    /// The lives erased so far, as the receipt will name them.
+    lives: Tree,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Stage {
+    /// Nobody may call any more.
+    #[default]
+    Keys,
+    /// What was sealed cannot be opened any more.
+    TenantKey,
+    People,
+    Rest,
+}
+
+pub async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
+    note(turn).await?;
+    loop {
+        let now = turn.app.clock.now();
+        match place(turn).stage {
+            Stage::Keys => {
+                if leaving::somebody_held(turn.app, turn.job.key.tenant).await? {
+                    return Ok(Done::Until(JobState::Blocked, now + HELD));
+                }
+                delete_partition(turn, &keys::api_keys(turn.job.key.tenant)).await?;
+                place(turn).stage = Stage::TenantKey;
+                return Ok(Done::Until(JobState::Running, now + CACHED));
+            }
+            Stage::TenantKey => {
+                turn.app.keyring.remove_tenant(turn.job.key.tenant).await?;
+                place(turn).stage = Stage::People;
+                return Ok(Done::Until(JobState::Running, now + CACHED));
+            }
+            Stage::People => {
+                if turn.job.outcome["unreadable_at"].is_null() {
+                    turn.job.outcome["unreadable_at"] = json!({"records": now});
+                    // A link may have been handed out by a key from a cache.
+                    let until = now + SignedDuration::from_secs(UPLOAD_SECONDS);
+                    turn.erasing.uploads_until = Some(until);
+                }
+                if turn.place.began.is_none() {
+                    turn.place.began = Some(now);
+                }
+                people(turn).await?;
+                let prefixes = keys::tenant_prefixes(turn.job.key.tenant);
+                clear_objects(turn, &prefixes).await?;
+                place(turn).shard = 0;
+                match look_back(turn)? {
+                    Some(Done::Everything) => place(turn).stage = Stage::Rest,
+                    Some(wait) => return Ok(wait),
+                    None => {}
+                }
+            }
+            Stage::Rest => {
+                rest(turn).await?;
+                return Ok(Done::Everything);
+            }
+        }
+        turn.save().await?;
+    }
+}
+
+fn place<'t>(turn: &'t mut Turn<'_>) -> &'t mut Place {
+    turn.place.leaving.get_or_insert_default()
+}
+
+/// Goes through everybody whom `due` lists.
+async fn people(turn: &mut Turn<'_>) -> Result<(), Halt> {
+    let (app, tenant) = (turn.app, turn.job.key.tenant);
+    while place(turn).shard < SHARDS {
+        let partition = keys::due_partition(tenant, place(turn).shard);
+        // From the beginning each time: who has gone is no longer listed.
+        let (sorts, next) = app.store.due(&partition, None, PAGE, None).await?;
+        let clocks = sorts.iter().filter_map(|it| keys::parse_due(tenant, it));
+        let lives: Vec<_> = clocks.map(|(_, life)| life).collect();
+        for life in &lives {
+            person(turn, life).await?;
+            turn.still_time()?;
+        }
+        if next.is_none() {
+            place(turn).shard += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Removes one person's rows. Their objects go with all of the tenant's.
+async fn person(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
+    let app = turn.app;
+    // Rows are the last of the stores; the next life begins there again.
+    turn.place.within.store = crate::clearing::STORES.len() - 1;
+    app.store.end_life(life).await?;
+    clear_rows(turn, life).await?;
+    turn.place.within = crate::clearing::Place::default();
+    turn.place.found += 1;
+    for store in ["records", "keyring"] {
+        turn.add(store, 1);
+    }
+    place(turn)
+        .lives
+        .push(Hash::leaf(&[life.life.to_string().as_bytes()]));
+    // Counted before the clock goes: then nothing leads here any more.
+    turn.save().await?;
+    Ok(close(app, life, app.clock.now()).await?)
+}
+
+/// What is left of the tenant itself, but receipts and erasures.
+async fn rest(turn: &mut Turn<'_>) -> Result<(), Halt> {
+    let (app, tenant) = (turn.app, turn.job.key.tenant);
+    for standing in Standing::ALL {
+        delete_partition(turn, &keys::standing(tenant, standing)).await?;
+    }
+    let mut kinds = JobKind::ALL.to_vec();
+    kinds.retain(|kind| kind.worker() != JobKind::Erasure.worker());
+    for kind in kinds {
+        delete_partition(turn, &keys::jobs(tenant, kind)).await?;
+    }
+    let created_at = app.store.tenant(tenant).await?.created_at;
+    let today = keys::day_of(app.clock.now());
+    let mut day = keys::day_of(created_at);
+    while day <= today {
+        for shard in 0..SHARDS {
+            delete_partition(turn, &keys::activity(tenant, day, shard)).await?;
+        }
+        let Ok(tomorrow) = day.tomorrow() else { break };
+        day = tomorrow;
+        turn.still_time()?;
+    }
+    delete_partition(turn, &keys::gates(tenant)).await?;
+    // The settings last: with them goes what cleanup knows the tenant by.
+    delete_partition(turn, &keys::settings(tenant)).await
+}
+
+/// Deletes all rows of a partition.
+async fn delete_partition(turn: &Turn<'_>, partition: &str) -> Result<(), Halt> {
+    let app = turn.app;
+    let mut after = None;
+    loop {
+        let query = Query {
+            partition,
+            range: Range::All,
+            ascending: true,
+            limit: Some(PAGE),
+            after,
+        };
+        let (sorts, next) = app.store.query_sorts(query).await?;
+        app.store.delete_many(partition, &sorts).await?;
+        after = next;
+        if after.is_none() {
+            return Ok(());
+        }
+        turn.still_time()?;
+    }
+}
+
+/// The receipt, the operator's record, and the end of the job.
+pub async fn finish(mut turn: Turn<'_>) -> Result<()> {
+    let (app, now) = (turn.app, turn.app.clock.now());
+    let (tenant, id) = (turn.job.key.tenant, turn.job.key.id);
+    let lives = std::mem::take(&mut place(&mut turn).lives);
+    let mut job = turn.job;
+    job.total = job.done;
+    job.place = serde_json::Value::Null;
+    job.outcome["erased_at"] = json!(now);
+    let receipt = Receipt::of_job(&job, Lives::Root(lives), now);
+    let (signed, kept) = receipt.issue(app).await?;
+    let writes: Vec<Write> = vec![
+        kept,
+        leaving::left_write(tenant, id, &signed, now),
+        job.finish_write(JobState::Completed, now),
+    ];
+    // Refused: a later turn has finished it.
+    let _fenced = app.store.transact(writes).await?;
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! A turn of an erasure: the job, how far it is, and how long this turn may go on. Owns the
+//! fence: whoever works on an older turn can save nothing, and stops.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use shared::app::App;
+use shared::error::{Error, Result};
+use shared::store::erasures::Erasing;
+use shared::store::jobs::{Job, JobState};
+
+use crate::clearing;
+
+/// Why a turn stops before its work is done.
+#[derive(Debug)]
+pub enum Halt {
+    /// The time of this turn is over.
+    OutOfTime,
+    /// A later turn has taken over.
+    Fenced,
+    Failed(Error),
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Halt {
+        Halt::Failed(error)
+    }
+}
+
+/// How far an erasure is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Place {
+    /// What comes first is done: the lives are noted outside of the tables.
+    #[serde(default)]
+    pub noted: bool,
+    /// How often everything has been gone through.
+    pub pass: u32,
+    /// When this pass began.
+    pub began: Option<Timestamp>,
+    /// What this pass has found so far: one that found nothing is the last.
+    pub found: u64,
+    /// Which life it is at.
+    pub life: usize,
+    pub within: clearing::Place,
+    /// How far the erasure of a whole tenant is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<crate::tenant::Place>,
+}
+
+pub struct Turn<'a> {
+    pub app: &'a App,
+    pub job: Job,
+    pub erasing: Erasing,
+    pub place: Place,
+    deadline: Instant,
+}
+
+impl<'a> Turn<'a> {
+    /// # Errors
+    /// [`Error::Unavailable`] when the job is not as it was written.
+    pub fn take(app: &'a App, job: Job, deadline: Instant) -> Result<Turn<'a>> {
+        let erasing = Erasing::of(&job)?;
+        let place: Option<Place> = serde_json::from_value(job.place.clone())
+            .map_err(|_| Error::Unavailable("an erasure is not as it was written".into()))?;
+        Ok(Turn {
+            app,
+            job,
+            erasing,
+            place: place.unwrap_or_default(),
+            deadline,
+        })
+    }
+
+    /// Stops the turn when its time is over.
+    ///
+    /// # Errors
+    /// [`Halt::OutOfTime`].
+    pub fn still_time(&self) -> Result<(), Halt> {
+        if Instant::now() < self.deadline {
+            return Ok(());
+        }
+        Err(Halt::OutOfTime)
+    }
+
+    /// Counts what is about to be removed from the store that the place is at, by its keys
+    /// in their order, and saves how far the job is, in time for the removal.
+    ///
+    /// # Errors
+    /// [`Halt::Fenced`] when a later turn has taken over: then nothing may be removed.
+    pub async fn count(&mut self, keys: &[&str]) -> Result<(), Halt> {
+        let new = self.place.within.count(keys);
+        self.place.found += keys.len() as u64;
+        self.add(self.place.within.store(), new);
+        self.save().await
+    }
+
+    /// Adds to the count of a store.
+    pub fn add(&mut self, store: &str, more: u64) {
+        self.job.done += more;
+        let before = self.job.outcome["stores"][store].as_u64().unwrap_or(0);
+        self.job.outcome["stores"][store] = (before + more).into();
+    }
+
+    /// Begins another pass over everything.
+    pub fn begin_pass(&mut self, now: Timestamp) {
+        self.place.pass += 1;
+        self.place.began = Some(now);
+        self.place.found = 0;
+        self.place.life = 0;
+        self.place.within = clearing::Place::default();
+    }
+
+    fn write_back(&mut self) {
+        self.erasing.put(&mut self.job);
+        self.job.place = json!(self.place);
+    }
+
+    /// Saves how far the job is.
+    ///
+    /// # Errors
+    /// [`Halt::Fenced`] when a later turn has taken over.
+    pub async fn save(&mut self) -> Result<(), Halt> {
+        self.write_back();
+        let now = self.app.clock.now();
+        match self.app.store.save_job(&self.job, now).await? {
+            true => Ok(()),
+            false => Err(Halt::Fenced),
+        }
+    }
+
+    /// Hands over to the next turn.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when DynamoDB does not answer, as below.
+    pub async fn hand_over(mut self) -> Result<()> {
+        self.write_back();
+        let now = self.app.clock.now();
+        // Refused: a later turn has taken over.
+        let _fenced = self.app.store.next_turn(&mut self.job, now).await?;
+        Ok(())
+    }
+
+    /// Lets the job wait in this state; cleanup hands over its next turn then.
+    ///
+    /// # Errors
+    /// As [`Turn::hand_over`].
+    pub async fn wait(mut self, state: JobState, until: Timestamp) -> Result<()> {
+        self.write_back();
+        self.job.state = state;
+        let _fenced = self.app.store.wait_until(&self.job, until).await?;
+        Ok(())
+    }
+}

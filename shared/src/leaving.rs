@@ -1,0 +1,116 @@
+//! A tenant leaves: asked for by its owner or by the operator, begun a day later, and until
+//! then taken back as easily. Owns how that is noted; the worker of erasures does the rest.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::id::{JobId, Tenant};
+use crate::store::activity::{self, Deed, Entry};
+use crate::store::erasures::Erasing;
+use crate::store::jobs::{Job, JobKind, JobState};
+use crate::store::keys::{self, Standing, TENANTS};
+use crate::store::{Query, Range, Write};
+
+/// Until an erasure of everybody begins, unless the owner says sooner.
+pub const GRACE: SignedDuration = SignedDuration::from_hours(24);
+
+/// Asks for everybody of a tenant, and the tenant, to be erased.
+///
+/// # Errors
+/// [`Error::NotFound`] without such a tenant; [`Error::Conflict`] when somebody is held, or
+/// it was asked for before; [`Error::Unavailable`] when a store does not answer.
+pub async fn begin(app: &App, tenant: Tenant, by: &str, mut job: Job) -> Result<Job> {
+    let record = app.store.tenant(tenant).await?;
+    if record.erased_at.is_some() {
+        return Err(Error::NotFound);
+    }
+    if record.leaving.is_some() {
+        return Err(already());
+    }
+    if somebody_held(app, tenant).await? {
+        let detail = "Somebody is held: lift every hold first.";
+        return Err(Error::Conflict {
+            code: "held",
+            detail,
+        });
+    }
+    let not_before = job.outcome["not_before"].as_str();
+    let look_at = not_before
+        .and_then(|at| at.parse().ok())
+        .unwrap_or(job.created_at + GRACE);
+    let about = [job.key.id.to_string()];
+    let mut writes = activity::writes(&[Entry {
+        tenant,
+        deed: Deed::TenantErasureRequested,
+        by,
+        about: &about,
+        at: job.created_at,
+        happened_at: None,
+    }]);
+    writes.push(job.begin_later(look_at));
+    writes.push(
+        Write::update(TENANTS, &tenant.to_string(), "SET leaving = :job")
+            .only_if("attribute_exists(PK) AND attribute_not_exists(leaving)")
+            .value(":job", job.key.id.to_string()),
+    );
+    match app.store.transact(writes).await? {
+        Ok(()) => Ok(job),
+        Err(_) => Err(already()),
+    }
+}
+
+fn already() -> Error {
+    let detail = "The erasure of this tenant has been asked for already.";
+    Error::Conflict {
+        code: "leaving",
+        detail,
+    }
+}
+
+/// The job of erasing a tenant, not begun before this moment.
+pub fn job(tenant: Tenant, not_before: Timestamp, now: Timestamp) -> Job {
+    let mut erasing = Erasing::default();
+    erasing.tenant = true;
+    let (mut job, _none) = Job::erasure(JobKind::Erasure, tenant, &[], erasing, now);
+    job.outcome = json!({"scope": "tenant", "not_before": not_before});
+    job
+}
+
+/// The writes that take it back: the tenant stays.
+pub fn cancel_writes(job: &mut Job, now: Timestamp) -> Vec<Write> {
+    let tenant = job.key.tenant.to_string();
+    vec![
+        Write::update(TENANTS, &tenant, "REMOVE leaving")
+            .only_if("leaving = :job")
+            .value(":job", job.key.id.to_string()),
+        job.finish_write(JobState::Cancelled, now),
+    ]
+}
+
+/// The tenant's row once it has left: the operator's record of it.
+pub fn left_write(tenant: Tenant, job: JobId, receipt: &str, now: Timestamp) -> Write {
+    let expression = "SET erased_at = :now, receipt = :receipt";
+    Write::update(TENANTS, &tenant.to_string(), expression)
+        .only_if("leaving = :job")
+        .value(":job", job.to_string())
+        .value(":receipt", receipt.to_owned())
+        .value(":now", now)
+}
+
+/// Whether anybody of a tenant is held.
+///
+/// # Errors
+/// [`Error::Unavailable`] when DynamoDB does not answer.
+pub async fn somebody_held(app: &App, tenant: Tenant) -> Result<bool> {
+    let partition = keys::standing(tenant, Standing::Held);
+    let query = Query {
+        partition: &partition,
+        range: Range::All,
+        ascending: true,
+        limit: Some(1),
+        after: None,
+    };
+    Ok(!app.store.query(query).await?.rows.is_empty())
+}

@@ -1,0 +1,192 @@
+//! What an erasure is to do: whose lives end, and how that is kept in its job. Owns the
+//! lists of lives; knows nothing of how a life's rows are removed.
+//!
+//! A few lives stand in the job itself; thousands stand in rows beside it, since a row
+//! holds 400 KB at most, and is written anew with every step.
+
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::jobs::Job;
+use super::keys::{self, EXPIRIES, JobKey, JobKind, LifeKey};
+use super::{Item, Store, Write};
+use crate::error::{Error, Result};
+use crate::id::{Subject, Tenant};
+use crate::objects::UPLOAD_SECONDS;
+
+/// Lives that stand in the job itself.
+const INLINE: usize = 100;
+/// Lives in one row beside it.
+pub const LISTED: usize = 1000;
+
+/// What an erasure is to do. Stored with its job: nothing personal.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Erasing {
+    /// The lives, where they are few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    lives: Vec<String>,
+    /// How many there are in all.
+    pub count: usize,
+    /// Everybody of the tenant, and the tenant.
+    #[serde(default)]
+    pub tenant: bool,
+    /// They stay away afterwards.
+    #[serde(default)]
+    pub suppress: bool,
+    /// All lives that could be ended are ended: what is left is to remove what is left.
+    #[serde(default)]
+    pub ended: bool,
+    /// When the last link that may still write under these lives has run out.
+    #[serde(default)]
+    pub uploads_until: Option<Timestamp>,
+}
+
+impl Erasing {
+    /// # Errors
+    /// [`Error::Unavailable`] when the job is not as it was written, as everywhere below.
+    pub fn of(job: &Job) -> Result<Erasing> {
+        serde_json::from_value(job.spec.clone()).map_err(|_| broken())
+    }
+
+    pub fn put(&self, job: &mut Job) {
+        job.spec = json!(self);
+    }
+
+    /// The lives that the job itself names.
+    ///
+    /// # Errors
+    /// As [`Erasing::of`].
+    pub fn inline(&self, tenant: Tenant) -> Result<Vec<LifeKey>> {
+        let parse = |text: &String| LifeKey::parse_short(tenant, text);
+        let lives: Option<_> = self.lives.iter().map(parse).collect();
+        lives.ok_or_else(broken)
+    }
+}
+
+fn broken() -> Error {
+    Error::Unavailable("an erasure is not as it was written".into())
+}
+
+impl Job {
+    /// A job that erases these lives, each with the number of its records as counted at
+    /// its door; and the rows of its list, where that is long.
+    pub fn erasure(
+        kind: JobKind,
+        tenant: Tenant,
+        lives: &[(LifeKey, u64)],
+        mut erasing: Erasing,
+        now: Timestamp,
+    ) -> (Job, Vec<Write>) {
+        let mut job = Job::new(tenant, kind, Vec::new(), now);
+        // Besides what the door counts, each life has its door, person and clock.
+        job.total = lives.iter().map(|(_, count)| count + 3).sum();
+        job.outcome = json!({});
+        erasing.count = lives.len();
+        let keys: Vec<LifeKey> = lives.iter().map(|(key, _)| *key).collect();
+        let mut lists = Vec::new();
+        if keys.len() <= INLINE {
+            erasing.lives = keys.iter().map(LifeKey::short).collect();
+            job.subjects = keys.iter().map(|key| key.subject).collect();
+        } else {
+            let rows = keys.chunks(LISTED).enumerate();
+            lists.extend(rows.map(|(number, lives)| list_write(job.key, number, lives)));
+        }
+        erasing.put(&mut job);
+        (job, lists)
+    }
+
+    /// The job of erasing a life whose time is over.
+    pub fn expiry(key: LifeKey, now: Timestamp) -> Job {
+        let erasing = Erasing {
+            ended: true,
+            // Links may have been handed out until the very end.
+            uploads_until: Some(now + SignedDuration::from_secs(UPLOAD_SECONDS)),
+            ..Erasing::default()
+        };
+        let (mut job, _none) = Job::erasure(JobKind::Expiry, key.tenant, &[(key, 0)], erasing, now);
+        job.outcome = json!({"unreadable_at": {"records": now}});
+        job
+    }
+}
+
+/// One part of a long list, found by its subjects as the job itself would be.
+fn list_write(job: JobKey, number: usize, lives: &[LifeKey]) -> Write {
+    let row = Item::new(
+        &keys::jobs(job.tenant, job.kind),
+        &keys::list_of_job(job.id, number),
+    );
+    let short: Vec<_> = lives.iter().map(LifeKey::short).collect();
+    let mut subjects: Vec<_> = lives.iter().map(|life| life.subject).collect();
+    subjects.sort_unstable();
+    subjects.dedup();
+    let subjects = subjects.iter().map(Subject::to_string).collect::<Vec<_>>();
+    let row = row
+        .with("lives", short.join(" "))
+        .with("subjects", subjects);
+    Write::put(row)
+}
+
+impl Store {
+    /// The lives of an erasure, from this place on: as many as stand together.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when DynamoDB does not answer, or a list is not as written.
+    pub async fn lives_of(
+        &self,
+        job: JobKey,
+        erasing: &Erasing,
+        from: usize,
+    ) -> Result<Vec<LifeKey>> {
+        if from >= erasing.count {
+            return Ok(Vec::new());
+        }
+        if !erasing.lives.is_empty() {
+            return Ok(erasing.inline(job.tenant)?.split_off(from));
+        }
+        let sort = keys::list_of_job(job.id, from / LISTED);
+        let row = self.get(&keys::jobs(job.tenant, job.kind), &sort).await?;
+        let row = row.ok_or_else(broken)?;
+        let parse = |text: &str| LifeKey::parse_short(job.tenant, text).ok_or_else(broken);
+        let lives = row.text("lives")?.split(' ').skip(from % LISTED);
+        lives.map(parse).collect()
+    }
+
+    /// The last day whose expiries have their receipt, if there was any.
+    ///
+    /// # Errors
+    /// As [`Store::lives_of`].
+    pub async fn expiries_receipted(&self, tenant: Tenant) -> Result<Option<Date>> {
+        let row = self.get(&keys::receipts(tenant), EXPIRIES).await?;
+        let day = row.and_then(|row| row.try_text("day")?.parse().ok());
+        Ok(day)
+    }
+
+    /// # Errors
+    /// As [`Store::lives_of`].
+    pub async fn set_expiries_receipted(&self, tenant: Tenant, day: Date) -> Result<()> {
+        let row = Item::new(&keys::receipts(tenant), EXPIRIES).with("day", day.to_string());
+        let _done = self.write(Write::put(row)).await?;
+        Ok(())
+    }
+
+    /// Deletes a job that is no longer kept, with its lists.
+    ///
+    /// # Errors
+    /// As [`Store::lives_of`].
+    pub async fn forget_job(&self, job: JobKey, erasing: &Erasing) -> Result<()> {
+        let mut sorts: Vec<_> = match erasing.lives.is_empty() {
+            true => (0..erasing.count.div_ceil(LISTED))
+                .map(|number| keys::list_of_job(job.id, number))
+                .collect(),
+            false => Vec::new(),
+        };
+        // The job last: while it is there, the rest is found.
+        self.delete_many(&keys::jobs(job.tenant, job.kind), &sorts)
+            .await?;
+        sorts = vec![job.id.to_string()];
+        self.delete_many(&keys::jobs(job.tenant, job.kind), &sorts)
+            .await
+    }
+}
