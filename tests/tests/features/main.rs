@@ -14,6 +14,7 @@ mod ingest;
 mod isolation;
 mod late;
 mod logs;
+mod receipts;
 mod redact;
 mod replay;
 mod requests;

@@ -1,0 +1,413 @@
+//! Erasures of many, of whole tenants, and the signed receipts that say what was done.
+
+use futures::future::join_all;
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use lethe_tests::{Reply, Service, days, minutes, subject};
+use local::Options;
+use serde_json::{Value, json};
+
+use crate::rows;
+
+/// The claims of a receipt, checked with a JOSE library against the published keys.
+async fn claims(service: &Service, jws: &str) -> Value {
+    let published = service.get("/.well-known/jwks.json", "").await;
+    let keys: JwkSet = serde_json::from_value(published.expect(200)).expect("a JWK set");
+    let header = jsonwebtoken::decode_header(jws).expect("a header");
+    assert_eq!(header.typ.as_deref(), Some("lethe-receipt+jwt"));
+    let named = header.kid.expect("it names its key");
+    let key = DecodingKey::from_jwk(keys.find(&named).expect("it is there")).expect("a key");
+    let mut rules = Validation::new(Algorithm::ES256);
+    rules.required_spec_claims.clear();
+    let read = jsonwebtoken::decode::<Value>(jws, &key, &rules);
+    read.expect("the signature holds").claims
+}
+
+async fn receipt(service: &Service, name: &str) -> Reply {
+    let path = format!("/v1/erasures/{name}/receipt");
+    service.get(&path, &service.ours.owner).await
+}
+
+fn id(job: &Value) -> String {
+    job["id"].as_str().expect("an id").to_owned()
+}
+
+/// Some people, each with a visit and a message.
+async fn crowd(service: &Service, people: usize) -> Vec<String> {
+    let mut subjects = Vec::new();
+    let visitors: Vec<_> = (0..people).map(|n| format!("v-{n}")).collect();
+    for some in visitors.chunks(50) {
+        let events = some.iter().flat_map(|visitor| {
+            [
+                json!({"type": "visit", "visitor_id": visitor}),
+                json!({"type": "message", "visitor_id": visitor, "conversation_id": "c-1",
+                       "author": "end_user", "body": "hello"}),
+            ]
+        });
+        let results = service.store(events.collect()).await;
+        subjects.extend(results.iter().step_by(2).map(subject));
+    }
+    subjects
+}
+
+#[tokio::test]
+async fn an_erasure_comes_with_a_receipt_that_anybody_can_check() {
+    let service = Service::start().await;
+    let ada = service.acquaint("ada").await;
+    service
+        .upload("ada", "note.txt", "text/plain", b"hello")
+        .await;
+    let owner = &service.ours.owner;
+    let asked_at = service.now();
+    let request = json!({"subjects": [ada], "reason": "subject_request", "reference": "DSR-7"});
+    let job = service.post("/v1/erasures", owner, request).await;
+    let job = id(&job.expect(202));
+    let path = format!("/v1/erasures/{job}");
+    // Not before the last look, which waits for the last upload link.
+    assert_eq!(service.job(&path).await["state"], "verifying");
+    let early = receipt(&service, &job).await.expect(409);
+    assert_eq!(early["code"], "not_completed");
+    service.advance(minutes(30)).await;
+    let done = service.job(&path).await;
+    assert_eq!(done["state"], "completed", "{done}");
+
+    let reply = receipt(&service, &job).await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.header("content-type"), Some("application/jose"));
+    let claims = claims(&service, &reply.text).await;
+    assert_eq!(claims["tenant"], service.ours.id.as_str());
+    assert_eq!(claims["jti"], job.as_str());
+    assert_eq!(claims["kind"], "erasure");
+    assert_eq!(claims["reason"], "subject_request");
+    assert_eq!(claims["reference"], "DSR-7");
+    assert_eq!(claims["lives"]["count"], 1);
+    assert!(
+        claims["lives"]["names"][0]
+            .as_str()
+            .is_some_and(|it| it.starts_with("life_"))
+    );
+    assert_eq!(claims["stores"], done["stores"]);
+    assert_eq!(claims["stores"]["attachments"], 1);
+    assert_eq!(claims["unreadable_at"]["records"], json!(asked_at));
+    assert_eq!(claims["backups_clear_by"], json!(asked_at + days(1)));
+    let erased_at: jiff::Timestamp = done["erased_at"].as_str().unwrap().parse().unwrap();
+    assert_eq!(
+        claims["pseudonymous_rows_clear_by"],
+        json!(erased_at + days(30))
+    );
+    assert!(!claims["not_covered"].as_array().unwrap().is_empty());
+    assert!(!claims.to_string().contains(&ada), "lives, never subjects");
+    // Kept in the bucket too, and only there is anything of this person left to be found.
+    let objects = rows::objects(&service);
+    assert!(objects.contains(&format!("receipts/{}/{job}.jws", service.ours.id)));
+    assert!(!objects.iter().any(|key| key.contains(&ada)), "{objects:?}");
+    service
+        .get(
+            &format!("/v1/erasures/{job}/receipt"),
+            &service.theirs.owner,
+        )
+        .await
+        .expect(404);
+}
+
+#[tokio::test]
+async fn many_people_are_unreadable_in_the_answer_and_their_job_is_found_by_each() {
+    let service = Service::start().await;
+    let people = crowd(&service, 250).await;
+    let owner = &service.ours.owner;
+    let (gone, left) = people.split_at(230);
+    let body = json!({"subjects": gone, "dry_run": true});
+    let dry = service.post("/v1/erasures", owner, body).await.expect(200);
+    assert_eq!(dry["subjects"], 230);
+    assert_eq!(dry["stores"]["records"]["messages"], 230);
+    let reply = service
+        .post("/v1/erasures", owner, json!({"subjects": gone}))
+        .await;
+    let job = reply.expect(202);
+    assert!(job["unreadable_at"]["records"].is_string(), "{job}");
+    for entry in rows::keyring(&service).await {
+        let ours = gone
+            .iter()
+            .any(|it| rows::text(&entry, "PK").unwrap().ends_with(it));
+        assert!(!ours || !entry.contains_key("data_key"));
+    }
+    let path = format!("/v1/erasures/{}", id(&job));
+    let done = service.job(&path).await;
+    assert_eq!(done["state"], "completed", "{done}");
+    assert_eq!(done["stores"]["keyring"], 230);
+    // Door, person, clock, conversation and message of each.
+    assert_eq!(done["stores"]["records"], 5 * 230);
+    assert_eq!(done["progress"]["done"], done["progress"]["total"]);
+    let claims = claims(&service, &receipt(&service, &id(&job)).await.text).await;
+    assert_eq!(claims["lives"]["count"], 230);
+    assert_eq!(claims["lives"]["root"].as_str().map(str::len), Some(43));
+    for (who, found) in [(&gone[0], 1), (&gone[229], 1), (&left[0], 0)] {
+        let path = format!("/v1/erasures?subject={who}&state=completed");
+        let listed = service.get(&path, owner).await.expect(200);
+        assert_eq!(listed["data"].as_array().unwrap().len(), found, "{who}");
+    }
+    for who in [&left[0], &left[19]] {
+        let path = format!("/v1/subjects/{who}");
+        service.get(&path, owner).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_request_for_too_many_is_refused_and_the_unknown_are_passed_over() {
+    let service = Service::start().await;
+    let ada = service.acquaint("ada").await;
+    let owner = &service.ours.owner;
+    let nobody = |n: usize| format!("sub_{n:032x}");
+    let many: Vec<_> = (0..5001).map(nobody).collect();
+    let refused = service
+        .post("/v1/erasures", owner, json!({"subjects": many}))
+        .await;
+    assert_eq!(refused.faults(), ["/subjects"]);
+    let mut most: Vec<_> = (0..4999).map(nobody).collect();
+    most.push(ada.clone());
+    let job = service
+        .post("/v1/erasures", owner, json!({"subjects": most}))
+        .await;
+    let path = format!("/v1/erasures/{}", id(&job.expect(202)));
+    assert_eq!(service.job(&path).await["stores"]["keyring"], 1);
+    service
+        .get(&format!("/v1/subjects/{ada}"), owner)
+        .await
+        .expect(404);
+}
+
+#[tokio::test]
+async fn who_shares_a_user_id_goes_too_when_asked_and_when_both_are_vouched_for() {
+    let service = Service::start().await;
+    let owner = &service.ours.owner;
+    let identify =
+        |visitor: &str| json!([{"type": "identify", "visitor_id": visitor, "user_id": "u-1"}]);
+    let phone = subject(&service.store(identify("phone")).await[0]);
+    let laptop = subject(&service.store(identify("laptop")).await[0]);
+    let claim = json!({"events": [{"type": "visit", "visitor_id": "page"}]});
+    service
+        .post("/v1/events", &service.ours.ingest, claim)
+        .await
+        .expect(200);
+    let path = format!("/v1/subjects/{phone}?include_related=user_id");
+    let refused = service
+        .call("DELETE", &path.replace("user_id", "email"), owner, None)
+        .await;
+    assert_eq!(refused.faults(), ["include_related"]);
+    let job = service.call("DELETE", &path, owner, None).await;
+    let path = format!("/v1/erasures/{}", id(&job.expect(202)));
+    assert_eq!(service.job(&path).await["stores"]["keyring"], 2);
+    for gone in [&phone, &laptop] {
+        let path = format!("/v1/subjects/{gone}");
+        service.get(&path, owner).await.expect(404);
+    }
+}
+
+#[tokio::test]
+async fn everybody_who_expires_on_a_day_stands_in_one_receipt() {
+    let service = Service::start().await;
+    join_all(["ada", "bob"].map(|who| service.acquaint(who))).await;
+    service.advance(days(5)).await;
+    service.acquaint("eve").await;
+    service.advance(days(34)).await;
+    let mut named = Vec::new();
+    for day in 27..40 {
+        let at = lethe_tests::NOON.parse::<jiff::Timestamp>().unwrap() + days(day);
+        let day = at.strftime("%Y-%m-%d").to_string();
+        let reply = receipt(&service, &day).await;
+        if reply.status == 404 {
+            continue;
+        }
+        let claims = claims(&service, &reply.text).await;
+        assert_eq!(claims["kind"], "expiry");
+        assert_eq!(claims["day"], day.as_str());
+        let count = claims["lives"]["count"].as_u64().unwrap();
+        assert_eq!(
+            claims["lives"]["names"].as_array().unwrap().len() as u64,
+            count
+        );
+        assert_eq!(claims["stores"]["keyring"], count);
+        assert!(
+            claims["stores"]["records"].as_u64() >= Some(8 * count),
+            "{claims}"
+        );
+        named.push(count);
+    }
+    assert_eq!(named, [2, 1]);
+}
+
+#[tokio::test]
+async fn a_tombstone_goes_when_no_backup_can_bring_anything_back() {
+    let service = Service::start().await;
+    let ada = service.acquaint("ada").await;
+    let bob = service.acquaint("bob").await;
+    let owner = &service.ours.owner;
+    let path = format!("/v1/subjects/{ada}");
+    let job = service.call("DELETE", &path, owner, None).await;
+    let job = id(&job.expect(202));
+    service.advance(days(30)).await;
+    let known = async |who: &str| {
+        let entries = rows::keyring(&service).await;
+        let mut named = entries.iter().filter_map(|row| rows::text(row, "PK"));
+        named.any(|key| key.ends_with(who))
+    };
+    assert!(known(&ada).await);
+    service.advance(days(6)).await;
+    assert!(!known(&ada).await, "thirty-five days after their erasure");
+    assert!(known(&bob).await, "who expired later");
+    service
+        .get(&format!("/v1/erasures/{job}"), owner)
+        .await
+        .expect(404);
+    assert_eq!(receipt(&service, &job).await.status, 200, "receipts stay");
+    service.advance(days(35)).await;
+    assert!(!known(&bob).await);
+}
+
+#[tokio::test]
+async fn a_tenant_leaves_with_everybody_and_everything_but_the_proof() {
+    let service = Service::start().await;
+    let people = crowd(&service, 30).await;
+    let ada = service.acquaint("ada").await;
+    service
+        .upload("ada", "note.txt", "text/plain", b"hello")
+        .await;
+    let owner = &service.ours.owner;
+    let export = json!({"subject": ada});
+    service.post("/v1/exports", owner, export).await.expect(202);
+    service.cloud.settle().await;
+    let ask = |body: Value| service.post("/v1/erasures", owner, body);
+    let refused = ask(json!({"tenant": true})).await;
+    assert_eq!(refused.faults(), ["/confirm"]);
+    let refused = ask(json!({"tenant": true, "confirm": service.theirs.id})).await;
+    assert_eq!(refused.faults(), ["/confirm"]);
+    let dry = ask(json!({"tenant": true, "dry_run": true}))
+        .await
+        .expect(200);
+    assert_eq!(dry["subjects"], 31);
+    assert_eq!(dry["stores"]["exports"], 1);
+    let some = json!({"scopes": ["erase", "admin"]});
+    let lesser = service.post("/v1/keys", owner, some).await.expect(201);
+    let body = json!({"tenant": true, "confirm": service.ours.id});
+    let secret = lesser["secret"].as_str().unwrap();
+    service
+        .post("/v1/erasures", secret, body.clone())
+        .await
+        .expect(403);
+    let job = ask(body.clone()).await.expect(202);
+    assert_eq!(ask(body).await.expect(409)["code"], "leaving");
+
+    // A day of grace: nothing has changed, and it can be taken back and asked for again.
+    service
+        .get(&format!("/v1/subjects/{ada}"), owner)
+        .await
+        .expect(200);
+    let path = format!("/v1/erasures/{}/cancel", id(&job));
+    let cancelled = service.call("POST", &path, owner, None).await.expect(200);
+    assert_eq!(cancelled["state"], "cancelled");
+    service.call("POST", &path, owner, None).await.expect(409);
+    let job = ask(json!({"tenant": true, "confirm": service.ours.id})).await;
+    let job = id(&job.expect(202));
+    service.advance(minutes(23 * 60)).await;
+    service
+        .get(&format!("/v1/subjects/{ada}"), owner)
+        .await
+        .expect(200);
+    let theirs = json!({"events": [{"type": "visit", "visitor_id": "neighbour"}]});
+    let neighbour = service.post("/v1/events", &service.theirs.ingest, theirs);
+    let neighbour = subject(&neighbour.await.expect(200)["results"][0]);
+
+    // Each stage waits for its caches and links: some sweeps bring it to its end.
+    for _ in 0..8 {
+        service.advance(minutes(61)).await;
+    }
+    service
+        .get(&format!("/v1/subjects/{ada}"), owner)
+        .await
+        .expect(401);
+    let operator = service.cloud.operator_key();
+    let tenants = service.get("/v1/tenants", operator).await.expect(200);
+    let record = tenants["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|it| it["tenant"] == service.ours.id.as_str())
+        .expect("the operator's record stays");
+    assert_eq!(record["state"], "erased", "{record}");
+    let claims = claims(&service, record["receipt"].as_str().unwrap()).await;
+    assert_eq!(claims["kind"], "tenant");
+    assert_eq!(claims["lives"]["count"], 31);
+    assert_eq!(claims["jti"], job.as_str());
+    assert!(claims["unreadable_at"]["records"].is_string());
+
+    let of_ours = |text: &str| text.contains(&service.ours.id);
+    for object in rows::objects(&service).into_iter().filter(|it| of_ours(it)) {
+        let stays = ["receipts/", "seals/", "ledger/"];
+        assert!(
+            stays.iter().any(|area| object.starts_with(area)),
+            "{object}"
+        );
+    }
+    for row in rows::records(&service).await {
+        let key = rows::text(&row, "PK").unwrap();
+        let stays = ["#receipts", "#jobs#erasure", "#once#", "#seals"];
+        assert!(
+            !of_ours(key) || stays.iter().any(|it| key.contains(it)),
+            "{key} {:?}",
+            rows::text(&row, "SK")
+        );
+        assert!(!people.iter().any(|who| key.contains(who)), "{key}");
+    }
+    for entry in rows::keyring(&service).await {
+        if of_ours(rows::text(&entry, "PK").unwrap()) {
+            for secret in ["data_key", "wrapping_key", "hash_key"] {
+                assert!(!entry.contains_key(secret));
+            }
+        }
+    }
+    let path = format!("/v1/subjects/{neighbour}");
+    service.get(&path, &service.theirs.owner).await.expect(200);
+    // Later sweeps pass over who has left.
+    service.advance(days(2)).await;
+    assert_eq!(service.cloud.dead_letters().len(), 0);
+}
+
+#[tokio::test]
+async fn what_a_request_that_died_left_is_ended_by_the_worker() {
+    use shared::store::erasures::Erasing;
+    use shared::store::jobs::{Job, JobKind};
+
+    let service = Service::with(Options {
+        ttl: false,
+        schedules: false,
+        ..Options::default()
+    })
+    .await;
+    let people = crowd(&service, 120).await;
+    let (app, now) = (service.cloud.app(), service.now());
+    let tenant = shared::id::Tenant::parse(&service.ours.id).unwrap();
+    let subjects: Vec<_> = people
+        .iter()
+        .map(|it| shared::id::Subject::parse(it).unwrap())
+        .collect();
+    let present = app.present(tenant, &subjects).await.unwrap();
+    let lives: Vec<_> = present.iter().map(|it| (it.key, 2)).collect();
+    // As a request leaves it that wrote its list and its job, and died.
+    let erasing = Erasing::default();
+    let (mut job, lists) = Job::erasure(JobKind::Erasure, tenant, &lives, erasing, now);
+    for list in lists {
+        app.store.write(list).await.unwrap().unwrap();
+    }
+    let prepared = job.prepare_write();
+    app.store.write(prepared).await.unwrap().unwrap();
+    service.advance(minutes(10)).await;
+    service.cloud.run_schedule("cleanup").await.unwrap();
+    service.cloud.settle().await;
+    let path = format!("/v1/erasures/{}", job.key.id);
+    let done = service.job(&path).await;
+    assert_eq!(done["state"], "completed", "{done}");
+    assert_eq!(done["stores"]["keyring"], 120);
+    for who in [&people[0], &people[119]] {
+        assert!(rows::about(&service, who).await.is_empty());
+    }
+}
