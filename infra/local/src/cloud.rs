@@ -3,9 +3,11 @@
 //! Owns the order in which things start and stop. Shares nothing with any other:
 //! every test can have its own, with its own clock.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::SignedDuration;
 use serde_json::Value;
@@ -22,13 +24,14 @@ use crate::engines::kms::Kms;
 use crate::engines::objects::Objects;
 use crate::functions::{Failure, Roster};
 use crate::gateway::Gateway;
-use crate::machine::Machine;
 pub use crate::machine::StartError;
+use crate::machine::{Differences, Machine};
 use crate::routes::Route;
 use crate::state::Kept;
 use crate::template::Template;
 use crate::time::Time;
 use crate::triggers::{DeadLetter, Pump};
+use crate::wire::Decide;
 
 /// How to start a [`Cloud`].
 pub struct Options {
@@ -41,6 +44,14 @@ pub struct Options {
     pub ttl: bool,
     /// Whether schedules run as time passes.
     pub schedules: bool,
+    /// Whether streams and buckets hand their events on as these come. If not, only
+    /// [`Cloud::settle`] does, and what else waits for them.
+    pub events: bool,
+    /// Who decides what becomes of the functions' calls to the engines: for tests that
+    /// want them to fail. Without, the calls go straight there.
+    pub wire: Option<Decide>,
+    /// How long a function may run, by its name, where not as long as the template says.
+    pub timeouts: BTreeMap<String, Duration>,
     pub functions: Roster,
 }
 
@@ -55,6 +66,9 @@ impl Default for Options {
             template: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml")),
             ttl: true,
             schedules: true,
+            events: true,
+            wire: None,
+            timeouts: BTreeMap::new(),
             functions: crate::functions::roster(),
         }
     }
@@ -86,6 +100,9 @@ impl Cloud {
             template: path,
             ttl,
             schedules,
+            events,
+            wire,
+            timeouts,
             functions,
         } = options;
         let mut template = Template::read(&path)?;
@@ -96,7 +113,9 @@ impl Cloud {
             .map_err(refused)?;
         let url = format!("http://{}", listener.local_addr().map_err(refused)?);
 
-        let (machine, written) = Machine::start(&mut template, &functions, &place, clock).await?;
+        let differences = Differences { wire, timeouts };
+        let (machine, written) =
+            Machine::start(&mut template, &functions, &place, clock, differences).await?;
         let machine = Arc::new(machine);
         let app = machine
             .functions
@@ -126,7 +145,9 @@ impl Cloud {
         let (mut serving, mut background) = (JoinSet::new(), JoinSet::new());
         serving.spawn(gateway.clone().serve(listener, stopped));
         let (pumping, passing) = (pump.clone(), time.clone());
-        background.spawn(async move { pumping.run().await });
+        if events {
+            background.spawn(async move { pumping.run().await });
+        }
         background.spawn(async move { passing.run().await });
         Ok(Cloud {
             url,

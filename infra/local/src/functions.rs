@@ -2,17 +2,19 @@
 //!
 //! Owns the roster and what Lambda puts around a call: an event comes in as JSON,
 //! a result goes out as JSON, a panic or a call that takes too long is a failure
-//! of that call alone. Must not know what calls a function, nor why.
+//! of that call alone. A process can be killed with all that runs in it; the next call
+//! finds a new one. Must not know what calls a function, nor why.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use lambda_runtime::Error;
 use serde_json::Value;
 use shared::app::App;
+use tokio::sync::watch;
 
 /// One function's entry point.
 pub type Handler =
@@ -49,7 +51,10 @@ pub enum Failure {
     /// The function returned an error.
     Returned(String),
     Panicked(String),
+    /// It was dropped where it stood.
     TimedOut(Duration),
+    /// Its process ended in the middle of it.
+    Killed,
     /// The template has no function of this name.
     Unknown(String),
 }
@@ -60,6 +65,7 @@ impl fmt::Display for Failure {
             Failure::Returned(cause) => write!(f, "{cause}"),
             Failure::Panicked(message) => write!(f, "panicked: {message}"),
             Failure::TimedOut(limit) => write!(f, "took longer than {} s", limit.as_secs()),
+            Failure::Killed => write!(f, "the process was killed"),
             Failure::Unknown(name) => write!(f, "there is no function {name}"),
         }
     }
@@ -70,8 +76,59 @@ impl std::error::Error for Failure {}
 /// A function with everything that a call of it needs.
 pub struct Deployed {
     pub handler: Handler,
-    pub app: Arc<App>,
+    pub process: Arc<Process>,
     pub timeout: Duration,
+}
+
+/// What calls share while it lasts: the memory of a function. Lambda keeps one or more for
+/// each; here functions with the same environment share one.
+pub struct Process {
+    begin: Box<dyn Fn() -> App + Send + Sync>,
+    /// Dropping the sender ends what runs.
+    now: Mutex<(Arc<App>, watch::Sender<()>)>,
+}
+
+impl Process {
+    /// `begin` is what a start does, the first and every later one.
+    pub fn new(begin: impl Fn() -> App + Send + Sync + 'static) -> Process {
+        let now = (Arc::new(begin()), watch::Sender::new(()));
+        Process {
+            begin: Box::new(begin),
+            now: Mutex::new(now),
+        }
+    }
+
+    /// What a call is given, and what ends when the process does.
+    fn enter(&self) -> (Arc<App>, watch::Receiver<()>) {
+        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        (now.0.clone(), now.1.subscribe())
+    }
+
+    /// Drops every call that runs in it, wherever it stands. The next one finds no memory.
+    fn kill(&self) {
+        let next = (Arc::new((self.begin)()), watch::Sender::new(()));
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = next;
+    }
+}
+
+/// Every process of one cloud, as they are started.
+#[derive(Default)]
+pub struct Processes(Mutex<Vec<Arc<Process>>>);
+
+impl Processes {
+    pub fn start(&self, begin: impl Fn() -> App + Send + Sync + 'static) -> Arc<Process> {
+        let process = Arc::new(Process::new(begin));
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(process.clone());
+        process
+    }
+
+    /// Kills them all: what runs ends where it stands, and what is called next begins
+    /// with no memory.
+    pub fn kill(&self) {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().for_each(|process| process.kill());
+    }
 }
 
 /// The functions of one cloud.
@@ -80,7 +137,10 @@ pub struct Functions(pub BTreeMap<String, Deployed>);
 impl Functions {
     /// What some function is given.
     pub fn any_app(&self) -> Option<Arc<App>> {
-        self.0.values().next().map(|function| function.app.clone())
+        self.0
+            .values()
+            .next()
+            .map(|function| function.process.enter().0)
     }
 
     /// Calls the function. Once begun, a call goes on even if nobody waits for it.
@@ -89,18 +149,24 @@ impl Functions {
             .0
             .get(name)
             .ok_or_else(|| Failure::Unknown(name.to_owned()))?;
-        let (handler, app, limit) = (
-            function.handler.clone(),
-            function.app.clone(),
-            function.timeout,
-        );
-        let called =
-            tokio::spawn(async move { tokio::time::timeout(limit, handler(app, event)).await })
-                .await;
+        let (handler, limit) = (function.handler.clone(), function.timeout);
+        let (app, mut end) = function.process.enter();
+        let called = tokio::spawn(async move {
+            tokio::select! {
+                // Whoever is dead takes no further step.
+                biased;
+                _ = end.changed() => Err(Failure::Killed),
+                called = tokio::time::timeout(limit, handler(app, event)) => match called {
+                    Ok(Ok(value)) => Ok(value),
+                    Ok(Err(error)) => Err(Failure::Returned(causes(&*error))),
+                    Err(_) => Err(Failure::TimedOut(limit)),
+                },
+            }
+        })
+        .await;
         let result = match called {
-            Ok(Ok(Ok(value))) => return Ok(value),
-            Ok(Ok(Err(error))) => Failure::Returned(causes(&*error)),
-            Ok(Err(_)) => Failure::TimedOut(limit),
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(failure)) => failure,
             Err(stopped) if stopped.is_panic() => {
                 Failure::Panicked(message(&*stopped.into_panic()))
             }

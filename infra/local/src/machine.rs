@@ -7,8 +7,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use std::{fmt, io};
 
+use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use jiff::SignedDuration;
@@ -23,9 +25,10 @@ use crate::engines::dynamo::Dynamo;
 use crate::engines::kms::Kms;
 use crate::engines::objects::{self, Objects};
 use crate::engines::{EngineError, Place, REGION};
-use crate::functions::{Deployed, Functions, Roster};
+use crate::functions::{Deployed, Functions, Processes, Roster};
 use crate::state::Kept;
 use crate::template::{Function, Template, TemplateError, key_arn};
+use crate::wire::{Decide, Engine, Wire};
 
 /// Why a local run did not start. Each reads as one line.
 #[derive(Debug)]
@@ -78,6 +81,15 @@ pub struct Machine {
     pub objects: Objects,
     pub kms: Kms,
     pub functions: Functions,
+    _wire: Option<Wire>,
+}
+
+/// What is between this machine and one as the template has it.
+pub struct Differences {
+    /// Who decides what becomes of the functions' calls to the engines.
+    pub wire: Option<Decide>,
+    /// How long a function may run, by its name, where not as long as the template says.
+    pub timeouts: BTreeMap<String, Duration>,
 }
 
 impl Machine {
@@ -87,6 +99,7 @@ impl Machine {
         roster: &Roster,
         place: &Place,
         clock: Clock,
+        differences: Differences,
     ) -> Result<(Machine, UnboundedReceiver<Value>), StartError> {
         let kept = Kept::open(place).map_err(|(path, e)| StartError::Data(path, e))?;
         clock.advance(SignedDuration::from_millis(kept.ahead_ms()));
@@ -111,11 +124,23 @@ impl Machine {
         let buckets = std::mem::take(&mut template.buckets);
         let (objects, written) = Objects::start(place, &clock, &credentials, buckets).await?;
 
-        let endpoints = BTreeMap::from([
-            ("AWS_ENDPOINT_URL_DYNAMODB", dynamo.endpoint().to_owned()),
-            ("AWS_ENDPOINT_URL_S3", objects.endpoint().to_owned()),
-            ("AWS_ENDPOINT_URL_KMS", kms.endpoint().to_owned()),
-        ]);
+        let processes = Arc::new(Processes::default());
+        let mut engines = [
+            (Engine::DynamoDb, dynamo.endpoint()),
+            (Engine::S3, objects.endpoint()),
+            (Engine::Kms, kms.endpoint()),
+        ];
+        let wire = match differences.wire {
+            Some(decide) => Some(Wire::start(decide, engines, processes.clone()).await?),
+            None => None,
+        };
+        for (engine, endpoint) in &mut engines {
+            *endpoint = wire
+                .as_ref()
+                .map_or(*endpoint, |wire| wire.endpoint(*engine));
+        }
+        let endpoints = engines.map(|(engine, endpoint)| (engine.variable(), endpoint.to_owned()));
+        let endpoints = BTreeMap::from(endpoints);
         let variable = |function: &Function, name: &str| match endpoints.get(name) {
             Some(endpoint) => Some(endpoint.clone()),
             None => function
@@ -123,7 +148,13 @@ impl Machine {
                 .get(name)
                 .map(|value| here(&keys, value.clone())),
         };
-        let functions = deploy(template, roster, &sdk(&credentials), &clock, variable)?;
+        for function in &mut template.functions {
+            if let Some(timeout) = differences.timeouts.get(&function.name) {
+                function.timeout = SignedDuration::try_from(*timeout).unwrap_or(function.timeout);
+            }
+        }
+        let sdk = sdk(&credentials);
+        let functions = deploy(template, roster, &sdk, &clock, &processes, variable)?;
         Ok((
             Machine {
                 clock,
@@ -132,6 +163,7 @@ impl Machine {
                 objects,
                 kms,
                 functions,
+                _wire: wire,
             },
             written,
         ))
@@ -143,6 +175,9 @@ fn here(keys: &BTreeMap<String, String>, value: String) -> String {
     keys.get(&value).cloned().unwrap_or(value)
 }
 
+/// What the SDKs wait before a second try; a second, in AWS.
+const FIRST_BACKOFF: Duration = Duration::from_millis(10);
+
 fn sdk(credentials: &objects::Credentials) -> SdkConfig {
     let objects::Credentials {
         access_key,
@@ -153,6 +188,8 @@ fn sdk(credentials: &objects::Credentials) -> SdkConfig {
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(REGION))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
+        // Nothing here is ever overloaded: a second try need not wait long.
+        .retry_config(RetryConfig::standard().with_initial_backoff(FIRST_BACKOFF))
         // The engines go by a clock that may be far from the machine's. Signatures do not.
         .disable_clock_skew_correction(true)
         .build()
@@ -164,23 +201,26 @@ fn deploy(
     roster: &Roster,
     sdk: &SdkConfig,
     clock: &Clock,
+    processes: &Processes,
     variable: impl Fn(&Function, &str) -> Option<String>,
 ) -> Result<Functions, TemplateError> {
-    let mut apps: BTreeMap<_, Arc<App>> = BTreeMap::new();
+    let mut started = BTreeMap::new();
     let mut functions = BTreeMap::new();
     for function in &template.functions {
         let wrong = |problem| TemplateError {
             place: format!("function {}", function.name),
             problem,
         };
-        let app = match apps.get(&function.environment) {
-            Some(app) => Arc::clone(app),
+        let process = match started.get(&function.environment) {
+            Some(process) => Arc::clone(process),
             None => {
                 let config = Config::read(|name| variable(function, name))
                     .map_err(|e| wrong(e.to_string()))?;
-                let app = Arc::new(App::new(config, sdk, clock.clone()));
-                apps.insert(&function.environment, app.clone());
-                app
+                let (sdk, clock) = (sdk.clone(), clock.clone());
+                let begin = move || App::new(config.clone(), &sdk, clock.clone());
+                let process = processes.start(begin);
+                started.insert(&function.environment, process.clone());
+                process
             }
         };
         let handler = roster.get(function.name.as_str());
@@ -192,7 +232,7 @@ fn deploy(
             function.name.clone(),
             Deployed {
                 handler,
-                app,
+                process,
                 timeout,
             },
         );

@@ -7,6 +7,7 @@
 //! this machine may use the keys of its local run.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -57,7 +58,7 @@ impl Kms {
     }
 
     pub fn endpoint(&self) -> &str {
-        &self.server.endpoint
+        self.server.endpoint()
     }
 
     /// The ARN of the key that was declared under this name.
@@ -85,7 +86,10 @@ impl Refusal {
     }
 }
 
-async fn answer(keys: Arc<Keys>, request: Request<Incoming>) -> Response<ResponseBody> {
+async fn answer(
+    keys: Arc<Keys>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
     let (status, body) = match read_and_run(&keys, request).await {
         Ok(body) => (StatusCode::OK, body),
         Err(Refusal(kind, message)) => (
@@ -105,7 +109,7 @@ async fn answer(keys: Arc<Keys>, request: Request<Incoming>) -> Response<Respons
         id.ok()
             .map(|id| (header::HeaderName::from_static("x-amzn-requestid"), id)),
     );
-    response
+    Ok(response)
 }
 
 async fn read_and_run(keys: &Keys, request: Request<Incoming>) -> Result<Value, Refusal> {

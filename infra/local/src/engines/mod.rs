@@ -5,7 +5,6 @@
 //! stopped, what can go wrong at start. Knows nothing of tenants, records or
 //! anything else of Lethe's.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::future::Future;
@@ -133,19 +132,21 @@ async fn listen() -> Result<(TcpListener, String), EngineError> {
     Ok((listener, format!("http://{address}")))
 }
 
-type ResponseBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
 /// An HTTP/1.1 server on a random loopback port, gone when it is dropped.
-struct Server {
+pub(crate) struct Server {
     endpoint: String,
     accepting: AbortHandle,
 }
 
 impl Server {
-    async fn start<H, F>(handler: H) -> Result<Server, EngineError>
+    /// An error of the handler ends the connection without an answer.
+    pub(crate) async fn start<H, F, E>(handler: H) -> Result<Server, EngineError>
     where
         H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
-        F: Future<Output = Response<ResponseBody>> + Send + 'static,
+        F: Future<Output = Result<Response<ResponseBody>, E>> + Send + 'static,
+        E: std::error::Error + Send + Sync + 'static,
     {
         let (listener, endpoint) = listen().await?;
         let accepting = tokio::spawn(accept(listener, handler)).abort_handle();
@@ -153,6 +154,10 @@ impl Server {
             endpoint,
             accepting,
         })
+    }
+
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
     }
 }
 
@@ -163,10 +168,11 @@ impl Drop for Server {
 }
 
 /// Aborting this ends the open connections too: they belong to its `JoinSet`.
-async fn accept<H, F>(listener: TcpListener, handler: H)
+async fn accept<H, F, E>(listener: TcpListener, handler: H)
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response<ResponseBody>> + Send + 'static,
+    F: Future<Output = Result<Response<ResponseBody>, E>> + Send + 'static,
+    E: std::error::Error + Send + Sync + 'static,
 {
     let mut connections = JoinSet::new();
     loop {
@@ -179,13 +185,9 @@ where
         let _ = stream.set_nodelay(true);
         let handler = handler.clone();
         connections.spawn(async move {
-            let service = service_fn(move |request| {
-                let response = handler(request);
-                async move { Ok::<_, Infallible>(response.await) }
-            });
             // A client that hangs up midway is its own affair.
             let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
+                .serve_connection(TokioIo::new(stream), service_fn(handler))
                 .await;
         });
     }

@@ -6,6 +6,7 @@
 //! headers that ask for it are kept, checked and returned.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use hyper::body::Bytes;
@@ -95,7 +96,7 @@ impl Objects {
         ));
         let server = Server::start(move |request| {
             let front = front.clone();
-            async move { front.answer(request).await }
+            async move { Ok::<_, Infallible>(front.answer(request).await) }
         })
         .await?;
         Ok((
@@ -110,7 +111,7 @@ impl Objects {
     }
 
     pub fn endpoint(&self) -> &str {
-        &self.server.endpoint
+        self.server.endpoint()
     }
 
     /// Everything the engine holds, in every bucket: so that a test can say that

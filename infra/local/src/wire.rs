@@ -1,0 +1,326 @@
+//! The wire between the SDKs and the engines, for tests that want it to fail.
+//!
+//! Owns how a call fails, as seen from the SDK: what each service answers when it is not
+//! well, an answer that never comes, a process that ends in the middle. Which call is to
+//! fail is decided elsewhere. Without anybody who decides there is no wire: the SDKs talk
+//! to the engines.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::uri::Authority;
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::engines::{EngineError, ResponseBody, Server};
+use crate::functions::Processes;
+
+/// Says what becomes of a call. Asked once for each request that an SDK sends.
+pub type Decide = Arc<dyn Fn(&Call) -> Fate + Send + Sync>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    DynamoDb,
+    S3,
+    Kms,
+}
+
+impl Engine {
+    /// The environment variable that tells an SDK where the engine is.
+    pub(crate) const fn variable(self) -> &'static str {
+        match self {
+            Engine::DynamoDb => "AWS_ENDPOINT_URL_DYNAMODB",
+            Engine::S3 => "AWS_ENDPOINT_URL_S3",
+            Engine::Kms => "AWS_ENDPOINT_URL_KMS",
+        }
+    }
+}
+
+/// One request of an SDK.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    pub engine: Engine,
+    /// As the service's API reference calls it: `PutItem`, `ListObjectVersions`.
+    pub operation: String,
+    /// How many calls came before, of all functions to all engines.
+    pub number: usize,
+    /// 1, or more when the SDK sends the same call again: that keeps its number.
+    pub attempt: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Pass,
+    /// The service fails before it does anything.
+    Refuse,
+    /// The service asks for patience, and does nothing.
+    Throttle,
+    /// Another transaction stands in the way of a write to DynamoDB; nothing is written.
+    /// What is no such write passes.
+    Conflict,
+    /// The service does it, and its answer is lost.
+    LoseAnswer,
+    /// Every process ends before the service hears of the call.
+    KillBefore,
+    /// Every process ends when the service has done it, before the answer arrives.
+    KillAfter,
+}
+
+/// A connection that ends without an answer.
+#[derive(Debug)]
+struct Broken;
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the wire broke, as it was told to")
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// A way to each engine that passes by whoever decides.
+pub struct Wire {
+    ends: Vec<(Engine, Server)>,
+}
+
+impl Wire {
+    pub async fn start(
+        decide: Decide,
+        engines: [(Engine, &str); 3],
+        processes: Arc<Processes>,
+    ) -> Result<Wire, EngineError> {
+        let counted = Arc::new(Counted::default());
+        let mut ends = Vec::new();
+        for (engine, endpoint) in engines {
+            let way = Arc::new(Way {
+                engine,
+                to: authority(endpoint)?,
+                decide: decide.clone(),
+                counted: counted.clone(),
+                processes: processes.clone(),
+                client: Client::default(),
+            });
+            let server = Server::start(move |request| {
+                let way = way.clone();
+                async move { way.answer(request).await }
+            })
+            .await?;
+            ends.push((engine, server));
+        }
+        Ok(Wire { ends })
+    }
+
+    /// Where the engine is to be reached through the wire.
+    pub fn endpoint(&self, engine: Engine) -> &str {
+        let of = |(of, _): &&(Engine, Server)| *of == engine;
+        let end = self.ends.iter().find(of);
+        end.expect("each engine has its way").1.endpoint()
+    }
+}
+
+fn authority(endpoint: &str) -> Result<Authority, EngineError> {
+    let authority = endpoint.trim_start_matches("http://").parse();
+    authority.map_err(|_| EngineError::Refused(format!("{endpoint} is no endpoint")))
+}
+
+/// The way to one engine.
+struct Way {
+    engine: Engine,
+    to: Authority,
+    decide: Decide,
+    counted: Arc<Counted>,
+    processes: Arc<Processes>,
+    client: Client,
+}
+
+impl Way {
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<ResponseBody>, Broken> {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.map_err(|_| Broken)?.to_bytes();
+        let request = Request::from_parts(head, body);
+        // A link that a function has signed: who follows it is outside.
+        if query(request.uri(), "X-Amz-Signature").is_some() {
+            return self.pass_on(request).await;
+        }
+        let call = self.call(&request);
+        match (self.decide)(&call) {
+            Fate::Refuse => Ok(refusal(self.engine)),
+            Fate::Throttle => Ok(throttling(self.engine)),
+            Fate::Conflict => match conflict(&call, request.body()) {
+                Some(answer) => Ok(answer),
+                None => self.pass_on(request).await,
+            },
+            Fate::Pass => self.pass_on(request).await,
+            Fate::LoseAnswer => {
+                self.pass_on(request).await?;
+                Err(Broken)
+            }
+            Fate::KillBefore => {
+                self.processes.kill();
+                Err(Broken)
+            }
+            Fate::KillAfter => {
+                self.pass_on(request).await?;
+                self.processes.kill();
+                Err(Broken)
+            }
+        }
+    }
+
+    fn call(&self, request: &Request<Bytes>) -> Call {
+        let header = |name| request.headers().get(name)?.to_str().ok();
+        // `attempt=2; max=3`
+        let attempt = header("amz-sdk-request")
+            .and_then(|told| told.split(';').next()?.trim().strip_prefix("attempt="))
+            .and_then(|attempt| attempt.parse().ok());
+        let operation = match self.engine {
+            Engine::S3 => object_operation(request).to_owned(),
+            // `DynamoDB_20120810.PutItem`
+            Engine::DynamoDb | Engine::Kms => header("x-amz-target")
+                .and_then(|target| target.rsplit('.').next())
+                .unwrap_or_default()
+                .to_owned(),
+        };
+        Call {
+            engine: self.engine,
+            operation,
+            number: self
+                .counted
+                .number(header("amz-sdk-invocation-id").unwrap_or_default()),
+            attempt: attempt.unwrap_or(1),
+        }
+    }
+
+    /// The engine's answer, read to its end. The `Host` stays what the SDK has signed.
+    async fn pass_on(&self, request: Request<Bytes>) -> Result<Response<ResponseBody>, Broken> {
+        let (mut head, body) = request.into_parts();
+        let mut to = head.uri.into_parts();
+        to.scheme = Some(http::uri::Scheme::HTTP);
+        to.authority = Some(self.to.clone());
+        head.uri = Uri::from_parts(to).map_err(|_| Broken)?;
+        let answer = self.client.send(Request::from_parts(head, body)).await;
+        Ok(answer.map_err(|_| Broken)?.map(whole))
+    }
+}
+
+/// The numbers of the calls, by the id that the SDK gives each.
+#[derive(Default)]
+struct Counted(Mutex<HashMap<String, usize>>);
+
+impl Counted {
+    fn number(&self, id: &str) -> usize {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = known.len();
+        *known.entry(id.to_owned()).or_insert(next)
+    }
+}
+
+/// The S3 operation that a request asks for, among those that exist here.
+fn object_operation(request: &Request<Bytes>) -> &'static str {
+    let path = request.uri().path().trim_matches('/');
+    let object = path.contains('/');
+    let asks = |name| query(request.uri(), name).is_some();
+    match (request.method().clone(), object) {
+        (Method::GET, false) if asks("versions") => "ListObjectVersions",
+        (Method::GET, false) if asks("uploads") => "ListMultipartUploads",
+        (Method::GET, false) => "ListObjectsV2",
+        (Method::HEAD, false) => "HeadBucket",
+        (Method::POST, false) if asks("delete") => "DeleteObjects",
+        (Method::GET, true) if asks("tagging") => "GetObjectTagging",
+        (Method::GET, true) if asks("uploadId") => "ListParts",
+        (Method::GET, true) => "GetObject",
+        (Method::HEAD, true) => "HeadObject",
+        (Method::PUT, true) if asks("tagging") => "PutObjectTagging",
+        (Method::PUT, true) if asks("partNumber") => "UploadPart",
+        (Method::PUT, true) => "PutObject",
+        (Method::POST, true) if asks("uploads") => "CreateMultipartUpload",
+        (Method::POST, true) if asks("uploadId") => "CompleteMultipartUpload",
+        (Method::DELETE, true) if asks("uploadId") => "AbortMultipartUpload",
+        (Method::DELETE, true) if asks("tagging") => "DeleteObjectTagging",
+        (Method::DELETE, true) => "DeleteObject",
+        _ => "",
+    }
+}
+
+fn query<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
+    let pairs = uri.query().unwrap_or_default().split('&');
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .find_map(|(known, value)| (known == name).then_some(value))
+}
+
+fn refusal(engine: Engine) -> Response<ResponseBody> {
+    let kind = match engine {
+        Engine::DynamoDb => "com.amazonaws.dynamodb.v20120810#InternalServerError",
+        Engine::Kms => "KMSInternalException",
+        Engine::S3 => return object_error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
+    };
+    json_error(StatusCode::INTERNAL_SERVER_ERROR, kind, json!({}))
+}
+
+fn throttling(engine: Engine) -> Response<ResponseBody> {
+    let kind = match engine {
+        Engine::DynamoDb => "com.amazonaws.dynamodb.v20120810#ThrottlingException",
+        Engine::Kms => "ThrottlingException",
+        Engine::S3 => return object_error(StatusCode::SERVICE_UNAVAILABLE, "SlowDown"),
+    };
+    json_error(StatusCode::BAD_REQUEST, kind, json!({}))
+}
+
+/// What a write hears that met another transaction. For a transaction: its first item did.
+fn conflict(call: &Call, body: &Bytes) -> Option<Response<ResponseBody>> {
+    let kind = match call.operation.as_str() {
+        "PutItem" | "UpdateItem" | "DeleteItem" => {
+            let kind = "com.amazonaws.dynamodb.v20120810#TransactionConflictException";
+            return Some(json_error(StatusCode::BAD_REQUEST, kind, json!({})));
+        }
+        "TransactWriteItems" => "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+        _ => return None,
+    };
+    let asked: Value = serde_json::from_slice(body).unwrap_or_default();
+    let items = asked["TransactItems"].as_array().map_or(0, Vec::len);
+    let reason = |place| match place {
+        0 => {
+            json!({"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"})
+        }
+        _ => json!({"Code": "None"}),
+    };
+    let reasons: Vec<_> = (0..items).map(reason).collect();
+    let more = json!({"CancellationReasons": reasons});
+    Some(json_error(StatusCode::BAD_REQUEST, kind, more))
+}
+
+/// An error of the AWS JSON protocols.
+fn json_error(status: StatusCode, kind: &str, more: Value) -> Response<ResponseBody> {
+    let mut body = more;
+    body["__type"] = json!(kind);
+    body["message"] = json!("The wire was told to say so.");
+    error(status, "application/x-amz-json-1.0", body.to_string())
+}
+
+/// An error of the S3 protocol.
+fn object_error(status: StatusCode, code: &str) -> Response<ResponseBody> {
+    let body = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>The wire was told to say so.</Message></Error>"
+    );
+    error(status, "application/xml", body)
+}
+
+fn error(status: StatusCode, content_type: &'static str, body: String) -> Response<ResponseBody> {
+    let mut answer = Response::new(whole(Bytes::from(body)));
+    *answer.status_mut() = status;
+    *answer.headers_mut() =
+        HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
+    answer
+}
+
+fn whole(body: Bytes) -> ResponseBody {
+    Full::new(body)
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}
