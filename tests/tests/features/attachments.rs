@@ -212,14 +212,14 @@ async fn an_upload_link_is_good_for_the_announced_file_only() {
         service.raw("DELETE", url, &[], Vec::new()).await.status,
         403
     );
-    assert!(rows::objects(&service).is_empty());
+    assert!(rows::files(&service).is_empty());
 
     assert_eq!(service.put(upload, b"hello").await.status, 200);
     assert_eq!(service.put(upload, b"hello").await.status, 412, "used up");
     service.cloud.settle().await;
     assert_eq!(service.put(upload, b"hello").await.status, 412, "scanned");
     assert_eq!(look(&service, &ada, id(&announced)).await["state"], "clean");
-    assert_eq!(rows::objects(&service).len(), 1);
+    assert_eq!(rows::files(&service).len(), 1);
 }
 
 #[tokio::test]
@@ -260,7 +260,7 @@ async fn what_is_no_clean_file_is_rejected_with_a_reason_and_leaves_no_version()
         let reasons = rejected["verdict"]["reasons"].as_array().unwrap();
         assert!(reasons.contains(&json!(reason)), "{rejected}");
         assert_eq!(rejected["download"], Value::Null);
-        assert_eq!(rows::objects(&service), Vec::<String>::new(), "{filename}");
+        assert_eq!(rows::files(&service), Vec::<String>::new(), "{filename}");
     }
     assert_eq!(scans(&service).await.len(), 3);
 }
@@ -276,7 +276,7 @@ async fn a_rejected_files_link_does_not_bring_another() {
         service.cloud.settle().await;
         let state = look(&service, &ada, id(&announced)).await;
         assert_eq!(state["state"], "rejected");
-        assert!(rows::objects(&service).is_empty());
+        assert!(rows::files(&service).is_empty());
     }
     assert_eq!(scans(&service).await.len(), 1);
 }
@@ -388,7 +388,7 @@ async fn an_announcement_at_fault_is_refused_by_name() {
         "/visitor_id",
     ];
     assert_eq!(missing, required);
-    assert!(rows::objects(&service).is_empty());
+    assert!(rows::files(&service).is_empty());
 
     let mut largest = note("ada", b"hello");
     largest["size"] = json!(25 * MIB);
@@ -578,7 +578,7 @@ async fn a_scan_that_was_cut_off_is_made_good_by_the_next() {
         let clean = look(&service, &ada, id(&note)).await;
         assert_eq!(fetch(&clean["download"]).await.2, b"hello");
         assert_eq!(look(&service, &ada, id(&virus)).await["state"], "rejected");
-        assert_eq!(rows::objects(&service).len(), 1);
+        assert_eq!(rows::files(&service).len(), 1);
         assert_eq!(scans(&service).await.len(), 2, "each is logged once");
     }
 }
@@ -639,7 +639,7 @@ async fn upload_after_erasure(service: &Service) {
     service.cloud.settle().await;
     service.advance(minutes(30)).await;
     assert_eq!(service.job(&job).await["state"], "completed");
-    assert_eq!(rows::objects(service), Vec::<String>::new());
+    assert_eq!(rows::files(service), Vec::<String>::new());
     assert!(rows::about(service, &ada).await.is_empty());
     let sent = service.put(&announced["upload"], b"hello").await;
     assert_eq!(sent.status, 403, "nothing comes after the last look");
@@ -658,7 +658,7 @@ async fn what_is_uploaded_after_an_erasure_is_removed_by_scan() {
         200
     );
     service.cloud.settle().await;
-    assert!(rows::objects(&service).is_empty(), "at once");
+    assert!(rows::files(&service).is_empty(), "at once");
     upload_after_erasure(&Service::start().await).await;
 }
 
@@ -681,7 +681,7 @@ async fn what_is_uploaded_after_its_redaction_is_removed() {
         200
     );
     service.cloud.settle().await;
-    assert!(rows::objects(&service).is_empty());
+    assert!(rows::files(&service).is_empty());
     let after = look(&service, &ada, id(&announced)).await;
     assert_eq!(
         (&after["state"], &after["download"]),
@@ -745,7 +745,7 @@ async fn an_event_of_an_expired_life_removes_what_it_brings() {
     service.cloud.settle().await;
     let held = versions(&service, "attachments/").remove(0);
     service.advance(days(33)).await;
-    assert!(rows::objects(&service).is_empty());
+    assert!(rows::files(&service).is_empty());
     scan.wake();
     // Late by a month; the version is gone, and a second one would be.
     service.cloud.invoke("scan", arrived(&held)).await.unwrap();
@@ -756,6 +756,6 @@ async fn an_event_of_an_expired_life_removes_what_it_brings() {
     let finished = objects.finish_upload(&held.key, &upload, parts).await;
     finished.unwrap();
     service.cloud.settle().await;
-    assert!(rows::objects(&service).is_empty());
+    assert!(rows::files(&service).is_empty());
     assert!(service.cloud.dead_letters().is_empty());
 }

@@ -37,7 +37,7 @@ async fn an_erased_person_is_unreadable_in_the_answer_and_gone_in_the_end() {
     // A link to upload was handed out: the last look waits until it has run out.
     let waiting = service.job(&location).await;
     assert_eq!(waiting["state"], "verifying", "{waiting}");
-    assert!(rows::objects(&service).is_empty());
+    assert!(rows::files(&service).is_empty());
     service.advance(minutes(30)).await;
     let done = service.job(&location).await;
     assert_eq!(done["state"], "completed", "{done}");
@@ -47,7 +47,7 @@ async fn an_erased_person_is_unreadable_in_the_answer_and_gone_in_the_end() {
         rows::about(&service, &ada).await.is_empty(),
         "nothing is left"
     );
-    assert!(rows::objects(&service).is_empty());
+    assert!(rows::files(&service).is_empty());
 }
 
 #[tokio::test]
@@ -283,7 +283,7 @@ async fn a_bad_request_is_refused_by_name_and_nothing_is_lost() {
     );
     assert_eq!(
         faults(json!({"lookup": {"name": "Ada"}})).await,
-        ["/lookup"]
+        ["/lookup/name", "/lookup"]
     );
     service
         .get(&format!("/v1/subjects/{ada}"), owner)

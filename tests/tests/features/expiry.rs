@@ -8,7 +8,7 @@ use crate::rows;
 
 /// What is left of people in the stores: their rows in `records`, and their objects.
 async fn left(service: &Service, people: &[&str]) -> Vec<String> {
-    let mut left = rows::objects(service);
+    let mut left = rows::files(service);
     for subject in people {
         for row in rows::about(service, subject).await {
             left.push(rows::text(&row, "SK").unwrap_or_default().to_owned());

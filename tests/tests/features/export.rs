@@ -739,7 +739,7 @@ async fn an_erasure_takes_the_exports_along() {
     let erasure = format!("/v1/erasures/{}", erasure["id"].as_str().unwrap());
     let done = service.job(&erasure).await;
     assert_eq!(done["state"], "completed", "no link was open: {done}");
-    assert_eq!(rows::objects(&service), Vec::<String>::new());
+    assert_eq!(rows::files(&service), Vec::<String>::new());
     assert_eq!(
         fetch(&link).await.0,
         404,
@@ -778,7 +778,7 @@ async fn an_export_is_kept_for_a_day() {
     service.advance(days(1)).await;
     assert!(versions(&service, "exports/").is_empty());
     service.advance(days(1)).await;
-    assert!(rows::objects(&service).is_empty(), "not even a marker");
+    assert!(rows::files(&service).is_empty(), "not even a marker");
     let path = format!("/v1/subjects/{ada}");
     service.get(&path, &service.ours.owner).await.expect(200);
 }
@@ -796,7 +796,7 @@ async fn an_expiry_takes_the_exports_along() {
     service.advance(SignedDuration::from_hours(2)).await;
     let job = service.job(&place).await;
     assert_eq!(job["downloads"], json!([]));
-    assert_eq!(rows::objects(&service), Vec::<String>::new());
+    assert_eq!(rows::files(&service), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -820,7 +820,7 @@ async fn an_export_that_comes_after_the_erasure_is_cancelled() {
         (&job["state"], &job["downloads"]),
         (&json!("cancelled"), &json!([]))
     );
-    assert_eq!(rows::objects(&service), Vec::<String>::new());
+    assert_eq!(rows::files(&service), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -853,7 +853,7 @@ async fn an_export_and_an_erasure_at_once_leave_no_object() {
         assert_eq!(turned.unwrap()["batchItemFailures"], json!([]));
     }
     service.advance(minutes(30)).await;
-    assert_eq!(rows::objects(&service), Vec::<String>::new());
+    assert_eq!(rows::files(&service), Vec::<String>::new());
     for (_, place) in &begun {
         let job = service.job(place).await;
         assert_eq!(job["downloads"], json!([]));
@@ -910,7 +910,7 @@ async fn a_turn_that_is_handed_over_twice_makes_one_object() {
     let link = download(&job).clone();
     service.cloud.invoke("export", turn).await.unwrap();
     assert_eq!(service.job(&place).await, job);
-    assert_eq!(rows::objects(&service).len(), 1);
+    assert_eq!(rows::files(&service).len(), 1);
     let (status, bytes) = fetch(&link).await;
     assert_eq!(
         (status, link["sha256"].as_str().unwrap()),

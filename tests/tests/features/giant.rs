@@ -110,7 +110,11 @@ async fn a_giant_is_erased_by_a_worker_that_is_cut_off_again_and_again() {
         looks += 1;
         assert!(looks < 1_000, "it does not end: {job}");
         service.cloud.clock().advance(minutes(7));
-        service.cloud.run_schedule("cleanup").await.expect("a sweep");
+        service
+            .cloud
+            .run_schedule("cleanup")
+            .await
+            .expect("a sweep");
         cut_offs = service.cloud.dead_letters().len();
     };
     eprintln!(
@@ -126,5 +130,9 @@ async fn a_giant_is_erased_by_a_worker_that_is_cut_off_again_and_again() {
     assert_eq!(done["stores"]["records"], rows, "{done}");
     assert_eq!(done["progress"]["done"], done["progress"]["total"]);
     assert!(rows::about(&service, &who).await.is_empty());
-    assert!(rows::objects(&service).iter().all(|key| !key.contains(&who)));
+    assert!(
+        rows::objects(&service)
+            .iter()
+            .all(|key| !key.contains(&who))
+    );
 }

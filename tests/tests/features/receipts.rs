@@ -350,7 +350,7 @@ async fn a_tenant_leaves_with_everybody_and_everything_but_the_proof() {
     }
     for row in rows::records(&service).await {
         let key = rows::text(&row, "PK").unwrap();
-        let stays = ["#receipts", "#jobs#erasure", "#once#", "#seals"];
+        let stays = ["#receipts", "#jobs#erasure", "#once#", "#seals", "#leaves#"];
         assert!(
             !of_ours(key) || stays.iter().any(|it| key.contains(it)),
             "{key} {:?}",

@@ -43,6 +43,14 @@ pub fn text<'a>(row: &'a Row, name: &str) -> Option<&'a str> {
     row.get(name)?.as_s().ok().map(String::as_str)
 }
 
+/// What the bucket holds of people: their attachments and exports. What is signed or noted
+/// for good lies beside them.
+pub fn files(service: &Service) -> Vec<String> {
+    let mut keys = objects(service);
+    keys.retain(|key| key.starts_with("attachments/") || key.starts_with("exports/"));
+    keys
+}
+
 /// What the bucket holds: keys of versions, delete markers and unfinished uploads.
 pub fn objects(service: &Service) -> Vec<String> {
     service
