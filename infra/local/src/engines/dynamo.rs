@@ -10,6 +10,7 @@
 //! items are swept through a second handle to the same file that does. What is left to
 //! the machine's time on disk is the time that a stream record says it was made at.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -118,7 +119,11 @@ impl Dynamo {
         ));
         let windows = Windows::default();
         let front = Front::new(windows.clone(), engine);
-        let server = Server::start(move |request| front.clone().answer(request)).await?;
+        let server = Server::start(move |request| {
+            let front = front.clone();
+            async move { Ok::<_, Infallible>(front.answer(request).await) }
+        })
+        .await?;
         Ok(Dynamo {
             database,
             server,
@@ -130,7 +135,7 @@ impl Dynamo {
     }
 
     pub fn endpoint(&self) -> &str {
-        &self.server.endpoint
+        self.server.endpoint()
     }
 
     /// The engine itself, for snapshots (`vacuum_into`, `restore_from`).
