@@ -228,6 +228,8 @@ fn object_operation(request: &Request<Bytes>) -> &'static str {
     match (request.method().clone(), object) {
         (Method::GET, false) if asks("versions") => "ListObjectVersions",
         (Method::GET, false) if asks("uploads") => "ListMultipartUploads",
+        (Method::GET, false) if asks("versioning") => "GetBucketVersioning",
+        (Method::GET, false) if asks("lifecycle") => "GetBucketLifecycleConfiguration",
         (Method::GET, false) => "ListObjectsV2",
         (Method::HEAD, false) => "HeadBucket",
         (Method::POST, false) if asks("delete") => "DeleteObjects",
