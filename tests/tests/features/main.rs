@@ -18,3 +18,4 @@ mod replay;
 mod requests;
 mod rows;
 mod seals;
+mod verify;

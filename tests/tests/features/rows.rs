@@ -43,15 +43,17 @@ pub fn text<'a>(row: &'a Row, name: &str) -> Option<&'a str> {
     row.get(name)?.as_s().ok().map(String::as_str)
 }
 
-/// What the bucket holds: keys of versions, delete markers and unfinished uploads.
+/// What the bucket holds of people: keys of versions, delete markers and unfinished uploads.
 pub fn objects(service: &Service) -> Vec<String> {
-    service
-        .cloud
-        .objects()
-        .everything()
-        .into_iter()
-        .map(|held| held.key)
+    let held = service.cloud.objects().everything().into_iter();
+    held.map(|held| held.key)
+        .filter(|key| !is_statement(key))
         .collect()
+}
+
+/// Whether an object is what the service signed, which names nobody and stays.
+pub fn is_statement(key: &str) -> bool {
+    key.starts_with("seals/")
 }
 
 async fn table(service: &Service, name: &str) -> Vec<Row> {
