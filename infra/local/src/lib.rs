@@ -10,10 +10,11 @@
 //! template  routes  pattern  state      what is declared, and what is remembered
 //! engines                  DynamoDB, S3 and KMS
 //! client                   asks the above as anybody would, for tests and tools
+//! verify                   checks a day of the activity log from the outside
 //! ```
 //!
 //! Lower never imports higher. Nothing here knows what a record, a life or a tenant is,
-//! but `seed`, which fills the demo.
+//! but `seed`, which fills the demo, and `verify`, which knows the API and its log.
 
 pub mod client;
 pub mod cloud;
@@ -30,6 +31,7 @@ pub mod template;
 mod time;
 mod triggers;
 pub mod wire;
+pub mod verify;
 
 pub use cloud::{Cloud, Options, StartError};
 pub use engines::Place;

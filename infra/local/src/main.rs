@@ -1,5 +1,5 @@
-//! The command line of the local run: starts it, fills it with the demo the first
-//! time, says what to open, and stops it on Ctrl-C.
+//! The command line: starts the local run, fills it with the demo the first time, says
+//! what to open, and stops it on Ctrl-C; or checks a day of somebody's activity log.
 #![expect(
     clippy::print_stdout,
     reason = "a command line talks to whoever typed it"
@@ -9,7 +9,9 @@ use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
+use jiff::civil::Date;
+use lethe_local::verify::{self, Source};
 use lethe_local::{Cloud, Options, Place, StartError, seed, state};
 use serde_json::{Value, json};
 use shared::clock::Clock;
@@ -24,9 +26,23 @@ use tracing_subscriber::EnvFilter;
 #[command(
     name = "lethe",
     version,
+    args_conflicts_with_subcommands = true,
     after_help = "Logs go to stderr; RUST_LOG=info shows more of them."
 )]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: Run,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Verify(Verify),
+}
+
+#[derive(Args)]
+struct Run {
     /// Port on 127.0.0.1; 0 is any that is free
     #[arg(long, default_value_t = 8787)]
     port: u16,
@@ -41,6 +57,45 @@ struct Arguments {
     template: Option<PathBuf>,
 }
 
+/// Check a sealed day of a tenant's activity log from the outside.
+///
+/// Checks the seal's signature against the published keys, the signed root against the
+/// day's leaves, every entry against its leaf, and the chain to the day before. An entry
+/// that is gone is noted: the root does not need it. One that was changed or added makes
+/// the day invalid.
+#[derive(Args)]
+#[command(after_help = "\
+Without a connection, save the answers and give their folder:
+
+  curl -s $URL/.well-known/jwks.json                           > DIR/jwks.json
+  curl -s \"$URL/v1/activity/seals?day=DAY\" -H \"$KEY\"         > DIR/seals-1.json
+  curl -s \"$URL/v1/activity/seals?day=DAY_BEFORE\" -H \"$KEY\"  > DIR/seals-2.json
+  curl -s \"$URL/v1/activity?day=DAY&limit=100\" -H \"$KEY\"     > DIR/activity-1.json
+
+and further pages (&cursor=NEXT_CURSOR) as activity-2.json and so on.
+
+Exit status: 0 the day is valid, 1 it is not, 2 it could not be checked.")]
+struct Verify {
+    /// The day, in UTC
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
+    day: Date,
+    /// Where the service answers, over HTTP
+    #[arg(long, default_value = "http://127.0.0.1:8787", conflicts_with = "from")]
+    url: String,
+    /// A key with the scope admin
+    #[arg(long, required_unless_present = "from", conflicts_with = "from")]
+    key: Option<String>,
+    /// A folder of saved answers, instead of a service
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
+}
+
+fn day(text: &str) -> Result<Date, String> {
+    let day = text.parse::<Date>().ok();
+    day.filter(|day| day.to_string() == text)
+        .ok_or_else(|| "must be a day such as 2026-01-31".to_owned())
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let filter =
@@ -50,8 +105,13 @@ async fn main() -> ExitCode {
         .with_writer(io::stderr)
         .with_target(false)
         .init();
-    match run(Arguments::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
+    let Arguments { command, run } = Arguments::parse();
+    let outcome = match command {
+        None => start(run).await.map(|()| ExitCode::SUCCESS),
+        Some(Command::Verify(verify)) => check(verify).await,
+    };
+    match outcome {
+        Ok(code) => code,
         Err(problem) => {
             eprintln!("lethe: {problem}");
             ExitCode::from(2)
@@ -59,13 +119,36 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments) -> Result<(), String> {
-    let Arguments {
+/// Checks a day, and says what was found.
+async fn check(verify: Verify) -> Result<ExitCode, String> {
+    let Verify {
+        day,
+        url,
+        key,
+        from,
+    } = verify;
+    let source = match (from, key) {
+        (Some(folder), _) => Source::Folder(folder),
+        (None, key) => Source::Service {
+            url,
+            key: key.unwrap_or_default(),
+        },
+    };
+    let report = verify::check(&source.evidence(day).await?);
+    println!("{report}");
+    Ok(match report.valid() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(1),
+    })
+}
+
+async fn start(run: Run) -> Result<(), String> {
+    let Run {
         port,
         data,
         memory,
         template,
-    } = arguments;
+    } = run;
     let defaults = Options::default();
     let options = Options {
         place: if memory {

@@ -1,8 +1,16 @@
-//! What the command line says when it cannot start: one line, exit code 2.
+//! What the command line says: when it cannot start, one line and exit code 2; of a day
+//! that it checks, what was found.
 
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
+
+use http::Request;
+use jiff::SignedDuration;
+use lethe_local::client::Client;
+use lethe_local::{Cloud, Options, Place};
+use serde_json::Value;
+use shared::clock::Clock;
 
 #[track_caller]
 fn check(arguments: &[&str], expected: &str) {
@@ -74,4 +82,78 @@ fn bad_template_is_one_line() {
         ],
         "template.yaml: not YAML",
     );
+}
+
+/// Checks a day in a process of its own: the exit code, and all that was said.
+async fn verify(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lethe-local"));
+    command
+        .args(["verify", "--day", "2026-03-01"])
+        .args(arguments);
+    let output = tokio::task::spawn_blocking(move || command.output());
+    let output = output.await.unwrap().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+async fn ask(cloud: &Cloud, method: &str, path: &str, key: &str) -> String {
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("{}{path}", cloud.url()))
+        .header("authorization", format!("Bearer {key}"))
+        .header("content-type", "application/json");
+    let body = if method == "POST" { "{}" } else { "" };
+    let answer = Client::default().send(request.body(body).unwrap()).await;
+    String::from_utf8(answer.unwrap().into_body().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_day_is_verified_by_asking_and_by_saved_answers() {
+    let cloud = Cloud::start(Options {
+        place: Place::Memory,
+        port: 0,
+        clock: Clock::frozen("2026-03-01T12:00:00Z".parse().unwrap()),
+        ..Options::default()
+    })
+    .await
+    .unwrap();
+    let created = ask(&cloud, "POST", "/v1/tenants", cloud.operator_key()).await;
+    let created: Value = serde_json::from_str(&created).unwrap();
+    let key = created["keys"]["owner"].as_str().unwrap();
+    let (code, said) = verify(&["--url", cloud.url(), "--key", key]).await;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("2026-03-01 is not sealed"), "{said}");
+    cloud.advance(SignedDuration::from_hours(24)).await;
+    let (code, said) = verify(&["--url", cloud.url(), "--key", key]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.ends_with("\n2026-03-01: valid\n"), "{said}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let from = ["--from", text(folder.path())];
+    for (file, path) in [
+        ("jwks.json", "/.well-known/jwks.json"),
+        ("seals-1.json", "/v1/activity/seals?day=2026-03-01"),
+        ("activity-1.json", "/v1/activity"),
+    ] {
+        let (code, said) = verify(&from).await;
+        assert_eq!(code, Some(2), "{said}");
+        assert!(
+            said.starts_with("lethe: ") && said.lines().count() == 1,
+            "{said}"
+        );
+        let answer = ask(&cloud, "GET", path, key).await;
+        std::fs::write(folder.path().join(file), answer).unwrap();
+    }
+    let (code, said) = verify(&from).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("note  chain: not checked"), "{said}");
+    let log = folder.path().join("activity-1.json");
+    let changed = std::fs::read_to_string(&log)
+        .unwrap()
+        .replace("operator", "nobody");
+    std::fs::write(&log, changed).unwrap();
+    let (code, said) = verify(&from).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("FAIL  changed: act_"), "{said}");
+    assert!(said.ends_with("\n2026-03-01: NOT VALID\n"), "{said}");
 }

@@ -141,7 +141,8 @@ fn put(entry: &Entry<'_>) -> Write {
     Write::put(row).only_new()
 }
 
-/// An entry as the API shows it, and as its leaf is made from it.
+/// An entry as the API shows it, and as its leaf is made from it. Its id is ordered by time
+/// (UUID v7), as the leaves of its day are.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when the row is not as we wrote it.
@@ -161,13 +162,6 @@ pub fn shown(row: &Item) -> Result<Value> {
         entry["happened_at"] = json!(at);
     }
     Ok(entry)
-}
-
-/// Where an entry stands among those of its day: as the sort keys of rows do.
-pub fn order(entry: &Value) -> Option<String> {
-    let at: Timestamp = entry["at"].as_str()?.parse().ok()?;
-    let id = entry["id"].as_str()?.strip_prefix("act_")?;
-    Some(format!("{}#{id}", keys::moment(at)))
 }
 
 impl Store {

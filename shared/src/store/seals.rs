@@ -13,9 +13,9 @@ use crate::merkle::{Hash, LENGTH};
 
 /// Leaves in one row: 160 KB, under DynamoDB's 400.
 pub const PART: usize = 5_000;
-/// Gates moved in one transaction: fewer, and a busy tenant's deeds stand in its way less.
-const TOGETHER: usize = 4;
-const TRIES: u32 = 8;
+/// Gates moved in one transaction, try by try: all, unless a busy tenant's deeds stand in
+/// the way.
+const TOGETHER: [usize; 4] = [GATES as usize, 4, 1, 1];
 
 /// A day's seal.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ impl Store {
     pub async fn close_day(&self, tenant: Tenant, day: Date) -> Result<()> {
         let partition = keys::gates(tenant);
         let day = day.to_string();
-        for _ in 0..TRIES {
+        for together in TOGETHER {
             let gates = self.query_all(&partition, "gate#").await?;
             let closed = |name: &String| {
                 let until = gates.iter().find(|row| row.sort() == name);
@@ -77,17 +77,22 @@ impl Store {
                 .map(keys::gate)
                 .filter(|name| !closed(name))
                 .collect();
-            if open.is_empty() {
-                return Ok(());
-            }
-            for gates in open.chunks(TOGETHER) {
+            let mut moved = 0;
+            for gates in open.chunks(together) {
                 let close = |gate: &String| {
                     Write::update(&partition, gate, "SET sealed_until = :day")
                         .only_if("attribute_not_exists(sealed_until) OR sealed_until < :day")
                         .value(":day", day.clone())
                 };
-                // Refused: another sweep has moved one of them; the next look tells.
-                let _moved = self.transact(gates.iter().map(close).collect()).await?;
+                // Refused: another sweep has moved one of them. A fault: too many deeds at
+                // them. Either way the next try looks again.
+                let outcome = self.transact(gates.iter().map(close).collect()).await;
+                if matches!(outcome, Ok(Ok(()))) {
+                    moved += gates.len();
+                }
+            }
+            if moved == open.len() {
+                return Ok(());
             }
         }
         Err(Error::Unavailable("the gates of a log do not close".into()))

@@ -21,3 +21,4 @@ mod replay;
 mod requests;
 mod rows;
 mod seals;
+mod verify;

@@ -53,13 +53,8 @@ pub fn files(service: &Service) -> Vec<String> {
 
 /// What the bucket holds: keys of versions, delete markers and unfinished uploads.
 pub fn objects(service: &Service) -> Vec<String> {
-    service
-        .cloud
-        .objects()
-        .everything()
-        .into_iter()
-        .map(|held| held.key)
-        .collect()
+    let held = service.cloud.objects().everything().into_iter();
+    held.map(|held| held.key).collect()
 }
 
 /// The engine itself, past the service.

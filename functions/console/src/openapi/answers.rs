@@ -348,7 +348,7 @@ fn govern() -> Vec<Schema> {
                 "leaves",
                 described(
                     list(text()),
-                    "Where one day is asked for: its leaves, in the order of the entries. What a \
+                    "Where one day is asked for: its leaves, in the order of the entries' ids. What a \
                      page does not hold comes with its cursor.",
                 ),
             ),

@@ -1,0 +1,228 @@
+//! Checks one day of a tenant's activity log from the outside: by what the API shows, the
+//! published keys and arithmetic alone.
+//!
+//! Owns what makes a day valid. Must not know where what it checks was had from, nor trust
+//! anything in it that is not signed.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use jiff::civil::Date;
+use serde_json::Value;
+use shared::activity::{SEAL, leaf};
+use shared::jws;
+use shared::merkle::{Hash, Tree};
+
+mod evidence;
+
+pub use evidence::{Before, Evidence, Seal, Source};
+
+/// What a check came to, told line by line.
+#[derive(Debug)]
+pub struct Report {
+    day: Date,
+    lines: Vec<(Verdict, String)>,
+}
+
+/// What a line of a report means for the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Holds,
+    /// Worth knowing, and no sign of a change: a row that is gone, a day nobody showed.
+    Noted,
+    Broken,
+}
+
+impl Report {
+    /// Whether the day is as it was sealed, but for entries that are gone.
+    pub fn valid(&self) -> bool {
+        self.lines
+            .iter()
+            .all(|(verdict, _)| *verdict != Verdict::Broken)
+    }
+
+    fn holds(&mut self, text: impl Into<String>) {
+        self.lines.push((Verdict::Holds, text.into()));
+    }
+
+    fn noted(&mut self, text: impl Into<String>) {
+        self.lines.push((Verdict::Noted, text.into()));
+    }
+
+    fn broken(&mut self, text: impl Into<String>) {
+        self.lines.push((Verdict::Broken, text.into()));
+    }
+
+    fn hold(&mut self, holds: bool, text: impl Into<String>, otherwise: impl Into<String>) {
+        match holds {
+            true => self.holds(text),
+            false => self.broken(otherwise),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (verdict, text) in &self.lines {
+            let mark = match verdict {
+                Verdict::Holds => "ok  ",
+                Verdict::Noted => "note",
+                Verdict::Broken => "FAIL",
+            };
+            writeln!(f, "{mark}  {text}")?;
+        }
+        let verdict = if self.valid() { "valid" } else { "NOT VALID" };
+        write!(f, "{}: {verdict}", self.day)
+    }
+}
+
+/// Checks a day: the seal's signature, the root over the leaves, each entry against its
+/// leaf, and the chain to the day before.
+pub fn check(evidence: &Evidence) -> Report {
+    let Evidence {
+        day,
+        jwks,
+        seal,
+        before,
+        entries,
+    } = evidence;
+    let mut report = Report {
+        day: *day,
+        lines: Vec::new(),
+    };
+    let claims = match jws::verify(&seal.jws, SEAL, jwks) {
+        Ok(claims) => claims,
+        Err(doubt) => {
+            report.broken(format!("signature: {doubt}"));
+            return report;
+        }
+    };
+    let said = |name: &str| claims[name].as_str().unwrap_or_default();
+    let tenant = said("tenant");
+    report.holds(format!("signature: the seal of {tenant} is signed"));
+    report.hold(
+        said("day") == day.to_string(),
+        format!("day: it is the seal of {day}"),
+        format!("day: it is the seal of {}", said("day")),
+    );
+    root(&mut report, seal, &claims);
+    chain(&mut report, before, jwks, &claims);
+    compare(&mut report, &seal.leaves, entries);
+    report
+}
+
+fn root(report: &mut Report, seal: &Seal, claims: &Value) {
+    let tree: Tree = seal.leaves.iter().copied().collect();
+    let (made, signed) = (tree.root().to_string(), claims["root"].as_str());
+    let signed = signed.unwrap_or_default();
+    report.hold(
+        made == signed && claims["entries"] == tree.size(),
+        format!("root: {} leaves make the signed root {made}", tree.size()),
+        format!(
+            "root: {} leaves make {made}, and signed are {} of {signed}",
+            tree.size(),
+            claims["entries"]
+        ),
+    );
+    report.hold(
+        seal.root == signed && claims["entries"] == seal.entries,
+        "seal: it shows what is signed",
+        format!("seal: it shows the root {}, which is not signed", seal.root),
+    );
+}
+
+/// Each seal signs the root of the day before as well: a day that was sealed anew breaks
+/// the chain at the next.
+fn chain(report: &mut Report, before: &Before, jwks: &Value, claims: &Value) {
+    let previous = claims["previous"].as_str();
+    let seal = match (before, previous) {
+        (Before::Unknown, _) => {
+            return report
+                .noted("chain: not checked, since the seal of the day before is not at hand");
+        }
+        (Before::Unsealed, None) => {
+            return report.holds("chain: it is the first day of the log");
+        }
+        (Before::Unsealed, Some(root)) => {
+            return report.broken(format!(
+                "chain: the day before, with the root {root}, is gone"
+            ));
+        }
+        (Before::Sealed(seal), _) => seal,
+    };
+    match jws::verify(&seal.jws, SEAL, jwks) {
+        Err(doubt) => report.broken(format!("chain: of the seal of the day before: {doubt}")),
+        Ok(other) => report.hold(
+            other["tenant"] == claims["tenant"]
+                && other["day"].as_str() == yesterday(report.day).as_deref()
+                && other["root"].as_str() == previous,
+            "chain: it goes on from the day before",
+            format!(
+                "chain: it goes on from the root {}, and the day before has {}",
+                claims["previous"], other["root"]
+            ),
+        ),
+    }
+}
+
+fn yesterday(day: Date) -> Option<String> {
+    day.yesterday().ok().map(|day| day.to_string())
+}
+
+/// Compares the entries, as they read now, with the leaves that were signed. Both are in
+/// the order of the entries' ids, so what stands between two that match belongs together.
+fn compare(report: &mut Report, leaves: &[Hash], entries: &[Value]) {
+    let mut free: HashMap<Hash, usize> = leaves.iter().copied().zip(0..).collect();
+    let mut entries: Vec<_> = entries.iter().collect();
+    entries.sort_by_key(|entry| entry["id"].as_str().unwrap_or_default());
+    let mut kept = 0;
+    let mut missing = Vec::new();
+    let mut strange: Vec<&Value> = Vec::new();
+    let mut next = 0;
+    // The end stands for an entry that matches behind the last leaf.
+    for entry in entries.into_iter().map(Some).chain([None]) {
+        let place = match entry {
+            None => leaves.len(),
+            Some(entry) => match leaf(entry).and_then(|hash| free.remove(&hash)) {
+                Some(place) if place >= next => place,
+                _ => {
+                    strange.push(entry);
+                    continue;
+                }
+            },
+        };
+        kept += usize::from(entry.is_some());
+        let mut gone = next..place;
+        for entry in strange.drain(..) {
+            match gone.next() {
+                Some(_) => report.broken(format!("changed: {}", name(entry))),
+                None => report.broken(format!("added: {}", name(entry))),
+            }
+        }
+        missing.extend(gone);
+        next = place + 1;
+    }
+    report.holds(format!(
+        "entries: {kept} of {} read as sealed",
+        leaves.len()
+    ));
+    for place in &missing {
+        let leaf = leaves[*place];
+        report.noted(format!(
+            "missing: entry {} of {}, whose leaf is {leaf}",
+            place + 1,
+            leaves.len()
+        ));
+    }
+    if !missing.is_empty() {
+        report.noted(format!(
+            "missing: {} in all; the root needs their leaves alone, so it still holds",
+            missing.len()
+        ));
+    }
+}
+
+fn name(entry: &Value) -> String {
+    let text = |name: &str| entry[name].as_str().unwrap_or("?").to_owned();
+    format!("{}, {} at {}", text("id"), text("kind"), text("at"))
+}
