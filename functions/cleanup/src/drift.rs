@@ -2,6 +2,7 @@
 //! held against those that the functions were deployed with. Settings, never rows; an
 //! alarm stands on the number of those that drift, and on nobody having looked.
 
+use jiff::SignedDuration;
 use serde_json::json;
 use shared::app::App;
 use shared::error::Result;
@@ -40,6 +41,10 @@ async fn drifting(app: &App) -> Result<Vec<&'static str>> {
     let records = app.store.live_records().await?;
     let keyring = app.store.live_keyring().await?;
     let expiry = app.store.live_expiry().await?;
+    // AWS Backup takes some hours to delete what is due.
+    let due = app.clock.now() - SignedDuration::from_hours(24 * (i64::from(RECORDS_DAYS) + 1));
+    let overdue = app.store.records_backed_up(due).await?;
+    let copied = app.store.keyring_backed_up().await?;
     let versioned = app.objects.live_versioning().await?;
     let ages = app.objects.live_ages().await?;
 
@@ -60,6 +65,7 @@ async fn drifting(app: &App) -> Result<Vec<&'static str>> {
                 RECORDS_DAYS,
             ),
         ),
+        ("records.backups", !overdue),
         ("records.expiry", expiry.as_deref() == Some("expires_at")),
         (
             "records.stream",
@@ -73,6 +79,7 @@ async fn drifting(app: &App) -> Result<Vec<&'static str>> {
                 KEYRING_DAYS,
             ),
         ),
+        ("keyring.backups", !copied),
         ("keyring.stream", keyring.stream.is_none()),
         ("bucket.versioning", versioned),
         (

@@ -30,8 +30,8 @@ pub mod state;
 pub mod template;
 mod time;
 mod triggers;
-pub mod wire;
 pub mod verify;
+pub mod wire;
 
 pub use cloud::{Cloud, Options, StartError};
 pub use engines::Place;

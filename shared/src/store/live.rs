@@ -2,7 +2,9 @@
 //! can have been changed since. Reads settings, never a row, but for the one that says
 //! when this was last looked at.
 
-use aws_sdk_dynamodb::types::{PointInTimeRecoveryStatus, TimeToLiveStatus};
+use aws_sdk_dynamodb::primitives::DateTime;
+use aws_sdk_dynamodb::types::{BackupTypeFilter, PointInTimeRecoveryStatus, TimeToLiveStatus};
+use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::keys::{CHECKS, CHECKS_BACKUPS};
@@ -63,6 +65,36 @@ impl Store {
                 view.map_or_else(String::new, |view| view.as_str().to_owned())
             }),
         })
+    }
+
+    /// Whether there is a backup of `records` that was made before this time.
+    ///
+    /// # Errors
+    /// As [`Store::live_records`].
+    pub async fn records_backed_up(&self, before: Timestamp) -> Result<bool> {
+        self.backed_up(Table::Records, Some(before)).await
+    }
+
+    /// Whether there is any backup of the keyring.
+    ///
+    /// # Errors
+    /// As [`Store::live_records`].
+    pub async fn keyring_backed_up(&self) -> Result<bool> {
+        self.backed_up(Table::Keyring, None).await
+    }
+
+    async fn backed_up(&self, table: Table, before: Option<Timestamp>) -> Result<bool> {
+        let asked = self
+            .client
+            .list_backups()
+            .table_name(self.table(table))
+            .backup_type(BackupTypeFilter::All)
+            .set_time_range_upper_bound(before.map(|at| DateTime::from_secs(at.as_second())));
+        let told = asked
+            .send()
+            .await
+            .map_err(|cause| unavailable("ListBackups", &cause))?;
+        Ok(!told.backup_summaries().is_empty())
     }
 
     /// The attribute that rows of `records` expire by, if they do.

@@ -451,6 +451,26 @@ async fn settings_that_drift_are_counted_and_named_once_a_day() {
 }
 
 #[tokio::test]
+async fn a_backup_of_the_keyring_drifts_at_once_and_one_of_the_records_after_a_month() {
+    let service = service(&text(), 4).await;
+    let config = &service.cloud.app().config;
+    let back_up = async |table: &str| {
+        let asked = rows::client(&service).create_backup().table_name(table);
+        let made = asked.backup_name("by-hand").send().await;
+        made.expect("a backup is made");
+    };
+    back_up(&config.records_table).await;
+    expect(&service, &[]).await;
+    service.cloud.clock().advance(days(31));
+    expect(&service, &[]).await;
+    service.cloud.clock().advance(days(1));
+    expect(&service, &["records.backups"]).await;
+    back_up(&config.keyring_table).await;
+    service.cloud.clock().advance(days(1));
+    expect(&service, &["records.backups", "keyring.backups"]).await;
+}
+
+#[tokio::test]
 async fn what_was_deployed_is_held_against_the_promise() {
     let mut template = text();
     for (old, new) in [

@@ -1,6 +1,6 @@
 //! DynamoDB: the `dynoxide` engine on loopback, by our clock.
 //!
-//! Owns its tables' creation and recovery windows, the sweep of expired items and the
+//! Owns its tables' creation and what is said of their recovery, the sweep of expired items and the
 //! reading of streams as Lambda's event source mapping would hand them on. Must not know
 //! what the items mean.
 //!
@@ -34,7 +34,7 @@ use super::{Claim, EngineError, Place, REGION, Server, listen};
 mod recovery;
 
 pub use recovery::RECOVERY_DAYS;
-use recovery::{Front, Windows};
+use recovery::{Front, Recovery};
 
 /// The file in the data folder.
 const FILE: &str = "dynamodb.sqlite";
@@ -82,7 +82,7 @@ pub struct StreamBatch {
 pub struct Dynamo {
     database: Database,
     server: Server,
-    windows: Windows,
+    recovery: Recovery,
     kept: Option<Kept>,
     _claim: Option<Claim>,
     // Dropping the sender stops the server.
@@ -99,6 +99,7 @@ impl Dynamo {
     /// Starts the engine, with the tables it has from before.
     pub async fn start(place: &Place, clock: &Clock) -> Result<Dynamo, EngineError> {
         let claim = place.claim("dynamodb")?;
+        let recovery = Recovery::new(clock);
         let clock = Arc::new(EngineClock(clock.clone()));
         let (database, kept) = match place {
             Place::Memory => (open_in_memory(clock)?, None),
@@ -117,8 +118,7 @@ impl Dynamo {
                 let _ = stopped.await;
             },
         ));
-        let windows = Windows::default();
-        let front = Front::new(windows.clone(), engine);
+        let front = Front::new(recovery.clone(), engine);
         let server = Server::start(move |request| {
             let front = front.clone();
             async move { Ok::<_, Infallible>(front.answer(request).await) }
@@ -127,7 +127,7 @@ impl Dynamo {
         Ok(Dynamo {
             database,
             server,
-            windows,
+            recovery,
             kept,
             _claim: claim,
             _stop: stop,
@@ -146,7 +146,7 @@ impl Dynamo {
     /// Creates the table, unless there is one of that name: that one is kept.
     pub fn create_table(&self, spec: &TableSpec) -> Result<(), EngineError> {
         let refused = |e: DynoxideError| EngineError::Refused(format!("table {}: {e}", spec.name));
-        self.windows.set(&spec.name, spec.recovery_days);
+        self.recovery.add(&spec.name, spec.recovery_days);
         if self
             .database
             .get_table_metadata(&spec.name)

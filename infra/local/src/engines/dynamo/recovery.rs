@@ -1,8 +1,8 @@
-//! What stands before the engine: the recovery windows, which it has no notion of. It
-//! answers what is asked or said of them, and passes everything else on as it came.
+//! What stands before the engine: recovery windows and backups, which it has no notion of.
+//! It answers what is asked or said of them, and passes everything else on as it came.
 //!
-//! A window is only said here, nothing is recovered. One that is changed lasts as long as
-//! the engine: it starts with the template's.
+//! They are only talked of here, nothing is copied or recovered. What was said lasts as
+//! long as the engine: it starts with the template's windows and no backup.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -14,10 +14,12 @@ use hyper::body::{Bytes, Incoming};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use shared::clock::Clock;
 
-use super::super::ResponseBody;
+use super::super::{ACCOUNT, REGION, ResponseBody};
 
 /// The days that DynamoDB takes for a window; the most when none is given.
 pub const RECOVERY_DAYS: RangeInclusive<u8> = 1..=35;
@@ -25,35 +27,53 @@ pub const RECOVERY_DAYS: RangeInclusive<u8> = 1..=35;
 /// Requests about windows are far smaller than this.
 const MAX_BODY: usize = 64 * 1024;
 
-/// How many days back each table can be recovered to; `None` when it cannot be.
-#[derive(Clone, Default)]
-pub(super) struct Windows(Arc<Mutex<BTreeMap<String, Option<u8>>>>);
+/// What could be brought back of each table.
+#[derive(Clone)]
+pub(super) struct Recovery {
+    tables: Arc<Mutex<BTreeMap<String, Table>>>,
+    clock: Clock,
+}
 
-impl Windows {
-    pub(super) fn set(&self, table: &str, days: Option<u8>) {
-        self.all().insert(table.to_owned(), days);
+#[derive(Default)]
+struct Table {
+    /// How many days back; `None` when it cannot be recovered.
+    window: Option<u8>,
+    /// When each backup of it was made.
+    backups: Vec<Timestamp>,
+}
+
+impl Recovery {
+    pub(super) fn new(clock: &Clock) -> Recovery {
+        Recovery {
+            tables: Arc::default(),
+            clock: clock.clone(),
+        }
     }
 
-    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Option<u8>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn add(&self, table: &str, window: Option<u8>) {
+        self.tables().entry(table.to_owned()).or_default().window = window;
+    }
+
+    fn tables(&self) -> MutexGuard<'_, BTreeMap<String, Table>> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The way to the engine, and what is known beside it.
 #[derive(Clone)]
 pub(super) struct Front {
-    windows: Windows,
+    recovery: Recovery,
     client: Client<HttpConnector, Incoming>,
     /// Its endpoint.
     engine: String,
 }
 
 impl Front {
-    pub(super) fn new(windows: Windows, engine: String) -> Front {
+    pub(super) fn new(recovery: Recovery, engine: String) -> Front {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         Front {
-            windows,
+            recovery,
             client: Client::builder(TokioExecutor::new()).build(connector),
             engine,
         }
@@ -61,20 +81,29 @@ impl Front {
 
     pub(super) async fn answer(self, request: Request<Incoming>) -> Response<ResponseBody> {
         let target = request.headers().get("x-amz-target");
-        let run = match target.and_then(|target| target.to_str().ok()) {
+        let run: Operation = match target.and_then(|target| target.to_str().ok()) {
             Some("DynamoDB_20120810.DescribeContinuousBackups") => describe,
             Some("DynamoDB_20120810.UpdateContinuousBackups") => update,
+            Some("DynamoDB_20120810.CreateBackup") => back_up,
+            Some("DynamoDB_20120810.ListBackups") => list,
             _ => return self.pass_on(request).await,
         };
         let body = Limited::new(request.into_body(), MAX_BODY).collect().await;
         let body = body.map(|body| body.to_bytes()).unwrap_or_default();
         match serde_json::from_slice(&body) {
-            Ok(asked) => match run(&self.windows, asked) {
+            Ok(asked) => match self.run(run, &asked) {
                 Ok(said) => reply(StatusCode::OK, &said),
                 Err(refusal) => reply(StatusCode::BAD_REQUEST, &refusal),
             },
             Err(_) => reply(StatusCode::BAD_REQUEST, &refusal("SerializationException")),
         }
+    }
+
+    fn run(&self, run: Operation, asked: &Asked) -> Result<Value, Value> {
+        let mut tables = self.recovery.tables();
+        let table = tables.get_mut(&asked.table_name);
+        let table = table.ok_or_else(|| refusal("TableNotFoundException"))?;
+        run(table, asked, self.recovery.clock.now())
     }
 
     async fn pass_on(&self, request: Request<Incoming>) -> Response<ResponseBody> {
@@ -92,10 +121,15 @@ impl Front {
     }
 }
 
+/// What is done with the table that is named, now.
+type Operation = fn(&mut Table, &Asked, Timestamp) -> Result<Value, Value>;
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Asked {
     table_name: String,
+    /// Backups made before this second.
+    time_range_upper_bound: Option<f64>,
     point_in_time_recovery_specification: Option<Specification>,
 }
 
@@ -106,10 +140,8 @@ struct Specification {
     recovery_period_in_days: Option<u8>,
 }
 
-fn describe(windows: &Windows, asked: Asked) -> Result<Value, Value> {
-    let windows = windows.all();
-    let days = windows.get(&asked.table_name);
-    let recovery = match days.ok_or_else(|| refusal("TableNotFoundException"))? {
+fn describe(table: &mut Table, _: &Asked, _: Timestamp) -> Result<Value, Value> {
+    let recovery = match table.window {
         Some(days) => {
             json!({"PointInTimeRecoveryStatus": "ENABLED", "RecoveryPeriodInDays": days})
         }
@@ -121,7 +153,7 @@ fn describe(windows: &Windows, asked: Asked) -> Result<Value, Value> {
     }}))
 }
 
-fn update(windows: &Windows, asked: Asked) -> Result<Value, Value> {
+fn update(table: &mut Table, asked: &Asked, now: Timestamp) -> Result<Value, Value> {
     let invalid = || refusal("ValidationException");
     let wanted = asked.point_in_time_recovery_specification.as_ref();
     let wanted = wanted.ok_or_else(invalid)?;
@@ -130,12 +162,35 @@ fn update(windows: &Windows, asked: Asked) -> Result<Value, Value> {
     if !RECOVERY_DAYS.contains(&days) {
         return Err(invalid());
     }
-    if !windows.all().contains_key(&asked.table_name) {
-        return Err(refusal("TableNotFoundException"));
-    }
-    let enabled = wanted.point_in_time_recovery_enabled;
-    windows.set(&asked.table_name, enabled.then_some(days));
-    describe(windows, asked)
+    table.window = wanted.point_in_time_recovery_enabled.then_some(days);
+    describe(table, asked, now)
+}
+
+fn back_up(table: &mut Table, asked: &Asked, now: Timestamp) -> Result<Value, Value> {
+    table.backups.push(now);
+    Ok(json!({"BackupDetails": backup(&asked.table_name, now)}))
+}
+
+fn list(table: &mut Table, asked: &Asked, _: Timestamp) -> Result<Value, Value> {
+    let before = asked.time_range_upper_bound.unwrap_or(f64::INFINITY);
+    let made = table.backups.iter();
+    let made = made.filter(|at| (at.as_second() as f64) < before);
+    let backups: Vec<_> = made.map(|at| backup(&asked.table_name, *at)).collect();
+    Ok(json!({"BackupSummaries": backups}))
+}
+
+fn backup(table: &str, at: Timestamp) -> Value {
+    json!({
+        "TableName": table,
+        "BackupArn": format!(
+            "arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{table}/backup/{}",
+            at.as_millisecond()
+        ),
+        "BackupName": "backup",
+        "BackupStatus": "AVAILABLE",
+        "BackupType": "USER",
+        "BackupCreationDateTime": at.as_second(),
+    })
 }
 
 fn refusal(kind: &str) -> Value {
