@@ -18,7 +18,7 @@ use crate::id::{JobId, Subject, Tenant};
 /// How long cleanup leaves a turn alone: longer than a worker may run.
 const LEASE: SignedDuration = SignedDuration::from_mins(6);
 /// A turn's row is needed until the stream has handed it over.
-const TURN_KEPT: SignedDuration = SignedDuration::from_hours(24);
+pub(super) const TURN_KEPT: SignedDuration = SignedDuration::from_hours(24);
 /// A job that is over can be read for as long as a backup could bring anything back.
 const JOB_KEPT: SignedDuration = SignedDuration::from_hours(35 * 24);
 
@@ -191,6 +191,17 @@ impl Job {
         let now = self.created_at;
         vec![
             Write::put(self.live_item(now + LEASE)).only_new(),
+            self.turn_write(now),
+        ]
+    }
+
+    /// The job and its next turn, now that nothing stands in its way any more.
+    pub fn release_writes(&mut self, now: Timestamp) -> [Write; 2] {
+        let before = self.turn;
+        self.turn += 1;
+        self.state = JobState::Queued;
+        [
+            self.saved(self.live_item(now + LEASE), before),
             self.turn_write(now),
         ]
     }

@@ -10,6 +10,7 @@
 //! | message | `ten#sub#life` | `message#hash#uuid` |
 //! | attachment | `ten#sub#life` | `attachment#uuid` |
 //! | interaction | `ten#sub#life` | `interaction#hash` |
+//! | redacted files are to go | `ten#sub#life` | `turn#redaction#purge#uuid` |
 //! | job | `ten#jobs#kind` | `job_…` |
 //! | turn of a job | `ten#jobs#kind` | `turn#worker#job_…#number` |
 //! | settings | `ten#settings` | `settings` |
@@ -290,6 +291,18 @@ pub fn jobs(tenant: Tenant, kind: JobKind) -> String {
 
 pub fn turn(job: JobKey, number: u64) -> String {
     format!("turn#{}#{}#{number}", job.kind.worker(), job.id)
+}
+
+/// A turn of no job: what is left of a life's redacted files is to go.
+pub fn purge(id: Uuid) -> String {
+    format!("{PURGE}{}", id.simple())
+}
+
+const PURGE: &str = "turn#redaction#purge#";
+
+/// The life whose redacted files are to go.
+pub fn parse_purge(partition: &str, sort: &str) -> Option<LifeKey> {
+    sort.starts_with(PURGE).then(|| LifeKey::parse(partition))?
 }
 
 /// The job that a turn's key belongs to, and the turn's number.

@@ -11,6 +11,7 @@ pub mod lives;
 pub mod lookups;
 pub mod once;
 pub mod records;
+pub mod rules;
 pub mod tenants;
 mod write;
 

@@ -197,7 +197,7 @@ fn jobs() -> Vec<Schema> {
         ("subjects", count()),
         ("stores", json!({"type": "object"})),
     ]);
-    let statuses = ["redacted", "not_found", "stale", "invalid"];
+    let statuses = ["redacted", "not_found", "stale", "invalid", "held"];
     let target = object(
         &["index", "status"],
         vec![
