@@ -16,5 +16,6 @@ mod logs;
 mod redact;
 mod replay;
 mod requests;
+mod rights;
 mod rows;
 mod seals;
