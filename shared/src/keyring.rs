@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::held::Held;
 use crate::id::{JobId, Life, Subject, Tenant};
-use crate::store::keys::{self, LifeKey};
+use crate::store::keys::{self, LifeKey, Standing};
 use crate::store::{Item, Store, Write};
 use crate::vault::{Place, Sealed, SealingKey, TenantKeys, Vault, WrappedTenantKeys};
 
@@ -81,6 +81,55 @@ impl Rules {
     /// Whether the life has no end for the time being.
     pub const fn stop_clock(self) -> bool {
         self.restricted || self.held
+    }
+
+    pub const fn under(self, rule: Standing) -> bool {
+        match rule {
+            Standing::Held => self.held,
+            Standing::Restricted => self.restricted,
+            Standing::Objected => self.objected,
+            Standing::Suppressed => self.suppressed,
+        }
+    }
+
+    /// These rules, with one of them in force or not.
+    #[must_use]
+    pub const fn with(mut self, rule: Standing, in_force: bool) -> Rules {
+        match rule {
+            Standing::Held => self.held = in_force,
+            Standing::Restricted => self.restricted = in_force,
+            Standing::Objected => self.objected = in_force,
+            Standing::Suppressed => self.suppressed = in_force,
+        }
+        self
+    }
+
+    /// Where somebody who lives stands, as callers read it: the rule that binds most.
+    /// Suppression does not show: it begins with the life's end.
+    pub const fn state(self) -> &'static str {
+        if self.held {
+            Standing::Held.name()
+        } else if self.restricted {
+            Standing::Restricted.name()
+        } else if self.objected {
+            Standing::Objected.name()
+        } else {
+            "active"
+        }
+    }
+
+    /// Whether what is kept may be changed or taken out: a hold keeps it as it is.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] under a hold.
+    pub const fn expect_no_hold(self) -> Result<()> {
+        if self.held {
+            return Err(Error::Conflict {
+                code: "held",
+                detail: "A hold keeps this person as they are until it is lifted.",
+            });
+        }
+        Ok(())
     }
 }
 

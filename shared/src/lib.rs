@@ -3,7 +3,7 @@
 //! | rooms, from the edge inwards | what they hold |
 //! |---|---|
 //! | `http`, `runtime`, `routes`, `metric` | the edge: callers, problems, idempotency, what wakes a function, the route table, numbers for alarms |
-//! | `app`, `person`, `profile`, `tenants`, `budget`, `redaction` | what a handler is given; who is there; redaction in turns |
+//! | `app`, `person`, `profile`, `rights`, `tenants`, `leaving`, `receipt`, `budget`, `redaction` | what a handler is given; who is there; what may be done with them; redaction in turns |
 //! | `store`, `objects`, `keyring` | rows, files, keys and who is alive |
 //! | `vault` | every cryptographic decision |
 //! | `record`, `redact`, `detect`, `activity`, `settings`, `faults`, `jws`, `merkle` | pure rules |
@@ -37,6 +37,7 @@ pub mod receipt;
 pub mod record;
 pub mod redact;
 pub mod redaction;
+pub mod rights;
 pub mod routes;
 pub mod runtime;
 pub mod settings;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::keyring::Living;
-use crate::record::{Observed, values};
+use crate::record::{Observed, Withdrawal, values};
 use crate::store::Store;
 use crate::store::keys::{DOOR, PERSON};
 use crate::store::lives::Door;
@@ -49,10 +49,11 @@ impl Profile {
         let (door, person) = (&self.door, &self.person);
         let mut identity = person.identity.clone();
         let visitor_id = identity.remove("visitor_id").map(|known| known.value);
-        json!({
+        let rules = living.rules;
+        let mut profile = json!({
             "subject": living.key.subject,
             "visitor_id": visitor_id,
-            "state": "active",
+            "state": rules.state(),
             "created_at": door.created_at,
             "last_seen": door.last_seen,
             "expires_at": door.expires_at,
@@ -63,12 +64,19 @@ impl Profile {
             "custom": values(&person.custom),
             "consent": person.consent,
             "verified": person.verified(),
+            "restriction": rules.restricted,
+            "objection": rules.objected,
+            "hold": rules.held,
             "counts": {
                 "conversations": door.counts.conversations,
                 "messages": door.counts.messages,
                 "attachments": door.counts.attachments,
                 "interactions": door.counts.interactions,
             },
-        })
+        });
+        if !person.withdrawn.is_empty() {
+            profile["consent_withdrawn"] = person.withdrawn.iter().map(Withdrawal::json).collect();
+        }
+        profile
     }
 }

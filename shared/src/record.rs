@@ -44,6 +44,21 @@ pub struct Consent {
     pub at: Option<Timestamp>,
 }
 
+/// A consent that no longer holds (GDPR Art. 7(3)), kept to show what held until then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawal {
+    pub consent: Consent,
+    pub withdrawn_at: Timestamp,
+}
+
+impl Withdrawal {
+    pub fn json(&self) -> Value {
+        let mut json = serde_json::json!(self.consent);
+        json["withdrawn_at"] = serde_json::json!(self.withdrawn_at);
+        json
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {

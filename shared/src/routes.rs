@@ -2,7 +2,7 @@
 //! from it, and a test holds the deployed template against it.
 
 use Access::{Key, Operator, Public};
-use Scope::{Admin, Collect, Erase, Export, Ingest, Read, Rectify, Redact};
+use Scope::{Admin, Collect, Erase, Export, Govern, Ingest, Read, Rectify, Redact};
 
 /// What a key may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -171,7 +171,7 @@ pub const ROUTES: &[Route] = &[
         "GET /v1/subjects",
         "access",
         Key(&[Read]),
-        &["limit", "cursor", "expires_before"],
+        &["limit", "cursor", "state", "expires_before"],
         "List the people a tenant knows",
     ),
     get(
@@ -294,6 +294,78 @@ pub const ROUTES: &[Route] = &[
         Key(&[Export]),
         &[],
         "An export's state and its downloads",
+    ),
+    change(
+        "PUT /v1/subjects/{subject}/restriction",
+        "admin",
+        Key(&[Govern]),
+        0,
+        false,
+        "Restrict what may be done with a person (GDPR Art. 18)",
+    ),
+    change(
+        "DELETE /v1/subjects/{subject}/restriction",
+        "admin",
+        Key(&[Govern]),
+        0,
+        false,
+        "Lift a restriction",
+    ),
+    change(
+        "PUT /v1/subjects/{subject}/objection",
+        "admin",
+        Key(&[Govern]),
+        0,
+        false,
+        "Note that a person objects to being observed (GDPR Art. 21)",
+    ),
+    change(
+        "DELETE /v1/subjects/{subject}/objection",
+        "admin",
+        Key(&[Govern]),
+        0,
+        false,
+        "Note that a person no longer objects",
+    ),
+    change(
+        "PUT /v1/subjects/{subject}/hold",
+        "admin",
+        Key(&[Govern]),
+        SMALL,
+        false,
+        "Keep a person from being erased, redacted or forgotten",
+    ),
+    change(
+        "DELETE /v1/subjects/{subject}/hold",
+        "admin",
+        Key(&[Govern]),
+        0,
+        false,
+        "Lift a hold; erasures that it blocked go on",
+    ),
+    change(
+        "PUT /v1/subjects/{subject}/suppression",
+        "admin",
+        Key(&[Govern]),
+        0,
+        false,
+        "Let a person stay away once they are forgotten",
+    ),
+    change(
+        "DELETE /v1/subjects/{subject}/suppression",
+        "admin",
+        Key(&[Govern]),
+        0,
+        false,
+        "Let a person be known again",
+    ),
+    change(
+        "DELETE /v1/subjects/{subject}/consent",
+        "admin",
+        Key(&[Govern]),
+        0,
+        false,
+        "Withdraw a person's consent (GDPR Art. 7(3))",
     ),
     get(
         "GET /v1/settings",

@@ -16,6 +16,7 @@ pub async fn show(app: &App, call: &Call) -> Result<Answer> {
         .and_then(AttachmentId::parse)
         .ok_or(Error::NotFound)?;
     let (living, _) = app.person(call.tenant(), call.subject()?).await?;
+    call.may_use(living.rules)?;
     let row = app
         .store
         .get(&living.key.partition(), &keys::attachment(id))

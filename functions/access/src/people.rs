@@ -1,13 +1,18 @@
 //! Lists of people: found by a value, or all that a tenant knows.
 
+use std::collections::HashMap;
+
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use shared::app::App;
 use shared::error::{Error, Result};
 use shared::faults::{self, Faults};
 use shared::http::{Answer, Call};
+use shared::id::Subject;
+use shared::keyring::Entry;
 use shared::person::Present;
-use shared::store::Item;
-use shared::store::keys::{self, CLOCK, SHARDS};
+use shared::store::keys::{self, CLOCK, SHARDS, Standing};
+use shared::store::{Item, Query, Range};
 
 /// Pages of the index that one request reads at most; what is left comes with the cursor.
 const READS: usize = 20;
@@ -18,8 +23,23 @@ fn row(person: &Present) -> Value {
         "subject": person.key.subject,
         "last_seen": person.door.last_seen,
         "expires_at": person.door.expires_at,
-        "state": "active",
+        "state": person.rules.state(),
         "verified": person.verified,
+    })
+}
+
+/// Somebody of whom nothing is kept but what they asked for.
+fn bare_row(entry: &Entry) -> Value {
+    let rule = match entry.rules.suppressed {
+        true => Standing::Suppressed,
+        false => Standing::Objected,
+    };
+    json!({
+        "subject": entry.key.subject,
+        "last_seen": null,
+        "expires_at": null,
+        "state": rule.name(),
+        "verified": false,
     })
 }
 
@@ -41,8 +61,63 @@ fn one_value(body: &Value) -> Result<(&'static str, String)> {
 
 /// `GET /v1/subjects`
 pub async fn list(app: &App, call: &Call) -> Result<Answer> {
-    let limit = call.limit()?;
+    let parse = |name: &str| {
+        let expected = "must be held, restricted, objected or suppressed";
+        Standing::parse(name).ok_or_else(|| Error::field("state", "choice", expected))
+    };
     let before = super::moment(call, "expires_before")?;
+    match call.query("state").map(parse).transpose()? {
+        Some(rule) => under(app, call, rule, before).await,
+        None => everybody(app, call, before).await,
+    }
+}
+
+/// Those who stand under a rule, by their subjects.
+async fn under(
+    app: &App,
+    call: &Call,
+    rule: Standing,
+    before: Option<Timestamp>,
+) -> Result<Answer> {
+    let tenant = call.tenant();
+    let partition = keys::standing(tenant, rule);
+    let query = Query {
+        partition: &partition,
+        range: Range::All,
+        ascending: true,
+        limit: Some(call.limit()?),
+        after: call.cursor(app).await?,
+    };
+    let (sorts, next) = app.store.query_sorts(query).await?;
+    let subjects: Vec<_> = sorts
+        .iter()
+        .filter_map(|sort| Subject::parse(sort))
+        .collect();
+    let entries = app.keyring.entries(tenant, &subjects).await?;
+    let present = app.present(tenant, &subjects).await?;
+    let present: HashMap<_, _> = present.iter().map(|it| (it.key.subject, it)).collect();
+    let mut data = Vec::new();
+    for subject in subjects {
+        match (present.get(&subject), entries.get(&subject)) {
+            (Some(person), _) if person.rules.under(rule) && ends_before(person, before) => {
+                data.push(row(person));
+            }
+            (None, Some(entry)) if entry.rules.under(rule) && before.is_none() => {
+                data.push(bare_row(entry));
+            }
+            _ => {}
+        }
+    }
+    call.page(app, data, next).await
+}
+
+fn ends_before(person: &Present, before: Option<Timestamp>) -> bool {
+    before.is_none_or(|at| person.door.expires_at.is_some_and(|end| end < at))
+}
+
+/// Everybody who lives, about in the order in which they will be forgotten.
+async fn everybody(app: &App, call: &Call, before: Option<Timestamp>) -> Result<Answer> {
+    let limit = call.limit()?;
     // A clock stands at the day of the door's end, or earlier: visits leave it alone.
     let until = before.map(|at| keys::day_of(at).to_string());
     let cursor: Option<(u8, Option<String>)> = call.cursor(app).await?;
@@ -67,8 +142,7 @@ pub async fn list(app: &App, call: &Call) -> Result<Answer> {
         for person in app.present(call.tenant(), &subjects).await? {
             // The clock of an ended life stays until its erasure is verified.
             let current = lives.contains(&person.key);
-            let ends = |at| person.door.expires_at.is_some_and(|end| end < at);
-            if current && before.is_none_or(ends) {
+            if current && ends_before(&person, before) {
                 data.push(row(&person));
             }
         }

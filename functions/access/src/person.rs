@@ -16,6 +16,7 @@ const LOOKED_AT: usize = 60;
 /// `GET /v1/subjects/{subject}`
 pub async fn show(app: &App, call: &Call) -> Result<Answer> {
     let (living, door) = app.person(call.tenant(), call.subject()?).await?;
+    call.may_use(living.rules)?;
     let profile = Profile::read(&app.store, &living, door).await?;
     let mut body = profile.json(&living);
     body["related"] = related(app, &living, &profile.person).await?.into();

@@ -143,6 +143,7 @@ pub async fn list(app: &App, call: &Call) -> Result<Answer> {
     let limit = call.limit()?;
     let place: Option<Place> = call.cursor(app).await?;
     let (living, _) = app.person(call.tenant(), call.subject()?).await?;
+    call.may_use(living.rules)?;
     let (rows, next) = page(app, &living, &wanted, place, limit).await?;
     let mut data = Vec::new();
     let mut bytes = 0;

@@ -1,8 +1,10 @@
-//! What a tenant decides, who may call for it, and what has been done: settings, API keys,
-//! activity. For the operator: tenants.
+//! What a tenant decides, who may call for it, and what has been done: people's rights,
+//! settings, API keys, activity. For the operator: tenants.
 
 mod activity;
+mod consent;
 mod keys;
+mod rights;
 mod seals;
 mod settings;
 mod tenants;
@@ -32,6 +34,15 @@ async fn answer(app: &App, request: Request) -> Value {
         Err(refused) => return refused,
     };
     let outcome = match call.route() {
+        "PUT /v1/subjects/{subject}/restriction"
+        | "PUT /v1/subjects/{subject}/objection"
+        | "PUT /v1/subjects/{subject}/hold"
+        | "PUT /v1/subjects/{subject}/suppression" => rights::put(app, &call).await,
+        "DELETE /v1/subjects/{subject}/restriction"
+        | "DELETE /v1/subjects/{subject}/objection"
+        | "DELETE /v1/subjects/{subject}/hold"
+        | "DELETE /v1/subjects/{subject}/suppression" => rights::lift(app, &call).await,
+        "DELETE /v1/subjects/{subject}/consent" => consent::withdraw(app, &call).await,
         "GET /v1/settings" => settings::show(app, &call).await,
         "PUT /v1/settings" => settings::change(app, &call).await,
         "POST /v1/keys" => keys::create(app, &call).await,

@@ -1,7 +1,8 @@
 //! The scheduled sweep: whoever is due is forgotten, without waiting for TTL; clocks are
-//! moved to where their doors say; jobs whose worker died or whose wait is over go on; a
-//! retention that became shorter is brought to every door. Then the activity's days that
-//! are over are sealed, and once a day it looks whether backups still age out.
+//! moved to where their doors say; holds whose time is over end; jobs whose worker died or
+//! whose wait is over go on; a retention that became shorter is brought to every door. Then
+//! the activity's days that are over are sealed, and once a day it looks whether backups
+//! still age out.
 //!
 //! Each step looks again before it acts and may be repeated, so a sweep that is cut off
 //! is simply followed by the next.
@@ -13,6 +14,7 @@ mod tombstones;
 
 use std::time::{Duration, Instant};
 
+use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::Error as Failure;
 use serde_json::{Value, json};
 use shared::app::App;
@@ -35,6 +37,7 @@ struct Swept {
     shortened: u64,
     jobs_resumed: u64,
     days_sealed: u64,
+    holds_ended: u64,
     complete: bool,
 }
 
@@ -56,6 +59,7 @@ pub async fn handle(app: &App, event: Value) -> Result<Value, Failure> {
         shortened = swept.shortened,
         jobs_resumed = swept.jobs_resumed,
         days_sealed = swept.days_sealed,
+        holds_ended = swept.holds_ended,
         complete = swept.complete,
         "sweep"
     );
@@ -66,6 +70,7 @@ pub async fn handle(app: &App, event: Value) -> Result<Value, Failure> {
         "shortened": swept.shortened,
         "jobs_resumed": swept.jobs_resumed,
         "days_sealed": swept.days_sealed,
+        "holds_ended": swept.holds_ended,
         "complete": swept.complete,
     }))
 }
@@ -177,6 +182,7 @@ async fn sweep_shard(
 async fn look_at(app: &App, life: &LifeKey, swept: &mut Swept) -> Result<()> {
     let now = app.clock.now();
     match app.store.door(life).await? {
+        Some(door) if door.expires_at.is_none() => look_again(app, life, now, swept).await?,
         Some(door) if !door.expired(now) => {
             if let Some(expires) = door.expires_at.filter(|at| day_of(*at) > day_of(now)) {
                 app.store.move_clock(life, expires).await?;
@@ -189,6 +195,26 @@ async fn look_at(app: &App, life: &LifeKey, swept: &mut Swept) -> Result<()> {
                 swept.expired += 1;
             }
         }
+    }
+    Ok(())
+}
+
+/// A clock that a hold or a restriction has stopped: the hold is over, or there is nothing
+/// to look at before it may be, nor before tomorrow.
+async fn look_again(app: &App, life: &LifeKey, now: Timestamp, swept: &mut Swept) -> Result<()> {
+    let entry = app.keyring.entry(life.tenant, life.subject).await?;
+    let Some(entry) = entry.filter(|entry| entry.key == *life) else {
+        return Ok(());
+    };
+    if app.end_hold(&entry).await? {
+        swept.holds_ended += 1;
+        return Ok(());
+    }
+    let tomorrow = now + SignedDuration::from_hours(24);
+    let until = entry.hold.as_ref().and_then(|hold| hold.until);
+    let until = until.unwrap_or(tomorrow);
+    if day_of(until) > day_of(now) && app.store.postpone_clock(&entry, until).await? {
+        swept.clocks_moved += 1;
     }
     Ok(())
 }

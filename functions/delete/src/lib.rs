@@ -79,6 +79,9 @@ async fn one(app: &App, record: &StreamRecord, deadline: Instant) -> Result<()> 
         }
         return Ok(());
     }
+    if let Some(life) = keys::parse_purge(&record.partition, &record.sort) {
+        return shared::redaction::purge(app, &life).await;
+    }
     let Some((key, turn)) = keys::parse_turn(&record.partition, &record.sort) else {
         return Ok(());
     };

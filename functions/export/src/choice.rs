@@ -103,6 +103,7 @@ impl Choice {
             profile.network.clear();
             profile.device.clear();
             profile.person.consent = None;
+            profile.person.withdrawn.clear();
         }
         profile
     }

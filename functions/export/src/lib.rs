@@ -84,6 +84,7 @@ async fn begin(app: &App, call: &Call) -> Result<Answer> {
     let tenant = call.tenant();
     let subject = only_one(app, tenant, &wanted.whom).await?;
     let (living, door) = app.person(tenant, subject).await?;
+    call.may_use(living.rules)?;
     let now = app.clock.now();
 
     let mut job = Job::new(tenant, JobKind::Export, vec![subject], now);
@@ -134,12 +135,12 @@ async fn only_one(app: &App, tenant: Tenant, whom: &Whom) -> Result<Subject> {
 async fn show(app: &App, call: &Call) -> Result<Answer> {
     let job = call.job(app, JobKind::Export).await?;
     let mut body = job.body();
-    body["downloads"] = json!(downloads(app, &job).await?);
+    body["downloads"] = json!(downloads(app, call, &job).await?);
     Ok(Answer::ok(body))
 }
 
 /// Links to the archive, made anew. Once the life has ended there is nothing to fetch.
-async fn downloads(app: &App, job: &Job) -> Result<Vec<Value>> {
+async fn downloads(app: &App, call: &Call, job: &Job) -> Result<Vec<Value>> {
     let stored = serde_json::from_value::<Stored>(job.place.clone());
     let (JobState::Completed, Ok(stored)) = (job.state, stored) else {
         return Ok(Vec::new());
@@ -148,9 +149,11 @@ async fn downloads(app: &App, job: &Job) -> Result<Vec<Value>> {
     let kept = job
         .finished_at
         .is_some_and(|at| app.clock.now() < at + KEPT);
-    if !kept || app.living(&life).await?.is_none() {
+    let living = app.living(&life).await?;
+    let (true, Some(living)) = (kept, living) else {
         return Ok(Vec::new());
-    }
+    };
+    call.may_use(living.rules)?;
     let object = life.export_object(job.key.id);
     let link = app.objects.download_link(&object, &stored.version).await?;
     Ok(vec![json!({

@@ -181,6 +181,7 @@ mod tests {
                 content_type: "text/plain".into(),
                 sha256: "s".into(),
             }),
+            purging: false,
         };
         let interaction = records::Interaction {
             hash,

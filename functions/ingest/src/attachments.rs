@@ -44,6 +44,7 @@ pub async fn announce(app: &App, call: &Call) -> Result<Answer> {
         verdict: None,
         conversation: conversation.map(|id| keys.hash.conversation(subject, id)),
         content: Some(announced.content),
+        purging: false,
     };
     let living = admit(app, call, subject, &announced.visitor_id, &mut row).await?;
     let content = row.content.as_ref().expect("it was set above");

@@ -12,9 +12,10 @@ use shared::record::Observed;
 use shared::store::activity::{self, Deed};
 use shared::store::keys::PERSON;
 use shared::store::lives::{Passing, Shut};
+use shared::store::lookups;
 use shared::store::records::Person;
 
-use crate::draft::{CUSTOM_NAMES, lookup_writes, merge};
+use crate::draft::{CUSTOM_NAMES, merge};
 
 const TRIES: u32 = 8;
 
@@ -32,6 +33,8 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
     let keys = app.keyring.tenant(tenant).await?;
     for _ in 0..TRIES {
         let (living, _) = app.person(tenant, subject).await?;
+        call.may_use(living.rules)?;
+        living.rules.expect_no_hold()?;
         let row = app
             .store
             .get(&living.key.partition(), PERSON)
@@ -61,7 +64,12 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
         };
         let mut writes = vec![after.replace(&living, before.rev)];
         writes.extend(activity::writes(&[entry]));
-        writes.extend(lookup_writes(&keys.hash, &living, &before, &after));
+        writes.extend(lookups::change_writes(
+            &keys.hash,
+            &living.key,
+            &before,
+            &after,
+        ));
         match app
             .store
             .through_door(&living, &Passing::default(), writes, now)

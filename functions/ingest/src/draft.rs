@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
-use serde_json::Value;
 use shared::app::App;
 use shared::error::{FieldError, Result};
 use shared::id::{KeyedHash, Message as MessageId, Tenant};
@@ -17,8 +16,8 @@ use shared::store::activity::{self, Deed};
 use shared::store::keys::{self, DOOR, PERSON};
 use shared::store::lives::{Counts, Passing, Visit, expires_at};
 use shared::store::records::{Conversation, Interaction, Message, Person};
-use shared::store::{self, Write};
-use shared::vault::{HashKey, TenantKeys};
+use shared::store::{Write, lookups};
+use shared::vault::TenantKeys;
 
 use crate::event::{Action, Event, Identify, What};
 
@@ -188,6 +187,9 @@ pub fn draft(
 impl<'a> Builder<'a> {
     fn add(&mut self, place: usize, incoming: &'a Incoming<'_>) -> Fate {
         let event = incoming.event;
+        if self.objects_to(&event.what) {
+            return Fate::Ignored("objected");
+        }
         if let Some(refused) = self.consent(&event.what) {
             return refused;
         }
@@ -225,6 +227,11 @@ impl<'a> Builder<'a> {
     /// Only the person moves the clock.
     fn saw(&mut self, at: Timestamp) {
         self.seen = self.seen.max(Some(at));
+    }
+
+    /// An objection (GDPR Art. 21) is to being observed, not to being answered.
+    fn objects_to(&self, what: &What) -> bool {
+        self.living.rules.objected && matches!(what, What::Visit { .. } | What::Interaction { .. })
     }
 
     fn consent(&self, what: &What) -> Option<Fate> {
@@ -450,7 +457,8 @@ impl<'a> Builder<'a> {
             self.writes
                 .push((self.person.replace(self.living, before.rev), None));
         }
-        let lookups = lookup_writes(&self.context.keys.hash, self.living, before, &self.person);
+        let hash = &self.context.keys.hash;
+        let lookups = lookups::change_writes(hash, &self.living.key, before, &self.person);
         self.writes
             .extend(lookups.into_iter().map(|write| (write, None)));
     }
@@ -475,50 +483,4 @@ pub fn merge(known: &mut Fields, new: &Observed, verified: bool) {
             );
         }
     }
-}
-
-/// The writes that bring a person's lookup rows from one state to another.
-pub fn lookup_writes(
-    hash: &HashKey,
-    living: &Living,
-    before: &Person,
-    after: &Person,
-) -> Vec<Write> {
-    let (old, new) = (lookups(hash, before), lookups(hash, after));
-    let mut writes = Vec::new();
-    for ((kind, hash), verified) in &new {
-        if old.get(&(*kind, *hash)) != Some(verified) {
-            writes.extend(store::lookups::put_writes(
-                &living.key,
-                kind,
-                *hash,
-                *verified,
-            ));
-        }
-    }
-    for (kind, hash) in old.keys().filter(|key| !new.contains_key(*key)) {
-        writes.extend(store::lookups::delete_writes(&living.key, kind, *hash));
-    }
-    writes
-}
-
-/// What a person is found by: kind and keyed hash, and whether it is vouched for.
-fn lookups(hash: &HashKey, person: &Person) -> BTreeMap<(&'static str, KeyedHash), bool> {
-    shared::catalog::FIELDS
-        .iter()
-        .filter(|field| field.lookup)
-        .filter_map(|field| {
-            let known = person
-                .identity
-                .get(field.name)
-                .or(person.contact.get(field.name))?;
-            let Value::String(value) = &known.value else {
-                return None;
-            };
-            Some((
-                (field.name, hash.lookup(field.name, value)?),
-                known.verified,
-            ))
-        })
-        .collect()
 }

@@ -61,6 +61,9 @@ async fn store_slice(
             wait(attempt).await;
         }
         if let Some(known) = entry.as_ref() {
+            if known.state != State::Active && known.rules.suppressed {
+                return Ok(vec![Fate::Ignored("suppressed"); incoming.len()]);
+            }
             if known.state == State::Erasing && !known.expired {
                 return Ok(vec![Fate::Ignored("erasing"); incoming.len()]);
             }
@@ -77,6 +80,10 @@ async fn store_slice(
                 Passed::Again => {
                     *entry = context.app.keyring.entry(context.tenant, subject).await?;
                     continue;
+                }
+                // Suppression begins with the end, though nobody may have noticed that.
+                Passed::Over if known.rules.suppressed => {
+                    return Ok(vec![Fate::Ignored("suppressed"); incoming.len()]);
                 }
                 Passed::Over => {}
             }
@@ -231,24 +238,17 @@ async fn wait(attempt: u32) {
 /// Begins the life of somebody of whom nothing but their name is known yet.
 ///
 /// # Errors
-/// [`Error::Conflict`] while an earlier life is being erased.
+/// [`Error::Conflict`] while an earlier life is being erased, and for who is to stay away.
 pub async fn acquaint(app: &App, call: &Call, subject: Subject, visitor_id: &str) -> Result<()> {
     let (tenant, now) = (call.tenant(), app.clock.now());
     let settings = app.tenants.settings(tenant).await?;
     let entry = app.keyring.entry(tenant, subject).await?;
-    if entry
-        .as_ref()
-        .is_some_and(|entry| entry.state == State::Erasing && !entry.expired)
-    {
+    if let Some((code, detail)) = entry.as_ref().and_then(turned_away) {
         // A page learns nothing of what becomes of anybody.
         if call.caller().learns_nothing() {
             return Err(Error::TooMany { retry_after: 60 });
         }
-        let detail = "What was known is being erased: try again later.";
-        return Err(Error::Conflict {
-            code: "erasing",
-            detail,
-        });
+        return Err(Error::Conflict { code, detail });
     }
     let follows = entry.as_ref();
     let (living, wrapped) = app.keyring.new_life(tenant, subject, follows).await?;
@@ -268,4 +268,16 @@ pub async fn acquaint(app: &App, call: &Call, subject: Subject, visitor_id: &str
     // Refused: somebody else was first, and the caller looks again.
     let _first = app.store.begin(beginning, now).await?;
     Ok(())
+}
+
+/// Why no life may begin of somebody who has none: a code, and what it means.
+fn turned_away(entry: &Entry) -> Option<(&'static str, &'static str)> {
+    if entry.rules.suppressed {
+        return Some(("suppressed", "Nothing is stored of this person any more."));
+    }
+    let erasing = entry.state == State::Erasing && !entry.expired;
+    erasing.then_some((
+        "erasing",
+        "What was known is being erased: try again later.",
+    ))
 }

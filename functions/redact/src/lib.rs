@@ -80,15 +80,19 @@ async fn redact(app: &App, call: &Call) -> Result<Answer> {
 }
 
 /// Groups targets by the life that each is about; those of nobody who lives are done with.
+/// Nothing at all is done where one of them must not be used, or is held.
 async fn by_life(
     app: &App,
     call: &Call,
     wanted: &[Wanted],
 ) -> Result<(Vec<Work>, Vec<(usize, Status)>)> {
     let subjects: Vec<_> = wanted.iter().map(|wanted| wanted.subject).collect();
-    let mut work: Vec<_> = app
-        .present(call.tenant(), &subjects)
-        .await?
+    let present = app.present(call.tenant(), &subjects).await?;
+    for person in &present {
+        call.may_use(person.rules)?;
+        person.rules.expect_no_hold()?;
+    }
+    let mut work: Vec<_> = present
         .into_iter()
         .map(|present| Work {
             life: present.key,

@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 use crate::app::App;
 use crate::error::{Error, FieldError, Result};
 use crate::id::{KeyedHash, Subject, Tenant};
+use crate::keyring::Rules;
 use crate::routes::Scope;
 use crate::routes::{self, Access, Route};
 use caller::Caller;
@@ -310,6 +311,21 @@ impl Call {
     /// The caller's name in the activity log.
     pub fn by(&self) -> String {
         self.caller().key.to_string()
+    }
+
+    /// Whether this caller may use what is kept of a person: under a restriction (GDPR
+    /// Art. 18(2)) only those who govern.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] under a restriction.
+    pub fn may_use(&self, rules: Rules) -> Result<()> {
+        if rules.restricted && !self.caller().may(Scope::Govern) {
+            return Err(Error::Conflict {
+                code: "restricted",
+                detail: "What is kept of this person must not be used for the time being.",
+            });
+        }
+        Ok(())
     }
 
     /// The body, parsed; `null` where the route takes none.

@@ -20,7 +20,7 @@ use crate::store::activity::{self, Deed};
 use crate::store::jobs::{Job, JobState};
 use crate::store::keys::{self, LifeKey};
 use crate::store::records::Record;
-use crate::store::{Filter, Query, Range};
+use crate::store::{Attribute, Filter, Query, Range};
 use rows::Piece;
 
 /// Targets that are read and redacted together.
@@ -64,6 +64,8 @@ pub enum Status {
     Stale,
     /// A span lies outside the body.
     Invalid,
+    /// A hold was put on the person before it was redacted.
+    Held,
 }
 
 impl Status {
@@ -73,6 +75,7 @@ impl Status {
             Status::NotFound => "not_found",
             Status::Stale => "stale",
             Status::Invalid => "invalid",
+            Status::Held => "held",
         }
     }
 }
@@ -179,7 +182,7 @@ pub fn prepare(job: &mut Job, work: &[Work], cause: Cause, ended: &[(usize, Stat
         .collect();
     job.spec = json!(Spec { cause, work });
     job.outcome = json!({
-        "results": {"redacted": 0, "not_found": 0, "stale": 0, "invalid": 0},
+        "results": {"redacted": 0, "not_found": 0, "stale": 0, "invalid": 0, "held": 0},
         "failed": [],
     });
     job.total = total;
@@ -316,6 +319,12 @@ async fn conversation(
         .iter()
         .any(|status| matches!(status, Status::Redacted(_)));
     step.records = statuses.len() as u64;
+    if statuses.contains(&Status::Held) {
+        step.ended.push((index, Status::Held));
+        place.after = None;
+        place.target += 1;
+        return Ok(step);
+    }
     let begun = place.after.is_some();
     place.after = next;
     if place.after.is_none() {
@@ -368,6 +377,32 @@ async fn page(
 
 /// The attachments that were announced for a conversation.
 async fn files_of(app: &App, partition: &str, hash: KeyedHash) -> Result<Vec<String>> {
+    let of_it = vec![(":conversation", hash.to_string().into())];
+    files_where(app, partition, "conversation = :conversation", &of_it).await
+}
+
+/// Deletes what is left of redacted files. A request or a turn does that by itself; a row
+/// in the stream, of the same transaction, calls for it again in case it was cut off.
+///
+/// # Errors
+/// [`Error::Unavailable`] when a store does not answer.
+pub async fn purge(app: &App, life: &LifeKey) -> Result<()> {
+    let marked = vec![(":true", true.into())];
+    for sort in files_where(app, &life.partition(), "purging = :true", &marked).await? {
+        if let Some(file) = keys::parse_attachment(&sort) {
+            rows::purge(app, life, file).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The attachments of a life for which a filter expression holds.
+async fn files_where(
+    app: &App,
+    partition: &str,
+    expression: &str,
+    values: &[(&str, Attribute)],
+) -> Result<Vec<String>> {
     let mut sorts = Vec::new();
     let mut after = None;
     loop {
@@ -379,9 +414,9 @@ async fn files_of(app: &App, partition: &str, hash: KeyedHash) -> Result<Vec<Str
             after,
         };
         let filter = Filter {
-            expression: "conversation = :conversation",
+            expression,
             names: &[],
-            values: vec![(":conversation", hash.to_string().into())],
+            values: values.to_vec(),
         };
         let page = app.store.query_where(query, Some(filter)).await?;
         sorts.extend(page.rows.iter().map(|row| row.sort().to_owned()));

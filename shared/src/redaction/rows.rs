@@ -1,17 +1,22 @@
 //! A few rows of one life, redacted together through its door.
+//!
+//! A redacted file goes after its row has passed the door: a hold that came before keeps
+//! both. The row keeps a mark for as long as the file may still be there, and the same
+//! transaction writes a row that the stream hands to the worker, so that the file goes even
+//! if whoever was to delete it died in between.
 
 use std::collections::HashMap;
 
 use super::{Cause, Passage, Status, What, entry_about};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::id::KeyedHash;
+use crate::id::{Attachment as AttachmentId, KeyedHash};
 use crate::keyring::Living;
 use crate::record::FileState;
 use crate::store::activity::{self, Deed};
 use crate::store::keys::{self, LifeKey};
 use crate::store::lives::{Passing, Shut};
-use crate::store::records::{Attachment, Conversation, Message, Record};
+use crate::store::records::{Attachment, Conversation, Message, Record, purge_write};
 use crate::store::{Item, Write, in_transactions};
 use crate::vault::HashKey;
 
@@ -70,13 +75,21 @@ pub(super) async fn redact(
             .iter()
             .map(|piece| opened.redact(piece, &keys.hash))
             .collect();
-        // Files first: a row that says so before would hide a file that stayed.
-        for file in opened.files() {
-            let object = life.attachment_object(file.id);
-            app.objects.delete_all_versions(&object).await?;
+        if living.rules.held {
+            let kept = |(piece, status): (&Piece<'_>, _)| match opened.changes(&piece.sort) {
+                true => Status::Held,
+                false => status,
+            };
+            return Ok(pieces.iter().zip(statuses).map(kept).collect());
         }
-        match pass(app, &living, opened.writes(&living), cause).await? {
-            Ok(()) => return Ok(statuses),
+        let files = opened.files();
+        match pass(app, &living, opened, cause).await? {
+            Ok(()) => {
+                for file in files {
+                    purge(app, life, file).await?;
+                }
+                return Ok(statuses);
+            }
             Err(Shut::Over) => break,
             // The rules or a row have changed meanwhile: read again.
             Err(Shut::Gate | Shut::Later(_) | Shut::Row { .. }) => {}
@@ -90,14 +103,29 @@ pub(super) async fn redact(
     }
 }
 
-/// Writes through the door, each transaction with its own entry in the log.
+/// Deletes a file whose row is redacted, then the mark that it may still be there.
+///
+/// # Errors
+/// [`Error::Unavailable`] when a store does not answer.
+pub(super) async fn purge(app: &App, life: &LifeKey, file: AttachmentId) -> Result<()> {
+    let object = life.attachment_object(file);
+    app.objects.delete_all_versions(&object).await?;
+    let write = Attachment::purged(life, file);
+    // Refused: the life has ended meanwhile, and its erasure sees to its files.
+    let _gone = app.store.write(write).await?;
+    Ok(())
+}
+
+/// Writes what has changed through the door, each transaction with its own entry in the
+/// log, and with what calls for redacted files to be deleted.
 async fn pass(
     app: &App,
     living: &Living,
-    writes: Vec<Write>,
+    opened: Opened,
     cause: &Cause,
 ) -> Result<Result<(), Shut>> {
-    for mut writes in in_transactions(writes) {
+    let purges = !opened.files().is_empty();
+    for mut writes in in_transactions(opened.writes(living)) {
         if writes.is_empty() {
             continue;
         }
@@ -111,6 +139,9 @@ async fn pass(
             at: now,
             happened_at: None,
         }]));
+        if purges {
+            writes.push(purge_write(&living.key, now));
+        }
         let passing = Passing::default();
         if let Err(shut) = app
             .store
@@ -167,6 +198,7 @@ impl Opened {
                 Status::Redacted(None)
             }
             (Record::Attachment(file), _, None) => {
+                file.purging |= file.state != FileState::Redacted;
                 file.state = FileState::Redacted;
                 file.content = None;
                 file.version = None;
@@ -181,39 +213,52 @@ impl Opened {
         }
     }
 
-    /// The files whose contents have to go.
-    fn files(&self) -> impl Iterator<Item = &Attachment> {
-        self.0
-            .values()
-            .filter_map(|row| match (&row.before, &row.after) {
-                (Record::Attachment(before), Record::Attachment(after))
-                    if before.state != after.state =>
-                {
-                    Some(before)
-                }
-                _ => None,
-            })
+    /// The files that have to go.
+    fn files(&self) -> Vec<AttachmentId> {
+        let file = |row: &Row| match &row.after {
+            Record::Attachment(file) => file.purging.then_some(file.id),
+            _ => None,
+        };
+        self.0.values().filter_map(file).collect()
+    }
+
+    fn changes(&self, sort: &str) -> bool {
+        self.0.get(sort).is_some_and(Row::changes)
     }
 
     /// What has changed.
     fn writes(self, living: &Living) -> Vec<Write> {
-        let changed = |row: Row| match (row.before, row.after) {
+        let changed = self.0.into_values().filter(Row::changes);
+        let write = |row: Row| match (row.before, row.after) {
             (Record::Message(before), Record::Message(mut after)) => {
                 after.rev = before.rev + 1;
-                (before.content != after.content || before.redacted != after.redacted)
-                    .then(|| after.replace(living, before.rev))
+                Some(after.replace(living, before.rev))
             }
             (Record::Attachment(before), Record::Attachment(after)) => {
-                (before.state != after.state).then(|| after.replace(living, before.state))
+                Some(after.replace(living, before.state))
             }
-            (Record::Conversation(before), Record::Conversation(after)) => {
+            (Record::Conversation(_), Record::Conversation(after)) => {
                 let Conversation { hash, content, .. } = after;
-                (before.content != content)
-                    .then(|| Conversation::grow(living, hash, 0, Some(&content)))
+                Some(Conversation::grow(living, hash, 0, Some(&content)))
             }
             _ => None,
         };
-        self.0.into_values().filter_map(changed).collect()
+        changed.filter_map(write).collect()
+    }
+}
+
+impl Row {
+    fn changes(&self) -> bool {
+        match (&self.before, &self.after) {
+            (Record::Message(before), Record::Message(after)) => {
+                before.content != after.content || before.redacted != after.redacted
+            }
+            (Record::Attachment(before), Record::Attachment(after)) => before.state != after.state,
+            (Record::Conversation(before), Record::Conversation(after)) => {
+                before.content != after.content
+            }
+            _ => false,
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::vault::Sealed;
 pub struct Item(pub(crate) HashMap<String, AttributeValue>);
 
 /// A value on its way to the wire.
+#[derive(Clone)]
 pub struct Attribute(pub(crate) AttributeValue);
 
 impl From<&str> for Attribute {

@@ -18,7 +18,7 @@ use crate::id::{JobId, Subject, Tenant};
 /// How long cleanup leaves a turn alone: longer than a worker may run.
 const LEASE: SignedDuration = SignedDuration::from_mins(6);
 /// A turn's row is needed until the stream has handed it over.
-const TURN_KEPT: SignedDuration = SignedDuration::from_hours(24);
+pub(super) const TURN_KEPT: SignedDuration = SignedDuration::from_hours(24);
 /// A job that is over can be read for as long as a backup could bring anything back.
 const JOB_KEPT: SignedDuration = SignedDuration::from_hours(35 * 24);
 

@@ -10,6 +10,7 @@
 //! | message | `ten#sub#life` | `message#hash#uuid` |
 //! | attachment | `ten#sub#life` | `attachment#uuid` |
 //! | interaction | `ten#sub#life` | `interaction#hash` |
+//! | redacted files are to go | `ten#sub#life` | `turn#redaction#purge#uuid` |
 //! | job | `ten#jobs#kind` | `job_…` |
 //! | turn of a job | `ten#jobs#kind` | `turn#worker#job_…#number` |
 //! | a long list of lives | `ten#jobs#kind` | `job_…#lives#number` |
@@ -347,6 +348,18 @@ pub fn ledger_object(tenant: Tenant, id: JobId) -> String {
 /// Where all objects of a tenant's people lie, by what they are.
 pub fn tenant_prefixes(tenant: Tenant) -> [(&'static str, String); 2] {
     ["attachments", "exports"].map(|area| (area, format!("{area}/{tenant}/")))
+}
+
+/// A turn of no job: what is left of a life's redacted files is to go.
+pub fn purge(id: Uuid) -> String {
+    format!("{PURGE}{}", id.simple())
+}
+
+const PURGE: &str = "turn#redaction#purge#";
+
+/// The life whose redacted files are to go.
+pub fn parse_purge(partition: &str, sort: &str) -> Option<LifeKey> {
+    sort.starts_with(PURGE).then(|| LifeKey::parse(partition))?
 }
 
 /// The job that a turn's key belongs to, and the turn's number.

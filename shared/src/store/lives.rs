@@ -405,14 +405,23 @@ impl Store {
     /// # Errors
     /// As [`Store::door`].
     pub async fn move_clock(&self, key: &LifeKey, expires: Timestamp) -> Result<()> {
-        let day = day_of(expires);
-        let write = Write::update(&key.partition(), CLOCK, "SET due_day = :day, due_sk = :due")
-            .only_if("attribute_exists(PK)")
-            .value(":day", day.to_string())
-            .value(":due", key.due_sort(day));
         // Refused: the life has been erased meanwhile, and its clock with it.
-        let _gone = self.write(write).await?;
+        let _gone = self.write(clock_write(key, expires)).await?;
         Ok(())
+    }
+
+    /// Puts the clock of a life that has no end for the time being at the day on which to
+    /// look at it again. False when its rules have changed since they were read, and perhaps
+    /// the clock with them.
+    ///
+    /// # Errors
+    /// As [`Store::door`].
+    pub async fn postpone_clock(&self, entry: &Entry, look_at: Timestamp) -> Result<bool> {
+        let stopped = Write::check(&entry.key.partition(), DOOR)
+            .only_if("gate = :gate AND attribute_not_exists(expires_at)")
+            .value(":gate", entry.gate);
+        let writes = vec![stopped, clock_write(&entry.key, look_at)];
+        Ok(self.transact(writes).await?.is_ok())
     }
 
     /// Shortens a life to what the tenant's settings now allow. Never lengthens it.
@@ -427,6 +436,15 @@ impl Store {
         let _shorter = self.write(write).await?;
         Ok(())
     }
+}
+
+/// Puts the clock of a life at a day, if the life has not been erased.
+pub(crate) fn clock_write(key: &LifeKey, at: Timestamp) -> Write {
+    let day = day_of(at);
+    Write::update(&key.partition(), CLOCK, "SET due_day = :day, due_sk = :due")
+        .only_if("attribute_exists(PK)")
+        .value(":day", day.to_string())
+        .value(":due", key.due_sort(day))
 }
 
 /// The end of a door whose time is over, or which TTL has taken already.

@@ -1,11 +1,18 @@
 //! By which values people are found: a keyed hash leads to the lives that hold the value.
 //! Each pair is one row, and its reverse lies within the life, so that an erasure finds it
-//! when the value can no longer be read. Knows hashes, never values.
+//! when the value can no longer be read. Rows hold hashes, never values.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
 
 use super::keys::{self, LifeKey};
+use super::records::Person;
 use super::{Item, Store, Write};
+use crate::catalog::FIELDS;
 use crate::error::{Error, Result};
 use crate::id::{KeyedHash, Life, Subject, Tenant};
+use crate::vault::HashKey;
 
 /// A life that holds a value, or held it: the keyring says whether it is the current one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +24,7 @@ pub struct Found {
 }
 
 /// Makes a life findable by a value: the row and its reverse.
-pub fn put_writes(key: &LifeKey, kind: &str, hash: KeyedHash, verified: bool) -> [Write; 2] {
+fn put_writes(key: &LifeKey, kind: &str, hash: KeyedHash, verified: bool) -> [Write; 2] {
     let row = Item::new(
         &keys::lookup(key.tenant, kind, hash),
         &key.subject.to_string(),
@@ -29,13 +36,49 @@ pub fn put_writes(key: &LifeKey, kind: &str, hash: KeyedHash, verified: bool) ->
 }
 
 /// Ends that: both rows go, the first only if it still is this life's.
-pub fn delete_writes(key: &LifeKey, kind: &str, hash: KeyedHash) -> [Write; 2] {
+fn delete_writes(key: &LifeKey, kind: &str, hash: KeyedHash) -> [Write; 2] {
     let partition = keys::lookup(key.tenant, kind, hash);
     let row = Write::delete(&partition, &key.subject.to_string())
         .only_if("attribute_not_exists(PK) OR life = :life")
         .value(":life", key.life.to_string());
     let reverse = Write::delete(&key.partition(), &keys::lookup_reverse(kind, hash));
     [row, reverse]
+}
+
+/// The writes that bring a person's rows from one state to another.
+pub fn change_writes(hash: &HashKey, key: &LifeKey, before: &Person, after: &Person) -> Vec<Write> {
+    let (old, new) = (found_by(hash, before), found_by(hash, after));
+    let mut writes = Vec::new();
+    for ((kind, hash), verified) in &new {
+        if old.get(&(*kind, *hash)) != Some(verified) {
+            writes.extend(put_writes(key, kind, *hash, *verified));
+        }
+    }
+    for (kind, hash) in old.keys().filter(|it| !new.contains_key(*it)) {
+        writes.extend(delete_writes(key, kind, *hash));
+    }
+    writes
+}
+
+/// What a person is found by: kind and keyed hash, and whether it is vouched for.
+fn found_by(hash: &HashKey, person: &Person) -> BTreeMap<(&'static str, KeyedHash), bool> {
+    FIELDS
+        .iter()
+        .filter(|field| field.lookup)
+        .filter_map(|field| {
+            let known = person
+                .identity
+                .get(field.name)
+                .or(person.contact.get(field.name))?;
+            let Value::String(value) = &known.value else {
+                return None;
+            };
+            Some((
+                (field.name, hash.lookup(field.name, value)?),
+                known.verified,
+            ))
+        })
+        .collect()
 }
 
 impl Store {

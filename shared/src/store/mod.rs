@@ -13,6 +13,7 @@ pub mod lives;
 pub mod lookups;
 pub mod once;
 pub mod records;
+pub mod rules;
 pub mod seals;
 pub mod tenants;
 mod write;

@@ -5,14 +5,15 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::keys::{self, PERSON};
+use super::jobs::TURN_KEPT;
+use super::keys::{self, LifeKey, PERSON};
 use super::{Item, Write};
 use crate::error::{Error, Result};
-use crate::id::{Attachment as AttachmentId, KeyedHash, Message as MessageId};
+use crate::id::{Attachment as AttachmentId, KeyedHash, Message as MessageId, uuid_at};
 use crate::keyring::Living;
 use crate::record::{
     AttachmentContent, Author, Consent, ConversationContent, Fields, FileState, InteractionContent,
-    MessageContent, Verdict, without_nulls,
+    MessageContent, Verdict, Withdrawal, without_nulls,
 };
 use crate::vault::HashKey;
 
@@ -28,6 +29,8 @@ pub struct Person {
     /// Counts the changes: the profile's `ETag`.
     pub rev: u64,
     pub consent: Option<Consent>,
+    /// Consents that were withdrawn, the latest last.
+    pub withdrawn: Vec<Withdrawal>,
     pub identity: Fields,
     pub contact: Fields,
     pub custom: Fields,
@@ -40,6 +43,7 @@ impl Person {
         Ok(Person {
             rev: row.count("rev"),
             consent: living.open_json(row, "consent")?,
+            withdrawn: living.open_json(row, "withdrawn")?.unwrap_or_default(),
             identity: living.open_json(row, "identity")?.unwrap_or_default(),
             contact: living.open_json(row, "contact")?.unwrap_or_default(),
             custom: living.open_json(row, "custom")?.unwrap_or_default(),
@@ -70,6 +74,11 @@ impl Person {
                 self.consent
                     .as_ref()
                     .map(|it| living.seal_json(PERSON, "consent", it)),
+            )
+            .with_some(
+                "withdrawn",
+                (!self.withdrawn.is_empty())
+                    .then(|| living.seal_json(PERSON, "withdrawn", &self.withdrawn)),
             )
             .with_some("identity", part("identity", &self.identity))
             .with_some("contact", part("contact", &self.contact))
@@ -232,6 +241,8 @@ pub struct Attachment {
     pub conversation: Option<KeyedHash>,
     /// Gone once the attachment is redacted.
     pub content: Option<AttachmentContent>,
+    /// It is redacted, but its file may still be there.
+    pub purging: bool,
 }
 
 impl Attachment {
@@ -251,6 +262,7 @@ impl Attachment {
             verdict: verdict.map_err(|_| broken())?,
             conversation: row.try_text("conversation").and_then(hash),
             content: living.open_json(row, CONTENT)?,
+            purging: row.flag("purging"),
         })
     }
 
@@ -273,6 +285,7 @@ impl Attachment {
                 self.conversation.map(|hash| hash.to_string()),
             )
             .with_some(CONTENT, content)
+            .with_some("purging", self.purging.then_some(true))
     }
 
     /// Replaces the row, if it is still in the state in which it was read.
@@ -281,6 +294,12 @@ impl Attachment {
             .only_if("#state = :state")
             .name("#state", "state")
             .value(":state", state.name())
+    }
+
+    /// Notes that a redacted file is gone.
+    pub fn purged(life: &LifeKey, id: AttachmentId) -> Write {
+        Write::update(&life.partition(), &keys::attachment(id), "REMOVE purging")
+            .only_if("attribute_exists(PK)")
     }
 
     pub fn json(&self) -> Value {
@@ -298,6 +317,13 @@ impl Attachment {
             "verdict": self.verdict,
         }))
     }
+}
+
+/// Calls the worker to delete what is left of a life's redacted files.
+pub fn purge_write(life: &LifeKey, now: Timestamp) -> Write {
+    let sort = keys::purge(uuid_at(now));
+    let row = Item::new(&life.partition(), &sort).with("expires_at", (now + TURN_KEPT).as_second());
+    Write::put(row)
 }
 
 /// How often a help item was loaded, viewed and clicked.

@@ -96,6 +96,7 @@ fn filled(path: &str, ids: &Ids) -> String {
 fn body(route: &str, ids: &Ids) -> Option<Value> {
     Some(match route {
         "PATCH /v1/subjects/{subject}" => json!({"identity": {"name": "Mallory"}}),
+        "PUT /v1/subjects/{subject}/hold" => json!({"reason": "litigation"}),
         "POST /v1/erasures" => json!({"subjects": [ids.subject]}),
         "POST /v1/exports" => json!({"subject": ids.subject}),
         _ => return None,

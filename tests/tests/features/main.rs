@@ -19,6 +19,7 @@ mod receipts;
 mod redact;
 mod replay;
 mod requests;
+mod rights;
 mod rows;
 mod seals;
 mod verify;

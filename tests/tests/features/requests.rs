@@ -5,6 +5,7 @@
 use lethe_tests::{Service, Tenant, sha256, subject};
 use serde_json::{Map, Value, json};
 use shared::catalog::{Category, FIELDS, Field, Kind, Record};
+use shared::routes::{Access, Scope};
 
 /// Stands in every value of a person. Its base64 and percent forms have no character that
 /// is spelled differently anywhere.
@@ -40,6 +41,8 @@ pub struct Stage {
     /// Everything of this person may be redacted, and this one erased.
     redacted: String,
     erased: String,
+    /// And this one be put under every rule.
+    governed: String,
     key: String,
     redaction: String,
     erasure: String,
@@ -148,10 +151,10 @@ pub async fn stage(service: &Service) -> Stage {
         .await
         .expect(200);
     let mut people = Vec::new();
-    for who in ["kept", "redacted", "erased", "left"] {
+    for who in ["kept", "redacted", "erased", "governed", "left"] {
         people.push(subject(&service.store(events(who)).await[0]));
     }
-    let [kept, redacted, erased, left] = people.try_into().expect("four people");
+    let [kept, redacted, erased, governed, left] = people.try_into().expect("five people");
     let made = json!({"scopes": ["read"]});
     let key = service.post("/v1/keys", owner, made).await.expect(201);
     let body = json!({"subject": kept, "kind": "access", "include_agents": true});
@@ -178,6 +181,7 @@ pub async fn stage(service: &Service) -> Stage {
         attachment,
         redacted,
         erased,
+        governed,
         key: id(&key),
         redaction,
         erasure: id(&erasure),
@@ -227,6 +231,7 @@ impl Stage {
         let (_, path) = route.split_once(' ').expect("method and path");
         let subject = match route {
             "DELETE /v1/subjects/{subject}" => &self.erased,
+            _ if self.governs(route) => &self.governed,
             _ => &self.subject,
         };
         let id = match path.split('/').nth(2) {
@@ -250,6 +255,13 @@ impl Stage {
             body,
             status,
         }
+    }
+
+    /// Whether a route puts a person under a rule, lifts it, or withdraws their consent.
+    fn governs(&self, route: &str) -> bool {
+        let row = shared::routes::find(route);
+        let govern = Access::Key(&[Scope::Govern]);
+        row.is_some_and(|row| row.access == govern) && route.contains("{subject}")
     }
 
     /// The key, the status and the body. `GET`s of a tenant's own things are all alike.
@@ -302,6 +314,12 @@ impl Stage {
             "DELETE /v1/keys/{id}" => (owner, 204, None),
             "POST /v1/erasures/{id}/cancel" => (owner, 200, None),
             "DELETE /v1/tenants/{tenant}" => (&self.operator, 202, None),
+            "PUT /v1/subjects/{subject}/hold" => {
+                let until = "2026-03-08T12:00:00+01:00";
+                let body = json!({"reason": "litigation", "until": until});
+                (owner, 204, Some(body))
+            }
+            _ if self.governs(route) => (owner, 204, None),
             "POST /v1/tenants" => (&self.operator, 201, Some(json!({}))),
             "GET /v1/tenants" => (&self.operator, 200, None),
             "GET /console"

@@ -237,7 +237,7 @@ fn jobs() -> Vec<Schema> {
         ("blocked", described(count(), "Those of them who are held.")),
         ("stores", json!({"type": "object"})),
     ]);
-    let statuses = ["redacted", "not_found", "stale", "invalid"];
+    let statuses = ["redacted", "not_found", "stale", "invalid", "held"];
     let target = object(
         &["index", "status"],
         vec![

@@ -87,6 +87,8 @@ impl Success {
     }
 }
 
+const RESTRICTED: &[(u16, &str)] =
+    &[(409, "The person is restricted, and the key may not govern.")];
 const LOCATION: &[&str] = &["Location"];
 const ETAG: &[&str] = &["ETag"];
 
@@ -105,7 +107,11 @@ pub const OPERATIONS: &[Operation] = &[
         "Ingest",
         &[gives(201, "AnnouncedAttachment", "The link to upload it.")],
     )
-    .takes("AttachmentAnnouncement"),
+    .takes("AttachmentAnnouncement")
+    .problems(&[(
+        409,
+        "The person is being erased (`erasing`), or stays away (`suppressed`).",
+    )]),
     operation(
         "PATCH /v1/subjects/{subject}",
         "correctPerson",
@@ -113,6 +119,10 @@ pub const OPERATIONS: &[Operation] = &[
         &[nothing("Corrected.").with(ETAG)],
     )
     .takes("Correction")
+    .problems(&[(
+        409,
+        "The person is held, or restricted and the key may not govern.",
+    )])
     .if_match(),
     operation(
         "GET /v1/privacy-config",
@@ -134,7 +144,7 @@ pub const OPERATIONS: &[Operation] = &[
         &[gives(
             200,
             "PersonPage",
-            "A page of people. `expires_before` finds those who go soon.",
+            "A page of people. `expires_before` finds those who go soon, `state` those under a rule.",
         )],
     ),
     operation(
@@ -142,13 +152,15 @@ pub const OPERATIONS: &[Operation] = &[
         "getPerson",
         "Access",
         &[gives(200, "Person", "All but their records.").with(ETAG)],
-    ),
+    )
+    .problems(RESTRICTED),
     operation(
         "GET /v1/subjects/{subject}/records",
         "listRecords",
         "Access",
         &[gives(200, "RecordPage", "A page of records.")],
-    ),
+    )
+    .problems(RESTRICTED),
     operation(
         "GET /v1/subjects/{subject}/attachments/{attachment}",
         "getAttachment",
@@ -158,7 +170,8 @@ pub const OPERATIONS: &[Operation] = &[
             "AttachmentState",
             "Its state; a link when it is clean.",
         )],
-    ),
+    )
+    .problems(RESTRICTED),
     operation(
         "POST /v1/redactions",
         "redact",
@@ -168,7 +181,11 @@ pub const OPERATIONS: &[Operation] = &[
             gives(202, "RedactionJob", "More than 100 records: a job does it.").with(LOCATION),
         ],
     )
-    .takes("Redaction"),
+    .takes("Redaction")
+    .problems(&[(
+        409,
+        "One of them is held, or restricted and the key may not govern. Nothing was done.",
+    )]),
     operation(
         "GET /v1/redactions",
         "listRedactions",
@@ -261,7 +278,10 @@ pub const OPERATIONS: &[Operation] = &[
     .takes("Export")
     .problems(&[
         (404, "Nobody is known by this."),
-        (409, "The lookup finds several people (`ambiguous`)."),
+        (
+            409,
+            "The lookup finds several people (`ambiguous`), or the person is restricted.",
+        ),
     ]),
     operation(
         "GET /v1/exports",
@@ -278,7 +298,79 @@ pub const OPERATIONS: &[Operation] = &[
             "ExportJob",
             "The job; links when it is completed.",
         )],
+    )
+    .problems(RESTRICTED),
+    operation(
+        "PUT /v1/subjects/{subject}/restriction",
+        "restrictPerson",
+        "Rights",
+        &[nothing(
+            "Kept, and used by nobody but those who govern. The clock stops.",
+        )],
     ),
+    operation(
+        "DELETE /v1/subjects/{subject}/restriction",
+        "liftRestriction",
+        "Rights",
+        &[nothing(
+            "Not restricted. The clock goes on from when they were last seen.",
+        )],
+    ),
+    operation(
+        "PUT /v1/subjects/{subject}/objection",
+        "noteObjection",
+        "Rights",
+        &[nothing("Visits and interactions are ignored from here on.")],
+    ),
+    operation(
+        "DELETE /v1/subjects/{subject}/objection",
+        "withdrawObjection",
+        "Rights",
+        &[nothing("No objection stands.")],
+    ),
+    operation(
+        "PUT /v1/subjects/{subject}/hold",
+        "holdPerson",
+        "Rights",
+        &[nothing(
+            "Nothing of them can go. The clock stops. Replaces another hold.",
+        )],
+    )
+    .takes("Hold"),
+    operation(
+        "DELETE /v1/subjects/{subject}/hold",
+        "liftHold",
+        "Rights",
+        &[nothing(
+            "Not held. The clock, and erasures that waited, go on.",
+        )],
+    ),
+    operation(
+        "PUT /v1/subjects/{subject}/suppression",
+        "suppressPerson",
+        "Rights",
+        &[nothing(
+            "Once they are forgotten, nothing is stored of them again.",
+        )],
+    ),
+    operation(
+        "DELETE /v1/subjects/{subject}/suppression",
+        "liftSuppression",
+        "Rights",
+        &[nothing("They may be known again.")],
+    ),
+    operation(
+        "DELETE /v1/subjects/{subject}/consent",
+        "withdrawConsent",
+        "Rights",
+        &[nothing(
+            "Withdrawn; identity and contact that rested on it are gone.",
+        )],
+    )
+    .problems(&[(
+        409,
+        "No consent is on record (`no_consent`), or a hold keeps them (`held`).",
+    )]),
     operation(
         "GET /v1/settings",
         "getSettings",
@@ -400,12 +492,13 @@ pub const OPERATIONS: &[Operation] = &[
 ];
 
 /// The groups in which operations are listed, and what each is for.
-pub const TAGS: [(&str, &str); 8] = [
+pub const TAGS: [(&str, &str); 9] = [
     ("Ingest", "What tenants' pages and servers send."),
     ("Access", "Who is known, and what is kept about them."),
     ("Redact", "Parts of what is kept, made unreadable for good."),
     ("Erase", "People, forgotten at once."),
     ("Export", "What is kept about a person, for them to have."),
+    ("Rights", "What may be done with a person."),
     ("Govern", "A tenant's settings, keys and log."),
     ("Operate", "Tenants: for the operator of the service."),
     ("Service", "The service itself."),

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 use shared::routes::Route;
 use shared::store::jobs::JobState;
+use shared::store::keys::Standing;
 
 use super::operations::Operation;
 use super::reference;
@@ -27,11 +28,12 @@ pub fn of(route: &Route, operation: &Operation) -> Vec<Value> {
     parameters
 }
 
-/// The component that describes a parameter of a route. `subject` and `id` mean different
-/// things in different places.
+/// The component that describes a parameter of a route. `subject`, `state` and `id` mean
+/// different things in different places.
 fn component(route: &Route, name: &str) -> Value {
     let component = match name {
         "subject" if route.query.contains(&"subject") => "of_subject",
+        "state" if route.function == "access" => "standing",
         "id" if route.function == "admin" => "key",
         "id" if route.key.ends_with("/receipt") => "receipt",
         "id" => "job",
@@ -83,6 +85,15 @@ pub fn components() -> Map<String, Value> {
                 "Where to go on: `next_cursor` of the page before, of the same list.",
             ),
             query("state", choice(&states), "Only jobs in this state."),
+            (
+                "standing",
+                parameter(
+                    "state",
+                    "query",
+                    choice(&Standing::ALL.map(Standing::name)),
+                    "Only people under this rule; suppression and objection outlast what was kept.",
+                ),
+            ),
             (
                 "of_subject",
                 parameter("subject", "query", id("sub"), "Only jobs about this person."),

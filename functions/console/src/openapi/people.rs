@@ -16,9 +16,12 @@ pub fn schemas() -> Vec<Schema> {
         &["subject", "last_seen", "expires_at", "state", "verified"],
         vec![
             ("subject", id("sub")),
-            ("last_seen", time()),
+            ("last_seen", or_null(time())),
             ("expires_at", or_null(time())),
-            ("state", text()),
+            (
+                "state",
+                choice(&["active", "held", "restricted", "objected", "suppressed"]),
+            ),
             ("verified", yes_or_no()),
         ],
     );
@@ -35,12 +38,18 @@ pub fn schemas() -> Vec<Schema> {
             "device",
             "custom",
             "verified",
+            "restriction",
+            "objection",
+            "hold",
             "counts",
         ],
         vec![
             ("subject", id("sub")),
             ("visitor_id", or_null(text())),
-            ("state", text()),
+            (
+                "state",
+                choice(&["active", "held", "restricted", "objected"]),
+            ),
             ("created_at", time()),
             ("last_seen", time()),
             ("expires_at", or_null(time())),
@@ -50,6 +59,10 @@ pub fn schemas() -> Vec<Schema> {
             ("device", kept(Record::Visit, Category::Device)),
             ("custom", json!({"type": "object"})),
             ("consent", or_null(reference("schemas", "Consent"))),
+            (
+                "consent_withdrawn",
+                list(reference("schemas", "WithdrawnConsent")),
+            ),
             ("verified", yes_or_no()),
             ("restriction", yes_or_no()),
             ("objection", yes_or_no()),
@@ -93,16 +106,12 @@ pub fn schemas() -> Vec<Schema> {
                 ("scanned_at", or_null(time())),
             ]),
         ),
+        ("Consent", object(&["basis"], consent())),
         (
-            "Consent",
+            "WithdrawnConsent",
             object(
-                &["basis"],
-                vec![
-                    ("basis", text()),
-                    ("source", text()),
-                    ("given_by", text()),
-                    ("at", time()),
-                ],
+                &["basis", "withdrawn_at"],
+                [consent(), vec![("withdrawn_at", time())]].concat(),
             ),
         ),
         (
@@ -116,6 +125,15 @@ pub fn schemas() -> Vec<Schema> {
                 ],
             ),
         ),
+    ]
+}
+
+fn consent() -> Vec<(&'static str, Value)> {
+    vec![
+        ("basis", text()),
+        ("source", text()),
+        ("given_by", text()),
+        ("at", time()),
     ]
 }
 

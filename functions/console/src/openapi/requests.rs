@@ -30,6 +30,7 @@ pub fn schemas() -> Map<String, Value> {
             ("Redaction", redaction()),
             ("Erasure", erasure()),
             ("Export", export()),
+            ("Hold", hold()),
             ("SettingsReplacement", settings()),
             ("KeyRequest", key()),
             ("TenantRequest", object(&[], vec![])),
@@ -387,6 +388,15 @@ fn export() -> Value {
         ],
     );
     one_of(body, &["subject", "lookup"])
+}
+
+fn hold() -> Value {
+    let until = json!({
+        "type": "string",
+        "format": "date-time",
+        "description": "When it ends by itself: ahead, by ten years at most.",
+    });
+    object(&["reason"], vec![("reason", code()), ("until", until)])
 }
 
 /// Every field has a default, and is what is in force once sent.

@@ -1,7 +1,8 @@
 //! What stands around the records: who the person is, when it all goes, how it is used.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
-use shared::record::{Consent, values};
+use shared::record::{Consent, Withdrawal, values};
 
 use super::Facts;
 use super::text::{escape, label, push, time};
@@ -69,24 +70,33 @@ pub fn person(facts: &Facts<'_>) -> String {
             }
         }
         if let Some(consent) = &profile.person.consent {
-            html.push_str(&basis(consent));
+            html.push_str(&basis("On what legal basis", consent, None));
+        }
+        for Withdrawal {
+            consent,
+            withdrawn_at,
+        } in &profile.person.withdrawn
+        {
+            html.push_str(&basis("Withdrawn", consent, Some(*withdrawn_at)));
         }
     }
     html.push_str("</section>\n");
     html
 }
 
-fn basis(consent: &Consent) -> String {
-    let mut html = "<h3>On what legal basis</h3>\n<dl>\n".to_owned();
+fn basis(title: &str, consent: &Consent, until: Option<Timestamp>) -> String {
+    let mut html = format!("<h3>{title}</h3>\n<dl>\n");
     if let Ok(Value::Object(mut fields)) = serde_json::to_value(consent) {
         fields.remove("at");
         describe(&mut html, &fields);
     }
-    if let Some(at) = consent.at {
-        push(
-            &mut html,
-            format_args!("<dt>Since</dt><dd>{}</dd>\n", time(at)),
-        );
+    for (name, at) in [("Since", consent.at), ("Until", until)] {
+        if let Some(at) = at {
+            push(
+                &mut html,
+                format_args!("<dt>{name}</dt><dd>{}</dd>\n", time(at)),
+            );
+        }
     }
     html.push_str("</dl>\n");
     html

@@ -382,6 +382,7 @@ mod tests {
                 content_type: HOSTILE.into(),
                 sha256: String::new(),
             }),
+            purging: false,
         });
         let item = Record::Interaction(Interaction {
             hash: KeyedHash([1; 16]),

@@ -1,0 +1,121 @@
+//! `DELETE /v1/subjects/{subject}/consent`: a consent is withdrawn (GDPR Art. 7(3)). What
+//! rested on it goes; that it was given stays on record for as long as the person does.
+
+use jiff::Timestamp;
+use shared::app::App;
+use shared::error::{Error, Result};
+use shared::http::{Answer, Call};
+use shared::keyring::Living;
+use shared::record::{Basis, Withdrawal};
+use shared::store::activity::{self, Deed};
+use shared::store::keys::PERSON;
+use shared::store::lives::{Passing, Shut};
+use shared::store::lookups;
+use shared::store::records::Person;
+
+const TRIES: u32 = 8;
+/// Withdrawals that are kept, the latest ones.
+const HISTORY: usize = 20;
+
+/// Withdraws the consent on record. Withdrawn already, it is left so.
+pub async fn withdraw(app: &App, call: &Call) -> Result<Answer> {
+    let (tenant, subject) = (call.tenant(), call.subject()?);
+    let keys = app.keyring.tenant(tenant).await?;
+    for _ in 0..TRIES {
+        let (living, _) = app.person(tenant, subject).await?;
+        let row = app
+            .store
+            .get(&living.key.partition(), PERSON)
+            .await?
+            .ok_or(Error::NotFound)?;
+        let before = Person::read(&row, &living)?;
+        let now = app.clock.now();
+        let Some(after) = without_consent(&before, now)? else {
+            return Ok(Answer::nothing());
+        };
+        living.rules.expect_no_hold()?;
+        let mut writes = vec![after.replace(&living, before.rev)];
+        writes.extend(lookups::change_writes(
+            &keys.hash,
+            &living.key,
+            &before,
+            &after,
+        ));
+        writes.extend(logged(call, &living, now));
+        match app
+            .store
+            .through_door(&living, &Passing::default(), writes, now)
+            .await?
+        {
+            Ok(()) => return Ok(Answer::nothing()),
+            Err(Shut::Over) => return Err(Error::NotFound),
+            Err(Shut::Gate | Shut::Later(_) | Shut::Row { .. }) => {}
+        }
+    }
+    Err(Error::Unavailable(
+        "a person's life changes faster than it can be written".into(),
+    ))
+}
+
+/// The person as they become; `None` when it was withdrawn before.
+fn without_consent(before: &Person, now: Timestamp) -> Result<Option<Person>> {
+    let mut after = before.clone();
+    let Some(consent) = after.consent.take() else {
+        return match before.withdrawn.is_empty() {
+            false => Ok(None),
+            true => Err(Error::Conflict {
+                code: "no_consent",
+                detail: "No consent of this person is on record.",
+            }),
+        };
+    };
+    if consent.basis == Basis::Consent {
+        after.identity.retain(|name, _| name == "visitor_id");
+        after.contact.clear();
+    }
+    after.withdrawn.push(Withdrawal {
+        consent,
+        withdrawn_at: now,
+    });
+    let oldest = after.withdrawn.len().saturating_sub(HISTORY);
+    after.withdrawn.drain(..oldest);
+    after.rev = before.rev + 1;
+    Ok(Some(after))
+}
+
+fn logged(call: &Call, living: &Living, now: Timestamp) -> Vec<shared::store::Write> {
+    activity::writes(&[activity::Entry {
+        tenant: living.key.tenant,
+        deed: Deed::ConsentWithdrawn,
+        by: &call.by(),
+        about: &[living.key.life.to_string()],
+        at: now,
+        happened_at: None,
+    }])
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::record::Consent;
+
+    use super::*;
+
+    #[test]
+    fn the_latest_withdrawals_are_kept() {
+        let consent = |minute: u8| Consent {
+            basis: Basis::Contract,
+            source: Some(minute.to_string()),
+            given_by: None,
+            at: None,
+        };
+        let mut person = Person::default();
+        for minute in 0..25 {
+            person.consent = Some(consent(minute));
+            let now = Timestamp::from_second(i64::from(minute)).unwrap();
+            person = without_consent(&person, now).unwrap().unwrap();
+        }
+        let kept: Vec<_> = person.withdrawn.iter().map(|it| &it.consent).collect();
+        assert_eq!(kept.len(), HISTORY);
+        assert_eq!((kept[0], kept[19]), (&consent(5), &consent(24)));
+    }
+}

@@ -1,0 +1,76 @@
+//! Rules about a person, asked for by those who govern: restriction, objection, hold,
+//! suppression. Asking again is no fault.
+
+use jiff::{SignedDuration, Timestamp};
+use shared::app::App;
+use shared::error::{Error, Result};
+use shared::faults::{self, Faults};
+use shared::http::{Answer, Call};
+use shared::keyring::Hold;
+use shared::store::keys::Standing;
+use shared::store::rules::Change;
+
+/// The longest that a hold may be made at once: ten years.
+const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 3653);
+
+/// `PUT /v1/subjects/{subject}/…`
+pub async fn put(app: &App, call: &Call) -> Result<Answer> {
+    let change = match rule(call)? {
+        Standing::Restricted => Change::Restrict,
+        Standing::Objected => Change::Object,
+        Standing::Held => Change::Hold(hold(call, app.clock.now())?),
+        Standing::Suppressed => Change::Suppress,
+    };
+    change_rule(app, call, &change).await
+}
+
+/// `DELETE /v1/subjects/{subject}/…`
+pub async fn lift(app: &App, call: &Call) -> Result<Answer> {
+    change_rule(app, call, &Change::Lift(rule(call)?)).await
+}
+
+async fn change_rule(app: &App, call: &Call, change: &Change) -> Result<Answer> {
+    let (tenant, subject) = (call.tenant(), call.subject()?);
+    app.change_rule(tenant, subject, change, &call.by()).await?;
+    Ok(Answer::nothing())
+}
+
+/// The rule that the route is about.
+fn rule(call: &Call) -> Result<Standing> {
+    match call.route().rsplit('/').next() {
+        Some("restriction") => Ok(Standing::Restricted),
+        Some("objection") => Ok(Standing::Objected),
+        Some("hold") => Ok(Standing::Held),
+        Some("suppression") => Ok(Standing::Suppressed),
+        _ => Err(Error::NotFound),
+    }
+}
+
+fn hold(call: &Call, now: Timestamp) -> Result<Hold> {
+    let mut faults = Faults::default();
+    let Some(body) = faults.object(call.body(), "", &["reason", "until"]) else {
+        return Err(faults.into());
+    };
+    if !body.has("reason") {
+        faults.add("/reason", "required", "is required");
+    }
+    let expected = "must match [A-Za-z0-9._-]{1,64}";
+    let reason = body.parsed("reason", expected, &mut faults, faults::code);
+    let expected = "must be a time as RFC 3339 has it";
+    let until = body.parsed("until", expected, &mut faults, moment);
+    if until.is_some_and(|until| until <= now || until > now + LONGEST) {
+        let expected = "must lie ahead, by ten years at most";
+        faults.add("/until", "range", expected);
+    }
+    faults.end()?;
+    Ok(Hold {
+        reason: reason.unwrap_or_default().to_owned(),
+        until,
+    })
+}
+
+/// A moment in whole milliseconds: what the stored form keeps.
+fn moment(text: &str) -> Option<Timestamp> {
+    let at: Timestamp = text.parse().ok()?;
+    Timestamp::from_millisecond(at.as_millisecond()).ok()
+}

@@ -1,0 +1,935 @@
+//! What may be done with a person: each rule's effect, what outlasts a life, and what
+//! goes on by itself when a rule ends.
+
+use jiff::SignedDuration;
+use lethe_tests::{Reply, Service, days, minutes, sha256, subject};
+use local::Options;
+use serde_json::{Value, json};
+use shared::id::{Attachment, Subject, Tenant};
+use shared::record::FileState;
+use shared::redaction::{self, Cause, Target, What, Work};
+use shared::store::jobs::{Job, JobKind};
+use shared::store::{keys, records};
+
+use crate::rows;
+
+/// A time without waiting for whole days.
+fn hours(hours: i64) -> SignedDuration {
+    SignedDuration::from_hours(hours)
+}
+
+/// Puts a rule in force, or lifts it.
+async fn rule(service: &Service, method: &str, subject: &str, rule: &str) -> Reply {
+    let path = format!("/v1/subjects/{subject}/{rule}");
+    let body = json!({"reason": "litigation"});
+    let body = (method == "PUT" && rule == "hold").then_some(&body);
+    service.call(method, &path, &service.ours.owner, body).await
+}
+
+async fn put(service: &Service, subject: &str, name: &str) {
+    rule(service, "PUT", subject, name).await.expect(204);
+}
+
+async fn lift(service: &Service, subject: &str, name: &str) {
+    rule(service, "DELETE", subject, name).await.expect(204);
+}
+
+async fn hold_until(service: &Service, subject: &str, until: Value) -> Reply {
+    let path = format!("/v1/subjects/{subject}/hold");
+    let body = json!({"reason": "litigation", "until": until});
+    let key = &service.ours.owner;
+    service.call("PUT", &path, key, Some(&body)).await
+}
+
+/// A key with these scopes.
+async fn key(service: &Service, scopes: &[&str]) -> String {
+    let made = service.post("/v1/keys", &service.ours.owner, json!({"scopes": scopes}));
+    let made = made.await.expect(201);
+    made["secret"].as_str().expect("a secret").to_owned()
+}
+
+async fn person(service: &Service, subject: &str) -> Reply {
+    let path = format!("/v1/subjects/{subject}");
+    service.get(&path, &service.ours.owner).await
+}
+
+async fn erase(service: &Service, subject: &str) {
+    let path = format!("/v1/subjects/{subject}");
+    let reply = service
+        .call("DELETE", &path, &service.ours.owner, None)
+        .await;
+    reply.expect(202);
+    // Until nothing is left: the last look comes after the last upload link has run out.
+    service.advance(minutes(30)).await;
+}
+
+/// The kinds of entries in the log, and what each is about.
+async fn log(service: &Service) -> Vec<(String, String)> {
+    let log = service.get("/v1/activity?limit=100", &service.ours.owner);
+    let log = log.await.expect(200);
+    let entries = log["data"].as_array().expect("entries").iter();
+    entries
+        .map(|it| {
+            (
+                it["kind"].as_str().unwrap_or_default().to_owned(),
+                it["about"].to_string(),
+            )
+        })
+        .collect()
+}
+
+async fn count(service: &Service, kind: &str) -> usize {
+    log(service).await.iter().filter(|it| it.0 == kind).count()
+}
+
+/// Sends one event of each kind that a visitor may cause; the statuses with reasons.
+async fn send(service: &Service, visitor: &str) -> Vec<String> {
+    let events = json!([
+        {"type": "visit", "visitor_id": visitor},
+        {"type": "interaction", "visitor_id": visitor, "item_id": "help-1", "action": "viewed"},
+        {"type": "identify", "visitor_id": visitor, "name": "Ada"},
+        {"type": "message", "visitor_id": visitor, "conversation_id": "c-9", "author": "end_user", "body": "hello"},
+    ]);
+    let reply = service.post(
+        "/v1/events",
+        &service.ours.ingest,
+        json!({"events": events}),
+    );
+    let reply = reply.await.expect(200);
+    let results = reply["results"].as_array().expect("results").iter();
+    results
+        .map(|it| {
+            it["reason"]
+                .as_str()
+                .or(it["status"].as_str())
+                .unwrap_or_default()
+                .to_owned()
+        })
+        .collect()
+}
+
+/// What a page with a `collect` key is told: events and an announced file.
+async fn page_learns(service: &Service, visitor: &str) -> (Value, u16) {
+    let collect = &service.ours.collect;
+    let events = json!({"events": [{"type": "visit", "visitor_id": visitor}]});
+    let told = service
+        .post("/v1/events", collect, events)
+        .await
+        .expect(200);
+    (told, announce(service, visitor, collect).await.status)
+}
+
+async fn announce(service: &Service, visitor: &str, key: &str) -> Reply {
+    let file = json!({"visitor_id": visitor, "filename": "a.txt", "content_type": "text/plain",
+        "size": 5, "sha256": sha256(b"hello")});
+    service.post("/v1/attachments", key, file).await
+}
+
+async fn listed(service: &Service, query: &str) -> Vec<Value> {
+    let path = format!("/v1/subjects?{query}");
+    let page = service.get(&path, &service.ours.read).await.expect(200);
+    page["data"].as_array().cloned().expect("rows")
+}
+
+#[tokio::test]
+async fn a_restricted_person_is_kept_and_used_by_those_who_govern_alone() {
+    let service = Service::start().await;
+    let ada = service.acquaint("ada").await;
+    let file = service.upload("ada", "a.txt", "text/plain", b"hello").await;
+    let export = key(&service, &["export"]).await;
+    let made = service.post("/v1/exports", &export, json!({"subject": ada}));
+    let before = made.await.expect(202);
+    service.cloud.settle().await;
+    put(&service, &ada, "restriction").await;
+
+    // What arrives is still stored.
+    assert_eq!(send(&service, "ada").await, ["stored"; 4]);
+    let [read, redact, rectify] = [
+        key(&service, &["read"]).await,
+        key(&service, &["redact"]).await,
+        key(&service, &["rectify"]).await,
+    ];
+    let path = format!("/v1/subjects/{ada}");
+    let refused = [
+        service.get(&path, &read).await,
+        service.get(&format!("{path}/records"), &read).await,
+        service
+            .get(&format!("{path}/attachments/{file}"), &read)
+            .await,
+        service
+            .post(
+                "/v1/redactions",
+                &redact,
+                json!({"subject": ada, "targets": [{"conversation": "c-1"}]}),
+            )
+            .await,
+        service
+            .call(
+                "PATCH",
+                &path,
+                &rectify,
+                Some(&json!({"identity": {"name": "Eve"}})),
+            )
+            .await,
+        service
+            .post("/v1/exports", &export, json!({"subject": ada}))
+            .await,
+        service
+            .get(
+                &format!("/v1/exports/{}", before["id"].as_str().expect("an id")),
+                &export,
+            )
+            .await,
+    ];
+    for reply in refused {
+        assert_eq!(reply.expect(409)["code"], "restricted");
+    }
+    // Lists and lookups still say that they are there.
+    let found = service.post("/v1/lookup", &read, json!({"email": "ada@example.com"}));
+    assert_eq!(
+        found.await.expect(200)["subjects"][0]["state"],
+        "restricted"
+    );
+    assert_eq!(listed(&service, "limit=10").await[0]["state"], "restricted");
+
+    // Those who govern may read, rectify, export and redact.
+    let shown = person(&service, &ada).await.expect(200);
+    assert_eq!(shown["state"], "restricted");
+    assert_eq!(shown["restriction"], true);
+    assert_eq!(
+        (&shown["objection"], &shown["hold"]),
+        (&json!(false), &json!(false))
+    );
+    assert_eq!(shown["expires_at"], Value::Null);
+    let corrected = json!({"identity": {"name": "Eve"}});
+    service
+        .call("PATCH", &path, &service.ours.owner, Some(&corrected))
+        .await
+        .expect(204);
+    let made = service.post("/v1/exports", &service.ours.owner, json!({"subject": ada}));
+    let made = made.await.expect(202);
+    let job = service
+        .job(&format!(
+            "/v1/exports/{}",
+            made["id"].as_str().expect("an id")
+        ))
+        .await;
+    assert_eq!(job["state"], "completed");
+    assert_eq!(job["downloads"].as_array().map(Vec::len), Some(1));
+    // And anybody who may erase, erases.
+    erase(&service, &ada).await;
+    person(&service, &ada).await.expect(404);
+    assert_eq!(listed(&service, "state=restricted").await, [] as [Value; 0]);
+    assert_eq!(
+        rule(&service, "DELETE", &ada, "restriction").await.status,
+        404
+    );
+    // Who comes back is not restricted.
+    service.visit("ada").await;
+    assert_eq!(
+        person(&service, &ada).await.expect(200)["restriction"],
+        false
+    );
+}
+
+#[tokio::test]
+async fn a_restriction_keeps_a_person_beyond_thirty_days_and_lets_them_go_when_lifted() {
+    for options in [
+        Options::default(),
+        Options {
+            ttl: false,
+            ..Options::default()
+        },
+    ] {
+        let service = Service::with(options).await;
+        let (ada, bob) = (service.acquaint("ada").await, service.acquaint("bob").await);
+        put(&service, &ada, "restriction").await;
+        put(&service, &bob, "restriction").await;
+        for _ in 0..5 {
+            service.advance(days(10)).await;
+        }
+        assert_eq!(
+            person(&service, &ada).await.expect(200)["counts"]["messages"],
+            2
+        );
+        // Bob comes by while his clock stands still: it goes on from then.
+        service.visit("bob").await;
+        assert_eq!(
+            person(&service, &bob).await.expect(200)["expires_at"],
+            Value::Null
+        );
+        service.advance(days(10)).await;
+        lift(&service, &ada, "restriction").await;
+        lift(&service, &bob, "restriction").await;
+        person(&service, &ada).await.expect(404);
+        let bob_now = person(&service, &bob).await.expect(200);
+        assert_eq!(bob_now["expires_at"], json!(service.now() + days(20)));
+        service.advance(hours(1)).await;
+        assert!(
+            rows::about(&service, &ada).await.is_empty(),
+            "nothing of ada is left"
+        );
+        service.advance(days(19)).await;
+        person(&service, &bob).await.expect(200);
+        service.advance(days(2)).await;
+        assert!(
+            rows::about(&service, &bob).await.is_empty(),
+            "nothing of bob is left"
+        );
+        assert!(service.cloud.dead_letters().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_clock_is_looked_at_once_a_day() {
+    let service = Service::with(Options {
+        schedules: false,
+        ..Options::default()
+    })
+    .await;
+    let ada = service.acquaint("ada").await;
+    put(&service, &ada, "hold").await;
+    service.advance(days(31)).await;
+    let sweep = || async {
+        service
+            .cloud
+            .run_schedule("cleanup")
+            .await
+            .expect("a sweep ends well")
+    };
+    assert_eq!(sweep().await["clocks_moved"], 1);
+    for _ in 0..3 {
+        service.advance(minutes(15)).await;
+        assert_eq!(sweep().await["clocks_moved"], 0);
+    }
+    service.advance(days(1)).await;
+    assert_eq!(sweep().await["clocks_moved"], 1);
+    person(&service, &ada).await.expect(200);
+}
+
+#[tokio::test]
+async fn rules_are_put_and_lifted_as_often_as_one_likes_and_logged_when_they_change() {
+    let service = Service::start().await;
+    let ada = service.visit("ada").await;
+    let rules = [
+        ("restriction", "person.restricted", "restriction.lifted"),
+        ("objection", "person.objected", "objection.withdrawn"),
+        ("hold", "person.held", "hold.lifted"),
+        ("suppression", "person.suppressed", "suppression.lifted"),
+    ];
+    for (name, put_kind, lift_kind) in rules {
+        lift(&service, &ada, name).await;
+        assert_eq!(count(&service, lift_kind).await, 0, "{name}");
+        for _ in 0..2 {
+            put(&service, &ada, name).await;
+        }
+        for _ in 0..2 {
+            lift(&service, &ada, name).await;
+        }
+        assert_eq!(count(&service, put_kind).await, 1, "{name}");
+        assert_eq!(count(&service, lift_kind).await, 1, "{name}");
+    }
+    let log = log(&service).await;
+    assert!(
+        log.iter().all(|(_, about)| !about.contains(&ada)),
+        "lives, never subjects"
+    );
+    assert!(
+        log.iter()
+            .any(|(_, about)| about.contains("reason:litigation"))
+    );
+    // As if nothing had been: the clock runs, and no list names them.
+    let shown = person(&service, &ada).await.expect(200);
+    assert_eq!(shown["state"], "active");
+    assert_eq!(shown["expires_at"], json!(service.now() + days(30)));
+    for state in ["held", "restricted", "objected", "suppressed"] {
+        assert_eq!(
+            listed(&service, &format!("state={state}")).await,
+            [] as [Value; 0]
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_clock_goes_on_when_nothing_stops_it_any_more() {
+    let service = Service::start().await;
+    let ada = service.visit("ada").await;
+    put(&service, &ada, "restriction").await;
+    put(&service, &ada, "hold").await;
+    assert_eq!(person(&service, &ada).await.expect(200)["state"], "held");
+    lift(&service, &ada, "hold").await;
+    let shown = person(&service, &ada).await.expect(200);
+    assert_eq!(
+        (&shown["state"], &shown["expires_at"]),
+        (&json!("restricted"), &Value::Null)
+    );
+    lift(&service, &ada, "restriction").await;
+    assert_eq!(
+        person(&service, &ada).await.expect(200)["expires_at"],
+        json!(service.now() + days(30))
+    );
+}
+
+#[tokio::test]
+async fn lifting_goes_by_the_retention_in_force() {
+    let service = Service::start().await;
+    let ada = service.visit("ada").await;
+    put(&service, &ada, "hold").await;
+    let settings = json!({"retention_days": 3});
+    service
+        .call("PUT", "/v1/settings", &service.ours.owner, Some(&settings))
+        .await
+        .expect(200);
+    service.advance(days(2)).await;
+    lift(&service, &ada, "hold").await;
+    assert_eq!(
+        person(&service, &ada).await.expect(200)["expires_at"],
+        json!(service.now() + days(1))
+    );
+}
+
+#[tokio::test]
+async fn nothing_of_a_held_person_is_changed_or_taken_out() {
+    let service = Service::start().await;
+    let ada = service.acquaint("ada").await;
+    let file = service.upload("ada", "a.txt", "text/plain", b"hello").await;
+    let consent =
+        json!([{"type": "identify", "visitor_id": "ada", "consent": {"basis": "consent"}}]);
+    service.store(consent).await;
+    put(&service, &ada, "hold").await;
+    let (owner, path) = (&service.ours.owner, format!("/v1/subjects/{ada}"));
+    let targets =
+        json!({"subject": ada, "targets": [{"conversation": "c-1"}, {"attachment": file}]});
+    let refused = [
+        service.post("/v1/redactions", owner, targets.clone()).await,
+        service
+            .call(
+                "PATCH",
+                &path,
+                owner,
+                Some(&json!({"contact": {"email": null}})),
+            )
+            .await,
+        rule(&service, "DELETE", &ada, "consent").await,
+    ];
+    for reply in refused {
+        assert_eq!(reply.expect(409)["code"], "held");
+    }
+    for _ in 0..4 {
+        service.advance(days(10)).await;
+    }
+    let shown = person(&service, &ada).await.expect(200);
+    assert_eq!(
+        (&shown["state"], &shown["hold"]),
+        (&json!("held"), &json!(true))
+    );
+    assert_eq!(shown["contact"]["email"], "ada@example.com");
+    let shown = service
+        .get(&format!("{path}/attachments/{file}"), owner)
+        .await;
+    assert_eq!(shown.expect(200)["state"], "clean");
+    // They may be read by anybody who may read.
+    service.get(&path, &service.ours.read).await.expect(200);
+    lift(&service, &ada, "hold").await;
+    person(&service, &ada).await.expect(404);
+}
+
+#[tokio::test]
+async fn a_redaction_job_leaves_alone_who_is_held_meanwhile() {
+    let service = Service::start().await;
+    let ada = service.acquaint("ada").await;
+    let file = service.upload("ada", "a.txt", "text/plain", b"hello").await;
+    put(&service, &ada, "hold").await;
+    // As asked for before the hold: its turns come after it.
+    let app = service.cloud.app();
+    let tenant = Tenant::parse(&service.ours.id).expect("a tenant");
+    let keys = app.keyring.tenant(tenant).await.expect("the tenant's keys");
+    let person = Subject::parse(&ada).expect("a subject");
+    let (living, _) = app.person(tenant, person).await.expect("they live");
+    let conversation = keys.hash.conversation(person, "c-1");
+    let file_id = Attachment::parse(&file).expect("an attachment");
+    let what = [What::Conversation(conversation), What::Attachment(file_id)];
+    let targets = what.into_iter().enumerate();
+    let targets = targets.map(|(index, what)| Target { index, what });
+    let work = Work {
+        life: living.key,
+        targets: targets.collect(),
+    };
+    let mut job = Job::new(tenant, JobKind::Redaction, vec![person], service.now());
+    redaction::prepare(&mut job, &[work], Cause::default(), &[], 4);
+    let begun = app.store.transact(job.begin_writes()).await;
+    begun.expect("the store answers").expect("a new job");
+    let shown = service.job(&format!("/v1/redactions/{}", job.key.id)).await;
+    assert_eq!(shown["state"], "completed");
+    assert_eq!(shown["results"]["held"], 2, "{shown}");
+    assert_eq!(shown["results"]["redacted"], 0);
+    let path = format!("/v1/subjects/{ada}/attachments/{file}");
+    let state = service.get(&path, &service.ours.read).await.expect(200);
+    assert_eq!(state["state"], "clean");
+    assert_eq!(rows::objects(&service).len(), 1);
+}
+
+#[tokio::test]
+async fn a_redacted_file_goes_though_whoever_was_to_delete_it_died() {
+    let service = Service::start().await;
+    let ada = service.acquaint("ada").await;
+    let file = service.upload("ada", "a.txt", "text/plain", b"hello").await;
+    let app = service.cloud.app();
+    let tenant = Tenant::parse(&service.ours.id).expect("a tenant");
+    let person = Subject::parse(&ada).expect("a subject");
+    let (living, _) = app.person(tenant, person).await.expect("they live");
+    let sort = keys::attachment(Attachment::parse(&file).expect("an attachment"));
+    let partition = living.key.partition();
+    let read = || async { app.store.get(&partition, &sort).await.expect("an answer") };
+    let row = read().await.expect("a row");
+    let mut row = records::Attachment::read(&row, &living).expect("as written");
+    // What the row's transaction writes, and nothing after it.
+    row.state = FileState::Redacted;
+    row.purging = true;
+    let writes = vec![
+        row.replace(&living, FileState::Clean),
+        records::purge_write(&living.key, service.now()),
+    ];
+    let written = app.store.transact(writes).await.expect("an answer");
+    written.expect("the row is as it was");
+    service.cloud.settle().await;
+    assert_eq!(rows::objects(&service), Vec::<String>::new());
+    let after = read().await.expect("a row");
+    assert!(!after.flag("purging"));
+    assert_eq!(after.try_text("state"), Some("redacted"));
+}
+
+#[tokio::test]
+async fn a_hold_ends_by_itself() {
+    let service = Service::start().await;
+    let ada = service.acquaint("ada").await;
+    let until = service.now() + days(45) + hours(3);
+    hold_until(&service, &ada, json!(until)).await.expect(204);
+    for _ in 0..9 {
+        service.advance(days(5)).await;
+    }
+    assert_eq!(person(&service, &ada).await.expect(200)["state"], "held");
+    service.advance(hours(3) - minutes(1)).await;
+    assert_eq!(person(&service, &ada).await.expect(200)["state"], "held");
+    service.advance(minutes(20)).await;
+    // Last seen 45 days ago: there is nothing left to wait for.
+    person(&service, &ada).await.expect(404);
+    service.advance(hours(1)).await;
+    assert!(rows::about(&service, &ada).await.is_empty());
+    assert_eq!(listed(&service, "state=held").await, [] as [Value; 0]);
+    let log = service
+        .get("/v1/activity?kind=hold.lifted", &service.ours.owner)
+        .await;
+    assert_eq!(log.expect(200)["data"][0]["by"], "lethe");
+}
+
+#[tokio::test]
+async fn a_hold_that_ends_soon_lets_the_clock_go_on() {
+    let service = Service::start().await;
+    let ada = service.visit("ada").await;
+    let seen = service.now();
+    let until = service.now() + hours(2);
+    hold_until(&service, &ada, json!(until)).await.expect(204);
+    service.advance(hours(2) + minutes(16)).await;
+    let shown = person(&service, &ada).await.expect(200);
+    assert_eq!(
+        (&shown["state"], &shown["expires_at"]),
+        (&json!("active"), &json!(seen + days(30)))
+    );
+    // A new hold takes the place of another, whichever ends sooner.
+    hold_until(&service, &ada, json!(service.now() + days(2)))
+        .await
+        .expect(204);
+    hold_until(&service, &ada, json!(service.now() + hours(1)))
+        .await
+        .expect(204);
+    service.advance(hours(1) + minutes(16)).await;
+    assert_eq!(person(&service, &ada).await.expect(200)["state"], "active");
+    hold_until(&service, &ada, json!(service.now() + hours(1)))
+        .await
+        .expect(204);
+    put(&service, &ada, "hold").await;
+    service.advance(days(3)).await;
+    assert_eq!(person(&service, &ada).await.expect(200)["state"], "held");
+}
+
+#[tokio::test]
+async fn a_wrong_body_is_named_by_field() {
+    let service = Service::start().await;
+    let ada = service.visit("ada").await;
+    let path = format!("/v1/subjects/{ada}/hold");
+    let cases = [
+        (json!({}), "/reason"),
+        (json!({"reason": "Ada Lovelace sues"}), "/reason"),
+        (json!({"reason": 7}), "/reason"),
+        (json!({"reason": "x", "until": "tomorrow"}), "/until"),
+        (json!({"reason": "x", "until": service.now()}), "/until"),
+        (
+            json!({"reason": "x", "until": service.now() + days(3700)}),
+            "/until",
+        ),
+        (json!({"reason": "x", "note": "Ada"}), "/note"),
+        (json!([]), ""),
+    ];
+    for (body, pointer) in cases {
+        let reply = service
+            .call("PUT", &path, &service.ours.owner, Some(&body))
+            .await;
+        assert_eq!(reply.faults(), [pointer], "{body}");
+    }
+    assert_eq!(person(&service, &ada).await.expect(200)["hold"], false);
+    let listed = service
+        .get("/v1/subjects?state=erased", &service.ours.read)
+        .await;
+    assert_eq!(listed.faults(), ["state"]);
+    // Without the scope, nothing.
+    let reply = service
+        .call(
+            "PUT",
+            &path,
+            &service.ours.read,
+            Some(&json!({"reason": "x"})),
+        )
+        .await;
+    reply.expect(403);
+}
+
+#[tokio::test]
+async fn an_objection_ends_observation_and_outlasts_an_erasure() {
+    let service = Service::start().await;
+    let ada = service.acquaint("ada").await;
+    let unasked = page_learns(&service, "ada").await;
+    put(&service, &ada, "objection").await;
+    let expected = ["objected", "objected", "stored", "stored"];
+    assert_eq!(send(&service, "ada").await, expected);
+    assert_eq!(
+        page_learns(&service, "ada").await,
+        unasked,
+        "a page learns nothing"
+    );
+    let shown = person(&service, &ada).await.expect(200);
+    assert_eq!(
+        (&shown["state"], &shown["objection"]),
+        (&json!("objected"), &json!(true))
+    );
+    assert_eq!(shown["counts"]["interactions"], 1);
+
+    erase(&service, &ada).await;
+    let bare = json!({"subject": ada, "last_seen": null, "expires_at": null, "state": "objected", "verified": false});
+    assert_eq!(listed(&service, "state=objected").await, [bare]);
+    // A visit begins no life; what they say themselves does.
+    let visit = json!({"events": [{"type": "visit", "visitor_id": "ada"}]});
+    let reply = service
+        .post("/v1/events", &service.ours.ingest, visit)
+        .await
+        .expect(200);
+    assert_eq!(reply["results"][0]["reason"], "objected");
+    person(&service, &ada).await.expect(404);
+    assert_eq!(send(&service, "ada").await, expected);
+    let shown = person(&service, &ada).await.expect(200);
+    assert_eq!(
+        (&shown["objection"], &shown["counts"]["messages"]),
+        (&json!(true), &json!(1))
+    );
+    let row = &listed(&service, "state=objected").await[0];
+    assert_eq!(
+        (&row["subject"], &row["state"]),
+        (&json!(ada), &json!("objected"))
+    );
+    // It outlasts an expiry as well, and is withdrawn even when nothing else is kept.
+    service.advance(days(31)).await;
+    service.advance(days(1)).await;
+    person(&service, &ada).await.expect(404);
+    assert_eq!(listed(&service, "state=objected").await.len(), 1);
+    lift(&service, &ada, "objection").await;
+    assert_eq!(send(&service, "ada").await, ["stored"; 4]);
+}
+
+#[tokio::test]
+async fn an_objection_can_be_noted_of_somebody_who_was_forgotten() {
+    let service = Service::start().await;
+    let ada = service.acquaint("ada").await;
+    erase(&service, &ada).await;
+    put(&service, &ada, "objection").await;
+    assert_eq!(count(&service, "person.objected").await, 1);
+    assert_eq!(send(&service, "ada").await[..2], ["objected", "objected"]);
+    for name in ["hold", "restriction"] {
+        let bob = service.visit("bob").await;
+        erase(&service, &bob).await;
+        for method in ["PUT", "DELETE"] {
+            assert_eq!(
+                rule(&service, method, &bob, name).await.status,
+                404,
+                "{method} {name}"
+            );
+        }
+    }
+    let nobody = format!("sub_{}", "0".repeat(32));
+    for name in ["hold", "restriction", "objection", "suppression", "consent"] {
+        assert_eq!(
+            rule(&service, "DELETE", &nobody, name).await.status,
+            404,
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_suppressed_person_stays_away_after_an_erasure_until_that_is_lifted() {
+    let service = Service::start().await;
+    let ada = service.acquaint("ada").await;
+    // A page is told the same of anybody who is being erased.
+    let bob = service.acquaint("bob").await;
+    put(&service, &ada, "suppression").await;
+    assert_eq!(
+        send(&service, "ada").await,
+        ["stored"; 4],
+        "nothing changes while they live"
+    );
+    assert_eq!(person(&service, &ada).await.expect(200)["state"], "active");
+    assert_eq!(
+        listed(&service, "state=suppressed").await[0]["state"],
+        "active"
+    );
+
+    let gone = |subject: String| {
+        let service = &service;
+        async move {
+            let path = format!("/v1/subjects/{subject}");
+            let owner = &service.ours.owner;
+            service.call("DELETE", &path, owner, None).await.expect(202);
+        }
+    };
+    gone(ada.clone()).await;
+    gone(bob).await;
+    assert_eq!(send(&service, "ada").await, ["suppressed"; 4]);
+    let erasing = page_learns(&service, "bob").await;
+    assert_eq!(
+        page_learns(&service, "ada").await,
+        erasing,
+        "a page learns nothing"
+    );
+    service.advance(minutes(30)).await;
+    assert_eq!(send(&service, "ada").await, ["suppressed"; 4]);
+    assert_eq!(page_learns(&service, "ada").await, erasing);
+    let refused = announce(&service, "ada", &service.ours.ingest).await;
+    assert_eq!(refused.expect(409)["code"], "suppressed");
+    assert!(
+        rows::about(&service, &ada)
+            .await
+            .iter()
+            .all(|row| { rows::text(row, "PK").is_some_and(|key| key.contains("#standing#")) })
+    );
+    let bare = json!({"subject": ada, "last_seen": null, "expires_at": null, "state": "suppressed", "verified": false});
+    assert_eq!(listed(&service, "state=suppressed").await, [bare]);
+    assert_eq!(
+        listed(
+            &service,
+            "state=suppressed&expires_before=2030-01-01T00:00:00Z"
+        )
+        .await,
+        [] as [Value; 0]
+    );
+
+    lift(&service, &ada, "suppression").await;
+    assert_eq!(count(&service, "suppression.lifted").await, 1);
+    assert_eq!(send(&service, "ada").await, ["stored"; 4]);
+    assert_eq!(listed(&service, "state=suppressed").await, [] as [Value; 0]);
+}
+
+#[tokio::test]
+async fn a_suppressed_person_stays_away_after_an_expiry_that_nobody_noticed() {
+    let options = Options {
+        ttl: false,
+        schedules: false,
+        ..Options::default()
+    };
+    let service = Service::with(options).await;
+    let ada = service.acquaint("ada").await;
+    put(&service, &ada, "suppression").await;
+    service.advance(days(30)).await;
+    assert_eq!(send(&service, "ada").await, ["suppressed"; 4]);
+    let refused = announce(&service, "ada", &service.ours.ingest).await;
+    assert_eq!(refused.expect(409)["code"], "suppressed");
+    assert_eq!(
+        listed(&service, "state=suppressed").await[0]["state"],
+        "suppressed"
+    );
+    for _ in 0..2 {
+        service
+            .cloud
+            .run_schedule("cleanup")
+            .await
+            .expect("a sweep ends well");
+        service.cloud.settle().await;
+        assert_eq!(send(&service, "ada").await, ["suppressed"; 4]);
+        service.advance(minutes(30)).await;
+    }
+    // Whoever is forgotten can be made to stay away, too.
+    let bob = service.visit("bob").await;
+    service.advance(days(30)).await;
+    put(&service, &bob, "suppression").await;
+    assert_eq!(send(&service, "bob").await, ["suppressed"; 4]);
+}
+
+#[tokio::test]
+async fn lists_name_those_under_a_rule_a_page_at_a_time() {
+    let service = Service::start().await;
+    let mut held = Vec::new();
+    for visitor in ["a", "b", "c", "d", "e"] {
+        let subject = service.visit(visitor).await;
+        put(&service, &subject, "hold").await;
+        held.push(subject);
+    }
+    service.visit("f").await;
+    held.sort();
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/v1/subjects?state=held&limit=2{cursor}");
+        let page = service.get(&path, &service.ours.read).await.expect(200);
+        let rows = page["data"].as_array().expect("rows");
+        assert!(rows.iter().all(|row| row["state"] == "held"));
+        seen.extend(
+            rows.iter()
+                .filter_map(|row| row["subject"].as_str().map(str::to_owned)),
+        );
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, held);
+    let theirs = service
+        .get("/v1/subjects?state=held", &service.theirs.owner)
+        .await;
+    assert_eq!(theirs.expect(200)["data"], json!([]));
+}
+
+#[tokio::test]
+async fn writes_that_meet_a_change_of_rules_happen_within_one_or_the_other() {
+    let service = Service::start().await;
+    let ada = service.acquaint("ada").await;
+    for round in 0..20 {
+        let message = json!({"events": [
+            {"type": "message", "visitor_id": "ada", "conversation_id": "c-1", "author": "end_user", "body": "x"},
+            {"type": "visit", "visitor_id": "ada"},
+        ]});
+        let write = || service.post("/v1/events", &service.ours.ingest, message.clone());
+        let name = ["restriction", "objection", "hold"][round % 3];
+        let (one, other, put, two) = tokio::join!(
+            write(),
+            announce(&service, "ada", &service.ours.ingest),
+            rule(&service, "PUT", &ada, name),
+            write(),
+        );
+        assert_eq!(
+            (put.status, other.status),
+            (204, 201),
+            "{} {}",
+            put.text,
+            other.text
+        );
+        for reply in [one, two] {
+            let reply = reply.expect(200);
+            assert_eq!(reply["results"][0]["status"], "stored", "{reply}");
+            let visit = &reply["results"][1];
+            assert!(
+                visit["status"] == "stored" || visit["reason"] == "objected",
+                "{visit}"
+            );
+        }
+        let shown = person(&service, &ada).await.expect(200);
+        assert_eq!(
+            shown["expires_at"] == Value::Null,
+            name != "objection",
+            "{name}"
+        );
+        let (lifted, _) = tokio::join!(rule(&service, "DELETE", &ada, name), write());
+        lifted.expect(204);
+        let shown = person(&service, &ada).await.expect(200);
+        assert_eq!(
+            shown["expires_at"],
+            json!(service.now() + days(30)),
+            "{name}"
+        );
+        service.advance(minutes(11)).await;
+        service.visit("ada").await;
+    }
+    let shown = person(&service, &ada).await.expect(200);
+    assert_eq!(shown["counts"]["messages"], 2 + 60);
+    assert_eq!(shown["counts"]["attachments"], 20);
+}
+
+#[tokio::test]
+async fn a_withdrawn_consent_takes_what_rested_on_it_and_leaves_its_history() {
+    let service = Service::start().await;
+    let ada = service.acquaint("ada").await;
+    assert_eq!(
+        rule(&service, "DELETE", &ada, "consent").await.expect(409)["code"],
+        "no_consent"
+    );
+    let given = json!({"basis": "consent", "source": "widget", "given_by": "self"});
+    let consent = json!([{"type": "identify", "visitor_id": "ada", "consent": given}]);
+    service.store(consent.clone()).await;
+    let withdrawn_at = service.now();
+    for _ in 0..2 {
+        lift(&service, &ada, "consent").await;
+        service.advance(minutes(1)).await;
+    }
+    assert_eq!(count(&service, "consent.withdrawn").await, 1);
+    let shown = person(&service, &ada).await.expect(200);
+    assert_eq!(
+        (&shown["identity"], &shown["contact"]),
+        (&json!({}), &json!({}))
+    );
+    assert_eq!(
+        (&shown["visitor_id"], &shown["custom"]["plan"]),
+        (&json!("ada"), &json!("gold"))
+    );
+    assert_eq!(
+        (&shown["consent"], &shown["verified"]),
+        (&Value::Null, &json!(false))
+    );
+    let history = json!([{"basis": "consent", "source": "widget", "given_by": "self", "at": withdrawn_at, "withdrawn_at": withdrawn_at}]);
+    assert_eq!(shown["consent_withdrawn"], history);
+    for value in [
+        json!({"email": "ada@example.com"}),
+        json!({"user_id": "u-ada"}),
+    ] {
+        let found = service
+            .post("/v1/lookup", &service.ours.read, value)
+            .await
+            .expect(200);
+        assert_eq!(found["subjects"], json!([]));
+    }
+    // Given on another basis, it is noted; nothing rested on it.
+    let contract = json!([{"type": "identify", "visitor_id": "ada", "name": "Ada", "consent": {"basis": "contract"}}]);
+    service.store(contract).await;
+    lift(&service, &ada, "consent").await;
+    let shown = person(&service, &ada).await.expect(200);
+    assert_eq!(shown["identity"]["name"], "Ada");
+    assert_eq!(shown["consent_withdrawn"].as_array().map(Vec::len), Some(2));
+    assert_eq!(shown["consent_withdrawn"][1]["basis"], "contract");
+    // It goes with the person.
+    erase(&service, &ada).await;
+    assert_eq!(subject(&service.store(consent).await[0]), ada);
+    let shown = person(&service, &ada).await.expect(200);
+    assert_eq!(shown.get("consent_withdrawn"), None);
+}
+
+#[tokio::test]
+async fn another_tenants_person_has_no_rights_here() {
+    let service = Service::start().await;
+    let ada = service.visit("ada").await;
+    let theirs = &service.theirs.owner;
+    let body = json!({"reason": "litigation"});
+    for name in ["restriction", "objection", "hold", "suppression", "consent"] {
+        let path = format!("/v1/subjects/{ada}/{name}");
+        for method in ["PUT", "DELETE"] {
+            let body = (method == "PUT").then_some(&body);
+            let reply = service.call(method, &path, theirs, body).await;
+            assert_eq!(reply.status, 404, "{method} {name}: {}", reply.text);
+        }
+    }
+    assert_eq!(person(&service, &ada).await.expect(200)["state"], "active");
+}
