@@ -113,7 +113,8 @@ async fn open_door(app: &App, entry: &Entry, now: Timestamp) -> Result<Option<Do
     Ok(door.filter(|door| !door.expired(now)))
 }
 
-/// Lets an erasure go on that waited for the hold to end, if it still does.
+/// Lets an erasure go on that waits for the hold to end. One that is just about to wait is
+/// given its next turn as well, or it would wait for nobody.
 async fn release_writes(
     app: &App,
     life: &LifeKey,
@@ -126,8 +127,8 @@ async fn release_writes(
         id,
     };
     match app.store.job(key).await? {
-        Some(mut job) if job.state.name() == "blocked" => Ok(job.release_writes(now).into()),
-        // Cancelled meanwhile.
+        Some(mut job) if !job.state.over() => Ok(job.release_writes(now).into()),
+        // Cancelled, or completed for the others.
         _ => Ok(Vec::new()),
     }
 }

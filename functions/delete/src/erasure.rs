@@ -235,11 +235,7 @@ async fn finish(mut turn: Turn<'_>) -> Result<()> {
     let closing = lives.iter().map(|life| close(app, life, now).boxed());
     crate::at_once(AT_ONCE, closing.collect()).await?;
     if held {
-        // Whoever lifts the hold lets it go on; then all is gone through once more.
-        turn.erasing.ended = false;
-        turn.begin_pass(now);
-        turn.place.began = None;
-        return turn.wait(JobState::Blocked, now + DAY).await;
+        return wait_for_holds(turn, spared.len()).await;
     }
     turn.add("records", lives.len() as u64);
     turn.add("keyring", lives.len() as u64);
@@ -250,6 +246,25 @@ async fn finish(mut turn: Turn<'_>) -> Result<()> {
         outcome.remove("partial");
     }
     end_job(app, turn.job, &lives, now).await
+}
+
+/// Waits for whoever lifts the holds, and then goes through everything once more. Looks
+/// first whether one has been lifted since.
+async fn wait_for_holds(mut turn: Turn<'_>, before: usize) -> Result<()> {
+    let now = turn.app.clock.now();
+    turn.erasing.ended = false;
+    match end_rest(&mut turn).await {
+        Err(Halt::Failed(error)) => return Err(error),
+        Err(Halt::Fenced | Halt::OutOfTime) => return Ok(()),
+        Ok(()) => {}
+    }
+    turn.begin_pass(now);
+    turn.place.began = None;
+    if spared(&turn.job).len() < before {
+        return turn.hand_over().await;
+    }
+    turn.erasing.ended = false;
+    turn.wait(JobState::Blocked, now + DAY).await
 }
 
 /// Ends the job with its entry in the log and, where somebody asked for the erasure, its

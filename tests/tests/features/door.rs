@@ -1,13 +1,20 @@
-//! The door: whatever is sent, erased, expires or returns, in whatever order and at the
-//! same time, nothing of an ended life survives and nothing of the new one is harmed.
+//! The door: whatever is sent, redacted, exported, held, erased, expires or returns, in
+//! whatever order and at the same time, nothing of an ended life survives, nothing of the
+//! new one is harmed, nothing redacted comes back, and no job is left.
 //!
-//! Each round plays random deeds of one person at random times, some of them at once.
-//! `LETHE_SEED` plays a printed seed again.
+//! Each round plays random deeds of one person at random times, some of them at once, and
+//! transactions meet conflicts that are not there. `LETHE_SEED` plays a printed seed again.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::SignedDuration;
-use lethe_tests::{Service, days, minutes};
+use lethe_tests::{Reply, Service, days, minutes};
 use local::Options;
+use local::wire::{Decide, Fate};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
@@ -15,7 +22,9 @@ use serde_json::{Value, json};
 use crate::rows;
 
 /// Interleavings in all.
-const ROUNDS: usize = 520;
+const ROUNDS: usize = if cfg!(feature = "long") { 5_200 } else { 390 };
+/// Of so many transactions one meets a conflict.
+const CONFLICTS: u64 = 9;
 /// People who live through them at the same time, one round each.
 const TOGETHER: usize = 26;
 
@@ -25,7 +34,14 @@ enum Deed {
     Identify,
     Message,
     Interaction,
+    /// An agent's message, which does not move the clock.
+    Answer,
     Upload,
+    /// Of what an earlier message said, or the latest.
+    Redact,
+    Export,
+    Hold,
+    Lift,
     Erase,
     /// The erasure's or expiry's turns are delivered again, late.
     Repeat,
@@ -34,15 +50,20 @@ enum Deed {
 }
 
 fn deed(rng: &mut StdRng) -> Deed {
-    match rng.random_range(0..14) {
+    match rng.random_range(0..22) {
         0..=2 => Deed::Visit,
-        3..=5 => Deed::Identify,
-        6..=7 => Deed::Message,
-        8 => Deed::Interaction,
-        9 => Deed::Upload,
-        10 => Deed::Erase,
-        11 => Deed::Repeat,
-        12 => Deed::Cleanup,
+        3..=4 => Deed::Identify,
+        5..=8 => Deed::Message,
+        9 => Deed::Answer,
+        10 => Deed::Interaction,
+        11 => Deed::Upload,
+        12..=13 => Deed::Redact,
+        14 => Deed::Export,
+        15 => Deed::Hold,
+        16 => Deed::Lift,
+        17..=18 => Deed::Erase,
+        19 => Deed::Repeat,
+        20 => Deed::Cleanup,
         _ => Deed::Ttl,
     }
 }
@@ -56,6 +77,35 @@ fn passing(rng: &mut StdRng) -> SignedDuration {
 struct Person {
     visitor: String,
     subject: String,
+    /// The conversations that were begun, and those that are known to be redacted.
+    said: Mutex<Vec<String>>,
+    redacted: Mutex<HashSet<String>>,
+}
+
+impl Person {
+    fn conversation(&self, mark: &str) -> Option<String> {
+        let said = self.said.lock().expect("no holder panics");
+        let at = mark.bytes().map(usize::from).sum::<usize>();
+        (!said.is_empty()).then(|| said[at % said.len()].clone())
+    }
+}
+
+/// Sends a request as a good client does: again when the service asks for patience.
+async fn send(
+    service: &Service,
+    method: &str,
+    path: &str,
+    key: &str,
+    body: Option<&Value>,
+) -> Reply {
+    for _ in 0..20 {
+        let reply = service.call(method, path, key, body).await;
+        if reply.status != 503 {
+            return reply;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{method} {path} is never answered");
 }
 
 /// Does a deed; `mark` stands in everything that it sends.
@@ -69,21 +119,39 @@ async fn act(service: &Service, person: &Person, deed: Deed, mark: &str) {
             json!({"type": "identify", "visitor_id": visitor, "name": mark, "email": format!("{visitor}@same.example")})
         }
         Deed::Message => {
+            person
+                .said
+                .lock()
+                .expect("no holder panics")
+                .push(mark.to_owned());
             json!({"type": "message", "visitor_id": visitor, "conversation_id": mark, "author": "end_user", "body": mark})
+        }
+        Deed::Answer => {
+            json!({"type": "message", "visitor_id": visitor, "conversation_id": mark, "author": "agent",
+                   "member": "mem_1", "body": mark})
         }
         Deed::Interaction => {
             json!({"type": "interaction", "visitor_id": visitor, "item_id": mark, "action": "viewed"})
         }
         Deed::Upload => return upload(service, visitor, mark).await,
+        Deed::Redact => return redact(service, person, mark).await,
+        Deed::Export => {
+            let body = json!({"subject": person.subject});
+            let reply = send(service, "POST", "/v1/exports", owner, Some(&body)).await;
+            assert!(matches!(reply.status, 202 | 404), "{}", reply.text);
+            return;
+        }
+        Deed::Hold => {
+            let path = format!("/v1/subjects/{}/hold", person.subject);
+            let body = json!({"reason": "litigation"});
+            let reply = send(service, "PUT", &path, owner, Some(&body)).await;
+            assert!(matches!(reply.status, 204 | 404), "{}", reply.text);
+            return;
+        }
+        Deed::Lift => return lift(service, person).await,
         Deed::Erase => {
-            let reply = service
-                .call(
-                    "DELETE",
-                    &format!("/v1/subjects/{}", person.subject),
-                    owner,
-                    None,
-                )
-                .await;
+            let path = format!("/v1/subjects/{}", person.subject);
+            let reply = send(service, "DELETE", &path, owner, None).await;
             assert!(matches!(reply.status, 202 | 404), "{}", reply.text);
             return;
         }
@@ -98,13 +166,15 @@ async fn act(service: &Service, person: &Person, deed: Deed, mark: &str) {
         }
         Deed::Ttl => return service.cloud.sweep_ttl().await,
     };
-    let reply = service
-        .post(
-            "/v1/events",
-            &service.ours.ingest,
-            json!({"events": [event]}),
-        )
-        .await;
+    let body = json!({"events": [event]});
+    let reply = send(
+        service,
+        "POST",
+        "/v1/events",
+        &service.ours.ingest,
+        Some(&body),
+    )
+    .await;
     let result = &reply.expect(200)["results"][0];
     assert!(
         matches!(result["status"].as_str(), Some("stored" | "ignored")),
@@ -112,13 +182,36 @@ async fn act(service: &Service, person: &Person, deed: Deed, mark: &str) {
     );
 }
 
+async fn redact(service: &Service, person: &Person, mark: &str) {
+    let Some(conversation) = person.conversation(mark) else {
+        return;
+    };
+    let body = json!({"subject": person.subject, "targets": [{"conversation": conversation}]});
+    let owner = &service.ours.owner;
+    let reply = send(service, "POST", "/v1/redactions", owner, Some(&body)).await;
+    if reply.status == 409 {
+        assert_eq!(reply.json()["code"], "held", "{}", reply.text);
+        return;
+    }
+    let result = &reply.expect(200)["results"][0];
+    if result["status"] == "redacted" {
+        let mut redacted = person.redacted.lock().expect("no holder panics");
+        redacted.insert(conversation);
+    }
+}
+
+async fn lift(service: &Service, person: &Person) {
+    let path = format!("/v1/subjects/{}/hold", person.subject);
+    let reply = send(service, "DELETE", &path, &service.ours.owner, None).await;
+    assert!(matches!(reply.status, 204 | 404), "{}", reply.text);
+}
+
 async fn upload(service: &Service, visitor: &str, mark: &str) {
     let body = mark.as_bytes();
     let announced = json!({"visitor_id": visitor, "filename": mark, "content_type": "text/plain",
         "size": body.len(), "sha256": lethe_tests::sha256(body)});
-    let reply = service
-        .post("/v1/attachments", &service.ours.ingest, announced)
-        .await;
+    let ingest = &service.ours.ingest;
+    let reply = send(service, "POST", "/v1/attachments", ingest, Some(&announced)).await;
     if reply.status == 201 {
         service.put(&reply.json()["upload"], body).await;
     } else {
@@ -139,11 +232,12 @@ async fn repeat(service: &Service, mark: &str) {
         );
         let record = json!({"Records": [{"eventSource": "aws:dynamodb", "eventName": "INSERT", "dynamodb":
             {"SequenceNumber": "1", "Keys": {"PK": {"S": pk}, "SK": {"S": sk}}}}]});
-        service
-            .cloud
-            .invoke("delete", record)
-            .await
-            .expect("a late turn ends well");
+        let function = match sk.starts_with("turn#export#") {
+            true => "export",
+            false => "delete",
+        };
+        let done = service.cloud.invoke(function, record).await;
+        done.expect("a late turn ends well");
     }
 }
 
@@ -159,7 +253,7 @@ impl Stored {
         Stored {
             keyring: rows::keyring(service).await,
             records: rows::records(service).await,
-            objects: rows::objects(service),
+            objects: rows::files(service),
         }
     }
 }
@@ -237,6 +331,14 @@ async fn check(service: &Service, person: &Person, stored: &Stored, seed: u64) {
         let found = records.iter().filter(|row| row["type"] == kind).count();
         assert_eq!(profile["counts"][counted], found, "seed {seed}: {counted}");
     }
+    let redacted = person.redacted.lock().expect("no holder panics").clone();
+    for row in records.iter().filter(|row| row["type"] == "message") {
+        let conversation = row["conversation_id"].as_str().expect("it belongs to one");
+        assert!(
+            !redacted.contains(conversation) || row["redacted"] == true,
+            "seed {seed}: what was redacted is back: {row}"
+        );
+    }
     if let Some(email) = profile["contact"]["email"].as_str() {
         let found = service
             .post("/v1/lookup", owner, json!({"email": email}))
@@ -250,11 +352,24 @@ async fn check(service: &Service, person: &Person, stored: &Stored, seed: u64) {
     }
 }
 
+/// Lets some transactions meet a conflict, whatever they write.
+fn conflicts(seed: u64) -> Decide {
+    let asked = AtomicU64::new(seed);
+    Arc::new(move |call| {
+        let number = asked.fetch_add(1, Ordering::Relaxed);
+        match call.operation.as_str() {
+            "TransactWriteItems" if number.is_multiple_of(CONFLICTS) => Fate::Conflict,
+            _ => Fate::Pass,
+        }
+    })
+}
+
 /// One interleaving for each of some people at once, in a service of their own.
 async fn round(seed: u64) {
     let options = Options {
         ttl: false,
         schedules: false,
+        wire: Some(conflicts(seed)),
         ..Options::default()
     };
     let service = Service::with(options).await;
@@ -263,7 +378,12 @@ async fn round(seed: u64) {
     for n in 0..TOGETHER {
         let visitor = format!("v-{seed}-{n}");
         let subject = service.visit(&visitor).await;
-        people.push(Person { visitor, subject });
+        people.push(Person {
+            visitor,
+            subject,
+            said: Mutex::default(),
+            redacted: Mutex::default(),
+        });
     }
     for step in 0..4 {
         // Time moves for all; everything else happens to each of them, and at once.
@@ -287,9 +407,11 @@ async fn round(seed: u64) {
             service.cloud.settle().await;
         }
     }
-    // Let everything come to rest: the last links run out, and two sweeps look again.
-    for _ in 0..3 {
-        service.cloud.clock().advance(minutes(20));
+    // Let everything come to rest: nobody is held any more, the last links run out, the
+    // next re-keying may begin, and sweeps look again.
+    join_all(people.iter().map(|person| lift(&service, person))).await;
+    for wait in [20, 20, 20, 25 * 60, 20, 20, 20] {
+        service.cloud.clock().advance(minutes(wait));
         service
             .cloud
             .run_schedule("cleanup")
@@ -300,6 +422,20 @@ async fn round(seed: u64) {
     let stored = Stored::read(&service).await;
     for person in &people {
         check(&service, person, &stored, seed).await;
+    }
+    for row in &stored.records {
+        let sort = rows::text(row, "SK").unwrap_or_default();
+        let job = sort.starts_with("job_") && row.contains_key("created_at");
+        assert!(
+            !job || row.contains_key("finished_at"),
+            "seed {seed}: a job is stuck: {row:?}"
+        );
+    }
+    for entry in &stored.keyring {
+        assert!(
+            !entry.contains_key("retiring_key"),
+            "seed {seed}: a key never retires: {entry:?}"
+        );
     }
     let left: Vec<Value> = service
         .cloud

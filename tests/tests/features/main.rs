@@ -11,6 +11,7 @@ mod erasure;
 mod expiry;
 mod export;
 mod giant;
+mod held;
 mod ingest;
 mod isolation;
 mod late;
