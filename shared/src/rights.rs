@@ -58,7 +58,7 @@ impl App {
     /// [`Error::Unavailable`] when a store does not answer.
     pub async fn end_hold(&self, entry: &Entry) -> Result<bool> {
         let until = entry.hold.as_ref().and_then(|hold| hold.until);
-        if !until.is_some_and(|until| until <= self.clock.now()) {
+        if until.is_none_or(|until| until > self.clock.now()) {
             return Ok(false);
         }
         match try_change(self, entry, &Change::Lift(Standing::Held), "lethe").await {

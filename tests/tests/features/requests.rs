@@ -41,8 +41,9 @@ pub struct Stage {
     /// Everything of this person may be redacted, and this one erased.
     redacted: String,
     erased: String,
-    /// And this one be put under every rule.
+    /// This one may be put under every rule, and this one takes their consent back.
     governed: String,
+    consenting: String,
     key: String,
     redaction: String,
     erasure: String,
@@ -151,10 +152,18 @@ pub async fn stage(service: &Service) -> Stage {
         .await
         .expect(200);
     let mut people = Vec::new();
-    for who in ["kept", "redacted", "erased", "governed", "left"] {
+    for who in [
+        "kept",
+        "redacted",
+        "erased",
+        "governed",
+        "consenting",
+        "left",
+    ] {
         people.push(subject(&service.store(events(who)).await[0]));
     }
-    let [kept, redacted, erased, governed, left] = people.try_into().expect("five people");
+    let [kept, redacted, erased, governed, consenting, left] =
+        people.try_into().expect("six people");
     let made = json!({"scopes": ["read"]});
     let key = service.post("/v1/keys", owner, made).await.expect(201);
     let body = json!({"subject": kept, "kind": "access", "include_agents": true});
@@ -182,6 +191,7 @@ pub async fn stage(service: &Service) -> Stage {
         redacted,
         erased,
         governed,
+        consenting,
         key: id(&key),
         redaction,
         erasure: id(&erasure),
@@ -231,6 +241,7 @@ impl Stage {
         let (_, path) = route.split_once(' ').expect("method and path");
         let subject = match route {
             "DELETE /v1/subjects/{subject}" => &self.erased,
+            "DELETE /v1/subjects/{subject}/consent" => &self.consenting,
             _ if self.governs(route) => &self.governed,
             _ => &self.subject,
         };

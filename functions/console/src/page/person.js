@@ -58,6 +58,33 @@ function notes(person) {
   return told.length > 0 && h('ul', { class: 'plain notes' }, told.map((text) => h('li', {}, text)));
 }
 
+const RULES = [
+  ['restriction', 'Restrict', 'Lift the restriction'],
+  ['objection', 'Note an objection', 'Withdraw the objection'],
+  ['hold', 'Hold', 'Lift the hold'],
+];
+
+/** Puts a person under a rule, or lifts it. A hold says why, by a code. */
+function rulesView(person) {
+  const refused = h('div', { role: 'alert' });
+  const reason = h('input', { type: 'text', id: 'hold-reason', pattern: '[A-Za-z0-9._-]{1,64}', autocomplete: 'off', value: 'legal_hold' });
+  const change = (name) => async () => {
+    const body = name === 'hold' && !person.hold ? { reason: reason.value.trim() } : undefined;
+    await call(person[name] ? 'DELETE' : 'PUT', `v1/subjects/${person.subject}/${name}`, body);
+    await openPerson(person.subject);
+  };
+  const buttons = RULES.map(([name, put, lift]) => {
+    const button = h('button', { type: 'button', class: 'quiet' }, person[name] ? lift : put);
+    button.addEventListener('click', () => attempt(button, refused, change(name)));
+    return button;
+  });
+  return h('section', { 'aria-labelledby': 'rules-title' },
+    h('h2', { id: 'rules-title' }, 'What may be done'),
+    !person.hold && h('p', {}, h('label', { for: 'hold-reason' }, 'Reason of a hold, as a code: '), reason),
+    h('div', { class: 'row' }, buttons),
+    refused);
+}
+
 const verified = (yes) => h('span', { class: yes ? 'tag sure' : 'tag', title: yes ? 'Your own server vouches for who this is.' : 'Said by a web page; your server has not vouched for it.' }, yes ? 'verified' : 'unverified');
 
 function related(people) {
@@ -97,9 +124,11 @@ function personView(person) {
       h('h2', { id: 'kept-title' }, 'What is kept'),
       h('div', { class: 'grid' },
         facts('Identity', { visitor_id: person.visitor_id, ...identity }), facts('Contact', contact), facts('Network', network),
-        facts('Device', device), facts('Custom', custom), facts('Consent', consent), related(person.related)),
+        facts('Device', device), facts('Custom', custom), facts('Consent', consent),
+        (person.consent_withdrawn ?? []).map((each) => facts('Consent withdrawn', each)), related(person.related)),
       h('p', { class: 'note' }, 'Known since ', when(person.created_at), '.')),
     recordsView(person.subject, counts ?? {}),
+    rulesView(person),
     h('section', { class: 'end', 'aria-labelledby': 'end-title' },
       h('h2', { id: 'end-title' }, 'Erase'),
       h('p', {}, 'On this person’s own wish, or yours: everything kept about them becomes unreadable at once, then is deleted.'),
