@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Cause, Passage, Status, What, entry_about};
+use super::{Cause, Passage, Status, What, backups, entry_about};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::id::KeyedHash;
@@ -65,7 +65,12 @@ pub(super) async fn redact(
             break;
         };
         let keys = app.keyring.tenant(life.tenant).await?;
-        let mut opened = Opened::read(&app.store.get_many(&wanted).await?, &living)?;
+        let rows = app.store.get_many(&wanted).await?;
+        let mut opened = match Opened::read(&rows, &living) {
+            // Re-keyed since its key was read.
+            Err(Error::Unreadable) => continue,
+            opened => opened?,
+        };
         let statuses: Vec<_> = pieces
             .iter()
             .map(|piece| opened.redact(piece, &keys.hash))
@@ -90,7 +95,8 @@ pub(super) async fn redact(
     }
 }
 
-/// Writes through the door, each transaction with its own entry in the log.
+/// Writes through the door, each transaction with its own entry in the log, and with the
+/// re-keying that takes what it redacts out of backups.
 async fn pass(
     app: &App,
     living: &Living,
@@ -111,6 +117,7 @@ async fn pass(
             at: now,
             happened_at: None,
         }]));
+        writes.extend(backups::rekey_writes(app, &living.key, now).await?);
         let passing = Passing::default();
         if let Err(shut) = app
             .store

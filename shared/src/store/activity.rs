@@ -27,6 +27,7 @@ pub enum Deed {
     RedactionRequested,
     Redacted,
     RedactionCompleted,
+    Rekeyed,
     ExportRequested,
     ExportCompleted,
     AttachmentScanned,
@@ -35,7 +36,7 @@ pub enum Deed {
 }
 
 impl Deed {
-    pub const ALL: [Deed; 16] = [
+    pub const ALL: [Deed; 17] = [
         Deed::TenantCreated,
         Deed::KeyCreated,
         Deed::KeyRevoked,
@@ -47,6 +48,7 @@ impl Deed {
         Deed::RedactionRequested,
         Deed::Redacted,
         Deed::RedactionCompleted,
+        Deed::Rekeyed,
         Deed::ExportRequested,
         Deed::ExportCompleted,
         Deed::AttachmentScanned,
@@ -67,6 +69,7 @@ impl Deed {
             Deed::RedactionRequested => "redaction.requested",
             Deed::Redacted => "redaction.done",
             Deed::RedactionCompleted => "redaction.completed",
+            Deed::Rekeyed => "person.rekeyed",
             Deed::ExportRequested => "export.requested",
             Deed::ExportCompleted => "export.completed",
             Deed::AttachmentScanned => "attachment.scanned",

@@ -14,6 +14,7 @@ mod isolation;
 mod late;
 mod logs;
 mod redact;
+mod rekey;
 mod replay;
 mod requests;
 mod rows;

@@ -54,7 +54,16 @@ pub fn objects(service: &Service) -> Vec<String> {
         .collect()
 }
 
-async fn table(service: &Service, name: &str) -> Vec<Row> {
+/// Puts a row of `records` back, as a restored backup would.
+pub async fn put_back(service: &Service, row: &Row) {
+    let put = client(service)
+        .put_item()
+        .table_name(&service.cloud.app().config.records_table)
+        .set_item(Some(row.clone()));
+    put.send().await.expect("the engine takes it");
+}
+
+fn client(service: &Service) -> Client {
     let endpoint = service.cloud.dynamo().endpoint();
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
@@ -64,10 +73,15 @@ async fn table(service: &Service, name: &str) -> Vec<Row> {
         ))
         .endpoint_url(endpoint)
         .build();
+    Client::from_conf(config)
+}
+
+async fn table(service: &Service, name: &str) -> Vec<Row> {
+    let client = client(service);
     let mut rows = Vec::new();
     let mut after = None;
     loop {
-        let page = Client::from_conf(config.clone())
+        let page = client
             .scan()
             .table_name(name)
             .consistent_read(true)
