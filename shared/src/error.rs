@@ -34,6 +34,9 @@ pub enum Error {
     TooMany { retry_after: u32 },
     /// 503: a store did not answer; the same request may succeed later.
     Unavailable(String),
+    /// 503: a row does not open under the keys that its life had when they were read. The
+    /// life may have been re-keyed since: who reads again, keys first, can open it.
+    Unreadable,
 }
 
 /// One field at fault.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -57,10 +58,20 @@ pub struct Entry {
     pub blocked: Vec<JobId>,
     /// Which of the life's data keys is the current one: counts the re-keyings.
     pub generation: u64,
-    /// When the life was last re-keyed.
+    /// When the latest re-keying began.
     pub rekeyed_at: Option<Timestamp>,
+    /// The re-keying that is to come. It has not begun: whatever was redacted so far is
+    /// sealed under the keys that it retires.
+    pub rekey: Option<Rekey>,
     wrapped: Option<Sealed>,
     retiring: Option<Sealed>,
+}
+
+/// A re-keying that has yet to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rekey {
+    pub job: JobId,
+    pub at: Timestamp,
 }
 
 /// What may be done with a subject: changed together with the door's gate, so that a write
@@ -170,29 +181,38 @@ impl Living {
 
     /// Seals a value as JSON.
     pub fn seal_json(&self, row: &str, part: &str, value: &impl serde::Serialize) -> Sealed {
-        let plain = zeroize::Zeroizing::new(
-            serde_json::to_vec(value).expect("maps with text keys are always JSON"),
-        );
+        let plain =
+            Zeroizing::new(serde_json::to_vec(value).expect("maps with text keys are always JSON"));
         self.seal(row, part, &plain)
     }
 
-    /// Opens a part of one of this life's rows.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when it does not open: not as we wrote it.
-    pub fn open<T: DeserializeOwned>(&self, row: &str, part: &str, sealed: &Sealed) -> Result<T> {
+    fn unseal(&self, row: &str, part: &str, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>> {
         let place = Place {
             partition: &self.key.partition(),
             row,
             part,
         };
-        let current = self.data_key.open(place, sealed);
-        let plain = match (current, &self.retiring) {
-            (Err(_), Some(retiring)) => retiring.open(place, sealed)?,
-            (current, _) => current?,
-        };
-        serde_json::from_slice(&plain)
+        let mut keys = std::iter::once(&self.data_key).chain(&self.retiring);
+        keys.find_map(|key| key.open(place, sealed).ok())
+            .ok_or(Error::Unreadable)
+    }
+
+    /// Opens a part of one of this life's rows.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] when none of the life's keys opens it, and
+    /// [`Error::Unavailable`] when what was sealed is not as we wrote it.
+    pub fn open<T: DeserializeOwned>(&self, row: &str, part: &str, sealed: &Sealed) -> Result<T> {
+        serde_json::from_slice(&self.unseal(row, part, sealed)?)
             .map_err(|_| Error::Unavailable("a sealed value is not as it was written".into()))
+    }
+
+    /// Seals a part under the current key, whichever it was sealed under.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] when none of the life's keys opens it.
+    pub fn reseal(&self, row: &str, part: &str, sealed: &Sealed) -> Result<Sealed> {
+        Ok(self.seal(row, part, &self.unseal(row, part, sealed)?))
     }
 
     /// Opens a part of a row as read; `None` when it has no such part.
@@ -348,6 +368,30 @@ impl Keyring {
         }))
     }
 
+    /// A new data key for a life, with a new gate: from here on everything is sealed under
+    /// it, and the one before only opens what is left. For the transaction that brings the
+    /// gate to the door, if this is still the re-keying to come and none is under way.
+    ///
+    /// # Errors
+    /// As [`Keyring::tenant`].
+    pub async fn rekey_write(&self, entry: &Entry, job: JobId, now: Timestamp) -> Result<Write> {
+        let keys = self.tenant(entry.key.tenant).await?;
+        let place = entry.key.partition();
+        let wrapped = keys
+            .wrapping
+            .wrap(data_key_place(&place), &SealingKey::random());
+        let expression = "SET retiring_key = data_key, data_key = :key, generation = :generation, \
+                          gate = :next, rekeyed_at = :now REMOVE rekey, rekey_at";
+        Ok(entry
+            .change(expression)
+            .and_if("rekey = :job AND attribute_not_exists(retiring_key)")
+            .value(":key", wrapped)
+            .value(":generation", entry.generation + 1)
+            .value(":next", entry.gate + 1)
+            .value(":now", now)
+            .value(":job", job.to_string()))
+    }
+
     /// A new life with a new key, and that key wrapped. Nothing is stored yet. `follows`:
     /// what the keyring holds of the subject.
     ///
@@ -417,9 +461,19 @@ impl Entry {
                 .collect(),
             generation: row.count("generation"),
             rekeyed_at: row.try_time("rekeyed_at"),
+            rekey: row
+                .try_text("rekey")
+                .and_then(JobId::parse)
+                .zip(row.try_time("rekey_at"))
+                .map(|(job, at)| Rekey { job, at }),
             wrapped: row.sealed("data_key"),
             retiring: row.sealed("retiring_key"),
         })
+    }
+
+    /// Whether a re-keying is under way: some rows may still be sealed under the key before.
+    pub fn rekeying(&self) -> bool {
+        self.retiring.is_some()
     }
 
     /// A change of this row that happens only if the row is still as it was read: a gate
@@ -463,7 +517,7 @@ pub(crate) fn begin_write(living: &Living, wrapped: Sealed, follows: Option<&Ent
 }
 
 /// What ends with a life, and goes from the keyring the moment it does.
-const ENDS: &str = "data_key, retiring_key, restricted, rekeyed_at";
+const ENDS: &str = "data_key, retiring_key, restricted, rekeyed_at, rekey, rekey_at";
 
 /// Deletes the keys of a life whose time is over, if it is the current one and nothing
 /// holds it. Nobody asked for it, so who returns meanwhile is welcome.
@@ -521,6 +575,26 @@ pub fn forget_write(key: &LifeKey) -> Write {
         .name("#state", "state")
         .value(":erased", State::Erased.name())
         .value(":life", key.life.to_string())
+}
+
+/// Notes the re-keying to come, if there is none.
+pub(crate) fn rekey_later_write(entry: &Entry, rekey: Rekey) -> Write {
+    entry
+        .change("SET rekey = :rekey, rekey_at = :at")
+        .and_if("attribute_not_exists(rekey)")
+        .value(":rekey", rekey.job.to_string())
+        .value(":at", rekey.at)
+}
+
+/// Deletes the key that nothing is sealed under any more. Whatever rules have changed
+/// meanwhile: it is about the keys alone.
+pub fn retire_write(living: &Living) -> Write {
+    Write::update_keyring(&partition(&living.key), "REMOVE retiring_key")
+        .only_if("#state = :active AND life = :life AND generation = :generation")
+        .name("#state", "state")
+        .value(":active", State::Active.name())
+        .value(":life", living.key.life.to_string())
+        .value(":generation", living.generation)
 }
 
 /// Marks a life as erased, if the keyring has not gone on to a later one.

@@ -1,13 +1,15 @@
 //! Forgets people: takes the request, makes them unreadable at once, and removes what is
 //! left in turns.
 //!
-//! It is also the worker of redactions that outlast a request: one reader of the table's
-//! stream does all that destroys, since a stream serves two readers well, and no more.
+//! It is also the worker of redactions that outlast a request, and of the re-keyings that
+//! redactions cause: one reader of the table's stream does all that destroys, since a
+//! stream serves two readers well, and no more.
 
 mod clearing;
 mod ending;
 mod erasure;
 mod people;
+mod rekey;
 mod request;
 mod tenant;
 mod turn;
@@ -105,6 +107,7 @@ async fn work(app: &App, job: Job, deadline: Instant) -> Result<()> {
     match job.key.kind {
         JobKind::Erasure | JobKind::Expiry => erasure::turn(app, job, deadline).await,
         JobKind::Redaction => shared::redaction::turn(app, job, deadline).await,
+        JobKind::Rekey => rekey::turn(app, job, deadline).await,
         JobKind::Export => Err(Error::Unavailable("an export's turn came to delete".into())),
     }
 }

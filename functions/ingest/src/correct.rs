@@ -40,7 +40,11 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
             .get(&living.key.partition(), PERSON)
             .await?
             .ok_or(Error::NotFound)?;
-        let before = Person::read(&row, &living)?;
+        let before = match Person::read(&row, &living) {
+            // Re-keyed since its key was read.
+            Err(Error::Unreadable) => continue,
+            before => before?,
+        };
         call.expect_revision(before.rev)?;
         let mut after = before.clone();
         merge(&mut after.identity, &correction.identity, true);

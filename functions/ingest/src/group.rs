@@ -147,7 +147,11 @@ async fn pass(
     let Some(living) = context.app.keyring.open(entry).await? else {
         return Ok(Passed::Again);
     };
-    let existing = Existing::read(context, &living, incoming).await?;
+    let existing = match Existing::read(context, &living, incoming).await {
+        // Re-keyed since its key was read.
+        Err(Error::Unreadable) => return Ok(Passed::Again),
+        existing => existing?,
+    };
     let mut draft = draft(context, &living, existing, incoming);
     // Twice at most: what the door has seen later is left as it is.
     for _ in 0..2 {

@@ -12,7 +12,7 @@ use shared::app::App;
 use shared::error::{Error, Result};
 use shared::http::jobs::accepted;
 use shared::http::{Answer, Call};
-use shared::redaction::{self, Status, What, Work};
+use shared::redaction::{self, Status, Target, What, Work, backups};
 use shared::runtime::Trigger;
 use shared::store::jobs::{Job, JobKind};
 
@@ -65,6 +65,16 @@ async fn redact(app: &App, call: &Call) -> Result<Answer> {
     }
     ended.extend(redaction::at_once(app, &work, &asked.cause).await?);
     let ended: HashMap<_, _> = ended.into_iter().collect();
+    let redacted = |target: &Target| {
+        let status = ended.get(&target.index);
+        matches!(status, Some(Status::Redacted(_)))
+    };
+    let lives: Vec<_> = work
+        .iter()
+        .filter(|work| work.targets.iter().any(redacted))
+        .map(|work| work.life)
+        .collect();
+    let clear_by = backups::clear_by(app, call.tenant(), &lives).await?;
     let results: Vec<_> = asked
         .targets
         .iter()
@@ -76,7 +86,9 @@ async fn redact(app: &App, call: &Call) -> Result<Answer> {
             )
         })
         .collect();
-    Ok(Answer::ok(json!({"results": results})))
+    Ok(Answer::ok(
+        json!({"results": results, "backups_clear_by": clear_by}),
+    ))
 }
 
 /// Groups targets by the life that each is about; those of nobody who lives are done with.

@@ -96,10 +96,13 @@ async fn receive(app: &App, record: &S3EventRecord) -> Result<()> {
 async fn scan(app: &App, arrival: &Arrival) -> Result<Outcome> {
     let mut verdict = None;
     for _ in 0..TRIES {
-        let (living, file) = match row::read(app, arrival).await? {
-            Row::Awaiting(awaiting) => *awaiting,
-            Row::Known => return Ok(Outcome::Known),
-            Row::Unwanted => return discard(app, arrival, Outcome::Unwanted).await,
+        let (living, file) = match row::read(app, arrival).await {
+            // Re-keyed since its key was read.
+            Err(Error::Unreadable) => continue,
+            Err(error) => return Err(error),
+            Ok(Row::Awaiting(awaiting)) => *awaiting,
+            Ok(Row::Known) => return Ok(Outcome::Known),
+            Ok(Row::Unwanted) => return discard(app, arrival, Outcome::Unwanted).await,
         };
         let verdict: &Verdict = match &mut verdict {
             Some(verdict) => verdict,

@@ -70,7 +70,7 @@ fn describe(error: &Error) -> (u16, &'static str, &'static str, String) {
             "Too many requests",
             format!("Try again in {retry_after} s."),
         ),
-        Error::Unavailable(_) => (
+        Error::Unavailable(_) | Error::Unreadable => (
             503,
             "unavailable",
             "Service unavailable",
@@ -100,7 +100,7 @@ pub(super) fn answer(error: &Error, request_id: &str) -> Answer {
     let answer = Answer::json(status, body).header("content-type", "application/problem+json");
     match error {
         Error::TooMany { retry_after } => answer.header("retry-after", retry_after.to_string()),
-        Error::Unavailable(_) => answer.header("retry-after", "2"),
+        Error::Unavailable(_) | Error::Unreadable => answer.header("retry-after", "2"),
         Error::Unauthorized => answer.header("www-authenticate", "Bearer"),
         _ => answer,
     }

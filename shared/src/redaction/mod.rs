@@ -4,6 +4,7 @@
 //! Every target names its life. Every step may be the last before a crash, and every step
 //! may be done again: what is redacted stays so, and is a success when asked for again.
 
+pub mod backups;
 mod rows;
 
 use std::time::{Duration, Instant};
@@ -14,7 +15,6 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::id::{Attachment as AttachmentId, JobId, KeyedHash, Message as MessageId, Tenant};
-use crate::keyring::Living;
 use crate::redact::Span;
 use crate::store::activity::{self, Deed};
 use crate::store::jobs::{Job, JobState};
@@ -184,6 +184,7 @@ pub fn prepare(job: &mut Job, work: &[Work], cause: Cause, ended: &[(usize, Stat
     job.outcome = json!({
         "results": {"redacted": 0, "not_found": 0, "stale": 0, "invalid": 0, "held": 0},
         "failed": [],
+        "backups_clear_by": null,
     });
     job.total = total;
     tally(job, ended);
@@ -240,10 +241,15 @@ pub async fn turn(app: &App, mut job: Job, deadline: Instant) -> Result<()> {
             saved_at = Instant::now();
         }
     }
-    finish(app, job, &spec.cause).await
+    let lives: Vec<_> = work.iter().map(|work| work.life).collect();
+    finish(app, job, &lives, &spec.cause).await
 }
 
-async fn finish(app: &App, mut job: Job, cause: &Cause) -> Result<()> {
+async fn finish(app: &App, mut job: Job, lives: &[LifeKey], cause: &Cause) -> Result<()> {
+    if job.outcome["results"]["redacted"] != json!(0) {
+        let clear_by = backups::clear_by(app, job.key.tenant, lives).await?;
+        job.outcome["backups_clear_by"] = json!(clear_by);
+    }
     let now = app.clock.now();
     job.total = job.done;
     let about: Vec<_> = cause
@@ -308,11 +314,12 @@ async fn conversation(
     cause: &Cause,
 ) -> Result<Step> {
     let mut step = Step::default();
-    let page = match app.living(life).await? {
-        Some(living) => page(app, &living, hash, place.after.as_deref()).await?,
-        None => (Vec::new(), None),
+    let read = || page(app, life, hash, place.after.as_deref());
+    let (sorts, next) = match read().await {
+        // Re-keyed since its key was read.
+        Err(Error::Unreadable) => read().await?,
+        page => page?,
     };
-    let (sorts, next) = page;
     let pieces: Vec<_> = sorts.into_iter().map(Piece::whole).collect();
     let statuses = rows::redact(app, life, &pieces, cause).await?;
     let found = statuses
@@ -342,11 +349,14 @@ async fn conversation(
 /// The sort keys of one page of a conversation's records, and the message to go on after.
 async fn page(
     app: &App,
-    living: &Living,
+    life: &LifeKey,
     hash: KeyedHash,
     after: Option<&str>,
 ) -> Result<(Vec<String>, Option<String>)> {
-    let partition = living.key.partition();
+    let Some(living) = app.living(life).await? else {
+        return Ok((Vec::new(), None));
+    };
+    let partition = life.partition();
     let messages = app
         .store
         .query(Query {
@@ -360,7 +370,7 @@ async fn page(
     let mut sorts = Vec::new();
     for row in &messages.rows {
         sorts.push(row.sort().to_owned());
-        if let Some(Record::Message(message)) = Record::read(row, living)? {
+        if let Some(Record::Message(message)) = Record::read(row, &living)? {
             let files = message.content.attachments.iter();
             let files = files.filter_map(|name| AttachmentId::parse(name));
             sorts.extend(files.map(keys::attachment));

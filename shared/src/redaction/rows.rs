@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use super::{Cause, Passage, Status, What, entry_about};
+use super::{Cause, Passage, Status, What, backups, entry_about};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::id::{Attachment as AttachmentId, KeyedHash};
@@ -70,7 +70,12 @@ pub(super) async fn redact(
             break;
         };
         let keys = app.keyring.tenant(life.tenant).await?;
-        let mut opened = Opened::read(&app.store.get_many(&wanted).await?, &living)?;
+        let rows = app.store.get_many(&wanted).await?;
+        let mut opened = match Opened::read(&rows, &living) {
+            // Re-keyed since its key was read.
+            Err(Error::Unreadable) => continue,
+            opened => opened?,
+        };
         let statuses: Vec<_> = pieces
             .iter()
             .map(|piece| opened.redact(piece, &keys.hash))
@@ -117,7 +122,8 @@ pub(super) async fn purge(app: &App, life: &LifeKey, file: AttachmentId) -> Resu
 }
 
 /// Writes what has changed through the door, each transaction with its own entry in the
-/// log, and with what calls for redacted files to be deleted.
+/// log, with what calls for redacted files to be deleted, and with the re-keying that takes
+/// what it redacts out of backups.
 async fn pass(
     app: &App,
     living: &Living,
@@ -142,6 +148,7 @@ async fn pass(
         if purges {
             writes.push(purge_write(&living.key, now));
         }
+        writes.extend(backups::rekey_writes(app, &living.key, now).await?);
         let passing = Passing::default();
         if let Err(shut) = app
             .store

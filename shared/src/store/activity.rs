@@ -42,6 +42,7 @@ pub enum Deed {
     RedactionRequested,
     Redacted,
     RedactionCompleted,
+    Rekeyed,
     ExportRequested,
     ExportCompleted,
     AttachmentScanned,
@@ -50,7 +51,7 @@ pub enum Deed {
 }
 
 impl Deed {
-    pub const ALL: [Deed; 27] = [
+    pub const ALL: [Deed; 28] = [
         Deed::TenantCreated,
         Deed::KeyCreated,
         Deed::KeyRevoked,
@@ -73,6 +74,7 @@ impl Deed {
         Deed::RedactionRequested,
         Deed::Redacted,
         Deed::RedactionCompleted,
+        Deed::Rekeyed,
         Deed::ExportRequested,
         Deed::ExportCompleted,
         Deed::AttachmentScanned,
@@ -104,6 +106,7 @@ impl Deed {
             Deed::RedactionRequested => "redaction.requested",
             Deed::Redacted => "redaction.done",
             Deed::RedactionCompleted => "redaction.completed",
+            Deed::Rekeyed => "person.rekeyed",
             Deed::ExportRequested => "export.requested",
             Deed::ExportCompleted => "export.completed",
             Deed::AttachmentScanned => "attachment.scanned",

@@ -167,6 +167,12 @@ impl Item {
         self.bytes(name).map(|bytes| Sealed(bytes.to_vec()))
     }
 
+    /// The attributes that are bytes, by their names.
+    pub fn sealed_parts(&self) -> impl Iterator<Item = (&str, Sealed)> {
+        let names = self.0.keys().map(String::as_str);
+        names.filter_map(|name| Some((name, self.sealed(name)?)))
+    }
+
     pub fn bytes(&self, name: &str) -> Option<&[u8]> {
         Some(self.0.get(name)?.as_b().ok()?.as_ref())
     }

@@ -150,14 +150,17 @@ pub enum JobKind {
     Expiry,
     Redaction,
     Export,
+    /// A life gets a new data key, so that what was redacted goes from backups too.
+    Rekey,
 }
 
 impl JobKind {
-    pub const ALL: [JobKind; 4] = [
+    pub const ALL: [JobKind; 5] = [
         JobKind::Erasure,
         JobKind::Expiry,
         JobKind::Redaction,
         JobKind::Export,
+        JobKind::Rekey,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -166,6 +169,7 @@ impl JobKind {
             JobKind::Expiry => "expiry",
             JobKind::Redaction => "redaction",
             JobKind::Export => "export",
+            JobKind::Rekey => "rekey",
         }
     }
 
@@ -175,6 +179,7 @@ impl JobKind {
             JobKind::Erasure | JobKind::Expiry => "erasure",
             JobKind::Redaction => "redaction",
             JobKind::Export => "export",
+            JobKind::Rekey => "rekey",
         }
     }
 

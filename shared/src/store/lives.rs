@@ -447,6 +447,15 @@ pub(crate) fn clock_write(key: &LifeKey, at: Timestamp) -> Write {
         .value(":due", key.due_sort(day))
 }
 
+/// Brings the gate that follows the keyring's to the door, if it stands and is not over.
+pub fn next_gate_write(entry: &Entry, now: Timestamp) -> Write {
+    Write::update(&entry.key.partition(), DOOR, "SET gate = :next")
+        .only_if("gate = :gate AND (attribute_not_exists(expires_at) OR expires_at > :now)")
+        .value(":next", entry.gate + 1)
+        .value(":gate", entry.gate)
+        .value(":now", now.as_second())
+}
+
 /// The end of a door whose time is over, or which TTL has taken already.
 fn close_expired(key: &LifeKey, now: Timestamp) -> Write {
     Write::delete(&key.partition(), DOOR)

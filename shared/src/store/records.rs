@@ -453,6 +453,34 @@ impl Record {
     }
 }
 
+/// Seals a row anew under the life's current key, if it is still sealed under the one that
+/// it was read with. What is written to it meanwhile is sealed under the current key, and
+/// says so: with the same `key`, its parts are the same.
+///
+/// Its parts are its bytes: a life's rows hold no others, so there is no list of them that
+/// could fall behind. Bytes that were not sealed would not open, and nothing would go on.
+///
+/// # Errors
+/// [`Error::Unreadable`] when a part does not open.
+pub fn reseal(row: &Item, living: &Living) -> Result<Write> {
+    let (mut expression, mut parts) = ("SET #key = :key".to_owned(), Vec::new());
+    for (at, (part, sealed)) in row.sealed_parts().enumerate() {
+        let (name, value) = (format!("#part{at}"), format!(":part{at}"));
+        expression.push_str(&format!(", {name} = {value}"));
+        let sealed = living.reseal(row.sort(), part, &sealed)?;
+        parts.push((name, value, part, sealed));
+    }
+    let write = Write::update(row.partition(), row.sort(), expression)
+        .only_if("#key = :old")
+        .name("#key", "key")
+        .value(":key", living.generation)
+        .value(":old", row.count("key"));
+    let parts = parts.into_iter();
+    Ok(parts.fold(write, |write, (name, value, part, sealed)| {
+        write.name(&name, part).value(&value, sealed)
+    }))
+}
+
 fn hash(text: &str) -> Option<KeyedHash> {
     Uuid::try_parse(text)
         .ok()

@@ -114,6 +114,16 @@ impl Write {
         self
     }
 
+    /// And only if this holds as well.
+    #[must_use]
+    pub fn and_if(self, condition: &str) -> Write {
+        let both = match &self.condition {
+            Some(first) => format!("({first}) AND ({condition})"),
+            None => condition.to_owned(),
+        };
+        self.only_if(both)
+    }
+
     /// The row must not be there yet.
     #[must_use]
     pub fn only_new(self) -> Write {

@@ -150,6 +150,7 @@ fn every_turn_is_handed_to_one_worker() {
         ("expiry", "delete"),
         ("export", "export"),
         ("redaction", "delete"),
+        ("rekey", "delete"),
     ];
     assert_eq!(handed, expected.map(|(kind, it)| (kind, it.into())).into());
 }

@@ -18,6 +18,7 @@ mod late;
 mod logs;
 mod receipts;
 mod redact;
+mod rekey;
 mod replay;
 mod requests;
 mod rights;

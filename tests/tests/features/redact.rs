@@ -195,6 +195,7 @@ async fn more_than_a_hundred_records_become_a_job() {
     assert_eq!(job["state"], "completed", "{job}");
     assert_eq!(job["progress"], json!({"done": 121, "total": 121}));
     assert_eq!(job["results"]["redacted"], 1);
+    assert_eq!(job["backups_clear_by"], "2026-03-03T12:15:00Z");
     assert_eq!(job["failed"], json!([{"index": 1, "status": "not_found"}]));
     let messages = messages(&service, &subject).await;
     assert!(

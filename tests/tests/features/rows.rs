@@ -57,6 +57,15 @@ pub fn objects(service: &Service) -> Vec<String> {
     held.map(|held| held.key).collect()
 }
 
+/// Puts a row of `records` back, as a restored backup would.
+pub async fn put_back(service: &Service, row: &Row) {
+    let put = client(service)
+        .put_item()
+        .table_name(&service.cloud.app().config.records_table)
+        .set_item(Some(row.clone()));
+    put.send().await.expect("the engine takes it");
+}
+
 /// The engine itself, past the service.
 pub fn client(service: &Service) -> Client {
     let endpoint = service.cloud.dynamo().endpoint();

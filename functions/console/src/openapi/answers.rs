@@ -256,6 +256,7 @@ fn jobs() -> Vec<Schema> {
             whole(statuses.map(|name| (name, count())).into()),
         ),
         ("failed", list(failed)),
+        ("backups_clear_by", clear_by()),
     ]);
     vec![
         ("Job", job),
@@ -273,8 +274,21 @@ fn jobs() -> Vec<Schema> {
             )),
         ),
         ("RedactionJob", adds(redaction)),
-        ("RedactionResults", whole(vec![("results", list(target))])),
+        (
+            "RedactionResults",
+            whole(vec![
+                ("results", list(target)),
+                ("backups_clear_by", clear_by()),
+            ]),
+        ),
     ]
+}
+
+/// Of a redaction.
+fn clear_by() -> Value {
+    let says = "From when on no backup can be made to show what was redacted; null where \
+                nothing was.";
+    described(or_null(time()), says)
 }
 
 fn govern() -> Vec<Schema> {

@@ -1,0 +1,170 @@
+//! One turn of a re-keying: a life gets a new data key, all that is sealed under the one
+//! before is sealed anew, row by row, and when a look at every row finds none left, the old
+//! key goes. What was redacted before then cannot be read in any backup.
+//!
+//! Nothing can be sealed under the old key once it has begun: the transaction that brings
+//! the new key brings a new gate, and whoever still holds the old one is refused at the
+//! door. So ingest, redaction and the rest may go on meanwhile, and an erasure just ends it.
+//! Every step may be the last one before a crash, and every step may be done again.
+
+use std::time::Instant;
+
+use futures::stream::{self, TryStreamExt};
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use shared::app::App;
+use shared::error::{Error, Result};
+use shared::keyring::{self, Living};
+use shared::store::activity::{self, Deed};
+use shared::store::jobs::{Job, JobState};
+use shared::store::keys::LifeKey;
+use shared::store::lives::next_gate_write;
+use shared::store::records::reseal;
+use shared::store::{Filter, Item, Query, Range};
+
+/// Rows read before the progress is saved.
+const PAGE: usize = 200;
+/// Rows that are sealed anew at the same time.
+const ABREAST: usize = 8;
+/// Tries to begin against others that change the same life.
+const TRIES: u32 = 8;
+/// How long to wait for a re-keying that should have been over for long.
+const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
+
+/// Where a re-keying stands.
+enum Stand {
+    /// It has begun: the life, with its new key and the old.
+    Begun(Box<Living>),
+    /// An earlier one of the same life is still under way.
+    Early,
+    /// The life has ended, and all its keys with it.
+    Over,
+}
+
+/// Works on a re-keying until it is done, or the turn's time is over.
+pub async fn turn(app: &App, mut job: Job, deadline: Instant) -> Result<()> {
+    let life = job.spec["life"].as_str().and_then(LifeKey::parse);
+    let life = life.ok_or_else(|| Error::Unavailable("a re-keying names no life".into()))?;
+    let living = match begin(app, &job, &life).await? {
+        Stand::Begun(living) => living,
+        Stand::Early => {
+            let until = app.clock.now() + PATIENCE;
+            app.store.wait_until(&job, until).await?;
+            return Ok(());
+        }
+        Stand::Over => {
+            let write = job.finish_write(JobState::Cancelled, app.clock.now());
+            // Refused: a later turn has taken over, and ends it.
+            let _fenced = app.store.write(write).await?;
+            return Ok(());
+        }
+    };
+    while !look(app, &mut job, &living).await? {
+        if Instant::now() >= deadline {
+            app.store.next_turn(&mut job, app.clock.now()).await?;
+            return Ok(());
+        }
+        if !app.store.save_job(&job, app.clock.now()).await? {
+            // A later turn has taken over.
+            return Ok(());
+        }
+    }
+    finish(app, job, &living).await
+}
+
+/// Brings the new key, unless an earlier turn has.
+async fn begin(app: &App, job: &Job, life: &LifeKey) -> Result<Stand> {
+    for _ in 0..TRIES {
+        let now = app.clock.now();
+        let entry = app.keyring.entry(life.tenant, life.subject).await?;
+        let Some(entry) = entry.filter(|entry| entry.key == *life) else {
+            return Ok(Stand::Over);
+        };
+        let door = app.store.door(life).await?;
+        let stands = door.is_some_and(|door| !door.expired(now));
+        let Some(living) = app.keyring.open(&entry).await?.filter(|_| stands) else {
+            return Ok(Stand::Over);
+        };
+        if entry.rekey.is_none_or(|rekey| rekey.job != job.key.id) {
+            return Ok(Stand::Begun(Box::new(living)));
+        }
+        if entry.rekeying() {
+            return Ok(Stand::Early);
+        }
+        let writes = vec![
+            app.keyring.rekey_write(&entry, job.key.id, now).await?,
+            next_gate_write(&entry, now),
+        ];
+        // Refused: something has changed. In either case it is read again.
+        let _refused = app.store.transact(writes).await?;
+    }
+    Err(Error::Unavailable(
+        "a life changes faster than it can be re-keyed".into(),
+    ))
+}
+
+/// Looks at one page of the life's rows, and seals anew what is sealed under an old key.
+/// True at the end of a look at all of them that found no such row.
+async fn look(app: &App, job: &mut Job, living: &Living) -> Result<bool> {
+    let partition = living.key.partition();
+    let query = Query {
+        partition: &partition,
+        range: Range::All,
+        ascending: true,
+        limit: Some(PAGE),
+        after: job.place["after"].as_str().map(str::to_owned),
+    };
+    let filter = Filter {
+        expression: "#key < :key",
+        names: &[("#key", "key")],
+        values: vec![(":key", living.generation.into())],
+    };
+    let page = app.store.query_where(query, Some(filter)).await?;
+    let found = page.rows.len();
+    stream::iter(page.rows.into_iter().map(Ok))
+        .try_for_each_concurrent(ABREAST, |row| renew(app, row, living))
+        .await?;
+    job.done += found as u64;
+    let clean = found == 0 && job.place["found"] != json!(true);
+    let ends = page.next.is_none();
+    job.place = match page.next {
+        Some(after) => json!({"after": after, "found": !clean}),
+        // From the start again.
+        None => Value::Null,
+    };
+    Ok(ends && clean)
+}
+
+async fn renew(app: &App, row: Item, living: &Living) -> Result<()> {
+    // Refused: it has been sealed anew by somebody else, or deleted.
+    let _renewed = app.store.write(reseal(&row, living)?).await?;
+    Ok(())
+}
+
+/// The old key goes, in one transaction with the job and the log.
+async fn finish(app: &App, mut job: Job, living: &Living) -> Result<()> {
+    let now = app.clock.now();
+    job.total = job.done;
+    job.place = Value::Null;
+    let about = [
+        living.key.life.to_string(),
+        job.key.id.to_string(),
+        format!("records:{}", job.done),
+    ];
+    let entry = activity::Entry {
+        tenant: job.key.tenant,
+        deed: Deed::Rekeyed,
+        by: "lethe",
+        about: &about,
+        at: now,
+        happened_at: None,
+    };
+    let mut writes = vec![
+        keyring::retire_write(living),
+        job.finish_write(JobState::Completed, now),
+    ];
+    writes.extend(activity::writes(&[entry]));
+    // Refused: a later turn has finished it, or the life has ended.
+    let _fenced = app.store.transact(writes).await?;
+    Ok(())
+}

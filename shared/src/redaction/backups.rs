@@ -1,0 +1,71 @@
+//! Why what is redacted goes from backups too, and when. A redaction sees to it that its
+//! life is re-keyed: all that is left is sealed anew, and the key that the redacted was
+//! sealed under is deleted. Owns when; the worker in `delete` does the work.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use crate::app::App;
+use crate::error::Result;
+use crate::id::Tenant;
+use crate::keyring::{self, Entry, Rekey};
+use crate::store::Write;
+use crate::store::jobs::{Job, JobKind};
+use crate::store::keys::LifeKey;
+
+/// What is redacted in one sitting, or by the turns of one job, goes with one re-keying.
+const SITTING: SignedDuration = SignedDuration::from_mins(15);
+/// From the beginning of one re-keying to that of the next: each rewrites a whole life.
+const APART: SignedDuration = SignedDuration::from_hours(24);
+/// A re-keying that begins is done by then, whatever may hold it up.
+const DONE_WITHIN: SignedDuration = SignedDuration::from_hours(24);
+/// For so long the keyring can be brought back with a key that was deleted.
+const KEYRING_RECOVERY_DAYS: i64 = 1;
+
+/// The writes by which a life is sure to be re-keyed after a redaction: part of its
+/// transaction, which passes the door. None where a re-keying is to come already: once it
+/// begins, the gate is another, and the transaction is refused.
+pub(super) async fn rekey_writes(app: &App, life: &LifeKey, now: Timestamp) -> Result<Vec<Write>> {
+    let entry = app.keyring.entry(life.tenant, life.subject).await?;
+    let Some(entry) = entry.filter(|entry| entry.key == *life && entry.rekey.is_none()) else {
+        return Ok(Vec::new());
+    };
+    let earliest = entry.rekeyed_at.map_or(now, |at| at + APART);
+    let at = earliest.max(now + SITTING);
+    let mut job = Job::new(life.tenant, JobKind::Rekey, vec![life.subject], now);
+    job.spec = json!({"life": life.partition()});
+    let rekey = Rekey {
+        job: job.key.id,
+        at,
+    };
+    Ok(vec![
+        keyring::rekey_later_write(&entry, rekey),
+        job.begin_later(at),
+    ])
+}
+
+/// From when on nothing that has been redacted in these lives so far can be read in any
+/// backup; `None` without lives.
+///
+/// # Errors
+/// [`crate::error::Error::Unavailable`] when a store does not answer.
+pub async fn clear_by(app: &App, tenant: Tenant, lives: &[LifeKey]) -> Result<Option<Timestamp>> {
+    let subjects: Vec<_> = lives.iter().map(|life| life.subject).collect();
+    let entries = app.keyring.entries(tenant, &subjects).await?;
+    let now = app.clock.now();
+    let gone_by = |life: &LifeKey| {
+        let entry = entries.get(&life.subject).filter(|it| it.key == *life);
+        key_gone_by(entry, now) + SignedDuration::from_hours(24 * KEYRING_RECOVERY_DAYS)
+    };
+    Ok(lives.iter().map(gone_by).max())
+}
+
+/// When the keyring has no key any more that something redacted is sealed under.
+fn key_gone_by(entry: Option<&Entry>, now: Timestamp) -> Timestamp {
+    match entry.map(|entry| (entry.rekey, entry.rekeyed_at)) {
+        Some((Some(rekey), _)) => rekey.at.max(now) + DONE_WITHIN,
+        Some((None, Some(begun))) => begun + DONE_WITHIN,
+        // All keys went with their life.
+        Some((None, None)) | None => now,
+    }
+}
