@@ -308,13 +308,10 @@ mod tests {
             SignedDuration::from_mins(15)
         );
         assert_eq!(named("scan").objects[0].events, "ObjectCreated:");
-        let operator: Vec<_> = template
-            .routes
-            .all()
-            .iter()
-            .filter(|route| route.operator)
-            .collect();
-        assert!(operator.len() == 2 && operator.iter().all(|route| route.path == "/v1/tenants"));
+        let routes = template.routes.all().iter();
+        let operators = routes.filter(|route| route.path.starts_with("/v1/tenants"));
+        let operators: Vec<_> = operators.map(|route| route.operator).collect();
+        assert!(!operators.is_empty() && operators.iter().all(|operator| *operator));
     }
 
     /// What the template says after this change is one line: where, and what.
