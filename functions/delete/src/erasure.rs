@@ -60,7 +60,10 @@ pub async fn turn(app: &App, job: Job, deadline: Instant) -> Result<()> {
 /// job says which store it is.
 async fn failed(mut turn: Turn<'_>, error: Error) -> Result<()> {
     let now = turn.app.clock.now();
-    if now < turn.job.created_at + DAY {
+    let since = *turn.place.failing_since.get_or_insert(now);
+    if now < since + DAY {
+        // Where it cannot be saved either, the day begins with the next try.
+        let _unsaved = turn.save().await;
         return Err(error);
     }
     tracing::error!(function = "delete", job = %turn.job.key.id, cause = %error, "an erasure is partial");
@@ -260,6 +263,7 @@ async fn wait_for_holds(mut turn: Turn<'_>, before: usize) -> Result<()> {
     }
     turn.begin_pass(now);
     turn.place.began = None;
+    turn.place.pass = 0;
     if spared(&turn.job).len() < before {
         return turn.hand_over().await;
     }

@@ -44,6 +44,9 @@ pub struct Place {
     /// Which life it is at.
     pub life: usize,
     pub within: clearing::Place,
+    /// Since when a store has not done what it should.
+    #[serde(default)]
+    pub failing_since: Option<Timestamp>,
     /// How far the erasure of a whole tenant is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaving: Option<crate::tenant::Place>,
@@ -109,6 +112,7 @@ impl<'a> Turn<'a> {
         self.place.began = Some(now);
         self.place.found = 0;
         self.place.life = 0;
+        self.place.failing_since = None;
         self.place.within = clearing::Place::default();
     }
 

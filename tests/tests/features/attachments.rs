@@ -728,10 +728,10 @@ async fn files_belong_to_one_life_of_one_person() {
         .expect(404);
     // The old life's events find nothing of the new one.
     service.cloud.invoke("scan", arrived(&held)).await.unwrap();
-    let key = versions(&service, "").remove(0).key;
+    let key = versions(&service, "attachments/").remove(0).key;
     let stale = created(&held.bucket, &key, &held.id);
     service.cloud.invoke("scan", stale).await.unwrap();
-    assert_eq!(versions(&service, "").len(), 1);
+    assert_eq!(versions(&service, "attachments/").len(), 1);
     let clean = look(&service, &ada, &new).await;
     assert_eq!(fetch(&clean["download"]).await.2, b"new");
 }
