@@ -10,6 +10,7 @@ mod drift;
 mod erasure;
 mod expiry;
 mod export;
+mod faults;
 mod ingest;
 mod isolation;
 mod late;
