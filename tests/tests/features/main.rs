@@ -12,6 +12,7 @@ mod expiry;
 mod export;
 mod giant;
 mod held;
+mod faults;
 mod ingest;
 mod isolation;
 mod late;
