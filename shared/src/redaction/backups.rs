@@ -62,10 +62,14 @@ pub async fn clear_by(app: &App, tenant: Tenant, lives: &[LifeKey]) -> Result<Op
 
 /// When the keyring has no key any more that something redacted is sealed under.
 fn key_gone_by(entry: Option<&Entry>, now: Timestamp) -> Timestamp {
-    match entry.map(|entry| (entry.rekey, entry.rekeyed_at)) {
-        Some((Some(rekey), _)) => rekey.at.max(now) + DONE_WITHIN,
-        Some((None, Some(begun))) => begun + DONE_WITHIN,
+    let Some(entry) = entry else {
         // All keys went with their life.
-        Some((None, None)) | None => now,
+        return now;
+    };
+    match (entry.rekey, entry.rekeyed_at) {
+        (Some(rekey), _) => rekey.at.max(now) + DONE_WITHIN,
+        (None, Some(begun)) if entry.rekeying() => begun + DONE_WITHIN,
+        (None, Some(begun)) => now.min(begun + DONE_WITHIN),
+        (None, None) => now,
     }
 }
