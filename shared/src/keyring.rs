@@ -1,6 +1,8 @@
 //! The table of data keys, and of what may be done with each subject. Owns who is alive;
 //! no stream, no index and no backup plan touches it, so a key deleted here is gone.
 
+pub mod restore;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -59,6 +61,8 @@ pub struct Entry {
     pub generation: u64,
     /// When the life was last re-keyed.
     pub rekeyed_at: Option<Timestamp>,
+    /// Of a tombstone, after a restore: the erasure that will remove it.
+    pub removed_by: Option<JobId>,
     wrapped: Option<Sealed>,
     retiring: Option<Sealed>,
 }
@@ -368,6 +372,7 @@ impl Entry {
                 .collect(),
             generation: row.count("generation"),
             rekeyed_at: row.try_time("rekeyed_at"),
+            removed_by: row.try_text("removed_by").and_then(JobId::parse),
             wrapped: row.sealed("data_key"),
             retiring: row.sealed("retiring_key"),
         })
