@@ -1,6 +1,8 @@
 //! The table of data keys, and of what may be done with each subject. Owns who is alive;
 //! no stream, no index and no backup plan touches it, so a key deleted here is gone.
 
+pub mod restore;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -63,6 +65,8 @@ pub struct Entry {
     /// The re-keying that is to come. It has not begun: whatever was redacted so far is
     /// sealed under the keys that it retires.
     pub rekey: Option<Rekey>,
+    /// Of a tombstone, after a restore: the erasure that will remove it.
+    pub removed_by: Option<JobId>,
     wrapped: Option<Sealed>,
     retiring: Option<Sealed>,
 }
@@ -466,6 +470,7 @@ impl Entry {
                 .and_then(JobId::parse)
                 .zip(row.try_time("rekey_at"))
                 .map(|(job, at)| Rekey { job, at }),
+            removed_by: row.try_text("removed_by").and_then(JobId::parse),
             wrapped: row.sealed("data_key"),
             retiring: row.sealed("retiring_key"),
         })

@@ -194,6 +194,40 @@ impl Objects {
         Ok(())
     }
 
+    /// A small object whole. `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`Objects::open`].
+    pub async fn read(&self, object: &str) -> Result<Option<Vec<u8>>> {
+        let call = self.client.get_object().bucket(&self.bucket).key(object);
+        let answer = match call.send().await {
+            Ok(answer) => answer,
+            Err(cause) if cause.code() == Some("NoSuchKey") => return Ok(None),
+            Err(cause) => return Err(unavailable("GetObject", &cause)),
+        };
+        let body = answer.body.collect().await;
+        let body = body.map_err(|_| Error::Unavailable("GetObject: the body broke off".into()))?;
+        Ok(Some(body.to_vec()))
+    }
+
+    /// The keys of up to 1,000 objects under a prefix, after this one, in order.
+    ///
+    /// # Errors
+    /// As [`Objects::open`].
+    pub async fn keys(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>> {
+        let answer = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.bucket)
+            .prefix(prefix)
+            .set_start_after(after.map(str::to_owned))
+            .send()
+            .await
+            .map_err(|cause| unavailable("ListObjectsV2", &cause))?;
+        let objects = answer.contents.unwrap_or_default();
+        Ok(objects.into_iter().filter_map(|it| it.key).collect())
+    }
+
     /// Up to 1,000 versions and delete markers under a prefix.
     ///
     /// # Errors

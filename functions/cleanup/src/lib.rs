@@ -4,11 +4,14 @@
 //! the activity's days that are over are sealed, and once a day it looks whether backups
 //! still age out.
 //!
+//! The operator invokes it directly, after a restore, with an order to replay.
+//!
 //! Each step looks again before it acts and may be repeated, so a sweep that is cut off
 //! is simply followed by the next.
 
 mod drift;
 mod receipts;
+mod replay;
 mod seal;
 mod tombstones;
 
@@ -23,6 +26,8 @@ use shared::id::Tenant;
 use shared::runtime::Trigger;
 use shared::store::keys::{self, LifeKey, SHARDS, day_of};
 use shared::store::lives::expires_at;
+
+use replay::Order;
 
 /// How long a sweep may work: the function's timeout, less time to end in good order.
 const SWEEP: Duration = Duration::from_secs(240);
@@ -41,11 +46,15 @@ struct Swept {
     complete: bool,
 }
 
-/// Sweeps every tenant.
+/// Sweeps every tenant; or goes on with a replay, where that is asked for.
 ///
 /// # Errors
-/// When a store does not answer; the platform tries again.
+/// When a store does not answer; the platform tries again. When what is asked for is no
+/// replay: the field at fault.
 pub async fn handle(app: &App, event: Value) -> Result<Value, Failure> {
+    if let Some(order) = Order::parse(&event) {
+        return Ok(replay::run(app, order?, Instant::now()).await?);
+    }
     let Trigger::Schedule = Trigger::parse(event)? else {
         return Err("cleanup is woken by its schedule".into());
     };

@@ -72,8 +72,8 @@ async fn failed(mut turn: Turn<'_>, error: Error) -> Result<()> {
 }
 
 async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
-    note(turn).await?;
     end_rest(turn).await?;
+    note(turn).await?;
     if turn.place.began.is_none() {
         turn.place.began = Some(turn.app.clock.now());
     }
@@ -85,20 +85,25 @@ async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
     }
 }
 
-/// Writes down in the bucket whose lives end, before anything is removed: should both
-/// tables be restored to before this, the replay goes by it.
+/// Writes down in the bucket whose lives have ended, before anything is removed: should both
+/// tables be restored to before this, the replay goes by it. Who is held, or was when the
+/// rest was cancelled, is not among them: nobody may be erased on the word of a request that
+/// was taken back.
 pub async fn note(turn: &mut Turn<'_>) -> Result<(), Halt> {
     if turn.place.noted || turn.job.key.kind == JobKind::Expiry {
         return Ok(());
     }
     let (job, erasing) = (turn.job.key, &turn.erasing);
-    let mut lives = Vec::new();
-    while lives.len() < erasing.count {
-        let some = turn.app.store.lives_of(job, erasing, lives.len()).await?;
+    let spared = spared(&turn.job);
+    let (mut lives, mut at) = (Vec::new(), 0);
+    while at < erasing.count {
+        let some = turn.app.store.lives_of(job, erasing, at).await?;
         if some.is_empty() {
             break;
         }
-        lives.extend(some.iter().map(LifeKey::short));
+        at += some.len();
+        let ended = some.iter().filter(|it| !spared.contains(&it.subject));
+        lives.extend(ended.map(LifeKey::short));
     }
     let ledger = json!({
         "tenant": job.tenant.to_string(),
@@ -136,6 +141,8 @@ async fn end_rest(turn: &mut Turn<'_>) -> Result<(), Halt> {
     }
     set_ended(&mut turn.job, &blocked, app.clock.now());
     turn.erasing.ended = true;
+    // Others may have ended than were noted before.
+    turn.place.noted = false;
     turn.save().await
 }
 

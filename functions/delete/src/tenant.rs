@@ -49,7 +49,6 @@ enum Stage {
 }
 
 pub async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
-    note(turn).await?;
     loop {
         let now = turn.app.clock.now();
         match place(turn).stage {
@@ -57,6 +56,8 @@ pub async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
                 if leaving::somebody_held(turn.app, turn.job.key.tenant).await? {
                     return Ok(Done::Until(JobState::Blocked, now + HELD));
                 }
+                // From here on nobody can take it back.
+                note(turn).await?;
                 delete_partition(turn, &keys::api_keys(turn.job.key.tenant)).await?;
                 place(turn).stage = Stage::TenantKey;
                 return Ok(Done::Until(JobState::Running, now + CACHED));

@@ -32,7 +32,7 @@ impl From<Error> for Halt {
 /// How far an erasure is.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Place {
-    /// What comes first is done: the lives are noted outside of the tables.
+    /// The lives that have ended are noted outside of the tables.
     #[serde(default)]
     pub noted: bool,
     /// How often everything has been gone through.

@@ -230,6 +230,14 @@ impl Job {
         self.saved(item, self.turn)
     }
 
+    /// The job as one that was over when it was written: what is left of it is what its row
+    /// causes when it is no longer kept.
+    pub fn over_write(&mut self, now: Timestamp) -> Write {
+        self.state = JobState::Completed;
+        self.finished_at = Some(now);
+        Write::put(self.live_item(now + JOB_KEPT)).only_new()
+    }
+
     /// Whether the job has been over for so long that nothing of it is needed any more.
     pub fn outlived(&self, now: Timestamp) -> bool {
         self.finished_at.is_some_and(|at| at + JOB_KEPT <= now)

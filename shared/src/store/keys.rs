@@ -5,6 +5,7 @@
 //! | keyring: subject | `ten#sub` | |
 //! | keyring: tenant | `ten` | |
 //! | door, person, clock | `ten#sub#life` | `door`, `person`, `clock` |
+//! | handed to an erasure after a restore | `ten#sub#life` | `restored` |
 //! | lookup, its reverse | `ten#lookup#kind#hash`, `ten#sub#life` | `sub`, `lookup#kind#hash` |
 //! | conversation | `ten#sub#life` | `conversation#hash` |
 //! | message | `ten#sub#life` | `message#hash#uuid` |
@@ -50,6 +51,7 @@ use crate::id::{Attachment, JobId, KeyId, KeyedHash, Life, Message, Subject, Ten
 pub const DOOR: &str = "door";
 pub const PERSON: &str = "person";
 pub const CLOCK: &str = "clock";
+pub const RESTORED: &str = "restored";
 pub const SETTINGS: &str = "settings";
 pub const ONCE: &str = "once";
 pub const TENANTS: &str = "tenants";
@@ -59,6 +61,8 @@ pub const EXPIRIES: &str = "expiries";
 pub const CHECKS: &str = "checks";
 pub const CHECKS_BACKUPS: &str = "backups";
 pub const EXPORTS: &str = "exports";
+/// Where all ledgers lie in the bucket.
+pub const LEDGER: &str = "ledger/";
 
 /// Partitions of `due` and of a day's activity for each tenant, so that a large tenant
 /// does not write to one partition alone.
@@ -143,6 +147,16 @@ pub fn parse_attachment_object(key: &str) -> Option<(LifeKey, Attachment)> {
     (key == life.attachment_object(attachment)).then_some((life, attachment))
 }
 
+/// The life that an object's key names, whatever the object is.
+pub fn parse_life_of_object(key: &str) -> Option<LifeKey> {
+    let mut parts = key.split('/').skip(1);
+    Some(LifeKey {
+        tenant: Tenant::parse(parts.next()?)?,
+        subject: Subject::parse(parts.next()?)?,
+        life: Life::parse(parts.next()?)?,
+    })
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum JobKind {
     Erasure,
@@ -222,6 +236,19 @@ impl Standing {
 /// Everybody who stands under a rule; the rows' sort keys are subjects.
 pub fn standing(tenant: Tenant, standing: Standing) -> String {
     format!("{tenant}#standing#{}", standing.name())
+}
+
+/// Whom a row of such a list is about.
+pub fn parse_standing(partition: &str, sort: &str) -> Option<(Tenant, Standing, Subject)> {
+    let (tenant, rule) = partition.split_once("#standing#")?;
+    let (tenant, rule) = (Tenant::parse(tenant)?, Standing::parse(rule)?);
+    Some((tenant, rule, Subject::parse(sort)?))
+}
+
+/// Whom a lookup leads to.
+pub fn parse_lookup(partition: &str, sort: &str) -> Option<(Tenant, Subject)> {
+    let (tenant, _) = partition.split_once("#lookup#")?;
+    Some((Tenant::parse(tenant)?, Subject::parse(sort)?))
 }
 
 /// Which job.
@@ -347,7 +374,7 @@ pub fn receipt_object(tenant: Tenant, name: &str) -> String {
 
 /// Where the lives that an erasure is about lie in the bucket.
 pub fn ledger_object(tenant: Tenant, id: JobId) -> String {
-    format!("ledger/{tenant}/{id}.json")
+    format!("{LEDGER}{tenant}/{id}.json")
 }
 
 /// Where all objects of a tenant's people lie, by what they are.
@@ -470,6 +497,14 @@ mod tests {
         assert_eq!(parse_attachment(&attachment(file)), Some(file));
         let object = parse_attachment_object(&key.attachment_object(file));
         assert_eq!(object, Some((key, file)));
+        let archive = key.export_object(JobId::at(Timestamp::UNIX_EPOCH));
+        assert_eq!(parse_life_of_object(&archive), Some(key));
+        let list = standing(key.tenant, Standing::Held);
+        let listed = parse_standing(&list, &key.subject.to_string());
+        assert_eq!(listed, Some((key.tenant, Standing::Held, key.subject)));
+        let found = lookup(key.tenant, "email", KeyedHash([1; 16]));
+        let found = parse_lookup(&found, &key.subject.to_string());
+        assert_eq!(found, Some((key.tenant, key.subject)));
         let job = JobId::at(Timestamp::UNIX_EPOCH);
         let job = JobKey {
             tenant: key.tenant,

@@ -355,10 +355,7 @@ impl Store {
             .iter()
             .zip(added.values())
             .fold(door, |door, (name, count)| door.with(name, count));
-        let clock = Item::new(&partition, CLOCK)
-            .with("due_day", day_of(expires).to_string())
-            .with("due_pk", key.due_partition())
-            .with("due_sk", key.due_sort(day_of(expires)));
+        let clock = clock_item(key, expires);
         let mut all = vec![
             crate::keyring::begin_write(living, wrapped, follows),
             Write::put(door).only_new(),
@@ -454,6 +451,15 @@ pub fn next_gate_write(entry: &Entry, now: Timestamp) -> Write {
         .value(":next", entry.gate + 1)
         .value(":gate", entry.gate)
         .value(":now", now.as_second())
+}
+
+/// A life's clock, at the day on which it is to be looked at.
+pub fn clock_item(key: &LifeKey, at: Timestamp) -> Item {
+    let day = day_of(at);
+    Item::new(&key.partition(), CLOCK)
+        .with("due_day", day.to_string())
+        .with("due_pk", key.due_partition())
+        .with("due_sk", key.due_sort(day))
 }
 
 /// The end of a door whose time is over, or which TTL has taken already.

@@ -1,7 +1,7 @@
 //! DynamoDB: the tables' rows and how they are read and written. Owns conditions, paging
 //! and retries; knows nothing of HTTP, and of sealed bytes only that they are bytes.
 //!
-//! Nothing here scans a table.
+//! Nothing here scans a table, but for `scan`.
 
 pub mod activity;
 pub mod erasures;
@@ -14,6 +14,7 @@ pub mod lookups;
 pub mod once;
 pub mod records;
 pub mod rules;
+pub mod scan;
 pub mod seals;
 pub mod tenants;
 mod write;

@@ -1,0 +1,132 @@
+//! Lives that are over, handed to ordinary erasures: some lives a job, each in a transaction
+//! with what ends it. A row in each life's partition says that it has been handed over, so
+//! that a replay done again does not do so; the worker removes it with everything else.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use shared::app::App;
+use shared::error::{Error, Result};
+use shared::id::Tenant;
+use shared::keyring::Entry;
+use shared::objects::UPLOAD_SECONDS;
+use shared::store::activity::{self, Deed};
+use shared::store::erasures::Erasing;
+use shared::store::jobs::Job;
+use shared::store::keys::{DOOR, JobKind, LifeKey, RESTORED};
+use shared::store::{Item, Write};
+
+/// What the log and the receipt give as the reason.
+const REASON: &str = "restore";
+/// Writes about lives in one transaction; the job and its entry in the log come on top.
+const TOGETHER: usize = 90;
+
+/// Lives on their way to erasures, each with what ends it.
+#[derive(Default)]
+pub struct HandOver(BTreeMap<Tenant, Vec<(LifeKey, Vec<Write>)>>);
+
+impl HandOver {
+    /// Adds a life. `ends`: what else is written in the same transaction.
+    pub fn add(&mut self, life: LifeKey, mut ends: Vec<Write>) {
+        let partition = life.partition();
+        ends.push(Write::delete(&partition, DOOR));
+        ends.push(Write::put(Item::new(&partition, RESTORED)).only_new());
+        self.0.entry(life.tenant).or_default().push((life, ends));
+    }
+
+    /// Writes the erasures.
+    pub async fn write(self, app: &App) -> Result<()> {
+        for (tenant, lives) in self.0 {
+            let mut some = Vec::new();
+            let mut writes = Vec::new();
+            for (life, ends) in lives {
+                if writes.len() + ends.len() > TOGETHER {
+                    begin(
+                        app,
+                        tenant,
+                        &std::mem::take(&mut some),
+                        std::mem::take(&mut writes),
+                    )
+                    .await?;
+                }
+                some.push((life, 0));
+                writes.extend(ends);
+            }
+            begin(app, tenant, &some, writes).await?;
+        }
+        Ok(())
+    }
+}
+
+/// One erasure with the ends of its lives.
+async fn begin(
+    app: &App,
+    tenant: Tenant,
+    lives: &[(LifeKey, u64)],
+    mut writes: Vec<Write>,
+) -> Result<()> {
+    if lives.is_empty() {
+        return Ok(());
+    }
+    let now = app.clock.now();
+    let erasing = erasing(now);
+    let (mut job, lists) = Job::erasure(JobKind::Erasure, tenant, lives, erasing, now);
+    job.outcome = json!({"reason": REASON, "unreadable_at": {"records": now}});
+    writes.extend(lists);
+    writes.extend(job.begin_writes());
+    let mut about: Vec<_> = lives
+        .iter()
+        .map(|(life, _)| life.life.to_string())
+        .collect();
+    about.extend([job.key.id.to_string(), format!("reason:{REASON}")]);
+    writes.extend(activity::writes(&[activity::Entry {
+        tenant,
+        deed: Deed::ErasureRequested,
+        by: "lethe",
+        about: &about,
+        at: now,
+        happened_at: None,
+    }]));
+    carry_out(app, writes).await
+}
+
+/// The lives have ended; a link that was handed out at the very last may still write.
+fn erasing(now: Timestamp) -> Erasing {
+    let mut erasing = Erasing::default();
+    erasing.ended = true;
+    erasing.uploads_until = Some(now + SignedDuration::from_secs(UPLOAD_SECONDS));
+    erasing
+}
+
+/// Gives tombstones an erasure that removes them when no backup could bring anything back:
+/// the one that they had may be lost. There is nothing left for it to do until then.
+pub async fn outlive(app: &App, tombstones: &[Entry]) -> Result<()> {
+    let mut tenants: BTreeMap<Tenant, Vec<&Entry>> = BTreeMap::new();
+    for entry in tombstones {
+        tenants.entry(entry.key.tenant).or_default().push(entry);
+    }
+    for (tenant, entries) in tenants {
+        for some in entries.chunks(TOGETHER) {
+            let now = app.clock.now();
+            let lives: Vec<_> = some.iter().map(|entry| (entry.key, 0)).collect();
+            let (mut job, mut writes) =
+                Job::erasure(JobKind::Erasure, tenant, &lives, erasing(now), now);
+            job.total = 0;
+            job.outcome = json!({"reason": REASON, "stores": {}});
+            writes.push(job.over_write(now));
+            writes.extend(some.iter().map(|entry| entry.outlive_write(job.key.id)));
+            carry_out(app, writes).await?;
+        }
+    }
+    Ok(())
+}
+
+/// All of these writes. Nobody else works, so none is refused.
+pub async fn carry_out(app: &App, writes: Vec<Write>) -> Result<()> {
+    let refused = |_| {
+        let cause = "the tables change while they are replayed: pause what writes to them first";
+        Error::Unavailable(cause.into())
+    };
+    app.store.transact(writes).await?.map_err(refused)
+}

@@ -1,0 +1,123 @@
+//! What is known besides the two tables' own rows: whom the ledger in the bucket names, and
+//! which tenants have left. Read anew by each invocation, and held in memory: a name takes
+//! some 50 bytes.
+
+use std::collections::{HashMap, HashSet};
+
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use serde::Deserialize;
+use shared::app::App;
+use shared::error::{Error, Result};
+use shared::id::Tenant;
+use shared::store::keys::{LEDGER, LifeKey};
+
+use super::order::Restored;
+
+/// Objects that are read, and tenants that are asked for, at the same time.
+const AT_ONCE: usize = 16;
+const PAGE: usize = 100;
+
+#[derive(Default)]
+pub struct Known {
+    /// Lives whose erasure had begun, and whether the person is to stay away.
+    pub named: HashMap<LifeKey, bool>,
+    /// Tenants that have left, or whose leaving can no longer be taken back.
+    pub gone: HashSet<Tenant>,
+    /// Those of them of whom `records` does not know it: they came back with it.
+    pub returned: Vec<Tenant>,
+    /// Tenants that the keyring does not know.
+    pub unknown: u64,
+}
+
+/// One object of the ledger, as the worker of erasures writes it.
+#[derive(Deserialize)]
+struct Noted {
+    tenant: String,
+    everybody: bool,
+    suppress: bool,
+    lives: Vec<String>,
+}
+
+impl Known {
+    pub async fn read(app: &App, restored: Restored) -> Result<Known> {
+        let mut known = Known::default();
+        known.read_ledger(app, restored).await?;
+        known.read_tenants(app, restored).await?;
+        Ok(known)
+    }
+
+    /// With the keyring alone restored, lives are none of the ledger's business: an erasure
+    /// that had ended a life took its door with it, and that is still gone.
+    async fn read_ledger(&mut self, app: &App, restored: Restored) -> Result<()> {
+        let mut after: Option<String> = None;
+        loop {
+            let objects = app.objects.keys(LEDGER, after.as_deref()).await?;
+            after = objects.last().cloned();
+            if after.is_none() {
+                return Ok(());
+            }
+            let reads = objects
+                .iter()
+                .map(|object| app.objects.read(object).boxed());
+            let bodies = at_once(reads.collect()).await?;
+            for body in bodies.into_iter().flatten() {
+                self.note(&body, restored)?;
+            }
+        }
+    }
+
+    fn note(&mut self, body: &[u8], restored: Restored) -> Result<()> {
+        let broken = || Error::Unavailable("a ledger is not as it was written".into());
+        let noted: Noted = serde_json::from_slice(body).map_err(|_| broken())?;
+        let tenant = Tenant::parse(&noted.tenant).ok_or_else(broken)?;
+        if noted.everybody {
+            self.gone.insert(tenant);
+        }
+        if restored == Restored::Keyring {
+            return Ok(());
+        }
+        for life in &noted.lives {
+            let life = LifeKey::parse_short(tenant, life).ok_or_else(broken)?;
+            *self.named.entry(life).or_default() |= noted.suppress;
+        }
+        Ok(())
+    }
+
+    async fn read_tenants(&mut self, app: &App, restored: Restored) -> Result<()> {
+        let mut after = None;
+        loop {
+            let (tenants, next) = app.store.tenants(PAGE, after).await?;
+            let asked = tenants
+                .iter()
+                .map(|it| app.keyring.has_tenant(it.tenant).boxed());
+            let has_keys = at_once(asked.collect()).await?;
+            for (record, has_keys) in tenants.iter().zip(has_keys) {
+                let tenant = record.tenant;
+                // A keyring that is not restored knows who has left.
+                let told = has_keys == Some(false) && restored != Restored::Keyring;
+                if record.erased_at.is_some() || told {
+                    self.gone.insert(tenant);
+                } else if has_keys.is_none() {
+                    self.unknown += 1;
+                }
+                let leaves = record.erased_at.is_some() || record.leaving.is_some();
+                if self.gone.contains(&tenant) && !leaves {
+                    self.returned.push(tenant);
+                }
+            }
+            after = next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Reads some things at the same time; the results stand in their order.
+async fn at_once<T>(reads: Vec<BoxFuture<'_, Result<T>>>) -> Result<Vec<T>> {
+    futures::stream::iter(reads)
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await
+}

@@ -1,0 +1,325 @@
+//! What `records` and the bucket hold of lives that do not go on, and what of those that do
+//! can never be opened again. Found by going through all of it: nothing else leads there.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use shared::error::Result;
+use shared::id::{Subject, Tenant};
+use shared::keyring::restore::{lives, unknown_write};
+use shared::keyring::{Entry, Rules};
+use shared::store::keys::{self, CLOCK, DOOR, LifeKey, PERSON, RESTORED, Standing};
+use shared::store::records::Record;
+use shared::store::scan::At;
+use shared::store::{Item, Write};
+
+use super::handover::{HandOver, carry_out};
+use super::order::Restored;
+use super::repair::Opener;
+use super::tally::Tally;
+use super::{ROWS, Replay};
+
+/// Rows that are removed in one transaction with their counts.
+const TOGETHER: usize = 40;
+
+type Entries = HashMap<(Tenant, Subject), Entry>;
+
+/// Goes through one page of `records`. The place to go on after, unless it was the last.
+pub async fn rows(
+    replay: &Replay<'_>,
+    after: Option<&At>,
+    tally: &mut Tally,
+) -> Result<Option<At>> {
+    let (rows, next) = replay.app.store.scan_records(ROWS, after).await?;
+    tally.seen += rows.len() as u64;
+    let entries = entries(replay, rows.iter().filter_map(whose)).await?;
+    let mut parts: BTreeMap<LifeKey, Vec<Item>> = BTreeMap::new();
+    for row in rows {
+        let Some((tenant, subject)) = whose(&row) else {
+            continue;
+        };
+        if let Some(life) = LifeKey::parse(row.partition()) {
+            if !replay.known.gone.contains(&tenant) {
+                parts.entry(life).or_default().push(row);
+            }
+        } else {
+            let entry = entries.get(&(tenant, subject));
+            list(replay, &row, entry, tally).await?;
+            lookup(replay, &row, (tenant, subject), entry, tally).await?;
+        }
+    }
+    let begun = after.and_then(|(partition, _)| LifeKey::parse(partition));
+    let mut over = Vec::new();
+    for (life, rows) in &parts {
+        let entry = entries.get(&(life.tenant, life.subject));
+        match entry.filter(|entry| lives(Some(entry), life)) {
+            Some(entry) => unreadable(replay, entry, rows, tally).await?,
+            // An earlier page has seen to it.
+            None if begun == Some(*life) => {}
+            None => {
+                let told = replay.restored == Restored::Records;
+                over.push((*life, told || entry.is_some_and(|entry| entry.key == *life)));
+            }
+        }
+    }
+    hand_over(replay, over, tally).await?;
+    Ok(next)
+}
+
+/// The person that a row is about, if it is about one.
+fn whose(row: &Item) -> Option<(Tenant, Subject)> {
+    let (partition, sort) = (row.partition(), row.sort());
+    let life = LifeKey::parse(partition).map(|life| (life.tenant, life.subject));
+    let list = || keys::parse_standing(partition, sort).map(|(tenant, _, who)| (tenant, who));
+    let lookup = || keys::parse_lookup(partition, sort);
+    life.or_else(list).or_else(lookup)
+}
+
+/// What the keyring holds of these people.
+async fn entries(
+    replay: &Replay<'_>,
+    people: impl Iterator<Item = (Tenant, Subject)>,
+) -> Result<Entries> {
+    let mut tenants: BTreeMap<Tenant, BTreeSet<Subject>> = BTreeMap::new();
+    for (tenant, subject) in people {
+        tenants.entry(tenant).or_default().insert(subject);
+    }
+    let mut found = HashMap::new();
+    for (tenant, subjects) in tenants {
+        let subjects: Vec<_> = subjects.into_iter().collect();
+        let some = replay.app.keyring.entries(tenant, &subjects).await?;
+        found.extend(some.into_iter().map(|(who, entry)| ((tenant, who), entry)));
+    }
+    Ok(found)
+}
+
+/// Hands over lives that are over, but for those that have been. `known`: the keyring knows
+/// that it is over; any other that has a door went on as far as anybody knows, and its key is
+/// lost.
+async fn hand_over(
+    replay: &Replay<'_>,
+    over: Vec<(LifeKey, bool)>,
+    tally: &mut Tally,
+) -> Result<()> {
+    let rows = |life: &LifeKey| [RESTORED, DOOR].map(|sort| (life.partition(), sort.to_owned()));
+    let wanted: Vec<_> = over.iter().flat_map(|(life, _)| rows(life)).collect();
+    let found = replay.app.store.get_many(&wanted).await?;
+    let has = |life: &LifeKey, sort: &str| {
+        let mut rows = found.iter();
+        rows.any(|row| row.sort() == sort && row.partition() == life.partition())
+    };
+    let mut handover = HandOver::default();
+    for (life, known) in over.into_iter().filter(|(life, _)| !has(life, RESTORED)) {
+        match has(&life, DOOR) && !known {
+            true => {
+                tally.lives += 1;
+                tally.erased += 1;
+            }
+            false => tally.orphans_removed += 1,
+        }
+        if replay.acts {
+            handover.add(life, Vec::new());
+        }
+    }
+    handover.write(replay.app).await
+}
+
+/// Somebody whom a list knows and the keyring does not. Their rule outlasts lives, or there
+/// is nothing left that it is about.
+async fn list(
+    replay: &Replay<'_>,
+    row: &Item,
+    entry: Option<&Entry>,
+    tally: &mut Tally,
+) -> Result<()> {
+    let Some((tenant, rule, subject)) = keys::parse_standing(row.partition(), row.sort()) else {
+        return Ok(());
+    };
+    let gone = replay.known.gone.contains(&tenant);
+    if entry.is_some() && !gone {
+        return Ok(());
+    }
+    tally.rules_reapplied += 1;
+    let outlasts = matches!(rule, Standing::Objected | Standing::Suppressed);
+    let kept = outlasts && !gone && replay.restored != Restored::Records;
+    tally.holds_lost += u64::from(rule == Standing::Held && !gone && !kept);
+    if !replay.acts {
+        return Ok(());
+    }
+    if !kept {
+        let delete = Write::delete(row.partition(), row.sort());
+        return carry_out(replay.app, vec![delete]).await;
+    }
+    // Another list may have brought the row back just before.
+    let Some(entry) = replay.app.keyring.entry(tenant, subject).await? else {
+        let rules = with(Rules::default(), rule);
+        let write = unknown_write(tenant, subject, rules, replay.app.clock.now());
+        return carry_out(replay.app, vec![write]).await;
+    };
+    let rules = with(entry.rules, rule);
+    let write = entry.rules_write(rules, entry.gate + 1);
+    carry_out(replay.app, vec![write]).await
+}
+
+fn with(mut rules: Rules, rule: Standing) -> Rules {
+    rules.objected |= rule == Standing::Objected;
+    rules.suppressed |= rule == Standing::Suppressed;
+    rules
+}
+
+/// A lookup that leads to a life that is over.
+async fn lookup(
+    replay: &Replay<'_>,
+    row: &Item,
+    (tenant, subject): (Tenant, Subject),
+    entry: Option<&Entry>,
+    tally: &mut Tally,
+) -> Result<()> {
+    let Some(life) = row.try_text("life").and_then(shared::id::Life::parse) else {
+        return Ok(());
+    };
+    let life = LifeKey {
+        tenant,
+        subject,
+        life,
+    };
+    if lives(entry, &life) || replay.known.gone.contains(&tenant) {
+        return Ok(());
+    }
+    tally.lookups_removed += 1;
+    if replay.acts {
+        let delete = Write::delete(row.partition(), row.sort());
+        carry_out(replay.app, vec![delete]).await?;
+    }
+    Ok(())
+}
+
+/// Removes the records of a life that goes on which none of its keys can open, with their
+/// counts: a page that cannot be read would hide all that can.
+async fn unreadable(
+    replay: &Replay<'_>,
+    entry: &Entry,
+    rows: &[Item],
+    tally: &mut Tally,
+) -> Result<()> {
+    let opener = Opener::new(replay.app, entry);
+    let doubtful = |row: &&Item| counted(row.sort()).is_some() && !opener.says_so(row);
+    let doubtful: Vec<_> = rows
+        .iter()
+        .filter(doubtful)
+        .map(|row| (row.partition().to_owned(), row.sort().to_owned()))
+        .collect();
+    let Some(living) = opener.living().await?.filter(|_| !doubtful.is_empty()) else {
+        return Ok(());
+    };
+    let mut lost: Vec<_> = replay.app.store.get_many(&doubtful).await?;
+    lost.retain(|row| !living.opens(row));
+    lost.sort_by(|one, other| one.sort().cmp(other.sort()));
+    tally.unreadable_removed += lost.len() as u64;
+    if replay.acts {
+        for some in lost.chunks(TOGETHER) {
+            remove(replay, &entry.key, some).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes some records; what the door and their conversations count goes down with them.
+async fn remove(replay: &Replay<'_>, life: &LifeKey, rows: &[Item]) -> Result<()> {
+    let app = replay.app;
+    let partition = life.partition();
+    let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
+    let mut conversations: BTreeMap<String, i64> = BTreeMap::new();
+    let mut writes = Vec::new();
+    for row in rows {
+        if let Some(file) = keys::parse_attachment(row.sort()) {
+            // Its row was the only way to it.
+            let object = life.attachment_object(file);
+            app.objects.delete_all_versions(&object).await?;
+        }
+        *counts
+            .entry(counted(row.sort()).unwrap_or_default())
+            .or_default() += 1;
+        if let Some(message) = keys::parse_message(row.sort()) {
+            let conversation = keys::conversation(message.conversation);
+            *conversations.entry(conversation).or_default() += 1;
+        }
+        writes.push(Write::delete(&partition, row.sort()).only_if("attribute_exists(PK)"));
+    }
+    let wanted: Vec<_> = conversations
+        .keys()
+        .map(|sort| (partition.clone(), sort.clone()))
+        .collect();
+    let removed = |sort: &str| rows.iter().any(|row| row.sort() == sort);
+    for row in app.store.get_many(&wanted).await? {
+        if !removed(row.sort()) {
+            let fewer = -conversations.get(row.sort()).copied().unwrap_or(0);
+            let write = Write::update(&partition, row.sort(), "ADD messages :fewer");
+            writes.push(write.value(":fewer", fewer));
+        }
+    }
+    let fewer: Vec<_> = counts
+        .keys()
+        .map(|name| format!("{name} :{name}"))
+        .collect();
+    let door = Write::update(&partition, DOOR, format!("ADD {}", fewer.join(", ")))
+        .only_if("attribute_exists(PK)");
+    let door = counts.iter().fold(door, |door, (name, count)| {
+        door.value(&format!(":{name}"), -count)
+    });
+    writes.push(door);
+    carry_out(app, writes).await
+}
+
+/// The door's count that a record is in.
+fn counted(sort: &str) -> Option<&'static str> {
+    let kind = Record::TYPES
+        .into_iter()
+        .find(|(_, prefix)| sort.starts_with(prefix));
+    Some(match kind?.0 {
+        "conversation" => "conversations",
+        "message" => "messages",
+        "attachment" => "attachments",
+        _ => "interactions",
+    })
+}
+
+/// Goes through one page of the bucket: objects of lives that do not go on, and that no row
+/// leads to. The key to go on after, unless it was the last.
+pub async fn objects(
+    replay: &Replay<'_>,
+    prefix: &str,
+    after: Option<&str>,
+    tally: &mut Tally,
+) -> Result<Option<String>> {
+    let app = replay.app;
+    let objects = app.objects.keys(prefix, after).await?;
+    tally.seen += objects.len() as u64;
+    let begun = after.and_then(keys::parse_life_of_object);
+    let named: BTreeSet<_> = objects
+        .iter()
+        .filter_map(|object| keys::parse_life_of_object(object))
+        .filter(|life| begun != Some(*life) && !replay.known.gone.contains(&life.tenant))
+        .collect();
+    let people = named.iter().map(|life| (life.tenant, life.subject));
+    let entries = entries(replay, people).await?;
+    let alive = |life: &LifeKey| lives(entries.get(&(life.tenant, life.subject)), life);
+    let over: Vec<_> = named.into_iter().filter(|life| !alive(life)).collect();
+    let rows = [DOOR, PERSON, CLOCK, RESTORED];
+    let wanted: Vec<_> = over
+        .iter()
+        .flat_map(|life| rows.map(|sort| (life.partition(), sort.to_owned())))
+        .collect();
+    let found = app.store.get_many(&wanted).await?;
+    let led_to: BTreeSet<_> = found.iter().map(Item::partition).collect();
+    let mut handover = HandOver::default();
+    for life in over {
+        if !led_to.contains(life.partition().as_str()) {
+            tally.orphans_removed += 1;
+            if replay.acts {
+                handover.add(life, Vec::new());
+            }
+        }
+    }
+    handover.write(app).await?;
+    Ok(objects.last().cloned())
+}

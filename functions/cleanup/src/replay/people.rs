@@ -1,0 +1,250 @@
+//! The keyring's rows, one person after another: who goes on, who does not, under which rules.
+//! Decides by what the other table says of them, and by the ledger.
+
+use std::collections::HashMap;
+
+use shared::error::Result;
+use shared::keyring::restore::{Row, listed, under};
+use shared::keyring::{Entry, Rules, State};
+use shared::store::keys::{self, CLOCK, DOOR, PERSON, RESTORED, Standing};
+use shared::store::{Item, Write};
+
+use super::handover::{HandOver, carry_out, outlive};
+use super::order::Restored;
+use super::repair;
+use super::tally::Tally;
+use super::{PEOPLE, Replay};
+
+/// What there is about one person.
+pub struct Person {
+    pub entry: Entry,
+    /// Rows of the life that the keyring names: door, person, clock, and whether it has been
+    /// handed over.
+    rows: HashMap<String, Item>,
+    /// The rules by the lists in `records`, and those that are to be in force.
+    pub listed: Rules,
+    pub rules: Rules,
+}
+
+impl Person {
+    pub fn row(&self, sort: &str) -> Option<&Item> {
+        self.rows.get(sort)
+    }
+
+    /// What brings the lists to the rules.
+    pub fn list_writes(&self) -> Vec<Write> {
+        let (tenant, subject) = (self.entry.key.tenant, self.entry.key.subject.to_string());
+        let differs = |rule: &Standing| under(self.listed, *rule) != under(self.rules, *rule);
+        let write = |rule: Standing| {
+            let list = keys::standing(tenant, rule);
+            match under(self.rules, rule) {
+                true => Write::put(Item::new(&list, &subject)),
+                false => Write::delete(&list, &subject),
+            }
+        };
+        Standing::ALL
+            .into_iter()
+            .filter(differs)
+            .map(write)
+            .collect()
+    }
+
+    /// How many rules one of the tables did not know, or knew no longer.
+    pub fn rules_changed(&self) -> u64 {
+        let changes = |rule: &&Standing| {
+            let target = under(self.rules, **rule);
+            under(self.listed, **rule) != target || under(self.entry.rules, **rule) != target
+        };
+        Standing::ALL.iter().filter(changes).count() as u64
+    }
+}
+
+/// Goes through one page. The partition to go on after, unless it was the last.
+pub async fn page(
+    replay: &Replay<'_>,
+    after: Option<&str>,
+    tally: &mut Tally,
+) -> Result<Option<String>> {
+    let (rows, next) = replay.app.keyring.scan(PEOPLE, after).await?;
+    tally.seen += rows.len() as u64;
+    let mut entries = Vec::new();
+    for row in rows {
+        match row {
+            Row::Subject(entry) => entries.push(entry),
+            Row::Tenant(tenant, has_keys) if has_keys && replay.known.gone.contains(&tenant) => {
+                tally.tenant_keys_removed += 1;
+                if replay.acts {
+                    replay.app.keyring.remove_tenant(tenant).await?;
+                }
+            }
+            Row::Tenant(..) => {}
+        }
+    }
+    let mut handover = HandOver::default();
+    let mut tombstones = Vec::new();
+    for person in read(replay, entries).await? {
+        match person.entry.state {
+            _ if replay.known.gone.contains(&person.entry.key.tenant) => {
+                left(replay, &person.entry, tally).await?;
+            }
+            State::Active => living(replay, person, &mut handover, tally).await?,
+            State::Erasing => erasing(replay, person, &mut handover, tally).await?,
+            State::Erased => erased(replay, person, &mut tombstones, tally).await?,
+        }
+    }
+    if replay.acts {
+        handover.write(replay.app).await?;
+        outlive(replay.app, &tombstones).await?;
+    }
+    Ok(next)
+}
+
+/// What the other table holds of these people, in few batches.
+async fn read(replay: &Replay<'_>, entries: Vec<Entry>) -> Result<Vec<Person>> {
+    let mut wanted = Vec::new();
+    for entry in &entries {
+        if entry.state != State::Erased {
+            let partition = entry.key.partition();
+            let rows = [DOOR, PERSON, CLOCK, RESTORED];
+            wanted.extend(rows.map(|sort| (partition.clone(), sort.to_owned())));
+        }
+        let subject = entry.key.subject.to_string();
+        let lists = Standing::ALL.map(|rule| keys::standing(entry.key.tenant, rule));
+        wanted.extend(lists.map(|list| (list, subject.clone())));
+    }
+    let mut found: HashMap<String, HashMap<String, Item>> = HashMap::new();
+    for row in replay.app.store.get_many(&wanted).await? {
+        let rows = found.entry(row.partition().to_owned()).or_default();
+        rows.insert(row.sort().to_owned(), row);
+    }
+    let mut people = Vec::new();
+    for entry in entries {
+        let subject = entry.key.subject.to_string();
+        let listed = listed(|rule| {
+            let list = found.get(&keys::standing(entry.key.tenant, rule));
+            list.is_some_and(|list| list.contains_key(&subject))
+        });
+        people.push(Person {
+            rows: found.remove(&entry.key.partition()).unwrap_or_default(),
+            rules: agreed(replay.restored, entry.rules, listed),
+            entry,
+            listed,
+        });
+    }
+    Ok(people)
+}
+
+/// The rules to be in force: those of the table that was not restored; of two restored ones
+/// all that either knows, since a hold must never be lost.
+fn agreed(restored: Restored, keyring: Rules, lists: Rules) -> Rules {
+    match restored {
+        Restored::Records => keyring,
+        Restored::Keyring => lists,
+        Restored::Both => listed(|rule| under(keyring, rule) || under(lists, rule)),
+    }
+}
+
+/// Those rules that go on when a life does not.
+fn outlasting(rules: Rules) -> Rules {
+    Rules {
+        objected: rules.objected,
+        suppressed: rules.suppressed,
+        ..Rules::default()
+    }
+}
+
+/// Somebody whose tenant has left: nothing of them may be opened, and nothing else is known.
+async fn left(replay: &Replay<'_>, entry: &Entry, tally: &mut Tally) -> Result<()> {
+    if entry.state != State::Active {
+        return Ok(());
+    }
+    tally.lives += 1;
+    tally.erased += 1;
+    if replay.acts {
+        let write = entry.left_write(replay.app.clock.now());
+        carry_out(replay.app, vec![write]).await?;
+    }
+    Ok(())
+}
+
+/// Somebody who lives as far as the keyring knows: if their door stands, and nobody has
+/// erased them.
+async fn living(
+    replay: &Replay<'_>,
+    mut person: Person,
+    handover: &mut HandOver,
+    tally: &mut Tally,
+) -> Result<()> {
+    tally.lives += 1;
+    let named = replay.known.named.get(&person.entry.key).copied();
+    // Whoever is held now was held when the erasure came by, or is meant to stay.
+    let named = named.filter(|_| !person.rules.held);
+    if person.row(DOOR).is_some() && named.is_none() {
+        return repair::living(replay, &person, tally).await;
+    }
+    tally.erased += 1;
+    tally.holds_lost += u64::from(person.rules.held);
+    person.rules = outlasting(person.rules);
+    person.rules.suppressed |= named == Some(true);
+    if replay.acts {
+        // Whose data is lost, or whose life was over, may come back at once.
+        let mut ends = vec![person.entry.lost_write(person.rules, named.is_none())];
+        ends.extend(person.list_writes());
+        handover.add(person.entry.key, ends);
+    }
+    Ok(())
+}
+
+/// Somebody who is being erased. While there are rows of them these are found in `records`;
+/// without, there may be no job any more that would come to an end.
+async fn erasing(
+    replay: &Replay<'_>,
+    mut person: Person,
+    handover: &mut HandOver,
+    tally: &mut Tally,
+) -> Result<()> {
+    if person.rows.is_empty() {
+        tally.orphans_removed += 1;
+        if replay.acts {
+            handover.add(person.entry.key, Vec::new());
+        }
+    }
+    dead(replay, &mut person, tally).await
+}
+
+/// A tombstone: somebody must remove it in time.
+async fn erased(
+    replay: &Replay<'_>,
+    mut person: Person,
+    tombstones: &mut Vec<Entry>,
+    tally: &mut Tally,
+) -> Result<()> {
+    dead(replay, &mut person, tally).await?;
+    // Who stands under a rule stays known for that.
+    let stays = person.rules != Rules::default();
+    if person.entry.removed_by.is_none() && !stays {
+        tally.tombstones_kept += 1;
+        tombstones.push(person.entry);
+    }
+    Ok(())
+}
+
+/// The rules of somebody whose life is over.
+async fn dead(replay: &Replay<'_>, person: &mut Person, tally: &mut Tally) -> Result<()> {
+    person.rules = outlasting(person.rules);
+    if replay.restored == Restored::Both {
+        let named = replay.known.named.get(&person.entry.key);
+        person.rules.suppressed |= named == Some(&true);
+    }
+    let changed = person.rules_changed();
+    tally.rules_reapplied += changed;
+    if changed > 0 && replay.acts {
+        let mut writes = person.list_writes();
+        if person.rules != person.entry.rules {
+            let gate = person.entry.gate + 1;
+            writes.push(person.entry.rules_write(person.rules, gate));
+        }
+        carry_out(replay.app, writes).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,227 @@
+//! Somebody who lives on: door, keyring and lists are brought to one another, and rows that a
+//! life cannot do without are made anew. One transaction a person.
+
+use jiff::Timestamp;
+use shared::app::App;
+use shared::error::{Error, Result};
+use shared::id::Tenant;
+use shared::keyring::{Entry, Living};
+use shared::store::keys::{CLOCK, DOOR, LifeKey, PERSON};
+use shared::store::lives::{Door, clock_item, expires_at};
+use shared::store::records::Person as PersonRow;
+use shared::store::{Filter, Item, Query, Range, Write};
+
+use super::Replay;
+use super::handover::carry_out;
+use super::people::Person;
+use super::tally::Tally;
+
+/// Retention where the tenant's settings are lost with the tenant: the longest there is.
+const DAYS: u8 = 30;
+
+/// Looks at somebody who goes on, and sees to what is not as it must be.
+pub async fn living(replay: &Replay<'_>, person: &Person, tally: &mut Tally) -> Result<()> {
+    let app = replay.app;
+    let Some(row) = person.row(DOOR) else {
+        return Ok(());
+    };
+    let door = Door::read(row)?;
+    let entry = &person.entry;
+    let mut writes = person.list_writes();
+    let rules_changed = person.rules_changed();
+    tally.rules_reapplied += rules_changed;
+    tally.gates_repaired += u64::from(door.gate != entry.gate);
+
+    // A gate never comes twice: the later one, and one after that under new rules.
+    let changed = person.rules != entry.rules;
+    let gate = entry.gate.max(door.gate) + u64::from(changed);
+    if changed || entry.gate != gate {
+        writes.push(entry.rules_write(person.rules, gate));
+    }
+    let mut change = DoorChange::default();
+    if door.gate != gate {
+        change.gate = Some(gate);
+    }
+    let end = end(app, entry.key.tenant, person, &door).await?;
+    if let Some(end) = end {
+        tally.ends_repaired += 1;
+        change.end = Some(end);
+    }
+    let opener = Opener::new(app, entry);
+    if !opener.opens(row).await? {
+        tally.unreadable_removed += 1;
+        change.visit = Some(entry.generation);
+    }
+    writes.extend(change.write(&entry.key, door.gate));
+    writes.extend(person_write(&opener, person, tally).await?);
+    let clock = person.row(CLOCK).is_none();
+    tally.clocks_repaired += u64::from(clock);
+    if let (true, at) | (false, at @ Some(_)) = (clock, end.flatten()) {
+        let at = at.or(door.expires_at).unwrap_or(app.clock.now());
+        writes.push(Write::put(clock_item(&entry.key, at)));
+    }
+    if replay.acts && !writes.is_empty() {
+        carry_out(app, writes).await?;
+    }
+    if entry.retires() && !sealed_before(app, entry).await? {
+        tally.retired_removed += 1;
+        if replay.acts {
+            carry_out(app, vec![entry.retired_write()]).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The door's end, where it has to become another: none while a rule stops the clock, and one
+/// where no rule does any more.
+async fn end(
+    app: &App,
+    tenant: Tenant,
+    person: &Person,
+    door: &Door,
+) -> Result<Option<Option<Timestamp>>> {
+    match (person.rules.stop_clock(), door.expires_at) {
+        (true, Some(_)) => Ok(Some(None)),
+        (false, None) => {
+            let days = match app.store.settings(tenant).await {
+                Ok(stored) => stored.settings.retention_days,
+                Err(Error::NotFound) => DAYS,
+                Err(error) => return Err(error),
+            };
+            Ok(Some(Some(expires_at(door.last_seen, days))))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// What changes on a door.
+#[derive(Default)]
+struct DoorChange {
+    gate: Option<u64>,
+    end: Option<Option<Timestamp>>,
+    /// The last visit goes, since nobody can read it; the generation of what comes next.
+    visit: Option<u64>,
+}
+
+impl DoorChange {
+    fn write(self, life: &LifeKey, before: u64) -> Option<Write> {
+        let mut set = Vec::new();
+        let mut remove = Vec::new();
+        set.extend(self.gate.map(|_| "gate = :gate"));
+        match self.end {
+            Some(Some(_)) => set.push("expires_at = :end"),
+            Some(None) => remove.push("expires_at"),
+            None => {}
+        }
+        if self.visit.is_some() {
+            set.push("#key = :key");
+            remove.extend(["network", "device"]);
+        }
+        let clauses = [("SET", set), ("REMOVE", remove)];
+        let clauses = clauses.into_iter().filter(|(_, it)| !it.is_empty());
+        let clauses: Vec<_> = clauses
+            .map(|(verb, it)| format!("{verb} {}", it.join(", ")))
+            .collect();
+        if clauses.is_empty() {
+            return None;
+        }
+        let mut write = Write::update(&life.partition(), DOOR, clauses.join(" "))
+            .only_if("gate = :before")
+            .value(":before", before);
+        if let Some(gate) = self.gate {
+            write = write.value(":gate", gate);
+        }
+        if let Some(Some(end)) = self.end {
+            write = write.value(":end", end.as_second());
+        }
+        if let Some(generation) = self.visit {
+            write = write.name("#key", "key").value(":key", generation);
+        }
+        Some(write)
+    }
+}
+
+/// Who somebody is, made anew where it is lost: everything else is found by their door, and
+/// writes need the row to be there. Who they are is told again by whoever knows.
+async fn person_write(
+    opener: &Opener<'_>,
+    person: &Person,
+    tally: &mut Tally,
+) -> Result<Option<Write>> {
+    let row = person.row(PERSON);
+    if let Some(row) = row {
+        if opener.opens(row).await? {
+            return Ok(None);
+        }
+        tally.unreadable_removed += 1;
+    }
+    let Some(living) = opener.living().await? else {
+        return Ok(None);
+    };
+    tally.people_repaired += 1;
+    let anew = PersonRow {
+        // No revision comes twice, so what was read of the lost one changes nothing.
+        rev: row.map_or(0, |row| row.count("rev")) + 1,
+        ..PersonRow::default()
+    };
+    Ok(Some(Write::put(anew.item(&living))))
+}
+
+/// Opens rows of one life. Its key is unwrapped only when a row's generation says that it may
+/// not be sealed under it.
+pub struct Opener<'a> {
+    app: &'a App,
+    entry: &'a Entry,
+}
+
+impl<'a> Opener<'a> {
+    pub fn new(app: &'a App, entry: &'a Entry) -> Opener<'a> {
+        Opener { app, entry }
+    }
+
+    pub async fn living(&self) -> Result<Option<Living>> {
+        self.app.keyring.open(self.entry).await
+    }
+
+    /// Whether a row says that it is sealed under a key that the life still has.
+    pub fn says_so(&self, row: &Item) -> bool {
+        self.entry.has_generation(row.count("key"))
+    }
+
+    /// Whether all that is sealed in a row, read whole, can be opened.
+    pub async fn opens(&self, row: &Item) -> Result<bool> {
+        if self.says_so(row) {
+            return Ok(true);
+        }
+        let living = self.living().await?;
+        Ok(living.is_some_and(|living| living.opens(row)))
+    }
+}
+
+/// Whether anything of a life is sealed under the key that its re-keying retires.
+async fn sealed_before(app: &App, entry: &Entry) -> Result<bool> {
+    let partition = entry.key.partition();
+    let mut after = None;
+    loop {
+        let query = Query {
+            partition: &partition,
+            range: Range::All,
+            ascending: true,
+            limit: None,
+            after,
+        };
+        let filter = Filter {
+            expression: "#key < :current",
+            names: &[("#key", "key")],
+            values: vec![(":current", entry.generation.into())],
+        };
+        let page = app.store.query_where(query, Some(filter)).await?;
+        if !page.rows.is_empty() {
+            return Ok(true);
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(false);
+        }
+    }
+}

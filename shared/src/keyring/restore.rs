@@ -1,0 +1,246 @@
+//! The keyring after a restore: all of its rows, and how they are brought to agree with
+//! `records` again. For the replay alone, which runs while nobody else does.
+
+use jiff::Timestamp;
+
+use super::{ENDS, Entry, Keyring, Living, Rules, State, partition};
+use crate::error::Result;
+use crate::id::{JobId, Life, Subject, Tenant};
+use crate::store::keys::{self, LifeKey, Standing};
+use crate::store::{Item, Write};
+use crate::vault::Place;
+
+/// What a life may be under, and what belongs to that.
+const RULES: &str = "restricted, objected, suppressed, held, hold_reason, hold_until, blocked";
+/// What ends with a life when nothing of it is left that a hold could keep.
+const HOLD: &str = "held, hold_reason, hold_until, blocked";
+/// The reason of a hold that is known only from the list of those who are held.
+const RESTORED: &str = "restored";
+
+/// One row of the keyring.
+pub enum Row {
+    /// A tenant's, and whether its keys are in it.
+    Tenant(Tenant, bool),
+    Subject(Entry),
+}
+
+impl Keyring {
+    /// One page of all rows, and the partition to go on after. Rows that are nobody's are
+    /// left out.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Unavailable`] when DynamoDB does not answer or a row is not as
+    /// it was written, as below.
+    pub async fn scan(
+        &self,
+        limit: usize,
+        after: Option<&str>,
+    ) -> Result<(Vec<Row>, Option<String>)> {
+        let page = self.store.scan_keyring(limit, after).await?;
+        let read = |row: &Item| match row.partition().split_once('#') {
+            Some((tenant, subject)) => {
+                let (tenant, subject) = (Tenant::parse(tenant)?, Subject::parse(subject)?);
+                Some(Entry::read(tenant, subject, row).map(Row::Subject))
+            }
+            None => {
+                let tenant = Tenant::parse(row.partition())?;
+                Some(Ok(Row::Tenant(tenant, has_keys(row))))
+            }
+        };
+        let rows = page.rows.iter().filter_map(read).collect::<Result<_>>()?;
+        Ok((rows, page.next))
+    }
+
+    /// Whether the keyring has the keys of a tenant; `None` when it does not know of it.
+    ///
+    /// # Errors
+    /// As [`Keyring::scan`].
+    pub async fn has_tenant(&self, tenant: Tenant) -> Result<Option<bool>> {
+        let row = self.store.get_keyring(&tenant.to_string()).await?;
+        Ok(row.as_ref().map(has_keys))
+    }
+}
+
+fn has_keys(row: &Item) -> bool {
+    row.bytes("wrapping_key").is_some() && row.bytes("hash_key").is_some()
+}
+
+impl Living {
+    /// Whether everything that is sealed in a row can be opened.
+    pub fn opens(&self, row: &Item) -> bool {
+        let partition = self.key.partition();
+        row.all_sealed().all(|(part, sealed)| {
+            let place = Place {
+                partition: &partition,
+                row: row.sort(),
+                part,
+            };
+            let mut keys = std::iter::once(&self.data_key).chain(&self.retiring);
+            keys.any(|key| key.open(place, &sealed).is_ok())
+        })
+    }
+}
+
+impl Entry {
+    /// Whether this is a key of the life that a row may be sealed under.
+    pub fn has_generation(&self, generation: u64) -> bool {
+        generation == self.generation
+            || (self.retiring.is_some() && generation + 1 == self.generation)
+    }
+
+    /// Whether a re-keying is under way.
+    pub const fn retires(&self) -> bool {
+        self.retiring.is_some()
+    }
+
+    /// Deletes the keys of a life that a restore has ended, held or not: what a hold was to
+    /// keep is gone. `rules`: those that outlast it. `welcome`: nobody asked for this, so who
+    /// returns meanwhile may.
+    pub fn lost_write(&self, rules: Rules, welcome: bool) -> Write {
+        let mut change = Change::to(self.rules, rules);
+        change.set.push("#state = :erasing, expired = :welcome");
+        change.remove.extend([ENDS, HOLD]);
+        // Both are among what ends.
+        change
+            .remove
+            .retain(|it| !["held", "restricted"].contains(it));
+        change
+            .write(self)
+            .value(":erasing", State::Erasing.name())
+            .value(":welcome", welcome)
+    }
+
+    /// Deletes the keys and rules of somebody whose tenant has left.
+    pub fn left_write(&self, now: Timestamp) -> Write {
+        let expression = format!(
+            "SET #state = :erased, erased_at = if_not_exists(erased_at, :now) REMOVE {ENDS}, {RULES}"
+        );
+        self.change(&expression)
+            .value(":erased", State::Erased.name())
+            .value(":now", now)
+    }
+
+    /// Puts these rules in force, at this gate.
+    pub fn rules_write(&self, rules: Rules, gate: u64) -> Write {
+        let mut change = Change::to(self.rules, rules);
+        change.set.push("gate = :next");
+        if rules.held && self.hold.is_none() {
+            change.set.push("hold_reason = :reason");
+        }
+        if self.rules.held && !rules.held {
+            change.remove.push("hold_reason, hold_until, blocked");
+        }
+        let reason = change.set.contains(&"hold_reason = :reason");
+        let write = change.write(self).value(":next", gate);
+        match reason {
+            true => write.value(":reason", RESTORED),
+            false => write,
+        }
+    }
+
+    /// Notes which erasure will remove this tombstone, if none is noted.
+    pub fn outlive_write(&self, job: JobId) -> Write {
+        Write::update_keyring(&partition(&self.key), "SET removed_by = :job")
+            .only_if("#state = :state AND life = :life AND attribute_not_exists(removed_by)")
+            .name("#state", "state")
+            .value(":state", self.state.name())
+            .value(":life", self.key.life.to_string())
+            .value(":job", job.to_string())
+    }
+
+    /// Deletes the key that a re-keying has retired: nothing is sealed under it.
+    pub fn retired_write(&self) -> Write {
+        Write::update_keyring(&partition(&self.key), "REMOVE retiring_key")
+            .only_if("#state = :state AND life = :life AND generation = :generation")
+            .name("#state", "state")
+            .value(":state", self.state.name())
+            .value(":life", self.key.life.to_string())
+            .value(":generation", self.generation)
+    }
+}
+
+/// The parts of a change of a row's rules.
+struct Change {
+    set: Vec<&'static str>,
+    remove: Vec<&'static str>,
+}
+
+impl Change {
+    fn to(before: Rules, after: Rules) -> Change {
+        let mut change = Change {
+            set: Vec::new(),
+            remove: Vec::new(),
+        };
+        for rule in Standing::ALL {
+            match (under(before, rule), under(after, rule)) {
+                (false, true) => change.set.push(in_force(rule)),
+                (true, false) => change.remove.push(rule.name()),
+                _ => {}
+            }
+        }
+        change
+    }
+
+    fn write(self, entry: &Entry) -> Write {
+        let mut expression = format!("SET {}", self.set.join(", "));
+        if !self.remove.is_empty() {
+            expression = format!("{expression} REMOVE {}", self.remove.join(", "));
+        }
+        let write = entry.change(&expression);
+        match Standing::ALL
+            .iter()
+            .any(|rule| self.set.contains(&in_force(*rule)))
+        {
+            true => write.value(":true", true),
+            false => write,
+        }
+    }
+}
+
+const fn in_force(rule: Standing) -> &'static str {
+    match rule {
+        Standing::Held => "held = :true",
+        Standing::Restricted => "restricted = :true",
+        Standing::Objected => "objected = :true",
+        Standing::Suppressed => "suppressed = :true",
+    }
+}
+
+/// The row of somebody whom the keyring does not know, and who stands under a rule that
+/// outlasts lives.
+pub fn unknown_write(tenant: Tenant, subject: Subject, rules: Rules, now: Timestamp) -> Write {
+    let row = Item::default()
+        .with("PK", keys::keyring_subject(tenant, subject))
+        .with("state", State::Erased.name())
+        .with("life", Life::random().to_string())
+        .with("gate", 1_u64)
+        .with("erased_at", now)
+        .with_some("objected", rules.objected.then_some(true))
+        .with_some("suppressed", rules.suppressed.then_some(true));
+    Write::put_keyring(row).only_new()
+}
+
+/// Whether these rules hold one.
+pub const fn under(rules: Rules, rule: Standing) -> bool {
+    match rule {
+        Standing::Held => rules.held,
+        Standing::Restricted => rules.restricted,
+        Standing::Objected => rules.objected,
+        Standing::Suppressed => rules.suppressed,
+    }
+}
+
+/// The rules that some lists know somebody by.
+pub fn listed(standing: impl Fn(Standing) -> bool) -> Rules {
+    Rules {
+        restricted: standing(Standing::Restricted),
+        objected: standing(Standing::Objected),
+        held: standing(Standing::Held),
+        suppressed: standing(Standing::Suppressed),
+    }
+}
+
+/// Whether a life is the one that the keyring says goes on.
+pub fn lives(entry: Option<&Entry>, life: &LifeKey) -> bool {
+    entry.is_some_and(|entry| entry.state == State::Active && entry.key == *life)
+}
