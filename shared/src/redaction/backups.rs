@@ -19,8 +19,6 @@ const SITTING: SignedDuration = SignedDuration::from_mins(15);
 const APART: SignedDuration = SignedDuration::from_hours(24);
 /// A re-keying that begins is done by then, whatever may hold it up.
 const DONE_WITHIN: SignedDuration = SignedDuration::from_hours(24);
-/// For so long the keyring can be brought back with a key that was deleted.
-const KEYRING_RECOVERY_DAYS: i64 = 1;
 
 /// The writes by which a life is sure to be re-keyed after a redaction: part of its
 /// transaction, which passes the door. None where a re-keying is to come already: once it
@@ -55,7 +53,8 @@ pub async fn clear_by(app: &App, tenant: Tenant, lives: &[LifeKey]) -> Result<Op
     let now = app.clock.now();
     let gone_by = |life: &LifeKey| {
         let entry = entries.get(&life.subject).filter(|it| it.key == *life);
-        key_gone_by(entry, now) + SignedDuration::from_hours(24 * KEYRING_RECOVERY_DAYS)
+        let gone = key_gone_by(entry, now);
+        app.config.backups_clear_by(gone, gone).sealed
     };
     Ok(lives.iter().map(gone_by).max())
 }
