@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 /// Ids of everything that a tenant has.
 struct Ids {
+    tenant: String,
     subject: String,
     attachment: String,
     message: String,
@@ -58,6 +59,7 @@ async fn everything(service: &Service) -> Ids {
     let key = keys["data"][0]["id"].as_str().unwrap().to_owned();
     service.cloud.settle().await;
     Ids {
+        tenant: service.ours.id.clone(),
         subject,
         attachment,
         message,
@@ -78,6 +80,7 @@ fn filled(path: &str, ids: &Ids) -> String {
         _ => "",
     };
     let path = path
+        .replace("{tenant}", &ids.tenant)
         .replace("{subject}", &ids.subject)
         .replace("{attachment}", &ids.attachment);
     let path = if id.is_empty() {
@@ -110,6 +113,7 @@ fn nothing(ids: &Ids) -> Ids {
         format!("{prefix}_{}", "0".repeat(hex.len()))
     };
     Ids {
+        tenant: other(&ids.tenant),
         subject: other(&ids.subject),
         attachment: other(&ids.attachment),
         message: other(&ids.message),
@@ -163,7 +167,8 @@ async fn another_tenants_thing_looks_exactly_like_nothing_on_every_route() {
     let mut tried = 0;
     for route in service.cloud.routes() {
         let key = route.key();
-        if !key.contains('{') && body(&key, &ids).is_none() {
+        // The operator's routes want another signature, whatever they name.
+        if route.operator || (!key.contains('{') && body(&key, &ids).is_none()) {
             continue;
         }
         answers_as_nothing(&service, &service.theirs, &key, &ids).await;
