@@ -24,6 +24,8 @@ use crate::people;
 
 /// People in one request.
 pub const PEOPLE: usize = 5000;
+/// Erasures that may wait for one hold: what lifts it lets all of them go on at once.
+const BLOCKED: usize = 40;
 /// How far ahead the erasure of a tenant may be asked for.
 const FURTHEST: SignedDuration = SignedDuration::from_hours(24 * 30);
 /// How long a job that waits for somebody else is left alone.
@@ -98,6 +100,13 @@ async fn begin(app: &App, call: &Call, erase: Erase) -> Result<Answer> {
                 return Ok(Answer::ok(counts(&app.objects, &found).await?));
             }
             let held = found.iter().any(|it| it.entry.rules.held);
+            if found.iter().any(|it| it.entry.blocked.len() >= BLOCKED) {
+                let detail = "Too many erasures wait for the hold of one of them already.";
+                return Err(Error::Conflict {
+                    code: "held",
+                    detail,
+                });
+            }
             if found.len() <= TOGETHER && !held {
                 return begin_few(app, call, &erase, people).await;
             }

@@ -232,7 +232,8 @@ pub const OPERATIONS: &[Operation] = &[
         (404, "None of them is known."),
         (
             409,
-            "The lookup finds several people (`ambiguous`, with `candidates`); somebody of the \
+            "The lookup finds several people (`ambiguous`, with `candidates`); somebody is held, \
+             and 40 erasures wait for that already (`held`); somebody of the \
              tenant is held (`held`), or its erasure has been asked for (`leaving`).",
         ),
     ]),
