@@ -31,6 +31,8 @@ async function call(method, path, body) {
   } catch {
     throw new Refusal(0, { title: 'No answer', detail: 'The service cannot be reached. Check the connection, then try again.' });
   }
+  // A receipt is no JSON: it is shown to nobody here, but saved as it is.
+  if (response.ok && response.headers.get('content-type') === 'application/jose') return text;
   let answer = null;
   try {
     answer = text === '' ? null : JSON.parse(text);

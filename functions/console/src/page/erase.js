@@ -22,7 +22,23 @@ async function erase(subject) {
   });
 }
 
-const OVER = ['completed', 'failed', 'cancelled', 'partial'];
+const OVER = ['completed', 'failed', 'cancelled'];
+
+/** Saves the signed receipt of an erasure as a file. */
+function receiptOf(job) {
+  const refused = h('div', { role: 'alert' });
+  const button = h('button', { type: 'button', class: 'quiet' }, 'Save the receipt');
+  button.addEventListener('click', () => attempt(button, refused, async () => {
+    const receipt = await call('GET', `v1/erasures/${job.id}/receipt`);
+    const url = URL.createObjectURL(new Blob([receipt], { type: 'application/jose' }));
+    h('a', { href: url, download: `${job.id}.jws` }).click();
+    URL.revokeObjectURL(url);
+  }));
+  return h('section', { 'aria-labelledby': 'receipt-title' },
+    h('h2', { id: 'receipt-title' }, 'Receipt'),
+    h('p', {}, 'A signed statement of what was done, which anybody can check against the service’s public keys.'),
+    h('div', { class: 'row' }, button), refused);
+}
 
 /** Where an erasure stands. `progress` counts rows and files. */
 function erasureView(job) {
@@ -35,7 +51,7 @@ function erasureView(job) {
     h('strong', {}, title), ' ', text);
   return [
     back(),
-    h('h1', { id: 'erasure-title', tabindex: -1 }, done ? 'Forgotten' : over ? `Erasure ${TOLD[job.state] ?? job.state}` : 'Forgetting'),
+    h('h1', { id: 'erasure-title', tabindex: -1 }, done ? 'Forgotten' : job.state === 'blocked' && !unreadable ? 'Not yet forgotten' : over ? `Erasure ${TOLD[job.state] ?? job.state}` : 'Forgetting'),
     unreadable && h('p', { class: 'lead' }, 'Unreadable since ', when(unreadable), '.'),
     h('ol', { class: 'plain steps' },
       step(unreadable ? 'done' : 'now', 'The key is destroyed.', 'Everything sealed under it can be read no more, in any copy.'),
@@ -44,11 +60,13 @@ function erasureView(job) {
         job.state === 'verifying' ? 'As soon as the last link to upload a file has run out.' : done ? 'Nothing is left.' : 'Until nothing is left.')),
     h('progress', { max: Math.max(total, 1), value: done ? Math.max(total, 1) : so_far, 'aria-label': 'Deleted' }),
     job.state === 'failed' && h('p', { class: 'fault' }, 'Something stood in the way. The person stays unreadable; the operator has been told.'),
-    job.state === 'blocked' && h('p', { class: 'fault' }, 'A hold keeps this person. The erasure goes on when it is lifted.'),
+    job.state === 'blocked' && h('p', { class: 'fault mild' }, 'A hold keeps this person. The erasure goes on by itself when it is lifted.'),
+    job.state === 'partial' && h('p', { class: 'fault' }, `Something stands in the way in: ${(job.partial ?? []).join(', ')}. It is tried again each day.`),
     facts('Erasure', {
       job: job.id, asked_at: job.created_at, finished_at: job.finished_at ?? null, erased_at: job.erased_at ?? null,
       attachments_unreadable_at: job.unreadable_at?.attachments ?? null, backups_clear_at: job.backups_clear_by ?? null,
     }),
+    done && receiptOf(job),
   ].filter(Boolean);
 }
 
