@@ -5,56 +5,22 @@
 //! before it is removed; who comes after a crash removes the rest of it without counting
 //! again. So progress only grows, and the counts are exact.
 
-use serde::{Deserialize, Serialize};
 use shared::app::App;
 use shared::error::Result;
 use shared::store::keys::{self, CLOCK, LifeKey};
 use shared::store::{Query, Range, Write};
 
+use crate::place::Within;
 use crate::turn::{Halt, Turn};
 
 /// Rows removed in one step.
 const PAGE: usize = 500;
 
-/// What is removed from, in this order: rows last, since they lead to everything else.
-pub const STORES: [&str; 3] = ["attachments", "exports", "records"];
-
-/// How far the removal is within one life, or within all of a tenant's objects.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Place {
-    /// Which of the [`STORES`].
-    pub store: usize,
-    /// Up to and including which key everything is counted.
-    pub counted: Option<String>,
-}
-
-impl Place {
-    pub fn store(&self) -> &'static str {
-        STORES.get(self.store).copied().unwrap_or("records")
-    }
-
-    fn next_store(&mut self) {
-        self.store += 1;
-        self.counted = None;
-    }
-
-    /// How many of these keys, which are in order, have not been counted yet. From here on
-    /// they have.
-    pub fn count(&mut self, keys: &[&str]) -> u64 {
-        let counted = self.counted.as_deref();
-        let new = keys.iter().filter(|key| Some(**key) > counted).count();
-        if let Some(last) = keys.last().filter(|last| Some(**last) > counted) {
-            self.counted = Some((*last).to_owned());
-        }
-        new as u64
-    }
-}
-
 /// Removes what is left of a life but its clock.
 pub async fn clear(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
     clear_objects(turn, &life.object_prefixes()).await?;
     clear_rows(turn, life).await?;
-    turn.place.within = Place::default();
+    turn.place.within = Within::default();
     Ok(())
 }
 
@@ -125,21 +91,4 @@ async fn clear_lookup(app: &App, life: &LifeKey, sort: &str) -> Result<()> {
     // Refused: it belongs to a later life.
     let _taken_over = app.store.write(write).await?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_counted_before_a_crash_is_not_counted_again() {
-        let mut place = Place::default();
-        assert_eq!(place.count(&["a", "b", "c"]), 3);
-        // The crash left "c", and a page holds more now.
-        assert_eq!(place.count(&["c", "d", "e"]), 2);
-        assert_eq!(place.count(&["b"]), 0);
-        assert_eq!(place.counted.as_deref(), Some("e"));
-        place.next_store();
-        assert_eq!(place.count(&["a"]), 1);
-    }
 }

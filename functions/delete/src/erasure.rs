@@ -2,7 +2,6 @@
 //! goes, then everything is looked at again until a look finds nothing. Only then are the
 //! clocks deleted, and the receipt made.
 
-use std::collections::HashSet;
 use std::time::Instant;
 
 use futures::FutureExt;
@@ -11,33 +10,22 @@ use serde_json::{Value, json};
 use shared::app::App;
 use shared::error::{Error, Result};
 use shared::id::Subject;
-use shared::keyring;
 use shared::receipt::{Lives, Receipt};
 use shared::store::activity::{self, Deed};
 use shared::store::jobs::{Job, JobKind, JobState};
-use shared::store::keys::{self, CLOCK, LifeKey};
-use shared::store::{Refusal, Write};
+use shared::store::keys::LifeKey;
 
 use crate::clearing::clear;
 use crate::ending::end;
+use crate::looks::{Done, close, look_back, note, spared};
 use crate::tenant;
 use crate::turn::{Halt, Turn};
 
-/// Passes that still find something: then somebody is told.
-const PASSES: u32 = 12;
 /// How long an erasure that cannot be completed is tried again without a word, and how
 /// often after that.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// Lives that are closed at the same time.
 const AT_ONCE: usize = 8;
-
-/// How the work of a turn ended.
-pub enum Done {
-    /// Nothing is left.
-    Everything,
-    /// There is something to wait for.
-    Until(JobState, Timestamp),
-}
 
 /// Works on an erasure until it is done, waits, or its time is over.
 pub async fn turn(app: &App, job: Job, deadline: Instant) -> Result<()> {
@@ -85,44 +73,6 @@ async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
     }
 }
 
-/// Writes down in the bucket whose lives have ended, before anything is removed: should both
-/// tables be restored to before this, the replay goes by it. Who is held, or was when the
-/// rest was cancelled, is not among them: nobody may be erased on the word of a request that
-/// was taken back.
-pub async fn note(turn: &mut Turn<'_>) -> Result<(), Halt> {
-    if turn.place.noted || turn.job.key.kind == JobKind::Expiry {
-        return Ok(());
-    }
-    let (job, erasing) = (turn.job.key, &turn.erasing);
-    let spared = spared(&turn.job);
-    let (mut lives, mut at) = (Vec::new(), 0);
-    while at < erasing.count {
-        let some = turn.app.store.lives_of(job, erasing, at).await?;
-        if some.is_empty() {
-            break;
-        }
-        at += some.len();
-        let ended = some.iter().filter(|it| !spared.contains(&it.subject));
-        lives.extend(ended.map(LifeKey::short));
-    }
-    let ledger = json!({
-        "tenant": job.tenant.to_string(),
-        "job": job.id.to_string(),
-        "everybody": erasing.tenant,
-        "suppress": erasing.suppress,
-        "begun_at": turn.job.created_at,
-        "lives": lives,
-    });
-    let object = keys::ledger_object(job.tenant, job.id);
-    let body = ledger.to_string().into_bytes();
-    turn.app
-        .objects
-        .put(&object, "application/json", body)
-        .await?;
-    turn.place.noted = true;
-    Ok(())
-}
-
 /// Ends the lives that are left: a request that died half way left some, and a hold that
 /// has been lifted lets others go.
 async fn end_rest(turn: &mut Turn<'_>) -> Result<(), Halt> {
@@ -164,18 +114,6 @@ fn job_lives(job: &Job) -> usize {
         .unwrap_or(0)
 }
 
-/// Those who stay as they are: held, or held when the rest was cancelled.
-fn spared(job: &Job) -> HashSet<Subject> {
-    let listed = ["blocked", "cancelled"].map(|name| job.outcome[name].as_array());
-    let subject = |it: &Value| Subject::parse(it["subject"].as_str()?);
-    listed
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(subject)
-        .collect()
-}
-
 /// Goes through all lives once.
 async fn pass(turn: &mut Turn<'_>) -> Result<(), Halt> {
     let spared = spared(&turn.job);
@@ -191,40 +129,6 @@ async fn pass(turn: &mut Turn<'_>) -> Result<(), Halt> {
         }
     }
     Ok(())
-}
-
-/// At the end of a pass: whether nothing is left, there is something to wait for, or (`None`)
-/// everything must be gone through once more.
-pub fn look_back(turn: &mut Turn<'_>) -> Result<Option<Done>, Halt> {
-    let now = turn.app.clock.now();
-    for store in ["attachments", "exports"] {
-        if turn.job.outcome["unreadable_at"][store].is_null() {
-            turn.job.outcome["unreadable_at"][store] = json!(now);
-        }
-    }
-    // A link that was handed out before may still bring an object: look again after it.
-    let until = turn.erasing.uploads_until;
-    let late = until.is_some_and(|until| turn.place.began.is_none_or(|began| began <= until));
-    if turn.place.found == 0 && !late {
-        return Ok(Some(Done::Everything));
-    }
-    let again = turn.place.pass >= PASSES && turn.place.found > 0;
-    turn.begin_pass(now);
-    if again {
-        // Something goes on writing here.
-        turn.place.pass = 0;
-        turn.job.outcome["partial"] = json!([turn.place.within.store()]);
-        return Ok(Some(Done::Until(JobState::Partial, now + DAY)));
-    }
-    Ok(match until.filter(|until| late && *until >= now) {
-        Some(until) => {
-            // The pass begins when the wait is over.
-            turn.place.began = None;
-            let after = until + SignedDuration::from_millis(1);
-            Some(Done::Until(JobState::Verifying, after))
-        }
-        None => None,
-    })
 }
 
 /// The clocks go last; then the receipt, in one transaction with the job and the log.
@@ -313,15 +217,4 @@ pub fn names(lives: &[LifeKey]) -> Vec<String> {
         0..=100 => lives.iter().map(|life| life.life.to_string()).collect(),
         many => vec![format!("lives:{many}")],
     }
-}
-
-/// Deletes a life's clock and marks it as erased in the keyring, unless the keyring has
-/// gone on to a later life: that one is not touched.
-pub async fn close(app: &App, life: &LifeKey, now: Timestamp) -> Result<()> {
-    let clock = Write::delete(&life.partition(), CLOCK);
-    let writes = vec![keyring::erased_write(life, now), clock.clone()];
-    if let Err(Refusal::Condition { .. }) = app.store.transact(writes).await? {
-        let _gone = app.store.write(clock).await?;
-    }
-    Ok(())
 }

@@ -8,7 +8,9 @@
 mod clearing;
 mod ending;
 mod erasure;
+mod looks;
 mod people;
+mod place;
 mod rekey;
 mod request;
 mod tenant;

@@ -4,11 +4,10 @@
 //! the last upload link. Receipts stay, and the operator's record.
 
 use jiff::SignedDuration;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::error::Result;
 use shared::leaving;
-use shared::merkle::{Hash, Tree};
+use shared::merkle::Hash;
 use shared::objects::UPLOAD_SECONDS;
 use shared::receipt::{Lives, Receipt};
 use shared::store::jobs::{JobKind, JobState};
@@ -16,7 +15,8 @@ use shared::store::keys::{self, LifeKey, SHARDS, Standing};
 use shared::store::{Query, Range, Write};
 
 use crate::clearing::{clear_objects, clear_rows};
-use crate::erasure::{Done, close, look_back, note};
+use crate::looks::{Done, close, look_back, note};
+use crate::place::{Leaving, STORES, Stage, Within};
 use crate::turn::{Halt, Turn};
 
 /// What a cache may still hold is gone after this: a minute of caching, and the longest
@@ -25,28 +25,6 @@ const CACHED: SignedDuration = SignedDuration::from_secs(120);
 /// How soon somebody looks again whether the holds are gone.
 const HELD: SignedDuration = SignedDuration::from_hours(1);
 const PAGE: usize = 100;
-
-/// How far the leaving is.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Place {
-    stage: Stage,
-    /// The shard of `due` that is gone through.
-    shard: u8,
-    /// The lives erased so far, as the receipt will name them.
-    lives: Tree,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Stage {
-    /// Nobody may call any more.
-    #[default]
-    Keys,
-    /// What was sealed cannot be opened any more.
-    TenantKey,
-    People,
-    Rest,
-}
 
 pub async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
     loop {
@@ -96,7 +74,7 @@ pub async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
     }
 }
 
-fn place<'t>(turn: &'t mut Turn<'_>) -> &'t mut Place {
+fn place<'t>(turn: &'t mut Turn<'_>) -> &'t mut Leaving {
     turn.place.leaving.get_or_insert_default()
 }
 
@@ -124,10 +102,10 @@ async fn people(turn: &mut Turn<'_>) -> Result<(), Halt> {
 async fn person(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
     let app = turn.app;
     // Rows are the last of the stores; the next life begins there again.
-    turn.place.within.store = crate::clearing::STORES.len() - 1;
+    turn.place.within.store = STORES.len() - 1;
     app.store.end_life(life).await?;
     clear_rows(turn, life).await?;
-    turn.place.within = crate::clearing::Place::default();
+    turn.place.within = Within::default();
     turn.place.found += 1;
     for store in ["records", "keyring"] {
         turn.add(store, 1);

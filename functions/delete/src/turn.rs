@@ -4,14 +4,13 @@
 use std::time::Instant;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::app::App;
 use shared::error::{Error, Result};
 use shared::store::erasures::Erasing;
 use shared::store::jobs::{Job, JobState};
 
-use crate::clearing;
+use crate::place::{Place, Within};
 
 /// Why a turn stops before its work is done.
 #[derive(Debug)]
@@ -27,29 +26,6 @@ impl From<Error> for Halt {
     fn from(error: Error) -> Halt {
         Halt::Failed(error)
     }
-}
-
-/// How far an erasure is.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Place {
-    /// The lives that have ended are noted outside of the tables.
-    #[serde(default)]
-    pub noted: bool,
-    /// How often everything has been gone through.
-    pub pass: u32,
-    /// When this pass began.
-    pub began: Option<Timestamp>,
-    /// What this pass has found so far: one that found nothing is the last.
-    pub found: u64,
-    /// Which life it is at.
-    pub life: usize,
-    pub within: clearing::Place,
-    /// Since when a store has not done what it should.
-    #[serde(default)]
-    pub failing_since: Option<Timestamp>,
-    /// How far the erasure of a whole tenant is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub leaving: Option<crate::tenant::Place>,
 }
 
 pub struct Turn<'a> {
@@ -113,7 +89,7 @@ impl<'a> Turn<'a> {
         self.place.found = 0;
         self.place.life = 0;
         self.place.failing_since = None;
-        self.place.within = clearing::Place::default();
+        self.place.within = Within::default();
     }
 
     fn write_back(&mut self) {
