@@ -15,6 +15,7 @@ mod known;
 mod leftovers;
 mod order;
 mod people;
+mod rekeying;
 mod repair;
 mod tally;
 

@@ -8,12 +8,13 @@ use shared::keyring::{Entry, Living};
 use shared::store::keys::{CLOCK, DOOR, LifeKey, PERSON};
 use shared::store::lives::{Door, clock_item, expires_at};
 use shared::store::records::Person as PersonRow;
-use shared::store::{Filter, Item, Query, Range, Write};
+use shared::store::{Item, Write};
 
 use super::Replay;
 use super::handover::carry_out;
 use super::order::{Moments, Restored};
 use super::people::Person;
+use super::rekeying;
 use super::tally::Tally;
 
 /// Retention where the tenant's settings are lost with the tenant: the longest there is.
@@ -65,13 +66,7 @@ pub async fn living(replay: &Replay<'_>, person: &Person, tally: &mut Tally) -> 
     if replay.acts && !writes.is_empty() {
         carry_out(app, writes).await?;
     }
-    if entry.retires() && !sealed_before(app, entry).await? {
-        tally.retired_removed += 1;
-        if replay.acts {
-            carry_out(app, vec![entry.retired_write()]).await?;
-        }
-    }
-    Ok(())
+    rekeying::see_to(replay, entry, tally).await
 }
 
 /// The door's end, where it has to become another: none while a rule stops the clock, and one
@@ -210,33 +205,5 @@ impl<'a> Opener<'a> {
         }
         let living = self.living().await?;
         Ok(living.is_some_and(|living| living.opens(row)))
-    }
-}
-
-/// Whether anything of a life is sealed under the key that its re-keying retires.
-async fn sealed_before(app: &App, entry: &Entry) -> Result<bool> {
-    let partition = entry.key.partition();
-    let mut after = None;
-    loop {
-        let query = Query {
-            partition: &partition,
-            range: Range::All,
-            ascending: true,
-            limit: None,
-            after,
-        };
-        let filter = Filter {
-            expression: "#key < :current",
-            names: &[("#key", "key")],
-            values: vec![(":current", entry.generation.into())],
-        };
-        let page = app.store.query_where(query, Some(filter)).await?;
-        if !page.rows.is_empty() {
-            return Ok(true);
-        }
-        after = page.next;
-        if after.is_none() {
-            return Ok(false);
-        }
     }
 }
