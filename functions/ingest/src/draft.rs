@@ -124,6 +124,12 @@ impl Existing {
         for row in context.app.store.get_many(&wanted).await? {
             if row.sort() == PERSON {
                 existing.person = Person::read(&row, living)?;
+                // Who was lost in a restore is named again by what they are called here.
+                let named = incoming.first().map(|it| &it.event.visitor_id);
+                let identity = &mut existing.person.identity;
+                if let (Some(name), false) = (named, identity.contains_key("visitor_id")) {
+                    identity.extend(Existing::nothing(name).person.identity);
+                }
             } else if row.sort().starts_with("conversation#") {
                 existing
                     .conversations

@@ -3,12 +3,11 @@
 
 use jiff::Timestamp;
 
-use super::{ENDS, Entry, Keyring, Living, Rules, State, partition};
+use super::{ENDS, Entry, Keyring, Living, Rekey, Rules, State, partition};
 use crate::error::Result;
 use crate::id::{JobId, Life, Subject, Tenant};
 use crate::store::keys::{self, LifeKey, Standing};
 use crate::store::{Item, Write};
-use crate::vault::Place;
 
 /// What a life may be under, and what belongs to that.
 const RULES: &str = "restricted, objected, suppressed, held, hold_reason, hold_until, blocked";
@@ -68,29 +67,15 @@ fn has_keys(row: &Item) -> bool {
 impl Living {
     /// Whether everything that is sealed in a row can be opened.
     pub fn opens(&self, row: &Item) -> bool {
-        let partition = self.key.partition();
-        row.all_sealed().all(|(part, sealed)| {
-            let place = Place {
-                partition: &partition,
-                row: row.sort(),
-                part,
-            };
-            let mut keys = std::iter::once(&self.data_key).chain(&self.retiring);
-            keys.any(|key| key.open(place, &sealed).is_ok())
-        })
+        let mut parts = row.sealed_parts();
+        parts.all(|(part, sealed)| self.unseal(row.sort(), part, &sealed).is_ok())
     }
 }
 
 impl Entry {
     /// Whether this is a key of the life that a row may be sealed under.
     pub fn has_generation(&self, generation: u64) -> bool {
-        generation == self.generation
-            || (self.retiring.is_some() && generation + 1 == self.generation)
-    }
-
-    /// Whether a re-keying is under way.
-    pub const fn retires(&self) -> bool {
-        self.retiring.is_some()
+        generation == self.generation || (self.rekeying() && generation + 1 == self.generation)
     }
 
     /// Deletes the keys of a life that a restore has ended, held or not: what a hold was to
@@ -148,14 +133,17 @@ impl Entry {
             .value(":job", job.to_string())
     }
 
-    /// Deletes the key that a re-keying has retired: nothing is sealed under it.
-    pub fn retired_write(&self) -> Write {
-        Write::update_keyring(&partition(&self.key), "REMOVE retiring_key")
-            .only_if("#state = :state AND life = :life AND generation = :generation")
-            .name("#state", "state")
-            .value(":state", self.state.name())
+    /// Notes another re-keying in place of one that has no job any more.
+    pub fn rekey_anew_write(&self, rekey: Rekey) -> Write {
+        Write::update_keyring(&partition(&self.key), "SET rekey = :rekey, rekey_at = :at")
+            .only_if("life = :life AND rekey = :lost")
             .value(":life", self.key.life.to_string())
-            .value(":generation", self.generation)
+            .value(
+                ":lost",
+                self.rekey.map_or_else(String::new, |it| it.job.to_string()),
+            )
+            .value(":rekey", rekey.job.to_string())
+            .value(":at", rekey.at)
     }
 }
 
@@ -172,7 +160,7 @@ impl Change {
             remove: Vec::new(),
         };
         for rule in Standing::ALL {
-            match (under(before, rule), under(after, rule)) {
+            match (before.under(rule), after.under(rule)) {
                 (false, true) => change.set.push(in_force(rule)),
                 (true, false) => change.remove.push(rule.name()),
                 _ => {}
@@ -218,16 +206,6 @@ pub fn unknown_write(tenant: Tenant, subject: Subject, rules: Rules, now: Timest
         .with_some("objected", rules.objected.then_some(true))
         .with_some("suppressed", rules.suppressed.then_some(true));
     Write::put_keyring(row).only_new()
-}
-
-/// Whether these rules hold one.
-pub const fn under(rules: Rules, rule: Standing) -> bool {
-    match rule {
-        Standing::Held => rules.held,
-        Standing::Restricted => rules.restricted,
-        Standing::Objected => rules.objected,
-        Standing::Suppressed => rules.suppressed,
-    }
 }
 
 /// The rules that some lists know somebody by.

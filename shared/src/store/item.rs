@@ -177,15 +177,6 @@ impl Item {
         Some(self.0.get(name)?.as_b().ok()?.as_ref())
     }
 
-    /// Every part that is sealed, by its attribute.
-    pub fn all_sealed(&self) -> impl Iterator<Item = (&str, Sealed)> {
-        let parts = self.0.iter();
-        parts.filter_map(|(name, value)| {
-            let bytes = value.as_b().ok()?.as_ref();
-            Some((name.as_str(), Sealed(bytes.to_vec())))
-        })
-    }
-
     pub fn times(&self, name: &str) -> Vec<Timestamp> {
         let list = self.0.get(name).and_then(|value| value.as_l().ok());
         list.into_iter()

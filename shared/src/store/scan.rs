@@ -9,8 +9,9 @@ use super::{Item, Page, Store, item};
 use crate::aws::unavailable;
 use crate::error::Result;
 
-/// What says of a row whose it is and which key it is sealed under: never what is sealed.
-const CLEAR: &str = "PK, SK, #key, life";
+/// What says of a row whose it is, which key it is sealed under, and whether its file is to
+/// go: never what is sealed.
+const CLEAR: &str = "PK, SK, #key, life, purging";
 
 /// A place in `records`: partition and sort key.
 pub type At = (String, String);

@@ -20,6 +20,11 @@ impl Sleeper {
     pub fn wake(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
+
+    /// From here on it loses its events. Settle first, or it may still handle some.
+    pub fn sleep(&self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
 }
 
 /// A service in which a function is asleep.

@@ -22,6 +22,7 @@ mod redact;
 mod rekey;
 mod replay;
 mod requests;
+mod restore;
 mod rights;
 mod rows;
 mod seals;

@@ -52,7 +52,10 @@ pub async fn rows(
     for (life, rows) in &parts {
         let entry = entries.get(&(life.tenant, life.subject));
         match entry.filter(|entry| lives(Some(entry), life)) {
-            Some(entry) => unreadable(replay, entry, rows, tally).await?,
+            Some(entry) => {
+                unreadable(replay, entry, rows, tally).await?;
+                purge(replay, life, rows, tally).await?;
+            }
             // An earlier page has seen to it.
             None if begun == Some(*life) => {}
             None => {
@@ -151,19 +154,13 @@ async fn list(
     }
     // Another list may have brought the row back just before.
     let Some(entry) = replay.app.keyring.entry(tenant, subject).await? else {
-        let rules = with(Rules::default(), rule);
+        let rules = Rules::default().with(rule, true);
         let write = unknown_write(tenant, subject, rules, replay.app.clock.now());
         return carry_out(replay.app, vec![write]).await;
     };
-    let rules = with(entry.rules, rule);
+    let rules = entry.rules.with(rule, true);
     let write = entry.rules_write(rules, entry.gate + 1);
     carry_out(replay.app, vec![write]).await
-}
-
-fn with(mut rules: Rules, rule: Standing) -> Rules {
-    rules.objected |= rule == Standing::Objected;
-    rules.suppressed |= rule == Standing::Suppressed;
-    rules
 }
 
 /// A lookup that leads to a life that is over.
@@ -218,6 +215,22 @@ async fn unreadable(
     if replay.acts {
         for some in lost.chunks(TOGETHER) {
             remove(replay, &entry.key, some).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes redacted files that had yet to go: what was to call the worker for it may be lost.
+async fn purge(
+    replay: &Replay<'_>,
+    life: &LifeKey,
+    rows: &[Item],
+    tally: &mut Tally,
+) -> Result<()> {
+    if rows.iter().any(|row| row.flag("purging")) {
+        tally.purges_repaired += 1;
+        if replay.acts {
+            shared::redaction::purge(replay.app, life).await?;
         }
     }
     Ok(())

@@ -15,6 +15,7 @@ mod known;
 mod leftovers;
 mod order;
 mod people;
+mod rekeying;
 mod repair;
 mod tally;
 
@@ -30,7 +31,7 @@ use shared::store::scan::At;
 
 use known::Known;
 pub use order::Order;
-use order::Restored;
+use order::{Moments, Restored};
 use tally::Tally;
 
 /// Rows of the keyring read at a time, and of `records`.
@@ -65,6 +66,7 @@ enum Place {
 struct Replay<'a> {
     app: &'a App,
     restored: Restored,
+    at: Option<Moments>,
     acts: bool,
     known: Known,
 }
@@ -87,6 +89,7 @@ pub async fn run(app: &App, order: Order, started: Instant) -> Result<Value> {
     let mut replay = Replay {
         app,
         restored: order.restored,
+        at: order.at,
         acts: cursor.acts,
         known: Known::read(app, order.restored).await?,
     };

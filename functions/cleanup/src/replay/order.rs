@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,7 +13,15 @@ use super::Cursor;
 const MAX_SHARE: f64 = 0.05;
 /// How long one invocation may work: the function's timeout, less time to end in good order.
 const LONGEST: u64 = 240;
-const FIELDS: [&str; 5] = ["restored", "dry_run", "max_share", "seconds", "cursor"];
+const FIELDS: [&str; 7] = [
+    "restored",
+    "records_at",
+    "keyring_at",
+    "dry_run",
+    "max_share",
+    "seconds",
+    "cursor",
+];
 
 /// Which table lies at an earlier moment than the other: the other knows better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,10 +36,20 @@ pub enum Restored {
     Both,
 }
 
+/// The moments that the two tables are of.
+#[derive(Clone, Copy, Debug)]
+pub struct Moments {
+    pub records: Timestamp,
+    pub keyring: Timestamp,
+}
+
 /// What to replay, and how.
 #[derive(Clone, Debug)]
 pub struct Order {
     pub(super) restored: Restored,
+    /// The moments that the tables are of: that of their restore, or the last at which the
+    /// service wrote to them.
+    pub(super) at: Option<Moments>,
     pub(super) dry_run: bool,
     pub(super) max_share: f64,
     pub(super) time: Duration,
@@ -54,10 +73,22 @@ impl Order {
             // An operator's own word, and no person's.
             return Err(format!("replay.{unknown} is not a field of a replay"));
         }
-        let field = |name| fields.get(name).filter(|value| !value.is_null());
+        let field = |name: &str| fields.get(name).filter(|value| !value.is_null());
         let restored = field("restored").cloned().unwrap_or_default();
         let restored: Restored = serde_json::from_value(restored)
             .map_err(|_| "replay.restored must be records, keyring or both")?;
+        let moment = |name: &str| {
+            let read = |said: &Value| said.as_str()?.parse::<Timestamp>().ok();
+            let wrong = || format!("replay.{name} must be a time, as RFC 3339 has it");
+            let said = field(name).map(|said| read(said).ok_or_else(wrong));
+            said.transpose()
+        };
+        let at = match (moment("records_at")?, moment("keyring_at")?) {
+            (Some(records), Some(keyring)) => Some(Moments { records, keyring }),
+            (None, None) => None,
+            (Some(_), None) => return Err("replay.keyring_at belongs to records_at".to_owned()),
+            (None, Some(_)) => return Err("replay.records_at belongs to keyring_at".to_owned()),
+        };
         let dry_run = match field("dry_run") {
             // Whoever forgets to say so changes nothing.
             None => true,
@@ -93,6 +124,7 @@ impl Order {
         }
         Ok(Order {
             restored,
+            at,
             dry_run,
             max_share,
             time: Duration::from_secs(seconds),
@@ -134,6 +166,14 @@ mod tests {
                 "replay.seconds ",
             ),
             (json!({"restored": "both", "cursor": "x"}), "replay.cursor "),
+            (
+                json!({"restored": "both", "records_at": "2026-01-01T00:00:00Z"}),
+                "replay.keyring_at ",
+            ),
+            (
+                json!({"restored": "both", "keyring_at": "noon"}),
+                "replay.keyring_at ",
+            ),
             (json!({"restored": "both", "force": true}), "replay.force "),
         ] {
             let problem = refused(order);

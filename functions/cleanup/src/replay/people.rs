@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use shared::error::Result;
-use shared::keyring::restore::{Row, listed, under};
+use shared::keyring::restore::{Row, listed};
 use shared::keyring::{Entry, Rules, State};
 use shared::store::keys::{self, CLOCK, DOOR, PERSON, RESTORED, Standing};
 use shared::store::{Item, Write};
@@ -34,10 +34,10 @@ impl Person {
     /// What brings the lists to the rules.
     pub fn list_writes(&self) -> Vec<Write> {
         let (tenant, subject) = (self.entry.key.tenant, self.entry.key.subject.to_string());
-        let differs = |rule: &Standing| under(self.listed, *rule) != under(self.rules, *rule);
+        let differs = |rule: &Standing| self.listed.under(*rule) != self.rules.under(*rule);
         let write = |rule: Standing| {
             let list = keys::standing(tenant, rule);
-            match under(self.rules, rule) {
+            match self.rules.under(rule) {
                 true => Write::put(Item::new(&list, &subject)),
                 false => Write::delete(&list, &subject),
             }
@@ -52,8 +52,8 @@ impl Person {
     /// How many rules one of the tables did not know, or knew no longer.
     pub fn rules_changed(&self) -> u64 {
         let changes = |rule: &&Standing| {
-            let target = under(self.rules, **rule);
-            under(self.listed, **rule) != target || under(self.entry.rules, **rule) != target
+            let target = self.rules.under(**rule);
+            self.listed.under(**rule) != target || self.entry.rules.under(**rule) != target
         };
         Standing::ALL.iter().filter(changes).count() as u64
     }
@@ -140,7 +140,7 @@ fn agreed(restored: Restored, keyring: Rules, lists: Rules) -> Rules {
     match restored {
         Restored::Records => keyring,
         Restored::Keyring => lists,
-        Restored::Both => listed(|rule| under(keyring, rule) || under(lists, rule)),
+        Restored::Both => listed(|rule| keyring.under(rule) || lists.under(rule)),
     }
 }
 

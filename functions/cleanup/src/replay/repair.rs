@@ -1,23 +1,26 @@
 //! Somebody who lives on: door, keyring and lists are brought to one another, and rows that a
 //! life cannot do without are made anew. One transaction a person.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use shared::app::App;
 use shared::error::{Error, Result};
-use shared::id::Tenant;
 use shared::keyring::{Entry, Living};
 use shared::store::keys::{CLOCK, DOOR, LifeKey, PERSON};
 use shared::store::lives::{Door, clock_item, expires_at};
 use shared::store::records::Person as PersonRow;
-use shared::store::{Filter, Item, Query, Range, Write};
+use shared::store::{Item, Write};
 
 use super::Replay;
 use super::handover::carry_out;
+use super::order::{Moments, Restored};
 use super::people::Person;
+use super::rekeying;
 use super::tally::Tally;
 
 /// Retention where the tenant's settings are lost with the tenant: the longest there is.
 const DAYS: u8 = 30;
+/// A life whose time is over is swept within this, and more.
+const SWEPT: SignedDuration = SignedDuration::from_hours(1);
 
 /// Looks at somebody who goes on, and sees to what is not as it must be.
 pub async fn living(replay: &Replay<'_>, person: &Person, tally: &mut Tally) -> Result<()> {
@@ -42,7 +45,7 @@ pub async fn living(replay: &Replay<'_>, person: &Person, tally: &mut Tally) -> 
     if door.gate != gate {
         change.gate = Some(gate);
     }
-    let end = end(app, entry.key.tenant, person, &door).await?;
+    let end = end(replay, person, &door).await?;
     if let Some(end) = end {
         tally.ends_repaired += 1;
         change.end = Some(end);
@@ -63,35 +66,42 @@ pub async fn living(replay: &Replay<'_>, person: &Person, tally: &mut Tally) -> 
     if replay.acts && !writes.is_empty() {
         carry_out(app, writes).await?;
     }
-    if entry.retires() && !sealed_before(app, entry).await? {
-        tally.retired_removed += 1;
-        if replay.acts {
-            carry_out(app, vec![entry.retired_write()]).await?;
-        }
-    }
-    Ok(())
+    rekeying::see_to(replay, entry, tally).await
 }
 
 /// The door's end, where it has to become another: none while a rule stops the clock, and one
 /// where no rule does any more.
 async fn end(
-    app: &App,
-    tenant: Tenant,
+    replay: &Replay<'_>,
     person: &Person,
     door: &Door,
 ) -> Result<Option<Option<Timestamp>>> {
-    match (person.rules.stop_clock(), door.expires_at) {
-        (true, Some(_)) => Ok(Some(None)),
-        (false, None) => {
-            let days = match app.store.settings(tenant).await {
-                Ok(stored) => stored.settings.retention_days,
-                Err(Error::NotFound) => DAYS,
-                Err(error) => return Err(error),
-            };
-            Ok(Some(Some(expires_at(door.last_seen, days))))
-        }
-        _ => Ok(None),
-    }
+    let seen = match (person.rules.stop_clock(), door.expires_at) {
+        (true, Some(_)) => return Ok(Some(None)),
+        (true, None) => return Ok(None),
+        (false, None) => door.last_seen,
+        (false, Some(end)) => match seen_since(replay, end) {
+            Some(seen) => seen,
+            None => return Ok(None),
+        },
+    };
+    let days = match replay.app.store.settings(person.entry.key.tenant).await {
+        Ok(stored) => stored.settings.retention_days,
+        Err(Error::NotFound) => DAYS,
+        Err(error) => return Err(error),
+    };
+    let end = expires_at(seen, days);
+    Ok((door.expires_at < Some(end)).then_some(Some(end)))
+}
+
+/// Since when at least somebody was seen last, where their door cannot know it. The keyring is
+/// of a later moment than `records`; had they not been seen in between, the life that it has
+/// would have been swept by then. More is not known, so they are kept no longer than was
+/// promised, and no shorter.
+fn seen_since(replay: &Replay<'_>, end: Timestamp) -> Option<Timestamp> {
+    let Moments { records, keyring } = replay.at?;
+    let knows = replay.restored != Restored::Keyring && end + SWEPT < keyring;
+    knows.then_some(records)
 }
 
 /// What changes on a door.
@@ -195,33 +205,5 @@ impl<'a> Opener<'a> {
         }
         let living = self.living().await?;
         Ok(living.is_some_and(|living| living.opens(row)))
-    }
-}
-
-/// Whether anything of a life is sealed under the key that its re-keying retires.
-async fn sealed_before(app: &App, entry: &Entry) -> Result<bool> {
-    let partition = entry.key.partition();
-    let mut after = None;
-    loop {
-        let query = Query {
-            partition: &partition,
-            range: Range::All,
-            ascending: true,
-            limit: None,
-            after,
-        };
-        let filter = Filter {
-            expression: "#key < :current",
-            names: &[("#key", "key")],
-            values: vec![(":current", entry.generation.into())],
-        };
-        let page = app.store.query_where(query, Some(filter)).await?;
-        if !page.rows.is_empty() {
-            return Ok(true);
-        }
-        after = page.next;
-        if after.is_none() {
-            return Ok(false);
-        }
     }
 }

@@ -29,8 +29,11 @@ pub struct Tally {
     /// People of whom nothing can be read any more but what lies beside: they go on without
     /// a name.
     pub people_repaired: u64,
-    /// Keys that a re-keying had retired, and that nothing is sealed under.
-    pub retired_removed: u64,
+    /// Re-keyings that were under way and are brought to their end, or were to come and get
+    /// another job.
+    pub rekeyings_repaired: u64,
+    /// Lives with redacted files that had yet to go.
+    pub purges_repaired: u64,
     /// Tombstones that get an erasure which removes them in time.
     pub tombstones_kept: u64,
     /// Keys of tenants that have left.

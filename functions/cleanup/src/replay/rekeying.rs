@@ -1,0 +1,88 @@
+//! Re-keyings of those who live on, whose jobs a restore may have taken: one that was under
+//! way is brought to its end here, one that was to come gets another job. Otherwise what was
+//! redacted would stay readable in backups, and nobody would know.
+
+use serde_json::json;
+use shared::error::Result;
+use shared::keyring::{self, Entry, Rekey};
+use shared::store::jobs::Job;
+use shared::store::keys::{JobKey, JobKind};
+use shared::store::records::reseal;
+use shared::store::{Filter, Query, Range};
+
+use super::Replay;
+use super::handover::carry_out;
+use super::tally::Tally;
+
+pub async fn see_to(replay: &Replay<'_>, entry: &Entry, tally: &mut Tally) -> Result<()> {
+    if entry.rekeying() {
+        tally.rekeyings_repaired += 1;
+        if replay.acts {
+            finish(replay, entry).await?;
+        }
+    }
+    let Some(rekey) = entry.rekey else {
+        return Ok(());
+    };
+    let job = JobKey {
+        tenant: entry.key.tenant,
+        kind: JobKind::Rekey,
+        id: rekey.job,
+    };
+    let job = replay.app.store.job(job).await?;
+    if job.is_none_or(|job| job.state.over()) {
+        tally.rekeyings_repaired += 1;
+        if replay.acts {
+            begin_anew(replay, entry, rekey).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Seals anew what is sealed under the key before, as the worker would; then that key goes.
+/// What neither key opens is none of its business.
+async fn finish(replay: &Replay<'_>, entry: &Entry) -> Result<()> {
+    let app = replay.app;
+    let Some(living) = app.keyring.open(entry).await? else {
+        return Ok(());
+    };
+    let partition = entry.key.partition();
+    let mut after = None;
+    loop {
+        let query = Query {
+            partition: &partition,
+            range: Range::All,
+            ascending: true,
+            limit: None,
+            after,
+        };
+        let filter = Filter {
+            expression: "#key = :before",
+            names: &[("#key", "key")],
+            values: vec![(":before", entry.generation.saturating_sub(1).into())],
+        };
+        let page = app.store.query_where(query, Some(filter)).await?;
+        for row in &page.rows {
+            carry_out(app, vec![reseal(row, &living)?]).await?;
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    carry_out(app, vec![keyring::retire_write(&living)]).await
+}
+
+/// Another job, for when the lost one was to begin.
+async fn begin_anew(replay: &Replay<'_>, entry: &Entry, lost: Rekey) -> Result<()> {
+    let now = replay.app.clock.now();
+    let (tenant, subject) = (entry.key.tenant, entry.key.subject);
+    let mut job = Job::new(tenant, JobKind::Rekey, vec![subject], now);
+    job.spec = json!({"life": entry.key.partition()});
+    let rekey = Rekey {
+        job: job.key.id,
+        at: lost.at.max(now),
+    };
+    let writes = vec![entry.rekey_anew_write(rekey), job.begin_later(rekey.at)];
+    carry_out(replay.app, writes).await
+}
