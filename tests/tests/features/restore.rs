@@ -299,7 +299,11 @@ impl Scene {
                 // A re-keying begins when it is its time.
                 let waits = partition.ends_with("#rekey") && text(row, "state") == "queued";
                 let over = ["completed", "cancelled"].contains(&text(row, "state"));
-                assert!(over || waits, "stuck: {partition} {sort} {}", text(row, "state"));
+                assert!(
+                    over || waits,
+                    "stuck: {partition} {sort} {}",
+                    text(row, "state")
+                );
             }
         }
         for object in rows::objects(&self.service) {
