@@ -16,12 +16,19 @@ use crate::store::{Query, Range, Write};
 /// Until an erasure of everybody begins, unless the owner says sooner.
 pub const GRACE: SignedDuration = SignedDuration::from_hours(24);
 
-/// Asks for everybody of a tenant, and the tenant, to be erased.
+/// Asks for everybody of a tenant, and the tenant, to be erased, in one transaction with
+/// what else the caller has to write.
 ///
 /// # Errors
 /// [`Error::NotFound`] without such a tenant; [`Error::Conflict`] when somebody is held, or
 /// it was asked for before; [`Error::Unavailable`] when a store does not answer.
-pub async fn begin(app: &App, tenant: Tenant, by: &str, mut job: Job) -> Result<Job> {
+pub async fn begin(
+    app: &App,
+    tenant: Tenant,
+    by: &str,
+    mut job: Job,
+    more: Vec<Write>,
+) -> Result<()> {
     let record = app.store.tenant(tenant).await?;
     if record.erased_at.is_some() {
         return Err(Error::NotFound);
@@ -55,8 +62,9 @@ pub async fn begin(app: &App, tenant: Tenant, by: &str, mut job: Job) -> Result<
             .only_if("attribute_exists(PK) AND attribute_not_exists(leaving)")
             .value(":job", job.key.id.to_string()),
     );
+    writes.extend(more);
     match app.store.transact(writes).await? {
-        Ok(()) => Ok(job),
+        Ok(()) => Ok(()),
         Err(_) => Err(already()),
     }
 }

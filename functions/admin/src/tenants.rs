@@ -80,6 +80,7 @@ pub async fn erase(app: &App, call: &Call) -> Result<Answer> {
     let tenant = tenant.ok_or(Error::NotFound)?;
     let now = app.clock.now();
     let job = leaving::job(tenant, now + leaving::GRACE, now);
-    let job = leaving::begin(app, tenant, "operator", job).await?;
-    Ok(Answer::json(202, job.body()))
+    let answer = Answer::json(202, job.body());
+    leaving::begin(app, tenant, "operator", job, Vec::new()).await?;
+    Ok(answer)
 }

@@ -138,8 +138,10 @@ async fn begin_few(app: &App, call: &Call, erase: &Erase, people: &[Subject]) ->
             writes.extend(erase_writes(entry, Some(door), erase.suppress));
         }
         writes.extend(requested(call, &job, &found, now));
+        let answer = accepted(&job, "erasures");
+        let answer = call.kept_with(app, answer, &mut writes).await?;
         if app.store.transact(writes).await?.is_ok() {
-            return Ok(accepted(&job, "erasures"));
+            return Ok(answer);
         }
         // Somebody began, ended or was handed a link meanwhile: look again.
     }
@@ -205,8 +207,12 @@ async fn begin_tenant(
     }
     let mut job = leaving::job(call.tenant(), not_before, app.clock.now());
     erase.note(&mut job);
-    let job = leaving::begin(app, call.tenant(), &call.by(), job).await?;
-    Ok(accepted(&job, "erasures"))
+    let mut more = Vec::new();
+    let answer = call
+        .kept_with(app, accepted(&job, "erasures"), &mut more)
+        .await?;
+    leaving::begin(app, call.tenant(), &call.by(), job, more).await?;
+    Ok(answer)
 }
 
 impl Erase {

@@ -104,11 +104,12 @@ async fn begin(app: &App, call: &Call) -> Result<Answer> {
         at: now,
         happened_at: None,
     }]));
+    let answer = accepted(&job, "exports");
+    let answer = call.kept_with(app, answer, &mut writes).await?;
     door::pass(app, living.key, door::Links::Leave, &writes)
         .await?
         .ok_or(Error::NotFound)?;
-
-    Ok(accepted(&job, "exports"))
+    Ok(answer)
 }
 
 /// The one person who is meant. An unverified value names nobody: what a web page says

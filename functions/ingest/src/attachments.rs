@@ -46,8 +46,12 @@ pub async fn announce(app: &App, call: &Call) -> Result<Answer> {
         content: Some(announced.content),
         purging: false,
     };
-    let living = admit(app, call, subject, &announced.visitor_id, &mut row).await?;
-    let content = row.content.as_ref().expect("it was set above");
+    admit(app, call, subject, &announced.visitor_id, &mut row).await
+}
+
+/// The answer: the file's name, and the link to upload it by.
+async fn welcome(app: &App, living: &Living, row: &Attachment) -> Result<Answer> {
+    let content = row.content.as_ref().expect("an announced file has one");
     let sha256 = STANDARD.encode(hex(&content.sha256).unwrap_or_default());
     let upload = app
         .objects
@@ -69,7 +73,7 @@ async fn admit(
     subject: Subject,
     visitor_id: &str,
     row: &mut Attachment,
-) -> Result<Living> {
+) -> Result<Answer> {
     for _ in 0..TRIES {
         let now = app.clock.now();
         let (living, door) = match app.person(call.tenant(), subject).await {
@@ -88,13 +92,15 @@ async fn admit(
             uploads: Some(one_more(&door, now)?),
             ..Passing::default()
         };
-        let write = Write::put(row.item(&living)).only_new();
+        let mut writes = vec![Write::put(row.item(&living)).only_new()];
+        let answer = welcome(app, &living, row).await?;
+        let answer = call.kept_with(app, answer, &mut writes).await?;
         match app
             .store
-            .through_door(&living, &passing, vec![write], now)
+            .through_door(&living, &passing, writes, now)
             .await?
         {
-            Ok(()) => return Ok(living),
+            Ok(()) => return Ok(answer),
             Err(Shut::Row { .. }) => row.id = AttachmentId::random(),
             Err(Shut::Over | Shut::Gate | Shut::Later(_)) => {}
         }

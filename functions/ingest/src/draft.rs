@@ -19,6 +19,7 @@ use shared::store::records::{Conversation, Interaction, Message, Person};
 use shared::store::{Write, lookups};
 use shared::vault::TenantKeys;
 
+use crate::done::Done;
 use crate::event::{Action, Event, Identify, What};
 
 /// Names that a person's custom values may have in all.
@@ -40,6 +41,7 @@ pub struct Context<'a> {
     pub keys: &'a TenantKeys,
     pub settings: &'a Settings,
     pub now: Timestamp,
+    pub done: &'a Done,
 }
 
 /// One of a person's events, on its way.
@@ -141,6 +143,12 @@ impl Existing {
         }
         Ok(existing)
     }
+}
+
+/// What is wrong with an event that would give a person too many custom values.
+pub fn too_many_values(base: &str) -> FieldError {
+    let limit = format!("a person may have at most {CUSTOM_NAMES} custom values");
+    FieldError::new(format!("{base}/custom"), "too_many", limit)
 }
 
 /// Builds the draft of one person's events.
@@ -262,9 +270,7 @@ impl<'a> Builder<'a> {
         merge(&mut custom, &identify.custom, incoming.verified);
         if custom.len() > CUSTOM_NAMES {
             if !incoming.page {
-                let pointer = format!("{}/custom", incoming.base);
-                let limit = format!("a person may have at most {CUSTOM_NAMES} custom values");
-                return Fate::Rejected(vec![FieldError::new(pointer, "too_many", limit)]);
+                return Fate::Rejected(vec![too_many_values(incoming.base)]);
             }
         } else {
             self.person.custom = custom;

@@ -12,6 +12,7 @@ use shared::faults::Faults;
 use shared::http::{Answer, Call};
 use shared::id::{Message as MessageId, Subject, uuid_at};
 
+use crate::done::Done;
 use crate::draft::{Context, Fate, Incoming};
 use crate::event::{Event, Rules, What};
 use crate::{group, token};
@@ -43,12 +44,14 @@ pub async fn take_in(app: &App, call: &Call) -> Result<Answer> {
     let page = call.caller().learns_nothing();
     let settings = app.tenants.settings(tenant).await?;
     let keys = app.keyring.tenant(tenant).await?;
+    let done = Done::of(call, now);
     let context = Context {
         app,
         tenant,
         keys: &keys,
         settings: &settings,
         now,
+        done: &done,
     };
     let rules = Rules {
         settings: &settings,

@@ -9,6 +9,7 @@ use shared::id::Subject;
 use shared::keyring::{Entry, Living, State};
 use shared::store::lives::{Beginning, Counts, Shut, expires_at};
 
+use crate::done::Slice;
 use crate::draft::{Context, Existing, Fate, Incoming, draft};
 use crate::event::What;
 
@@ -27,16 +28,18 @@ pub async fn store(
     mut incoming: Vec<Incoming<'_>>,
 ) -> Result<Vec<Fate>> {
     let mut fates = Vec::new();
+    let mut slice = Slice { subject, number: 0 };
     while !incoming.is_empty() {
-        let rest = incoming.split_off(slice(&incoming));
-        fates.extend(store_slice(context, subject, &mut entry, &mut incoming).await?);
+        let rest = incoming.split_off(together(&incoming));
+        fates.extend(store_slice(context, slice, &mut entry, &mut incoming).await?);
+        slice.number += 1;
         incoming = rest;
     }
     Ok(fates)
 }
 
 /// How many of these events go into one transaction.
-fn slice(incoming: &[Incoming<'_>]) -> usize {
+fn together(incoming: &[Incoming<'_>]) -> usize {
     let mut bytes = 0;
     let fits = incoming.iter().take(SLICE).take_while(|incoming| {
         bytes += match &incoming.event.what {
@@ -52,12 +55,17 @@ fn slice(incoming: &[Incoming<'_>]) -> usize {
 /// meanwhile makes the transaction fail, and is read again.
 async fn store_slice(
     context: &Context<'_>,
-    subject: Subject,
+    slice: Slice,
     entry: &mut Option<Entry>,
     incoming: &mut [Incoming<'_>],
 ) -> Result<Vec<Fate>> {
+    let subject = slice.subject;
     for attempt in 0..TRIES {
         if attempt > 0 {
+            // What was in the way may be what an earlier try has stored.
+            if let Some(fates) = context.done.find(context.app, slice, incoming).await? {
+                return Ok(fates);
+            }
             wait(attempt).await;
         }
         if let Some(known) = entry.as_ref() {
@@ -71,11 +79,11 @@ async fn store_slice(
                 .erased_at
                 .is_some_and(|at| incoming.iter().any(|it| it.event.at <= at))
             {
-                return store_later(context, subject, entry, incoming, known.erased_at).await;
+                return store_later(context, slice, entry, incoming, known.erased_at).await;
             }
         }
         if let Some(known) = entry.as_ref().filter(|it| it.state == State::Active) {
-            match pass(context, known, incoming).await? {
+            match pass(context, slice, known, incoming).await? {
                 Passed::Stored(fates) => return Ok(fates),
                 Passed::Again => {
                     *entry = context.app.keyring.entry(context.tenant, subject).await?;
@@ -88,7 +96,7 @@ async fn store_slice(
                 Passed::Over => {}
             }
         }
-        let begun = begin(context, subject, entry.as_ref(), incoming).await?;
+        let begun = begin(context, slice, entry.as_ref(), incoming).await?;
         if let Some(fates) = begun {
             // The next slice passes the new door.
             *entry = context.app.keyring.entry(context.tenant, subject).await?;
@@ -104,7 +112,7 @@ async fn store_slice(
 /// Ignores the events from before an erasure, and stores the others.
 async fn store_later(
     context: &Context<'_>,
-    subject: Subject,
+    slice: Slice,
     entry: &mut Option<Entry>,
     incoming: &mut [Incoming<'_>],
     erased_at: Option<Timestamp>,
@@ -117,7 +125,7 @@ async fn store_later(
     let mut stored = if later.is_empty() {
         Vec::new()
     } else {
-        Box::pin(store_slice(context, subject, entry, &mut later)).await?
+        Box::pin(store_slice(context, slice, entry, &mut later)).await?
     }
     .into_iter();
     let fate = |it: &Incoming<'_>| {
@@ -141,6 +149,7 @@ enum Passed {
 /// Stores a slice through the door of a life that goes on.
 async fn pass(
     context: &Context<'_>,
+    slice: Slice,
     entry: &Entry,
     incoming: &mut [Incoming<'_>],
 ) -> Result<Passed> {
@@ -153,6 +162,11 @@ async fn pass(
         existing => existing?,
     };
     let mut draft = draft(context, &living, existing, incoming);
+    // A visit alone stays one update of the door: done twice, it is the same.
+    if !draft.writes.is_empty() {
+        let done = context.done.write(slice, &draft.fates);
+        draft.writes.extend(done.map(|write| (write, None)));
+    }
     // Twice at most: what the door has seen later is left as it is.
     for _ in 0..2 {
         let writes = draft
@@ -189,14 +203,14 @@ async fn pass(
 /// Begins a life with a slice of events. `None` when somebody else was first.
 async fn begin(
     context: &Context<'_>,
-    subject: Subject,
+    slice: Slice,
     follows: Option<&Entry>,
     incoming: &[Incoming<'_>],
 ) -> Result<Option<Vec<Fate>>> {
     let (living, wrapped): (Living, _) = context
         .app
         .keyring
-        .new_life(context.tenant, subject, follows)
+        .new_life(context.tenant, slice.subject, follows)
         .await?;
     let Some(first) = incoming.first() else {
         return Ok(Some(Vec::new()));
@@ -217,6 +231,8 @@ async fn begin(
         earliest,
         expires_at(earliest, context.settings.retention_days),
     ));
+    let done = context.done.write(slice, &draft.fates);
+    let writes = draft.writes.into_iter().map(|(write, _)| write);
     let beginning = Beginning {
         living: &living,
         wrapped,
@@ -226,7 +242,7 @@ async fn begin(
         visit: draft.passing.visit,
         person: draft.person.item(&living),
         added: draft.passing.added,
-        writes: draft.writes.into_iter().map(|(write, _)| write).collect(),
+        writes: writes.chain(done).collect(),
     };
     let begun = context.app.store.begin(beginning, context.now).await?;
     Ok(begun.then_some(draft.fates))

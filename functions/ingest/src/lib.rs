@@ -2,6 +2,7 @@
 
 mod attachments;
 mod correct;
+mod done;
 mod draft;
 mod event;
 mod events;

@@ -140,8 +140,10 @@ async fn begin_job(
     redaction::prepare(&mut job, work, asked.cause, ended, records);
     let mut writes = job.begin_writes();
     writes.extend(entry);
+    let answer = accepted(&job, "redactions");
+    let answer = call.kept_with(app, answer, &mut writes).await?;
     match app.store.transact(writes).await? {
-        Ok(()) => Ok(accepted(&job, "redactions")),
+        Ok(()) => Ok(answer),
         Err(_) => Err(Error::Unavailable("a new job's id is taken".into())),
     }
 }

@@ -45,6 +45,8 @@ pub struct Answer {
     /// What to keep for a repetition, where that differs from the body: a secret is
     /// shown once.
     kept: Option<Vec<u8>>,
+    /// It is kept already, by the transaction that it is about.
+    stands: bool,
 }
 
 impl Answer {
@@ -55,6 +57,7 @@ impl Answer {
             headers,
             body: body.to_string().into_bytes(),
             kept: None,
+            stands: false,
         }
     }
 
@@ -69,6 +72,7 @@ impl Answer {
             headers: Vec::new(),
             body: Vec::new(),
             kept: None,
+            stands: false,
         }
     }
 
@@ -80,6 +84,7 @@ impl Answer {
             headers,
             body: body.into(),
             kept: None,
+            stands: false,
         }
     }
 
@@ -146,12 +151,12 @@ impl Call {
     /// Turns the outcome into the answer, keeps it for a repetition, and logs the request.
     pub async fn close(self, app: &App, outcome: Result<Answer>) -> Value {
         let outcome = match (outcome, self.once) {
-            (Ok(answer), Some(once)) => self.keep(app, once, answer).await,
+            (Ok(answer), Some(once)) if !answer.stands => self.keep(app, once, answer).await,
             (Err(error), Some(once)) => {
                 self.release(app, once).await;
                 Err(error)
             }
-            (outcome, None) => outcome,
+            (outcome, _) => outcome,
         };
         match outcome {
             Ok(answer) => self.finish(answer, "ok"),

@@ -6,9 +6,10 @@ use super::{Answer, Call};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::id::KeyedHash;
+use crate::store::Write;
 use crate::store::keys::{self, ONCE};
-use crate::store::once::Earlier;
-use crate::vault::Place;
+use crate::store::once::{Earlier, answer_write};
+use crate::vault::{Place, Sealed};
 
 /// What is kept of an answer, sealed: it may name people.
 #[derive(Serialize, Deserialize)]
@@ -72,8 +73,41 @@ impl Call {
         }
     }
 
+    /// The request's idempotency key, once it is reserved.
+    pub fn once(&self) -> Option<KeyedHash> {
+        self.once
+    }
+
+    /// Adds to a transaction that its answer is kept for a repetition. So a request that
+    /// took effect is never carried out again, whatever became of its answer.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the tenant's key cannot be had.
+    pub async fn kept_with(
+        &self,
+        app: &App,
+        mut answer: Answer,
+        writes: &mut Vec<Write>,
+    ) -> Result<Answer> {
+        if let Some(once) = self.once {
+            let sealed = self.sealed(app, once, &answer).await?;
+            writes.push(answer_write(self.tenant(), once, answer.status, sealed));
+            answer.stands = true;
+        }
+        Ok(answer)
+    }
+
     /// Keeps an answer for a repetition.
     pub(super) async fn keep(&self, app: &App, once: KeyedHash, answer: Answer) -> Result<Answer> {
+        let sealed = self.sealed(app, once, &answer).await?;
+        app.store
+            .keep_answer(self.tenant(), once, answer.status, sealed)
+            .await?;
+        Ok(answer)
+    }
+
+    /// What is kept of an answer.
+    async fn sealed(&self, app: &App, once: KeyedHash, answer: &Answer) -> Result<Sealed> {
         let tenant = self.tenant();
         let body = answer.kept.as_ref().unwrap_or(&answer.body);
         let location = answer.headers.iter().find(|(name, _)| *name == "location");
@@ -83,16 +117,8 @@ impl Call {
         };
         let plain = serde_json::to_vec(&kept).expect("two texts are always JSON");
         let partition = keys::once(tenant, once);
-        let sealed = app
-            .keyring
-            .tenant(tenant)
-            .await?
-            .wrapping
-            .seal(place(&partition), &plain);
-        app.store
-            .keep_answer(tenant, once, answer.status, sealed)
-            .await?;
-        Ok(answer)
+        let keys = app.keyring.tenant(tenant).await?;
+        Ok(keys.wrapping.seal(place(&partition), &plain))
     }
 
     /// Frees the key of a request that changed nothing. Should that fail as well, it frees

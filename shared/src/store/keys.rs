@@ -24,6 +24,7 @@
 //! | seal of a day's activity | `ten#seals` | `day` |
 //! | leaves of its tree | `ten#leaves#day` | `leaves#number` |
 //! | idempotency | `ten#once#hash` | `once` |
+//! | part of a request that is done | `ten#once#hash` | `part#sub#number` |
 //! | tenant | `tenants` | `ten` |
 //! | who is held, restricted, … | `ten#standing#rule` | `sub` |
 //! | day of a daily check | `checks` | `backups` |
@@ -476,6 +477,10 @@ pub fn seal_object(tenant: Tenant, day: Date) -> String {
 
 pub fn once(tenant: Tenant, hash: KeyedHash) -> String {
     format!("{tenant}#once#{hash}")
+}
+
+pub fn part(name: &str) -> String {
+    format!("part#{name}")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Answers kept for `Idempotency-Key`: a day, sealed, since an answer may name people.
 
 use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
 
 use super::keys::{self, ONCE};
 use super::{Item, Refusal, Store, Write};
@@ -24,11 +25,60 @@ pub enum Earlier {
     Answered(u16, Sealed),
 }
 
+/// Keeps the answer to a request, as part of the transaction that the answer is about: what
+/// has happened is then never done again.
+pub fn answer_write(tenant: Tenant, key: KeyedHash, status: u16, answer: Sealed) -> Write {
+    let expression = "SET answer = :answer, #status = :status";
+    Write::update(&keys::once(tenant, key), ONCE, expression)
+        .only_if("attribute_exists(PK) AND attribute_not_exists(answer)")
+        .name("#status", "status")
+        .value(":answer", answer)
+        .value(":status", u64::from(status))
+        .or_fault("the same request was answered meanwhile")
+}
+
+/// Notes that a part of a request is done, and what came of it, in the transaction that does
+/// it. Refused when it was done before.
+pub fn part_write(
+    tenant: Tenant,
+    key: KeyedHash,
+    part: &str,
+    outcome: &str,
+    now: Timestamp,
+) -> Write {
+    let row = Item::new(&keys::once(tenant, key), &keys::part(part))
+        .with("outcome", outcome)
+        .with("expires_at", (now + KEPT).as_second());
+    Write::put(row)
+        .only_if("attribute_not_exists(PK) OR expires_at <= :second")
+        .value(":second", now.as_second())
+}
+
 impl Store {
-    /// Reserves an idempotency key for a request, or says what it led to before.
+    /// What came of a part of a request that was done before.
     ///
     /// # Errors
     /// [`crate::error::Error::Unavailable`], as everywhere below.
+    pub async fn part(
+        &self,
+        tenant: Tenant,
+        key: KeyedHash,
+        part: &str,
+        now: Timestamp,
+    ) -> Result<Option<String>> {
+        let row = self
+            .get(&keys::once(tenant, key), &keys::part(part))
+            .await?;
+        let kept = |row: &Item| row.try_number("expires_at") > Some(now.as_second());
+        let row = row.filter(kept);
+        row.map(|row| Ok(row.text("outcome")?.to_owned()))
+            .transpose()
+    }
+
+    /// Reserves an idempotency key for a request, or says what it led to before.
+    ///
+    /// # Errors
+    /// As [`Store::part`].
     pub async fn reserve(
         &self,
         tenant: Tenant,
@@ -36,7 +86,10 @@ impl Store {
         request: KeyedHash,
         now: Timestamp,
     ) -> Result<Earlier> {
+        // The SDK sends a write again whose answer was lost: then the row is our own.
+        let holder = Uuid::new_v4().to_string();
         let row = Item::new(&keys::once(tenant, key), ONCE)
+            .with("holder", holder.as_str())
             .with("fingerprint", request.to_string())
             .with("held_until", now + RUNNING)
             .with("expires_at", (now + KEPT).as_second());
@@ -49,6 +102,9 @@ impl Store {
             return Ok(Earlier::None);
         };
         let row = row.unwrap_or_default();
+        if row.try_text("holder") == Some(holder.as_str()) {
+            return Ok(Earlier::None);
+        }
         Ok(
             match (
                 row.text("fingerprint")? == request.to_string(),
@@ -63,10 +119,10 @@ impl Store {
         )
     }
 
-    /// Keeps the answer to a request.
+    /// Keeps the answer to a request that changed nothing in one transaction.
     ///
     /// # Errors
-    /// As [`Store::reserve`].
+    /// As [`Store::part`].
     pub async fn keep_answer(
         &self,
         tenant: Tenant,
@@ -74,21 +130,17 @@ impl Store {
         status: u16,
         answer: Sealed,
     ) -> Result<()> {
-        let expression = "SET answer = :answer, #status = :status";
-        let write = Write::update(&keys::once(tenant, key), ONCE, expression)
-            .only_if("attribute_exists(PK)")
-            .name("#status", "status")
-            .value(":answer", answer)
-            .value(":status", u64::from(status));
-        // Refused: a day has passed meanwhile, and the row with it.
-        let _gone = self.write(write).await?;
+        // Refused: it was answered meanwhile, or a day has passed and the row with it.
+        let _gone = self
+            .write(answer_write(tenant, key, status, answer))
+            .await?;
         Ok(())
     }
 
     /// Gives an idempotency key free again: its request changed nothing.
     ///
     /// # Errors
-    /// As [`Store::reserve`].
+    /// As [`Store::part`].
     pub async fn release(&self, tenant: Tenant, key: KeyedHash) -> Result<()> {
         let write =
             Write::delete(&keys::once(tenant, key), ONCE).only_if("attribute_not_exists(answer)");

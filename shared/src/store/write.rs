@@ -3,7 +3,10 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, Delete, DeleteRequest, Put,
     ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update, WriteRequest,
@@ -183,16 +186,42 @@ pub enum Refusal {
     Condition { place: usize, row: Option<Item> },
 }
 
+type Row = HashMap<String, AttributeValue>;
+
+/// Why one try of a write failed.
+enum Failed {
+    Condition(Option<Row>),
+    /// A transaction is at the row.
+    Conflict,
+    Other(Error),
+}
+
 impl Store {
-    /// One conditional write. The changed row, for an update.
+    /// One conditional write, retried when a transaction stands in its way. The changed
+    /// row, for an update.
     ///
     /// # Errors
     /// As [`Store::get`]; the inner error says that the condition did not hold.
     pub async fn write(&self, write: Write) -> Result<Result<Item, Refusal>> {
+        for attempt in 0.. {
+            match self.try_write(write.clone()).await {
+                Ok(row) => return Ok(Ok(Item(row.unwrap_or_default()))),
+                Err(Failed::Condition(row)) => {
+                    let row = row.map(Item);
+                    return Ok(Err(Refusal::Condition { place: 0, row }));
+                }
+                Err(Failed::Conflict) => pause(attempt, "a write: conflict").await?,
+                Err(Failed::Other(error)) => return Err(error),
+            }
+        }
+        unreachable!("the pause ends the tries")
+    }
+
+    async fn try_write(&self, write: Write) -> Result<Option<Row>, Failed> {
         let table = self.table(write.table).to_owned();
         let old = ReturnValuesOnConditionCheckFailure::AllOld;
         let (names, values) = (some(write.names), some(write.values));
-        let outcome = match write.kind {
+        match write.kind {
             Kind::Put(item) => {
                 let call = self
                     .client
@@ -204,10 +233,16 @@ impl Store {
                     .set_expression_attribute_names(names)
                     .set_expression_attribute_values(values)
                     .return_values_on_condition_check_failure(old);
-                call.send().await.map(|_| None).map_err(|cause| match cause.into_service_error() {
-                    aws_sdk_dynamodb::operation::put_item::PutItemError::ConditionalCheckFailedException(refused) => Ok(refused.item),
-                    other => Err(unavailable("PutItem", &other)),
-                })
+                call.send()
+                    .await
+                    .map(|_| None)
+                    .map_err(|cause| match cause.into_service_error() {
+                        PutItemError::ConditionalCheckFailedException(refused) => {
+                            Failed::Condition(refused.item)
+                        }
+                        PutItemError::TransactionConflictException(_) => Failed::Conflict,
+                        other => Failed::Other(unavailable("PutItem", &other)),
+                    })
             }
             Kind::Update { key, expression } => {
                 let call = self
@@ -222,10 +257,16 @@ impl Store {
                     .set_expression_attribute_values(values)
                     .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew)
                     .return_values_on_condition_check_failure(old);
-                call.send().await.map(|answer| answer.attributes).map_err(|cause| match cause.into_service_error() {
-                    aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException(refused) => Ok(refused.item),
-                    other => Err(unavailable("UpdateItem", &other)),
-                })
+                call.send()
+                    .await
+                    .map(|answer| answer.attributes)
+                    .map_err(|cause| match cause.into_service_error() {
+                        UpdateItemError::ConditionalCheckFailedException(refused) => {
+                            Failed::Condition(refused.item)
+                        }
+                        UpdateItemError::TransactionConflictException(_) => Failed::Conflict,
+                        other => Failed::Other(unavailable("UpdateItem", &other)),
+                    })
             }
             Kind::Delete { key } => {
                 let call = self
@@ -238,20 +279,18 @@ impl Store {
                     .set_expression_attribute_names(names)
                     .set_expression_attribute_values(values)
                     .return_values_on_condition_check_failure(old);
-                call.send().await.map(|_| None).map_err(|cause| match cause.into_service_error() {
-                    aws_sdk_dynamodb::operation::delete_item::DeleteItemError::ConditionalCheckFailedException(refused) => Ok(refused.item),
-                    other => Err(unavailable("DeleteItem", &other)),
-                })
+                call.send()
+                    .await
+                    .map(|_| None)
+                    .map_err(|cause| match cause.into_service_error() {
+                        DeleteItemError::ConditionalCheckFailedException(refused) => {
+                            Failed::Condition(refused.item)
+                        }
+                        DeleteItemError::TransactionConflictException(_) => Failed::Conflict,
+                        other => Failed::Other(unavailable("DeleteItem", &other)),
+                    })
             }
             Kind::Check { .. } => unreachable!("a check stands only in a transaction"),
-        };
-        match outcome {
-            Ok(row) => Ok(Ok(Item(row.unwrap_or_default()))),
-            Err(Ok(row)) => Ok(Err(Refusal::Condition {
-                place: 0,
-                row: row.map(Item),
-            })),
-            Err(Err(error)) => Err(error),
         }
     }
 

@@ -282,16 +282,6 @@ fn said(error: tokio::task::JoinError) -> String {
 async fn cases(scenario: &'static Scenario) -> Vec<Case> {
     let (calls, expected) = play(scenario, None).await;
     let expected = Arc::new(expected);
-    if std::env::var("DUMP").is_ok() {
-        let ops: Vec<_> = calls.iter().map(|c| c.operation.as_str()).collect();
-        let _ = writeln!(
-            std::io::stderr(),
-            "{} {} {}",
-            scenario.name,
-            calls.len(),
-            ops.join(" ")
-        );
-    }
     let at = |(position, call): (usize, Call)| {
         let (expected, call) = (
             expected.clone(),

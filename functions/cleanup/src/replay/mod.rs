@@ -155,7 +155,7 @@ async fn tenants(replay: &Replay<'_>, tally: &mut Tally) -> Result<()> {
         if replay.acts {
             let now = replay.app.clock.now();
             let job = leaving::job(*tenant, now, now);
-            leaving::begin(replay.app, *tenant, "lethe", job).await?;
+            leaving::begin(replay.app, *tenant, "lethe", job, Vec::new()).await?;
         }
     }
     Ok(())

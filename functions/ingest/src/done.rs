@@ -1,0 +1,106 @@
+//! What became of a slice of events, kept by the transaction that stored it: a request that
+//! is sent again under its idempotency key stores nothing a second time, however little of
+//! its answer was heard. Knows nothing of how a slice is stored.
+
+use jiff::Timestamp;
+use shared::app::App;
+use shared::error::Result;
+use shared::http::Call;
+use shared::id::{KeyedHash, Message as MessageId, Subject, Tenant};
+use shared::store::Write;
+use shared::store::once::part_write;
+
+use crate::draft::{Fate, Incoming, too_many_values};
+
+/// The parts of one request that are done, if it has an idempotency key.
+pub struct Done {
+    tenant: Tenant,
+    once: Option<KeyedHash>,
+    now: Timestamp,
+}
+
+/// One person's slice of a request's events.
+#[derive(Clone, Copy)]
+pub struct Slice {
+    pub subject: Subject,
+    pub number: usize,
+}
+
+impl Slice {
+    fn name(self) -> String {
+        format!("{}#{}", self.subject, self.number)
+    }
+}
+
+impl Done {
+    pub fn of(call: &Call, now: Timestamp) -> Done {
+        Done {
+            tenant: call.tenant(),
+            once: call.once(),
+            now,
+        }
+    }
+
+    /// Notes what becomes of a slice, in the transaction that stores it. It is refused when
+    /// another try has stored it.
+    pub fn write(&self, slice: Slice, fates: &[Fate]) -> Option<Write> {
+        let words: Vec<_> = fates.iter().map(word).collect();
+        let (tenant, now) = (self.tenant, self.now);
+        let once = self.once?;
+        Some(part_write(
+            tenant,
+            once,
+            &slice.name(),
+            &words.join(" "),
+            now,
+        ))
+    }
+
+    /// What became of a slice that an earlier try has stored.
+    ///
+    /// # Errors
+    /// [`shared::error::Error::Unavailable`] when DynamoDB does not answer.
+    pub async fn find(
+        &self,
+        app: &App,
+        slice: Slice,
+        incoming: &[Incoming<'_>],
+    ) -> Result<Option<Vec<Fate>>> {
+        let Some(once) = self.once else {
+            return Ok(None);
+        };
+        let (store, name) = (&app.store, slice.name());
+        let kept = store.part(self.tenant, once, &name, self.now).await?;
+        Ok(kept.map(|words| {
+            let words = words.split(' ').chain(std::iter::repeat("stored"));
+            let each = words.zip(incoming);
+            each.map(|(word, incoming)| fate(word, incoming)).collect()
+        }))
+    }
+}
+
+/// A fate in a word.
+fn word(fate: &Fate) -> String {
+    match fate {
+        Fate::Stored(None) => "stored".to_owned(),
+        Fate::Stored(Some(id)) => format!("stored:{id}"),
+        Fate::Duplicate(id) => format!("duplicate:{id}"),
+        Fate::Ignored(why) => format!("ignored:{why}"),
+        Fate::Rejected(_) => "rejected".to_owned(),
+    }
+}
+
+fn fate(word: &str, incoming: &Incoming<'_>) -> Fate {
+    let (what, about) = word.split_once(':').unwrap_or((word, ""));
+    match (what, MessageId::parse(about)) {
+        ("duplicate", Some(id)) => Fate::Duplicate(id),
+        ("ignored", _) => Fate::Ignored(match about {
+            "objected" => "objected",
+            "no_consent" => "no_consent",
+            _ => "unknown",
+        }),
+        // The one reason to reject an event once it has been read.
+        ("rejected", _) => Fate::Rejected(vec![too_many_values(incoming.base)]),
+        (_, id) => Fate::Stored(id),
+    }
+}
