@@ -9,8 +9,8 @@ use crate::id::{JobId, Life, Subject, Tenant};
 use crate::store::keys::{self, LifeKey, Standing};
 use crate::store::{Item, Write};
 
-/// What a life may be under, and what belongs to that.
-const RULES: &str = "restricted, objected, suppressed, held, hold_reason, hold_until, blocked";
+/// The rules that do not end with a life by themselves, and what belongs to them.
+const RULES: &str = "objected, suppressed, held, hold_reason, hold_until, blocked";
 /// What ends with a life when nothing of it is left that a hold could keep.
 const HOLD: &str = "held, hold_reason, hold_until, blocked";
 /// The reason of a hold that is known only from the list of those who are held.

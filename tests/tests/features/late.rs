@@ -29,6 +29,11 @@ impl Sleeper {
 
 /// A service in which a function is asleep.
 pub async fn asleep(function: &'static str) -> (Service, Sleeper) {
+    asleep_with(function, Options::default()).await
+}
+
+/// The same with other options.
+pub async fn asleep_with(function: &'static str, options: Options) -> (Service, Sleeper) {
     let awake = Arc::new(AtomicBool::new(false));
     let mut functions = local::functions::roster();
     let (real, woken) = (functions[function].clone(), awake.clone());
@@ -41,7 +46,7 @@ pub async fn asleep(function: &'static str) -> (Service, Sleeper) {
     functions.insert(function, sleepy);
     let options = Options {
         functions,
-        ..Options::default()
+        ..options
     };
     (Service::with(options).await, Sleeper(awake))
 }
