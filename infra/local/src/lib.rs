@@ -11,6 +11,7 @@
 //! engines                  DynamoDB, S3 and KMS
 //! client                   asks the above as anybody would, for tests and tools
 //! verify                   checks a day of the activity log from the outside
+//! replay                   makes the tables agree after a restore, from the command line
 //! ```
 //!
 //! Lower never imports higher. Nothing here knows what a record, a life or a tenant is,
@@ -24,6 +25,7 @@ pub mod functions;
 mod gateway;
 mod machine;
 pub mod pattern;
+pub mod replay;
 pub mod routes;
 pub mod seed;
 pub mod state;

@@ -85,6 +85,7 @@ pub struct Machine {
 }
 
 /// What is between this machine and one as the template has it.
+#[derive(Default)]
 pub struct Differences {
     /// Who decides what becomes of the functions' calls to the engines.
     pub wire: Option<Decide>,

@@ -1,5 +1,6 @@
 //! The command line: starts the local run, fills it with the demo the first time, says
-//! what to open, and stops it on Ctrl-C; or checks a day of somebody's activity log.
+//! what to open, and stops it on Ctrl-C; or checks a day of somebody's activity log; or
+//! makes the tables agree after a restore.
 #![expect(
     clippy::print_stdout,
     reason = "a command line talks to whoever typed it"
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use jiff::civil::Date;
+use lethe_local::replay::Site;
 use lethe_local::verify::{self, Source};
 use lethe_local::{Cloud, Options, Place, StartError, seed, state};
 use serde_json::{Value, json};
@@ -39,6 +41,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Verify(Verify),
+    Replay(Replay),
 }
 
 #[derive(Args)]
@@ -90,6 +93,47 @@ struct Verify {
     from: Option<PathBuf>,
 }
 
+/// Make the two tables agree after a restore, and forget again whoever was forgotten.
+///
+/// Nothing else may run meanwhile. Says what it would do and changes nothing, unless told to
+/// apply it. Done again, it changes nothing more. See infra/RESTORE.md.
+#[derive(Args)]
+#[command(after_help = "\
+Rehearse it: stop the local run, copy its data folder, run it again, erase somebody, stop it;
+then
+
+  cargo run -- replay --restored records --from COPY --apply
+
+puts that table back to what it is in the copy, and replays.
+
+Exit status: 0 done, 1 it stopped since more would end than --max-share allows, 2 it failed.")]
+struct Replay {
+    /// What was restored, and so lies at an earlier moment
+    #[arg(long, value_parser = ["records", "keyring", "both"], default_value = "both")]
+    restored: String,
+    /// The moment that records are of: of their restore, or when the service was paused
+    #[arg(long, value_name = "TIME", requires = "keyring_at")]
+    records_at: Option<String>,
+    /// The moment that the keyring is of
+    #[arg(long, value_name = "TIME", requires = "records_at")]
+    keyring_at: Option<String>,
+    /// Act, and not only count
+    #[arg(long)]
+    apply: bool,
+    /// Stop before anything is changed when a larger share of all lives would end
+    #[arg(long, value_name = "SHARE", default_value_t = 0.05)]
+    max_share: f64,
+    /// The data folder of a local run that has been stopped
+    #[arg(long, value_name = "DIR", default_value = ".local")]
+    data: PathBuf,
+    /// First put the restored tables back to what they are in this copy of the data folder
+    #[arg(long, value_name = "DIR", conflicts_with = "aws")]
+    from: Option<PathBuf>,
+    /// Work on the deployment that the variables LETHE_* name, with your credentials
+    #[arg(long, conflicts_with = "data")]
+    aws: bool,
+}
+
 fn day(text: &str) -> Result<Date, String> {
     let day = text.parse::<Date>().ok();
     day.filter(|day| day.to_string() == text)
@@ -109,6 +153,7 @@ async fn main() -> ExitCode {
     let outcome = match command {
         None => start(run).await.map(|()| ExitCode::SUCCESS),
         Some(Command::Verify(verify)) => check(verify).await,
+        Some(Command::Replay(replay)) => make_agree(replay).await,
     };
     match outcome {
         Ok(code) => code,
@@ -140,6 +185,61 @@ async fn check(verify: Verify) -> Result<ExitCode, String> {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(1),
     })
+}
+
+/// Replays, and says what was found and done.
+async fn make_agree(replay: Replay) -> Result<ExitCode, String> {
+    let site = match replay.aws {
+        true => Site::deployment().await?,
+        false => Site::folder(&replay.data, &Options::default().template).await?,
+    };
+    if let Some(copy) = replay.from {
+        site.restore(&replay.restored, copy).await?;
+        println!("Restored from the copy: {}.", replay.restored);
+    }
+    let order = json!({
+        "restored": replay.restored,
+        "records_at": replay.records_at,
+        "keyring_at": replay.keyring_at,
+        "dry_run": !replay.apply,
+        "max_share": replay.max_share,
+    });
+    let answer = site.replay(order, tell).await?;
+    println!("\n{:<22}{:>10}{:>10}", "", "found", "done");
+    for (name, found) in answer["found"].as_object().into_iter().flatten() {
+        let (name_shown, done) = (name.replace('_', " "), &answer[name]);
+        // How many there are is found, and nothing that is done.
+        let done = match name.as_str() {
+            "lives" | "seen" | "tenants_unknown" => String::new(),
+            _ => done.to_string(),
+        };
+        println!("{name_shown:<22}{found:>10}{done:>10}");
+    }
+    if answer["stopped"] == true {
+        println!("\nStopped: more lives would end than the share allows. Nothing was changed.");
+        return Ok(ExitCode::from(1));
+    }
+    if !replay.apply {
+        println!("\nNothing was changed. With --apply it will be.");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One line of progress.
+fn tell(answer: &Value) {
+    let text = |name: &str| answer[name].as_str().unwrap_or("done").to_owned();
+    let tally = match answer["phase"] == "looking" {
+        true => &answer["found"],
+        false => answer,
+    };
+    println!(
+        "{:<8} {:<8} {} looked at, {} of {} lives end",
+        text("phase"),
+        text("at"),
+        tally["seen"],
+        tally["erased"],
+        answer["lives"]
+    );
 }
 
 async fn start(run: Run) -> Result<(), String> {
