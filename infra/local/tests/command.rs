@@ -1,5 +1,5 @@
 //! What the command line says: when it cannot start, one line and exit code 2; of a day
-//! that it checks, what was found.
+//! that it checks, what was found; of a replay, what it did.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -97,13 +97,18 @@ async fn verify(arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 async fn ask(cloud: &Cloud, method: &str, path: &str, key: &str) -> String {
+    let body = if method == "POST" { "{}" } else { "" };
+    tell(cloud, method, path, key, body).await
+}
+
+async fn tell(cloud: &Cloud, method: &str, path: &str, key: &str, body: &str) -> String {
     let request = Request::builder()
         .method(method)
         .uri(format!("{}{path}", cloud.url()))
         .header("authorization", format!("Bearer {key}"))
         .header("content-type", "application/json");
-    let body = if method == "POST" { "{}" } else { "" };
-    let answer = Client::default().send(request.body(body).unwrap()).await;
+    let request = request.body(body.to_owned()).unwrap();
+    let answer = Client::default().send(request).await;
     String::from_utf8(answer.unwrap().into_body().to_vec()).unwrap()
 }
 
@@ -156,4 +161,81 @@ async fn a_day_is_verified_by_asking_and_by_saved_answers() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("FAIL  changed: act_"), "{said}");
     assert!(said.ends_with("\n2026-03-01: NOT VALID\n"), "{said}");
+}
+
+async fn in_folder(folder: &Path) -> Cloud {
+    let options = Options {
+        place: Place::Folder(folder.to_owned()),
+        port: 0,
+        ..Options::default()
+    };
+    Cloud::start(options).await.unwrap()
+}
+
+/// Replays in a process of its own: the exit code, and all that was said.
+async fn replay(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lethe-local"));
+    command.args(["replay", "--data", text(folder)]);
+    command.args(arguments);
+    let output = tokio::task::spawn_blocking(move || command.output());
+    let output = output.await.unwrap().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+#[tokio::test]
+async fn a_restore_is_rehearsed_on_a_copy_of_the_data_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let (now, then) = (folder.path().join("now"), folder.path().join("then"));
+    let (code, said) = replay(&now, &[]).await;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("holds no local run"), "{said}");
+
+    let cloud = in_folder(&now).await;
+    let created = ask(&cloud, "POST", "/v1/tenants", cloud.operator_key()).await;
+    let created: Value = serde_json::from_str(&created).unwrap();
+    let key = created["keys"]["owner"].as_str().unwrap();
+    let visits = r#"{"events": [{"type": "visit", "visitor_id": "ada"},
+                                {"type": "visit", "visitor_id": "eve"}]}"#;
+    let told = tell(&cloud, "POST", "/v1/events", key, visits).await;
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let [ada, eve] = [0, 1].map(|at| told["results"][at]["subject"].as_str().unwrap().to_owned());
+    cloud.settle().await;
+    cloud.stop().await;
+    copy(&now, &then);
+    let cloud = in_folder(&now).await;
+    ask(&cloud, "DELETE", &format!("/v1/subjects/{ada}"), key).await;
+    cloud.settle().await;
+    cloud.stop().await;
+
+    // Of two people one ends: more than the share.
+    let from = ["--from", text(&then)];
+    let (code, said) = replay(&now, &from).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("Nothing was changed."), "{said}");
+    let (code, said) = replay(&now, &["--apply", "--max-share", "0.5"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let erased = said.lines().find(|line| line.starts_with("erased "));
+    let numbers: Vec<_> = erased.unwrap().split_whitespace().skip(1).collect();
+    assert_eq!(numbers, ["1", "1"], "{said}");
+    let cloud = in_folder(&now).await;
+    let answer = ask(&cloud, "GET", &format!("/v1/subjects/{ada}"), key).await;
+    assert!(answer.contains("404"), "{answer}");
+    let answer = ask(&cloud, "GET", &format!("/v1/subjects/{eve}"), key).await;
+    assert!(answer.contains(&eve), "{answer}");
+    cloud.stop().await;
+}
+
+/// A folder with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }
