@@ -21,6 +21,7 @@ use shared::id::{Subject, Tenant};
 use shared::keyring::{Entry, Living};
 use shared::store::Item;
 use shared::store::jobs::{Job, JobFilter, JobKind, JobState};
+use shared::store::keys;
 use shared::store::lives::{Passing, Shut};
 use shared::store::records::reseal;
 
@@ -457,6 +458,41 @@ async fn a_redaction_while_a_life_is_rekeyed_leads_to_another() {
         3,
         "and to no third"
     );
+}
+
+#[tokio::test]
+async fn a_rekeying_whose_job_a_restore_has_lost_goes_on() {
+    let midway = Midway::new().await;
+    let (service, subject) = (&midway.service, &midway.subject);
+    redact(service, subject, json!({"conversation": "c-1"})).await;
+    let before = entry(service, subject).await;
+    assert!(before.rekeying() && before.rekey.is_some());
+    let lost: Vec<_> = jobs(service)
+        .await
+        .iter()
+        .map(|job| job.key.id.to_string())
+        .collect();
+    assert_eq!(lost.len(), 2);
+    let store = &service.cloud.app().store;
+    let partition = keys::jobs(tenant(service), JobKind::Rekey);
+    store
+        .delete_many(&partition, &lost)
+        .await
+        .expect("it answers");
+    for resumed in [2, 0] {
+        let order = json!({"replay": {"restored": "records", "dry_run": false}});
+        let replayed = service.cloud.invoke("cleanup", order).await;
+        let replayed = replayed.expect("it ends well");
+        assert_eq!(replayed["rekeyings_repaired"], resumed, "{replayed}");
+    }
+    midway.go_on().await;
+    assert_eq!(entry(service, subject).await.generation, 2);
+    service.advance(days(1)).await;
+    let after = entry(service, subject).await;
+    assert_eq!(after.generation, 3);
+    assert!(!after.rekeying() && after.rekey.is_none());
+    let rows = sealed(service, subject).await;
+    assert_eq!(generations(&rows), [3].into());
 }
 
 /// The life has ended while it was re-keyed: both keys are gone, and what follows is new.
