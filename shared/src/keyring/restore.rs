@@ -20,7 +20,7 @@ const RESTORED: &str = "restored";
 pub enum Row {
     /// A tenant's, and whether its keys are in it.
     Tenant(Tenant, bool),
-    Subject(Entry),
+    Subject(Box<Entry>),
 }
 
 impl Keyring {
@@ -39,7 +39,7 @@ impl Keyring {
         let read = |row: &Item| match row.partition().split_once('#') {
             Some((tenant, subject)) => {
                 let (tenant, subject) = (Tenant::parse(tenant)?, Subject::parse(subject)?);
-                Some(Entry::read(tenant, subject, row).map(Row::Subject))
+                Some(Entry::read(tenant, subject, row).map(|it| Row::Subject(Box::new(it))))
             }
             None => {
                 let tenant = Tenant::parse(row.partition())?;

@@ -70,7 +70,7 @@ pub async fn page(
     let mut entries = Vec::new();
     for row in rows {
         match row {
-            Row::Subject(entry) => entries.push(entry),
+            Row::Subject(entry) => entries.push(*entry),
             Row::Tenant(tenant, has_keys) if has_keys && replay.known.gone.contains(&tenant) => {
                 tally.tenant_keys_removed += 1;
                 if replay.acts {
