@@ -15,10 +15,11 @@ use shared::routes::Scope;
 use shared::store::activity::{self, Deed};
 use shared::store::erasures::Erasing;
 use shared::store::jobs::{Job, JobKind, JobState};
-use shared::store::keys::{LifeKey, receipts};
+use shared::store::keys::{JobKey, LifeKey, receipts};
 use shared::store::lives::erase_writes;
+use shared::store::once::part_write;
 
-use crate::ending::{Ended, Present, TOGETHER, end, present};
+use crate::ending::{Present, TOGETHER, end, present};
 use crate::erasure::{names, set_ended};
 use crate::people;
 
@@ -33,6 +34,8 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// Prefixes of the bucket that are listed at the same time.
 const AT_ONCE: usize = 16;
 const TRIES: u32 = 8;
+/// The part of a request under which it notes the job that it has begun.
+const BEGUN: &str = "job";
 
 /// What was asked for.
 #[derive(Default)]
@@ -79,6 +82,9 @@ pub async fn erase_one(app: &App, call: &Call) -> Result<Answer> {
 
 /// `POST /v1/erasures`
 pub async fn erase(app: &App, call: &Call) -> Result<Answer> {
+    if let Some(job) = begun(app, call).await? {
+        return end_all(app, job).await;
+    }
     let erase = parse(app, call).await?;
     begin(app, call, erase).await
 }
@@ -160,22 +166,53 @@ async fn begin_many(app: &App, call: &Call, erase: &Erase, found: Vec<Present>) 
     }
     let mut writes = requested(call, &job, &found, now);
     writes.push(job.prepare_write());
+    let id = job.key.id.to_string();
+    let once = call.once();
+    writes.extend(once.map(|once| part_write(call.tenant(), once, BEGUN, &id, now)));
     if app.store.transact(writes).await?.is_err() {
         return Err(Error::Unavailable("a new job's id is taken".into()));
     }
-    let lives: Vec<_> = found.iter().map(|it| it.entry.key).collect();
-    let Ended {
-        blocked,
-        uploads_until,
-    } = end(app, job.key.id, &lives, erase.suppress).await?;
-    let now = app.clock.now();
+    end_all(app, job).await
+}
+
+/// The job that this very request has begun, when it came before and died half way.
+async fn begun(app: &App, call: &Call) -> Result<Option<Job>> {
+    let (tenant, Some(once)) = (call.tenant(), call.once()) else {
+        return Ok(None);
+    };
+    let id = app.store.part(tenant, once, BEGUN, app.clock.now()).await?;
+    let Some(id) = id.as_deref().and_then(JobId::parse) else {
+        return Ok(None);
+    };
+    let kind = JobKind::Erasure;
+    app.store.job(JobKey { tenant, kind, id }).await
+}
+
+/// Ends all lives of a job that is prepared, and hands it over, unless the worker is at it
+/// already.
+async fn end_all(app: &App, mut job: Job) -> Result<Answer> {
     let mut erasing = Erasing::of(&job)?;
+    if erasing.ended || job.state == JobState::Blocked {
+        return Ok(accepted(&job, "erasures"));
+    }
+    let (mut at, mut blocked, mut uploads_until) = (0, Vec::new(), None);
+    while at < erasing.count {
+        let lives = app.store.lives_of(job.key, &erasing, at).await?;
+        let ended = end(app, job.key.id, &lives, erasing.suppress).await?;
+        at += lives.len();
+        blocked.extend(ended.blocked);
+        uploads_until = uploads_until.max(ended.uploads_until);
+    }
+    if job.turn > 0 {
+        return Ok(accepted(&job, "erasures"));
+    }
+    let now = app.clock.now();
     erasing.uploads_until = uploads_until;
     erasing.ended = true;
     erasing.put(&mut job);
     set_ended(&mut job, &blocked, now);
     note_backups(app, &mut job);
-    let saved = if blocked.len() == lives.len() {
+    let saved = if blocked.len() == erasing.count {
         erasing.ended = false;
         erasing.put(&mut job);
         job.state = JobState::Blocked;
