@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lethe_tests::{Service, days};
 use serde_json::{Map, Value, json};
 use zip::ZipArchive;
@@ -73,22 +75,34 @@ async fn people(service: &Service) -> Value {
     for person in listed.json()["data"].as_array().into_iter().flatten() {
         let subject = person["subject"].as_str().unwrap_or_default();
         let path = format!("/v1/subjects/{subject}");
-        let records = service
-            .get(&format!("{path}/records?limit=100"), owner)
-            .await;
+        let records = all_records(service, &path).await;
         let mut files = Vec::new();
-        for record in records.json()["data"].as_array().into_iter().flatten() {
+        for record in &records {
             if let Some(file) = record["attachment"].as_str() {
                 files.push(attachment(service, &format!("{path}/attachments/{file}")).await);
             }
         }
         people.push(json!({
             "person": seen(&service.get(&path, owner).await),
-            "records": seen(&records),
+            "records": plain(&records.into()),
             "files": files,
         }));
     }
     sorted(people)
+}
+
+/// Every page of a person's records.
+async fn all_records(service: &Service, path: &str) -> Vec<Value> {
+    let (mut all, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = format!("{path}/records?limit=100{cursor}");
+        let page = service.get(&page, &service.ours.owner).await.expect(200);
+        all.extend(page["data"].as_array().cloned().unwrap_or_default());
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return all,
+        }
+    }
 }
 
 async fn attachment(service: &Service, path: &str) -> Value {
@@ -130,6 +144,11 @@ async fn jobs(service: &Service) -> Value {
             let mut shown = plain(&one.json());
             if kind == "exports" {
                 shown["downloads"] = copies(&one.json()).await;
+            }
+            if kind == "erasures" {
+                let receipt = format!("{path}/{id}/receipt");
+                let receipt = service.get(&receipt, &service.ours.owner).await;
+                shown["receipt"] = json!(claims(&receipt.text));
             }
             all.push(shown);
         }
@@ -221,13 +240,23 @@ fn seen(reply: &lethe_tests::Reply) -> Value {
 fn plain(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
-            let shown = fields.iter().filter(|(name, _)| *name != "content_hash");
+            let random = ["content_hash", "iat", "root"];
+            let shown = fields
+                .iter()
+                .filter(|(name, _)| !random.contains(&name.as_str()));
             shown.map(|(name, it)| (name.clone(), plain(it))).collect()
         }
         Value::Array(list) => sorted(list.iter().map(plain).collect()),
-        Value::String(text) => json!(masked(text)),
+        Value::String(text) => claims(text).unwrap_or_else(|| json!(masked(text))),
         other => other.clone(),
     }
+}
+
+/// What a receipt says, if it is one.
+fn claims(jws: &str) -> Option<Value> {
+    let claims = jws.starts_with("eyJ").then(|| jws.split('.').nth(1))??;
+    let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
+    Some(plain(&serde_json::from_slice(&claims).ok()?))
 }
 
 fn sorted(mut list: Vec<Value>) -> Value {
