@@ -68,6 +68,11 @@ pub struct Leaving {
     pub stage: Stage,
     /// The shard of `due` that is gone through.
     pub shard: u8,
+    /// Which life it is at, and whether that one is counted already.
+    #[serde(default)]
+    pub at: Option<String>,
+    #[serde(default)]
+    pub counted: bool,
     /// The lives erased so far, as the receipt will name them.
     pub lives: Tree,
 }

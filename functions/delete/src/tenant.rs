@@ -101,21 +101,29 @@ async fn people(turn: &mut Turn<'_>) -> Result<(), Halt> {
 /// Removes one person's rows. Their objects go with all of the tenant's.
 async fn person(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
     let app = turn.app;
+    if place(turn).at.as_deref() != Some(&life.short()) {
+        (place(turn).at, place(turn).counted) = (Some(life.short()), false);
+        turn.place.within = Within::default();
+    }
     // Rows are the last of the stores; the next life begins there again.
     turn.place.within.store = STORES.len() - 1;
     app.store.end_life(life).await?;
     clear_rows(turn, life).await?;
-    turn.place.within = Within::default();
-    turn.place.found += 1;
-    for store in ["records", "keyring"] {
-        turn.add(store, 1);
+    // Counted before the clock goes, since then nothing leads here any more; and once, for a
+    // crash between the two brings this life here again.
+    if !place(turn).counted {
+        turn.place.found += 1;
+        for store in ["records", "keyring"] {
+            turn.add(store, 1);
+        }
+        let leaf = Hash::leaf(&[life.life.to_string().as_bytes()]);
+        place(turn).lives.push(leaf);
+        place(turn).counted = true;
+        turn.save().await?;
     }
-    place(turn)
-        .lives
-        .push(Hash::leaf(&[life.life.to_string().as_bytes()]));
-    // Counted before the clock goes: then nothing leads here any more.
-    turn.save().await?;
-    Ok(close(app, life, app.clock.now()).await?)
+    close(app, life, app.clock.now()).await?;
+    turn.place.within = Within::default();
+    Ok(())
 }
 
 /// What is left of the tenant itself, but receipts and erasures.
