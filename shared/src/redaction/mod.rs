@@ -357,6 +357,10 @@ async fn page(
         return Ok((Vec::new(), None));
     };
     let partition = life.partition();
+    // Before its messages: one that begins between the two is later than this redaction, and
+    // must not be said to be redacted when its first message is not.
+    let own = keys::conversation(hash);
+    let begun = app.store.get(&partition, &own).await?.is_some();
     let messages = app
         .store
         .query(Query {
@@ -377,7 +381,7 @@ async fn page(
         }
     }
     if messages.next.is_none() {
-        sorts.push(keys::conversation(hash));
+        sorts.extend(begun.then_some(own));
         sorts.extend(files_of(app, &partition, hash).await?);
     }
     sorts.sort_unstable();

@@ -176,9 +176,9 @@ async fn living(
     tally: &mut Tally,
 ) -> Result<()> {
     tally.lives += 1;
+    // The ledger names none but lives that had ended: a hold that has come back with a table
+    // had been lifted by then.
     let named = replay.known.named.get(&person.entry.key).copied();
-    // Whoever is held now was held when the erasure came by, or is meant to stay.
-    let named = named.filter(|_| !person.rules.held);
     if person.row(DOOR).is_some() && named.is_none() {
         return repair::living(replay, &person, tally).await;
     }
