@@ -46,7 +46,7 @@ impl Store {
     /// in order. Of each row its keys, its life, and which data key it is sealed under.
     ///
     /// # Errors
-    /// As [`Store::scan_keyring`].
+    /// [`crate::error::Error::Unavailable`] when DynamoDB does not answer.
     pub async fn scan_records(
         &self,
         limit: usize,
