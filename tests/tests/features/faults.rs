@@ -319,7 +319,7 @@ fn chosen(all: &[Case]) -> Vec<Case> {
         return all.to_vec();
     }
     let faults = Fault::ALL.len();
-    let sampled = |(at, _): &(usize, &Case)| (at / faults) % SAMPLED == 0;
+    let sampled = |(at, _): &(usize, &Case)| (at / faults).is_multiple_of(SAMPLED);
     let turn = |(at, case): &(usize, &Case)| {
         at % faults == (at / faults + case.scenario.name.len()) % faults
     };
