@@ -158,6 +158,9 @@ async fn a_conflict_is_tried_again_by_the_store() {
         vec![("TransactWriteItems".to_owned(), 1); 4],
         "each is a new call"
     );
+    let (decide, _) = script("PutItem", &[Fate::Conflict; 3]);
+    let putting = cloud(put, decide).await;
+    assert_eq!(outcome(&putting).await, "written", "one row alone as well");
 }
 
 #[tokio::test]
