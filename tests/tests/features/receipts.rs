@@ -1,10 +1,14 @@
 //! Erasures of many, of whole tenants, and the signed receipts that say what was done.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures::future::join_all;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use lethe_tests::{Reply, Service, days, minutes, subject};
 use local::Options;
+use local::wire::Fate;
 use serde_json::{Value, json};
 
 use crate::rows;
@@ -410,4 +414,55 @@ async fn what_a_request_that_died_left_is_ended_by_the_worker() {
     for who in [&people[0], &people[119]] {
         assert!(rows::about(&service, who).await.is_empty());
     }
+}
+
+#[tokio::test]
+async fn what_a_store_refuses_for_a_day_is_named_and_tried_until_it_goes() {
+    let refuses = Arc::new(AtomicBool::new(true));
+    let refusing = refuses.clone();
+    let service = Service::with(Options {
+        ttl: false,
+        schedules: false,
+        wire: Some(Arc::new(move |call| {
+            let refused = call.operation == "DeleteObjects" && refusing.load(Ordering::SeqCst);
+            if refused { Fate::Refuse } else { Fate::Pass }
+        })),
+        ..Options::default()
+    })
+    .await;
+    let ada = service.acquaint("ada").await;
+    service
+        .upload("ada", "note.txt", "text/plain", b"hello")
+        .await;
+    let owner = &service.ours.owner;
+    let person = format!("/v1/subjects/{ada}");
+    let job = service.call("DELETE", &person, owner, None).await;
+    let job = id(&job.expect(202));
+    let path = format!("/v1/erasures/{job}");
+    let pass = async |hours: i64| {
+        service.cloud.clock().advance(minutes(60 * hours));
+        let swept = service.cloud.run_schedule("cleanup").await;
+        swept.expect("a sweep ends well");
+        service.job(&path).await
+    };
+    assert_eq!(service.job(&path).await["state"], "running");
+    assert_eq!(
+        pass(7).await["state"],
+        "running",
+        "it may be a passing fault"
+    );
+    pass(10).await;
+    let told = pass(10).await;
+    assert_eq!(told["state"], "partial", "{told}");
+    assert_eq!(told["partial"], json!(["attachments"]));
+    assert_eq!(told["stores"]["attachments"], 1, "counted once: {told}");
+    assert_eq!(receipt(&service, &job).await.status, 409);
+    refuses.store(false, Ordering::SeqCst);
+    pass(25).await;
+    let done = pass(1).await;
+    assert_eq!(done["state"], "completed", "{done}");
+    assert!(done["partial"].is_null());
+    assert_eq!(done["stores"]["attachments"], 1);
+    assert_eq!(receipt(&service, &job).await.status, 200);
+    assert!(rows::files(&service).is_empty());
 }
