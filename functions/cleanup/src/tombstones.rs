@@ -16,14 +16,9 @@ pub async fn remove(app: &App, job: &Job, now: Timestamp) -> Result<bool> {
         return Ok(false);
     }
     let erasing = Erasing::of(job)?;
-    let mut at = 0;
-    while at < erasing.count {
-        let lives = app.store.lives_of(job.key, &erasing, at).await?;
-        for life in &lives {
-            // Refused: the subject has gone on to a later life, or stands under a rule.
-            let _stays = app.store.write(keyring::forget_write(life)).await?;
-        }
-        at += lives.len().max(1);
+    for life in app.store.all_lives_of(job.key, &erasing).await? {
+        // Refused: the subject has gone on to a later life, or stands under a rule.
+        let _stays = app.store.write(keyring::forget_write(&life)).await?;
     }
     app.store.forget_job(job.key, &erasing).await?;
     Ok(true)

@@ -80,16 +80,10 @@ async fn end_rest(turn: &mut Turn<'_>) -> Result<(), Halt> {
         return Ok(());
     }
     let (app, job) = (turn.app, turn.job.key);
-    let mut blocked = Vec::new();
-    let mut at = 0;
-    while at < turn.erasing.count {
-        let lives = app.store.lives_of(job, &turn.erasing, at).await?;
-        let ended = end(app, job.id, &lives, turn.erasing.suppress).await?;
-        at += lives.len();
-        blocked.extend(ended.blocked);
-        turn.erasing.uploads_until = turn.erasing.uploads_until.max(ended.uploads_until);
-    }
-    set_ended(&mut turn.job, &blocked, app.clock.now());
+    let lives = app.store.all_lives_of(job, &turn.erasing).await?;
+    let ended = end(app, job.id, &lives, turn.erasing.suppress).await?;
+    turn.erasing.uploads_until = turn.erasing.uploads_until.max(ended.uploads_until);
+    set_ended(&mut turn.job, &ended.blocked, app.clock.now());
     turn.erasing.ended = true;
     // Others may have ended than were noted before.
     turn.place.noted = false;
@@ -138,14 +132,9 @@ async fn finish(mut turn: Turn<'_>) -> Result<()> {
     let held = turn.job.outcome["blocked"]
         .as_array()
         .is_some_and(|it| !it.is_empty());
-    let mut lives = Vec::new();
-    while lives.len() < turn.erasing.count {
-        let (job, at) = (turn.job.key, lives.len());
-        let some = turn.app.store.lives_of(job, &turn.erasing, at).await?;
-        lives.extend(some);
-    }
+    let (app, job) = (turn.app, turn.job.key);
+    let mut lives = app.store.all_lives_of(job, &turn.erasing).await?;
     lives.retain(|life| !spared.contains(&life.subject));
-    let app = turn.app;
     let closing = lives.iter().map(|life| close(app, life, now).boxed());
     crate::at_once(AT_ONCE, closing.collect()).await?;
     if held {

@@ -50,23 +50,15 @@ pub async fn note(turn: &mut Turn<'_>) -> Result<(), Halt> {
     }
     let (job, erasing) = (turn.job.key, &turn.erasing);
     let spared = spared(&turn.job);
-    let (mut lives, mut at) = (Vec::new(), 0);
-    while at < erasing.count {
-        let some = turn.app.store.lives_of(job, erasing, at).await?;
-        if some.is_empty() {
-            break;
-        }
-        at += some.len();
-        let ended = some.iter().filter(|it| !spared.contains(&it.subject));
-        lives.extend(ended.map(LifeKey::short));
-    }
+    let mut lives = turn.app.store.all_lives_of(job, erasing).await?;
+    lives.retain(|life| !spared.contains(&life.subject));
     let ledger = json!({
         "tenant": job.tenant.to_string(),
         "job": job.id.to_string(),
         "everybody": erasing.tenant,
         "suppress": erasing.suppress,
         "begun_at": turn.job.created_at,
-        "lives": lives,
+        "lives": lives.iter().map(LifeKey::short).collect::<Vec<_>>(),
     });
     let object = keys::ledger_object(job.tenant, job.id);
     let body = ledger.to_string().into_bytes();

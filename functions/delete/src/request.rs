@@ -195,24 +195,18 @@ async fn end_all(app: &App, mut job: Job) -> Result<Answer> {
     if erasing.ended || job.state == JobState::Blocked {
         return Ok(accepted(&job, "erasures"));
     }
-    let (mut at, mut blocked, mut uploads_until) = (0, Vec::new(), None);
-    while at < erasing.count {
-        let lives = app.store.lives_of(job.key, &erasing, at).await?;
-        let ended = end(app, job.key.id, &lives, erasing.suppress).await?;
-        at += lives.len();
-        blocked.extend(ended.blocked);
-        uploads_until = uploads_until.max(ended.uploads_until);
-    }
+    let lives = app.store.all_lives_of(job.key, &erasing).await?;
+    let ended = end(app, job.key.id, &lives, erasing.suppress).await?;
     if job.turn > 0 {
         return Ok(accepted(&job, "erasures"));
     }
     let now = app.clock.now();
-    erasing.uploads_until = uploads_until;
+    erasing.uploads_until = ended.uploads_until;
     erasing.ended = true;
     erasing.put(&mut job);
-    set_ended(&mut job, &blocked, now);
+    set_ended(&mut job, &ended.blocked, now);
     note_backups(app, &mut job);
-    let saved = if blocked.len() == erasing.count {
+    let saved = if ended.blocked.len() == erasing.count {
         erasing.ended = false;
         erasing.put(&mut job);
         job.state = JobState::Blocked;

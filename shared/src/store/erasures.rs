@@ -153,6 +153,18 @@ impl Store {
         lives.map(parse).collect()
     }
 
+    /// All lives of an erasure: a few thousand at most.
+    ///
+    /// # Errors
+    /// As [`Store::lives_of`].
+    pub async fn all_lives_of(&self, job: JobKey, erasing: &Erasing) -> Result<Vec<LifeKey>> {
+        let mut lives = Vec::new();
+        while lives.len() < erasing.count {
+            lives.extend(self.lives_of(job, erasing, lives.len()).await?);
+        }
+        Ok(lives)
+    }
+
     /// The last day whose expiries have their receipt, if there was any.
     ///
     /// # Errors
