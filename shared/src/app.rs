@@ -1,7 +1,9 @@
 //! Everything that a handler is given. Owns the AWS clients; production and the local run
 //! differ in configuration only.
 
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::SharedCredentialsProvider;
 
 use crate::budget::Budget;
 use crate::clock::Clock;
@@ -10,6 +12,7 @@ use crate::keyring::Keyring;
 use crate::objects::Objects;
 use crate::store::Store;
 use crate::tenants::Tenants;
+use crate::trust;
 use crate::vault::Vault;
 
 pub struct App {
@@ -24,41 +27,32 @@ pub struct App {
 }
 
 impl App {
-    /// As AWS Lambda starts it: configuration and credentials from the environment.
+    /// As AWS Lambda starts it: configuration and credentials from the environment, and from
+    /// nowhere else. The SDK's own search for them would look for files and ask the network.
     ///
     /// # Errors
     /// Names the variable that is missing.
-    pub async fn from_environment() -> Result<App, ConfigError> {
+    pub fn from_environment() -> Result<App, ConfigError> {
         let config = Config::read(|name| std::env::var(name).ok())?;
-        let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        let sdk = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(config.region.clone()))
+            .credentials_provider(SharedCredentialsProvider::new(
+                EnvironmentVariableCredentialsProvider::new(),
+            ))
+            .http_client(trust::http_client())
+            .build();
         Ok(App::new(config, &sdk, Clock::system()))
     }
 
     pub fn new(config: Config, sdk: &SdkConfig, clock: Clock) -> App {
+        let endpoints = &config.endpoints;
         let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(sdk);
-        dynamodb.set_endpoint_url(
-            config
-                .endpoints
-                .dynamodb
-                .clone()
-                .or(sdk.endpoint_url().map(str::to_owned)),
-        );
+        dynamodb.set_endpoint_url(endpoints.dynamodb.clone());
         let mut s3 = aws_sdk_s3::config::Builder::from(sdk);
-        s3.set_endpoint_url(
-            config
-                .endpoints
-                .s3
-                .clone()
-                .or(sdk.endpoint_url().map(str::to_owned)),
-        );
+        s3.set_endpoint_url(endpoints.s3.clone());
         let mut kms = aws_sdk_kms::config::Builder::from(sdk);
-        kms.set_endpoint_url(
-            config
-                .endpoints
-                .kms
-                .clone()
-                .or(sdk.endpoint_url().map(str::to_owned)),
-        );
+        kms.set_endpoint_url(endpoints.kms.clone());
 
         let store = Store::new(
             aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),

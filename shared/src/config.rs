@@ -15,10 +15,13 @@ pub struct Config {
     /// files included, can be brought back.
     pub records_recovery_days: u8,
     pub keyring_recovery_days: u8,
+    /// The AWS region that all of it lies in.
+    pub region: String,
     pub endpoints: Endpoints,
 }
 
-/// Where each service answers, when not at AWS. The SDKs' own variables.
+/// Where each service answers, when not at AWS: the SDKs' own variables, one for each
+/// service before the one for all.
 #[derive(Clone, Debug, Default)]
 pub struct Endpoints {
     pub dynamodb: Option<String>,
@@ -64,6 +67,7 @@ impl Config {
                     problem: "is not a number of days from 1 to 35",
                 })
         };
+        let endpoint = |name| variable(name).or_else(|| variable("AWS_ENDPOINT_URL"));
         Ok(Config {
             records_table: need("LETHE_RECORDS_TABLE")?,
             keyring_table: need("LETHE_KEYRING_TABLE")?,
@@ -72,10 +76,11 @@ impl Config {
             signing_key: need("LETHE_SIGNING_KEY")?,
             records_recovery_days: days("LETHE_RECORDS_RECOVERY_DAYS")?,
             keyring_recovery_days: days("LETHE_KEYRING_RECOVERY_DAYS")?,
+            region: need("AWS_REGION")?,
             endpoints: Endpoints {
-                dynamodb: variable("AWS_ENDPOINT_URL_DYNAMODB"),
-                s3: variable("AWS_ENDPOINT_URL_S3"),
-                kms: variable("AWS_ENDPOINT_URL_KMS"),
+                dynamodb: endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
+                s3: endpoint("AWS_ENDPOINT_URL_S3"),
+                kms: endpoint("AWS_ENDPOINT_URL_KMS"),
             },
         })
     }

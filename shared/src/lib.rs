@@ -8,9 +8,10 @@
 //! | `vault` | every cryptographic decision |
 //! | `record`, `redact`, `detect`, `activity`, `settings`, `faults`, `jws`, `merkle` | pure rules |
 //! | `catalog` | the one table of fields |
-//! | `error`, `aws`, `id`, `clock`, `held`, `config` | what all others stand on |
+//! | `error`, `aws`, `trust`, `id`, `clock`, `held`, `config` | what all others stand on |
 //!
-//! AWS SDK types stay inside `store`, `objects`, `keyring`, `vault` and `app`.
+//! AWS SDK types stay inside `store`, `objects`, `keyring`, `vault`, `app` and
+//! `trust`.
 
 pub mod activity;
 pub mod app;
@@ -43,4 +44,5 @@ pub mod runtime;
 pub mod settings;
 pub mod store;
 pub mod tenants;
+pub mod trust;
 pub mod vault;

@@ -97,7 +97,7 @@ pub fn run(handle: for<'a> fn(&'a App, Value) -> Outcome<'a>) -> Result<(), Erro
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let app = Arc::new(App::from_environment().await?);
+        let app = Arc::new(App::from_environment()?);
         lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
             let app = Arc::clone(&app);
             async move { handle(&app, event.payload).await }

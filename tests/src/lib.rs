@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use shared::clock::Clock;
 
 pub mod logs;
+pub mod meter;
 
 /// When every test begins.
 pub const NOON: &str = "2026-03-01T12:00:00Z";

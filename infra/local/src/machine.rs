@@ -18,6 +18,7 @@ use serde_json::Value;
 use shared::app::App;
 use shared::clock::Clock;
 use shared::config::Config;
+use shared::trust;
 use tokio::sync::mpsc::UnboundedReceiver;
 use uuid::Uuid;
 
@@ -28,7 +29,7 @@ use crate::engines::{EngineError, Place, REGION};
 use crate::functions::{Deployed, Functions, Processes, Roster};
 use crate::state::Kept;
 use crate::template::{Function, Template, TemplateError, key_arn};
-use crate::wire::{Decide, Engine, Wire};
+use crate::wire::{Decide, Engine, Listen, Wire};
 
 /// Why a local run did not start. Each reads as one line.
 #[derive(Debug)]
@@ -89,6 +90,8 @@ pub struct Machine {
 pub struct Differences {
     /// Who decides what becomes of the functions' calls to the engines.
     pub wire: Option<Decide>,
+    /// Who hears them.
+    pub listen: Option<Listen>,
     /// How long a function may run, by its name, where not as long as the template says.
     pub timeouts: BTreeMap<String, Duration>,
 }
@@ -131,19 +134,22 @@ impl Machine {
             (Engine::S3, objects.endpoint()),
             (Engine::Kms, kms.endpoint()),
         ];
-        let wire = match differences.wire {
-            Some(decide) => Some(Wire::start(decide, engines, processes.clone()).await?),
-            None => None,
+        let wire = match (differences.wire, differences.listen) {
+            (None, None) => None,
+            (decide, listen) => {
+                Some(Wire::start(decide, listen, engines, processes.clone()).await?)
+            }
         };
         for (engine, endpoint) in &mut engines {
             *endpoint = wire
                 .as_ref()
                 .map_or(*endpoint, |wire| wire.endpoint(*engine));
         }
-        let endpoints = engines.map(|(engine, endpoint)| (engine.variable(), endpoint.to_owned()));
-        let endpoints = BTreeMap::from(endpoints);
-        let variable = |function: &Function, name: &str| match endpoints.get(name) {
-            Some(endpoint) => Some(endpoint.clone()),
+        // What Lambda sets by itself, and where the engines are.
+        let mut given = BTreeMap::from([("AWS_REGION", REGION.to_owned())]);
+        given.extend(engines.map(|(engine, endpoint)| (engine.variable(), endpoint.to_owned())));
+        let variable = |function: &Function, name: &str| match given.get(name) {
+            Some(value) => Some(value.clone()),
             None => function
                 .environment
                 .get(name)
@@ -188,6 +194,7 @@ fn sdk(credentials: &objects::Credentials) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(REGION))
+        .http_client(trust::http_client())
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         // Nothing here is ever overloaded: a second try need not wait long.
         .retry_config(RetryConfig::standard().with_initial_backoff(FIRST_BACKOFF))

@@ -8,11 +8,13 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use aws_config::BehaviorVersion;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest};
 use serde_json::{Value, json};
 use shared::app::App;
 use shared::clock::Clock;
+use shared::config::Config;
 
 use crate::engines::dynamo::Dynamo;
 use crate::engines::{Place, REGION};
@@ -68,9 +70,11 @@ impl Site {
     /// # Errors
     /// The variable that is missing.
     pub async fn deployment() -> Result<Site, String> {
-        let app = App::from_environment().await.map_err(|e| e.to_string())?;
+        let config = Config::read(|name| std::env::var(name).ok()).map_err(|e| e.to_string())?;
+        // Whoever is at the keyboard may be signed in by a profile or a session.
+        let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
         Ok(Site {
-            app: Arc::new(app),
+            app: Arc::new(App::new(config, &sdk, Clock::system())),
             machine: None,
         })
     }

@@ -2,14 +2,14 @@
 //!
 //! Owns how a call fails, as seen from the SDK: what each service answers when it is not
 //! well, an answer that never comes, a process that ends in the middle. Which call is to
-//! fail is decided elsewhere. Without anybody who decides there is no wire: the SDKs talk
-//! to the engines.
+//! fail is decided elsewhere, and so is what to make of what passes. Without anybody who
+//! decides or listens there is no wire: the SDKs talk to the engines.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
@@ -22,6 +22,30 @@ use crate::functions::Processes;
 
 /// Says what becomes of a call. Asked once for each request that an SDK sends.
 pub type Decide = Arc<dyn Fn(&Call) -> Fate + Send + Sync>;
+
+/// Hears each call that reached an engine, once it is answered. With a listener, DynamoDB
+/// is asked what each call consumes.
+pub type Listen = Arc<dyn Fn(&Call, &Heard) + Send + Sync>;
+
+/// What was asked of an engine, and answered.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    pub asked: Bytes,
+    pub status: StatusCode,
+    pub answered: Bytes,
+}
+
+impl Heard {
+    /// Capacity units of DynamoDB that the call consumed, of table and indexes.
+    pub fn units(&self) -> f64 {
+        let answer: Value = serde_json::from_slice(&self.answered).unwrap_or_default();
+        let units = |consumed: &Value| consumed["CapacityUnits"].as_f64().unwrap_or_default();
+        match &answer["ConsumedCapacity"] {
+            Value::Array(of_tables) => of_tables.iter().map(units).sum(),
+            of_table => units(of_table),
+        }
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
@@ -90,7 +114,8 @@ pub struct Wire {
 
 impl Wire {
     pub async fn start(
-        decide: Decide,
+        decide: Option<Decide>,
+        listen: Option<Listen>,
         engines: [(Engine, &str); 3],
         processes: Arc<Processes>,
     ) -> Result<Wire, EngineError> {
@@ -101,6 +126,7 @@ impl Wire {
                 engine,
                 to: authority(endpoint)?,
                 decide: decide.clone(),
+                listen: listen.clone(),
                 counted: counted.clone(),
                 processes: processes.clone(),
                 client: Client::default(),
@@ -132,7 +158,8 @@ fn authority(endpoint: &str) -> Result<Authority, EngineError> {
 struct Way {
     engine: Engine,
     to: Authority,
-    decide: Decide,
+    decide: Option<Decide>,
+    listen: Option<Listen>,
     counted: Arc<Counted>,
     processes: Arc<Processes>,
     client: Client,
@@ -148,16 +175,17 @@ impl Way {
             return self.pass_on(request).await;
         }
         let call = self.call(&request);
-        match (self.decide)(&call) {
+        let fate = self.decide.as_ref().map_or(Fate::Pass, |decide| decide(&call));
+        match fate {
             Fate::Refuse => Ok(refusal(self.engine)),
             Fate::Throttle => Ok(throttling(self.engine)),
             Fate::Conflict => match conflict(&call, request.body()) {
                 Some(answer) => Ok(answer),
-                None => self.pass_on(request).await,
+                None => self.hear(&call, request).await,
             },
-            Fate::Pass => self.pass_on(request).await,
+            Fate::Pass => self.hear(&call, request).await,
             Fate::LoseAnswer => {
-                self.pass_on(request).await?;
+                self.hear(&call, request).await?;
                 Err(Broken)
             }
             Fate::KillBefore => {
@@ -165,11 +193,32 @@ impl Way {
                 Err(Broken)
             }
             Fate::KillAfter => {
-                self.pass_on(request).await?;
+                self.hear(&call, request).await?;
                 self.processes.kill();
                 Err(Broken)
             }
         }
+    }
+
+    /// Passes the call on, within earshot of whoever listens.
+    async fn hear(&self, call: &Call, request: Request<Bytes>) -> Result<Response<ResponseBody>, Broken> {
+        let Some(listen) = &self.listen else {
+            return self.pass_on(request).await;
+        };
+        let asked = request.body().clone();
+        let request = match self.engine {
+            Engine::DynamoDb => metered(request),
+            Engine::S3 | Engine::Kms => request,
+        };
+        let (head, body) = self.pass_on(request).await?.into_parts();
+        let answered = body.collect().await.map_err(|_| Broken)?.to_bytes();
+        let heard = Heard {
+            asked,
+            status: head.status,
+            answered,
+        };
+        listen(call, &heard);
+        Ok(Response::from_parts(head, whole(heard.answered)))
     }
 
     fn call(&self, request: &Request<Bytes>) -> Call {
@@ -206,6 +255,18 @@ impl Way {
         let answer = self.client.send(Request::from_parts(head, body)).await;
         Ok(answer.map_err(|_| Broken)?.map(whole))
     }
+}
+
+/// The same request to DynamoDB, which also asks what it consumes.
+fn metered(request: Request<Bytes>) -> Request<Bytes> {
+    let (mut head, body) = request.into_parts();
+    let Ok(mut asked) = serde_json::from_slice::<Value>(&body) else {
+        return Request::from_parts(head, body);
+    };
+    asked["ReturnConsumedCapacity"] = json!("TOTAL");
+    let body = Bytes::from(asked.to_string());
+    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    Request::from_parts(head, body)
 }
 
 /// The numbers of the calls, by the id that the SDK gives each.

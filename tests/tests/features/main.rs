@@ -4,6 +4,7 @@ mod access;
 mod admin;
 mod attachments;
 mod backups;
+mod calls;
 mod canaries;
 mod door;
 mod drift;
