@@ -258,6 +258,13 @@ impl Cloud {
         result
     }
 
+    /// The environment variables of a function, credentials included: with these its own
+    /// `bootstrap` works on this deployment too.
+    pub fn environment(&self, function: &str) -> Option<&BTreeMap<String, String>> {
+        let deployed = self.machine.functions.0.get(function);
+        deployed.map(|deployed| &deployed.environment)
+    }
+
     /// What could not be handled so far.
     pub fn dead_letters(&self) -> Vec<DeadLetter> {
         self.pump.dead_letters()

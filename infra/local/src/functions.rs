@@ -78,6 +78,7 @@ pub struct Deployed {
     pub handler: Handler,
     pub process: Arc<Process>,
     pub timeout: Duration,
+    pub environment: BTreeMap<String, String>,
 }
 
 /// What calls share while it lasts: the memory of a function. Lambda keeps one or more for

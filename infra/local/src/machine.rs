@@ -28,7 +28,7 @@ use crate::engines::objects::{self, Objects};
 use crate::engines::{EngineError, Place, REGION};
 use crate::functions::{Deployed, Functions, Processes, Roster};
 use crate::state::Kept;
-use crate::template::{Function, Template, TemplateError, key_arn};
+use crate::template::{Template, TemplateError, key_arn};
 use crate::wire::{Decide, Engine, Listen, Wire};
 
 /// Why a local run did not start. Each reads as one line.
@@ -108,13 +108,16 @@ impl Machine {
         let kept = Kept::open(place).map_err(|(path, e)| StartError::Data(path, e))?;
         clock.advance(SignedDuration::from_millis(kept.ahead_ms()));
         let kms = Kms::start(place, REGION, template.keys.clone()).await?;
-        let keys = template
+        let keys: BTreeMap<String, String> = template
             .keys
             .iter()
             .map(|key| (key_arn(&key.name), kms.arn(&key.name)))
             .collect();
         for bucket in &mut template.buckets {
-            bucket.encryption_key = bucket.encryption_key.take().map(|key| here(&keys, key));
+            bucket.encryption_key = bucket
+                .encryption_key
+                .take()
+                .map(|key| keys.get(&key).cloned().unwrap_or(key));
         }
         let dynamo = Dynamo::start(place, &clock).await?;
         for table in &template.tables {
@@ -146,22 +149,34 @@ impl Machine {
                 .map_or(*endpoint, |wire| wire.endpoint(*engine));
         }
         // What Lambda sets by itself, and where the engines are.
-        let mut given = BTreeMap::from([("AWS_REGION", REGION.to_owned())]);
-        given.extend(engines.map(|(engine, endpoint)| (engine.variable(), endpoint.to_owned())));
-        let variable = |function: &Function, name: &str| match given.get(name) {
-            Some(value) => Some(value.clone()),
-            None => function
-                .environment
-                .get(name)
-                .map(|value| here(&keys, value.clone())),
-        };
+        let mut given = BTreeMap::from([
+            ("AWS_REGION".to_owned(), REGION.to_owned()),
+            (
+                "AWS_ACCESS_KEY_ID".to_owned(),
+                credentials.access_key.clone(),
+            ),
+            (
+                "AWS_SECRET_ACCESS_KEY".to_owned(),
+                credentials.secret_key.clone(),
+            ),
+        ]);
+        given.extend(engines.map(|(engine, at)| (engine.variable().to_owned(), at.to_owned())));
+        for function in &mut template.functions {
+            for value in function.environment.values_mut() {
+                // The key's ARN as it is here: KMS chooses it.
+                if let Some(arn) = keys.get(value) {
+                    value.clone_from(arn);
+                }
+            }
+            function.environment.extend(given.clone());
+        }
         for function in &mut template.functions {
             if let Some(timeout) = differences.timeouts.get(&function.name) {
                 function.timeout = SignedDuration::try_from(*timeout).unwrap_or(function.timeout);
             }
         }
         let sdk = sdk(&credentials);
-        let functions = deploy(template, roster, &sdk, &clock, &processes, variable)?;
+        let functions = deploy(template, roster, &sdk, &clock, &processes)?;
         Ok((
             Machine {
                 clock,
@@ -175,11 +190,6 @@ impl Machine {
             written,
         ))
     }
-}
-
-/// A value of the template with the key's ARN as it is here: KMS chooses it.
-fn here(keys: &BTreeMap<String, String>, value: String) -> String {
-    keys.get(&value).cloned().unwrap_or(value)
 }
 
 /// What the SDKs wait before a second try; a second, in AWS.
@@ -210,7 +220,6 @@ fn deploy(
     sdk: &SdkConfig,
     clock: &Clock,
     processes: &Processes,
-    variable: impl Fn(&Function, &str) -> Option<String>,
 ) -> Result<Functions, TemplateError> {
     let mut started = BTreeMap::new();
     let mut functions = BTreeMap::new();
@@ -222,7 +231,7 @@ fn deploy(
         let process = match started.get(&function.environment) {
             Some(process) => Arc::clone(process),
             None => {
-                let config = Config::read(|name| variable(function, name))
+                let config = Config::read(|name| function.environment.get(name).cloned())
                     .map_err(|e| wrong(e.to_string()))?;
                 let (sdk, clock) = (sdk.clone(), clock.clone());
                 let begin = move || App::new(config.clone(), &sdk, clock.clone());
@@ -242,6 +251,7 @@ fn deploy(
                 handler,
                 process,
                 timeout,
+                environment: function.environment.clone(),
             },
         );
     }

@@ -175,7 +175,10 @@ impl Way {
             return self.pass_on(request).await;
         }
         let call = self.call(&request);
-        let fate = self.decide.as_ref().map_or(Fate::Pass, |decide| decide(&call));
+        let fate = self
+            .decide
+            .as_ref()
+            .map_or(Fate::Pass, |decide| decide(&call));
         match fate {
             Fate::Refuse => Ok(refusal(self.engine)),
             Fate::Throttle => Ok(throttling(self.engine)),
@@ -201,7 +204,11 @@ impl Way {
     }
 
     /// Passes the call on, within earshot of whoever listens.
-    async fn hear(&self, call: &Call, request: Request<Bytes>) -> Result<Response<ResponseBody>, Broken> {
+    async fn hear(
+        &self,
+        call: &Call,
+        request: Request<Bytes>,
+    ) -> Result<Response<ResponseBody>, Broken> {
         let Some(listen) = &self.listen else {
             return self.pass_on(request).await;
         };
@@ -265,7 +272,8 @@ fn metered(request: Request<Bytes>) -> Request<Bytes> {
     };
     asked["ReturnConsumedCapacity"] = json!("TOTAL");
     let body = Bytes::from(asked.to_string());
-    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    head.headers
+        .insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     Request::from_parts(head, body)
 }
 

@@ -132,17 +132,18 @@ async fn listen() -> Result<(TcpListener, String), EngineError> {
     Ok((listener, format!("http://{address}")))
 }
 
-pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+/// The body of an answer.
+pub type ResponseBody = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
 /// An HTTP/1.1 server on a random loopback port, gone when it is dropped.
-pub(crate) struct Server {
+pub struct Server {
     endpoint: String,
     accepting: AbortHandle,
 }
 
 impl Server {
-    /// An error of the handler ends the connection without an answer.
-    pub(crate) async fn start<H, F, E>(handler: H) -> Result<Server, EngineError>
+    /// Serves until it is dropped. An error of the handler ends the connection without an answer.
+    pub async fn start<H, F, E>(handler: H) -> Result<Server, EngineError>
     where
         H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Result<Response<ResponseBody>, E>> + Send + 'static,
@@ -156,7 +157,8 @@ impl Server {
         })
     }
 
-    pub(crate) fn endpoint(&self) -> &str {
+    /// `http://127.0.0.1:…`
+    pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 }
