@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::id::{Subject, Tenant};
 use crate::keyring::{Living, Rules, State};
+use crate::store::Item;
 use crate::store::keys::{DOOR, LifeKey, PERSON};
 use crate::store::lives::Door;
 
@@ -25,17 +26,36 @@ impl App {
     /// # Errors
     /// [`Error::NotFound`] for one who is unknown, erased or expired: the three are the same.
     pub async fn person(&self, tenant: Tenant, subject: Subject) -> Result<(Living, Door)> {
-        let entry = self
-            .keyring
-            .entry(tenant, subject)
-            .await?
-            .ok_or(Error::NotFound)?;
-        let living = self.keyring.open(&entry).await?.ok_or(Error::NotFound)?;
-        let door = self.store.door(&living.key).await?.ok_or(Error::NotFound)?;
-        if door.expired(self.clock.now()) {
-            return Err(Error::NotFound);
-        }
-        Ok((living, door))
+        let living = self.alive(tenant, subject).await?;
+        let door = self.store.door(&living.key).await?;
+        Ok((living, self.open_door(door)?))
+    }
+
+    /// The same with one more row of theirs, if it is there, which costs no further call.
+    ///
+    /// # Errors
+    /// As [`App::person`].
+    pub async fn person_and(
+        &self,
+        tenant: Tenant,
+        subject: Subject,
+        sort: &str,
+    ) -> Result<(Living, Door, Option<Item>)> {
+        let living = self.alive(tenant, subject).await?;
+        let (door, row) = self.store.door_and(&living.key, sort).await?;
+        Ok((living, self.open_door(door)?, row))
+    }
+
+    /// Who lives, as far as the keyring says.
+    async fn alive(&self, tenant: Tenant, subject: Subject) -> Result<Living> {
+        let entry = self.keyring.entry(tenant, subject).await?;
+        let entry = entry.ok_or(Error::NotFound)?;
+        self.keyring.open(&entry).await?.ok_or(Error::NotFound)
+    }
+
+    fn open_door(&self, door: Option<Door>) -> Result<Door> {
+        door.filter(|door| !door.expired(self.clock.now()))
+            .ok_or(Error::NotFound)
     }
 
     /// A life with its data key, if it is the one that goes on.

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 use crate::keyring::Living;
 use crate::record::{Observed, Withdrawal, values};
-use crate::store::Store;
-use crate::store::keys::{DOOR, PERSON};
+use crate::store::Item;
+use crate::store::keys::DOOR;
 use crate::store::lives::Door;
 use crate::store::records::Person;
 use crate::vault::Sealed;
@@ -22,22 +22,19 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Reads the person whose door this is, and opens what it keeps of the last visit.
+    /// Opens the person's row, and what the door keeps of the last visit.
     ///
     /// # Errors
     /// [`Error::NotFound`] when the life has ended meanwhile, [`Error::Unavailable`] when a
     /// row is not as it was written.
-    pub async fn read(store: &Store, living: &Living, door: Door) -> Result<Profile> {
-        let row = store
-            .get(&living.key.partition(), PERSON)
-            .await?
-            .ok_or(Error::NotFound)?;
+    pub fn open(living: &Living, door: Door, row: Option<&Item>) -> Result<Profile> {
+        let row = row.ok_or(Error::NotFound)?;
         let visited = |part, sealed: &Option<Sealed>| match sealed {
             Some(sealed) => living.open(DOOR, part, sealed),
             None => Ok(Observed::new()),
         };
         Ok(Profile {
-            person: Person::read(&row, living)?,
+            person: Person::read(row, living)?,
             network: visited("network", &door.network)?,
             device: visited("device", &door.device)?,
             door,

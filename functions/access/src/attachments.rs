@@ -15,14 +15,10 @@ pub async fn show(app: &App, call: &Call) -> Result<Answer> {
         .path("attachment")
         .and_then(AttachmentId::parse)
         .ok_or(Error::NotFound)?;
-    let (living, _) = app.person(call.tenant(), call.subject()?).await?;
+    let (tenant, subject, row) = (call.tenant(), call.subject()?, keys::attachment(id));
+    let (living, _, row) = app.person_and(tenant, subject, &row).await?;
     call.may_use(living.rules)?;
-    let row = app
-        .store
-        .get(&living.key.partition(), &keys::attachment(id))
-        .await?
-        .ok_or(Error::NotFound)?;
-    let attachment = Attachment::read(&row, &living)?;
+    let attachment = Attachment::read(&row.ok_or(Error::NotFound)?, &living)?;
     let download = match (attachment.state, &attachment.version) {
         // The version that was scanned, not whatever may have been put in its place.
         (FileState::Clean, Some(version)) => {

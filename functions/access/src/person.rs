@@ -7,6 +7,7 @@ use shared::error::Result;
 use shared::http::{Answer, Call};
 use shared::keyring::Living;
 use shared::profile::Profile;
+use shared::store::keys::PERSON;
 use shared::store::records::Person;
 
 /// Related people that are named, and that are looked at for it.
@@ -15,9 +16,10 @@ const LOOKED_AT: usize = 60;
 
 /// `GET /v1/subjects/{subject}`
 pub async fn show(app: &App, call: &Call) -> Result<Answer> {
-    let (living, door) = app.person(call.tenant(), call.subject()?).await?;
+    let subject = call.subject()?;
+    let (living, door, row) = app.person_and(call.tenant(), subject, PERSON).await?;
     call.may_use(living.rules)?;
-    let profile = Profile::read(&app.store, &living, door).await?;
+    let profile = Profile::open(&living, door, row.as_ref())?;
     let mut body = profile.json(&living);
     body["related"] = related(app, &living, &profile.person).await?.into();
     Ok(Answer::ok(body).revision(profile.person.rev))

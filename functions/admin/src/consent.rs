@@ -22,13 +22,8 @@ pub async fn withdraw(app: &App, call: &Call) -> Result<Answer> {
     let (tenant, subject) = (call.tenant(), call.subject()?);
     let keys = app.keyring.tenant(tenant).await?;
     for _ in 0..TRIES {
-        let (living, _) = app.person(tenant, subject).await?;
-        let row = app
-            .store
-            .get(&living.key.partition(), PERSON)
-            .await?
-            .ok_or(Error::NotFound)?;
-        let before = Person::read(&row, &living)?;
+        let (living, _, row) = app.person_and(tenant, subject, PERSON).await?;
+        let before = Person::read(&row.ok_or(Error::NotFound)?, &living)?;
         let now = app.clock.now();
         let Some(after) = without_consent(&before, now)? else {
             return Ok(Answer::nothing());

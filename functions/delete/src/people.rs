@@ -5,7 +5,7 @@ use shared::app::App;
 use shared::error::{Error, Result};
 use shared::id::{Subject, Tenant};
 use shared::profile::Profile;
-use shared::store::keys::{self, SHARDS};
+use shared::store::keys::{self, PERSON, SHARDS};
 
 /// Rows of the index read at a time.
 const PAGE: usize = 500;
@@ -36,8 +36,8 @@ pub async fn related(
     subject: Subject,
     kind: &str,
 ) -> Result<Vec<Subject>> {
-    let (living, door) = app.person(tenant, subject).await?;
-    let profile = Profile::read(&app.store, &living, door).await?;
+    let (living, door, row) = app.person_and(tenant, subject, PERSON).await?;
+    let profile = Profile::open(&living, door, row.as_ref())?;
     let identity = &profile.person.identity;
     let known = identity.get(kind).filter(|known| known.verified);
     match known.and_then(|known| known.value.as_str()) {

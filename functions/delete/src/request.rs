@@ -114,7 +114,7 @@ async fn begin(app: &App, call: &Call, erase: Erase) -> Result<Answer> {
                 });
             }
             if found.len() <= TOGETHER && !held {
-                return begin_few(app, call, &erase, people).await;
+                return begin_few(app, call, &erase, people, found).await;
             }
             begin_many(app, call, &erase, found).await
         }
@@ -122,9 +122,17 @@ async fn begin(app: &App, call: &Call, erase: Erase) -> Result<Answer> {
 }
 
 /// One transaction: keys gone, doors closed, job written. Then the answer.
-async fn begin_few(app: &App, call: &Call, erase: &Erase, people: &[Subject]) -> Result<Answer> {
-    for _ in 0..TRIES {
-        let found = present(app, call.tenant(), people).await?;
+async fn begin_few(
+    app: &App,
+    call: &Call,
+    erase: &Erase,
+    people: &[Subject],
+    mut found: Vec<Present>,
+) -> Result<Answer> {
+    for attempt in 0..TRIES {
+        if attempt > 0 {
+            found = present(app, call.tenant(), people).await?;
+        }
         if found.is_empty() {
             return Err(Error::NotFound);
         }

@@ -14,6 +14,7 @@ use shared::keyring::Living;
 use shared::profile::Profile;
 use shared::record::FileState;
 use shared::store::jobs::Job;
+use shared::store::keys::PERSON;
 use shared::store::records::Record;
 use shared::store::{Query, Range};
 use shared::vault::TenantKeys;
@@ -108,13 +109,9 @@ impl<'a, 'u> Contents<'a, 'u> {
 
     /// Writes everything. What has not been sent yet is given back: the archive's end.
     pub async fn write(mut self) -> Result<Vec<u8>, Stop> {
-        let door = self
-            .app
-            .store
-            .door(&self.living.key)
-            .await?
-            .ok_or(Error::NotFound)?;
-        let profile = Profile::read(&self.app.store, self.living, door).await?;
+        let store = &self.app.store;
+        let (door, row) = store.door_and(&self.living.key, PERSON).await?;
+        let profile = Profile::open(self.living, door.ok_or(Error::NotFound)?, row.as_ref())?;
         let profile = self.choice.profile(profile);
         let subject = self.choice.subject(&profile, self.living);
         self.archive.add("subject.json", &pretty(&subject))?;

@@ -32,15 +32,10 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
     let (tenant, subject) = (call.tenant(), call.subject()?);
     let keys = app.keyring.tenant(tenant).await?;
     for _ in 0..TRIES {
-        let (living, _) = app.person(tenant, subject).await?;
+        let (living, _, row) = app.person_and(tenant, subject, PERSON).await?;
         call.may_use(living.rules)?;
         living.rules.expect_no_hold()?;
-        let row = app
-            .store
-            .get(&living.key.partition(), PERSON)
-            .await?
-            .ok_or(Error::NotFound)?;
-        let before = match Person::read(&row, &living) {
+        let before = match Person::read(&row.ok_or(Error::NotFound)?, &living) {
             // Re-keyed since its key was read.
             Err(Error::Unreadable) => continue,
             before => before?,

@@ -1,6 +1,8 @@
 //! One person's events, stored: slice by slice through the door of their life, or as the
 //! beginning of one. Whatever changes meanwhile makes a transaction fail, and is read again.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use shared::app::App;
 use shared::error::{Error, Result};
@@ -13,8 +15,12 @@ use crate::done::Slice;
 use crate::draft::{Context, Existing, Fate, Incoming, draft};
 use crate::event::What;
 
-/// Events of one person in one transaction: each may need two rows, and DynamoDB takes 100.
-const SLICE: usize = 30;
+/// Rows that the events in one transaction may need: DynamoDB takes 100, and a life that
+/// begins, or a request that can be repeated, needs some of its own.
+const SLICE_ROWS: usize = 80;
+/// Rows that an identification may need: the person, and for each of the three values that
+/// people are found by, its lookup and the reverse, the new ones and the old.
+const IDENTIFY_ROWS: usize = 13;
 /// Text in one transaction, in bytes: sealed, it stays below DynamoDB's 4 MB.
 const SLICE_BYTES: usize = 2_500_000;
 /// Tries of one transaction against others that change the same life.
@@ -31,6 +37,10 @@ pub async fn store(
     let mut slice = Slice { subject, number: 0 };
     while !incoming.is_empty() {
         let rest = incoming.split_off(together(&incoming));
+        if slice.number > 0 && entry.is_none() {
+            // The slice before began their life: this one passes its door.
+            entry = context.app.keyring.entry(context.tenant, subject).await?;
+        }
         fates.extend(store_slice(context, slice, &mut entry, &mut incoming).await?);
         slice.number += 1;
         incoming = rest;
@@ -38,15 +48,25 @@ pub async fn store(
     Ok(fates)
 }
 
-/// How many of these events go into one transaction.
+/// How many of these events go into one transaction. Visits only change the door.
 fn together(incoming: &[Incoming<'_>]) -> usize {
-    let mut bytes = 0;
-    let fits = incoming.iter().take(SLICE).take_while(|incoming| {
-        bytes += match &incoming.event.what {
-            What::Message(message) => message.body.len(),
-            _ => 0,
+    let (mut rows, mut bytes) = (0, 0);
+    let mut touched = HashSet::new();
+    let fits = incoming.iter().take_while(|incoming| {
+        rows += match &incoming.event.what {
+            What::Visit { .. } => 0,
+            What::Identify(_) => IDENTIFY_ROWS * usize::from(touched.insert(("person", "", ""))),
+            What::Message(message) => {
+                bytes += message.body.len();
+                1 + usize::from(touched.insert(("conversation", &message.conversation_id, "")))
+            }
+            What::Interaction { item_id, scope, .. } => {
+                let scope = scope.as_deref().unwrap_or_default();
+                usize::from(touched.insert(("item", item_id, scope)))
+            }
+            What::Session { .. } => 2,
         };
-        bytes <= SLICE_BYTES
+        rows <= SLICE_ROWS && bytes <= SLICE_BYTES
     });
     fits.count().max(1)
 }
@@ -98,8 +118,8 @@ async fn store_slice(
         }
         let begun = begin(context, slice, entry.as_ref(), incoming).await?;
         if let Some(fates) = begun {
-            // The next slice passes the new door.
-            *entry = context.app.keyring.entry(context.tenant, subject).await?;
+            // What was read is over: the next slice, if there is one, reads anew.
+            *entry = None;
             return Ok(fates);
         }
         *entry = context.app.keyring.entry(context.tenant, subject).await?;

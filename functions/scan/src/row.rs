@@ -25,14 +25,11 @@ pub enum Row {
 /// # Errors
 /// [`Error::Unavailable`] when a store does not answer, as below.
 pub async fn read(app: &App, arrival: &Arrival) -> Result<Row> {
-    let living = match app.person(arrival.life.tenant, arrival.life.subject).await {
-        Ok((living, _)) if living.key == arrival.life => living,
+    let (life, sort) = (arrival.life, keys::attachment(arrival.attachment));
+    let (living, row) = match app.person_and(life.tenant, life.subject, &sort).await {
+        Ok((living, _, Some(row))) if living.key == life => (living, row),
         Ok(_) | Err(Error::NotFound) => return Ok(Row::Unwanted),
         Err(cause) => return Err(cause),
-    };
-    let sort = keys::attachment(arrival.attachment);
-    let Some(row) = app.store.get(&arrival.life.partition(), &sort).await? else {
-        return Ok(Row::Unwanted);
     };
     let file = Attachment::read(&row, &living)?;
     let this = |version: &String| *version == arrival.version;

@@ -285,6 +285,23 @@ impl Store {
             .transpose()
     }
 
+    /// The door and one more row of a life, those that are there, in one call.
+    ///
+    /// # Errors
+    /// As [`Store::door`].
+    pub async fn door_and(
+        &self,
+        key: &LifeKey,
+        sort: &str,
+    ) -> Result<(Option<Door>, Option<Item>)> {
+        let wanted = [DOOR, sort].map(|sort| (key.partition(), sort.to_owned()));
+        let rows = self.get_many(&wanted).await?;
+        let (doors, mut others): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|row| row.sort() == DOOR);
+        let door = doors.first().map(Door::read).transpose()?;
+        Ok((door, others.pop()))
+    }
+
     /// Writes about a life, through its door: all of it, or nothing. With nothing but the
     /// door to change it is a single `UpdateItem`; with nothing at all, it says whether the
     /// door would let it pass.
