@@ -11,6 +11,7 @@ use shared::clock::Clock;
 
 pub mod logs;
 pub mod meter;
+pub mod operations;
 
 /// When every test begins.
 pub const NOON: &str = "2026-03-01T12:00:00Z";
@@ -89,16 +90,22 @@ impl Service {
         Service::with(Options::default()).await
     }
 
-    /// Starts with other options; the clock is always this service's own.
+    /// Starts with other options, in memory; the clock is always this service's own.
     pub async fn with(options: Options) -> Service {
-        logs::collect();
         let clock = Clock::frozen(NOON.parse().expect("noon is a time"));
-        let options = Options {
+        let place = Place::Memory;
+        Service::like(Options {
             clock,
-            place: Place::Memory,
-            port: 0,
+            place,
             ..options
-        };
+        })
+        .await
+    }
+
+    /// Starts with these options, clock and place included, on any port.
+    pub async fn like(options: Options) -> Service {
+        logs::collect();
+        let options = Options { port: 0, ..options };
         let cloud = Cloud::start(options).await.expect("the service starts");
         let http = Client::default();
         let ours = tenant(&http, &cloud).await;

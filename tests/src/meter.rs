@@ -1,6 +1,7 @@
 //! What a request costs: the AWS calls that it makes, and the capacity units of DynamoDB
 //! that these consume.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use local::wire::{Call, Engine, Heard, Listen};
@@ -19,8 +20,8 @@ pub struct Noted {
 /// What some calls come to.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cost {
-    /// `GetItem`, `s3:PutObject`, `kms:Sign`: in the order in which they were answered.
-    pub calls: Vec<String>,
+    /// How many there were of each: `GetItem`, `s3:PutObject`, `kms:Sign`.
+    pub calls: BTreeMap<String, usize>,
     /// Read capacity units.
     pub reads: f64,
     /// Write capacity units.
@@ -56,12 +57,24 @@ impl Cost {
                 Engine::S3 => "s3:",
                 Engine::Kms => "kms:",
             };
-            cost.calls.push(format!("{service}{operation}"));
+            *cost
+                .calls
+                .entry(format!("{service}{operation}"))
+                .or_default() += 1;
             match operation {
                 "GetItem" | "BatchGetItem" | "Query" | "Scan" => cost.reads += heard.units(),
                 _ => cost.writes += heard.units(),
             }
         }
         cost
+    }
+
+    /// The calls in a line: `BatchGetItem, 4 Query`.
+    pub fn summary(&self) -> String {
+        let each = self.calls.iter().map(|(call, number)| match number {
+            1 => call.clone(),
+            _ => format!("{number} {call}"),
+        });
+        each.collect::<Vec<_>>().join(", ")
     }
 }
