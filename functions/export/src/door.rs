@@ -7,7 +7,7 @@ use shared::error::{Error, Result};
 use shared::keyring::Living;
 use shared::store::Write;
 use shared::store::keys::LifeKey;
-use shared::store::lives::{Passing, Shut};
+use shared::store::lives::{Door, Passing, Shut};
 
 /// How often to try against others who change the same door.
 const TRIES: u32 = 8;
@@ -51,12 +51,24 @@ pub async fn pass(
     links: Links,
     writes: &[Write],
 ) -> Result<Option<Living>> {
+    match reread(app, life).await? {
+        Some(person) => pass_as(app, person, links, writes).await,
+        None => Ok(None),
+    }
+}
+
+/// The same for somebody who was read just now.
+///
+/// # Errors
+/// As [`pass`].
+pub async fn pass_as(
+    app: &App,
+    mut person: (Living, Door),
+    links: Links,
+    writes: &[Write],
+) -> Result<Option<Living>> {
     for _ in 0..TRIES {
-        let (living, door) = match app.person(life.tenant, life.subject).await {
-            Ok((living, door)) if living.key == life => (living, door),
-            Ok(_) | Err(Error::NotFound) => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let (living, door) = person;
         let now = app.clock.now();
         let uploads = links.apply(&door.uploads, now);
         let passing = Passing {
@@ -70,10 +82,21 @@ pub async fn pass(
         match outcome {
             Ok(()) => return Ok(Some(living)),
             Err(Shut::Over | Shut::Row { .. }) => return Ok(None),
-            Err(Shut::Gate | Shut::Later(_)) => {}
+            Err(Shut::Gate | Shut::Later(_)) => match reread(app, living.key).await? {
+                Some(again) => person = again,
+                None => return Ok(None),
+            },
         }
     }
     Err(Error::Unavailable("a door keeps changing".into()))
+}
+
+async fn reread(app: &App, life: LifeKey) -> Result<Option<(Living, Door)>> {
+    match app.person(life.tenant, life.subject).await {
+        Ok((living, door)) if living.key == life => Ok(Some((living, door))),
+        Ok(_) | Err(Error::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]

@@ -106,7 +106,7 @@ async fn begin(app: &App, call: &Call) -> Result<Answer> {
     }]));
     let answer = accepted(&job, "exports");
     let answer = call.kept_with(app, answer, &mut writes).await?;
-    door::pass(app, living.key, door::Links::Leave, &writes)
+    door::pass_as(app, (living, door), door::Links::Leave, &writes)
         .await?
         .ok_or(Error::NotFound)?;
     Ok(answer)
