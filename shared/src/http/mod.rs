@@ -259,8 +259,8 @@ impl Call {
         if !json {
             return Err(Error::UnsupportedMediaType);
         }
-        let body = serde_json::from_slice(bytes).map_err(|_| Error::NotJson)?;
-        self.body = body;
+        self.body = serde_json::from_slice(bytes).map_err(|_| Error::NotJson)?;
+        simplify(&mut self.body);
         Ok(())
     }
 
@@ -401,6 +401,23 @@ fn request_id(request: &Request) -> String {
         _ => None,
     };
     given.unwrap_or_else(|| uuid::Uuid::new_v4().to_string())
+}
+
+/// Writes whole numbers as such: `30.0` is an integer to JSON Schema, and some languages
+/// know no other way to write one.
+fn simplify(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            // Below 2^53 a double holds every whole number, and nothing else for it.
+            let whole = |float: &f64| float.fract() == 0.0 && float.abs() < 9_007_199_254_740_992.0;
+            if let Some(float) = number.as_f64().filter(|it| number.is_f64() && whole(it)) {
+                *value = json!(float as i64);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(simplify),
+        Value::Object(fields) => fields.values_mut().for_each(simplify),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
 }
 
 /// Stands for the route until it is known.
