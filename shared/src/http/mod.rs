@@ -133,7 +133,7 @@ impl Call {
         let started = Instant::now();
         let request_id = request_id(&request);
         let mut call = Call {
-            route: &UNKNOWN,
+            route: &routes::DEFAULT,
             caller: None,
             request,
             request_id,
@@ -169,10 +169,11 @@ impl Call {
             Some(RequestContext::ApiGatewayV2(context)) => context.route_key.clone(),
             _ => None,
         };
-        self.route = key
-            .as_deref()
-            .and_then(routes::find)
-            .ok_or(Error::NotFound)?;
+        let key = key.as_deref().ok_or(Error::NotFound)?;
+        if key == self.route.key {
+            return Ok(None);
+        }
+        self.route = routes::find(key).ok_or(Error::NotFound)?;
         self.authorise(app).await?;
         self.check_query()?;
         self.read_body()?;
@@ -294,6 +295,11 @@ impl Call {
             .header("cache-control", "no-store")
             .header("x-content-type-options", "nosniff")
             .into_event()
+    }
+
+    /// The method and the path that were asked for.
+    pub fn asked(&self) -> (&str, &str) {
+        (self.request.method().as_str(), self.request.raw_http_path())
     }
 
     /// Method and path, as in the route table.
@@ -419,14 +425,3 @@ fn simplify(value: &mut Value) {
         Value::Null | Value::Bool(_) | Value::String(_) => {}
     }
 }
-
-/// Stands for the route until it is known.
-static UNKNOWN: Route = Route {
-    key: "unknown",
-    function: "unknown",
-    access: Access::Public,
-    query: &[],
-    once: false,
-    body: 0,
-    summary: "",
-};

@@ -30,11 +30,12 @@ impl Call {
             return Ok(None);
         };
         let name = name.as_bytes();
-        if !(1..=255).contains(&name.len()) || !name.iter().all(u8::is_ascii_graphic) {
+        if !(1..=255).contains(&name.len()) || !name.iter().all(|byte| matches!(byte, b' '..=b'~'))
+        {
             return Err(Error::field(
                 "Idempotency-Key",
                 "format",
-                "must be 1 to 255 visible ASCII characters",
+                "must be 1 to 255 characters of printable ASCII",
             ));
         }
         let (tenant, now) = (caller.tenant, app.clock.now());

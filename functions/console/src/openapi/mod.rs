@@ -208,7 +208,7 @@ fn problem(status: u16, when: &str) -> Value {
     let mut content = json!({
         "application/problem+json": {"schema": reference("schemas", "Problem")},
     });
-    if matches!(status, 400 | 403 | 404 | 413 | 429 | 503) {
+    if matches!(status, 400 | 403 | 413 | 429 | 503) {
         content["application/json"] = json!({"schema": reference("schemas", "GatewayMessage")});
     }
     let mut problem = json!({"description": when, "content": content});

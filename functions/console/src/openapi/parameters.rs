@@ -64,7 +64,7 @@ pub fn components() -> Map<String, Value> {
     // Entity tags in a list, or anything that is there (RFC 9110, 13.1.1).
     let etag = r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#;
     let etag = json!({"type": "string", "pattern": etag});
-    let once = json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"});
+    let once = json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"});
     Map::from_iter(
         [
             path("subject", "subject", id("sub"), "A person."),
