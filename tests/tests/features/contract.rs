@@ -91,6 +91,14 @@ async fn a_name_that_nothing_can_have_is_refused_wherever_it_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_limit_is_looked_at_where_one_day_is_asked_for_too() {
+    let service = Service::start().await;
+    let path = "/v1/activity/seals?day=2026-02-28&limit=-1";
+    let reply = service.get(path, &service.ours.owner).await;
+    assert_eq!(reply.faults(), ["limit"]);
+}
+
+#[tokio::test]
 async fn another_method_of_a_path_is_told_which_there_are() {
     let service = Service::start().await;
     let owner = &service.ours.owner;
