@@ -42,15 +42,16 @@ def call(method, path, key, body=None):
 
 
 class Person:
-    """Somebody of whom everything is known."""
+    """Somebody who has written; with no user id, so that nobody is erased as related to them."""
 
     def __init__(self, messages=1):
         self.visitor = f"fuzz-{next(NUMBERS)}"
         self.email = f"{self.visitor}@example.com"
+        self.phone = f"+49151{next(NUMBERS):08}"
         of = {"visitor_id": self.visitor}
         events = [{
-            "type": "identify", **of, "user_id": f"u-{self.visitor}", "email": self.email,
-            "phone": f"+49151{next(NUMBERS):08}", "consent": {"basis": "consent"},
+            "type": "identify", **of, "email": self.email, "phone": self.phone,
+            "consent": {"basis": "consent"},
         }]
         for n in range(messages):
             events.append({
@@ -102,7 +103,7 @@ GOVERNED = Person()
 # Settings decide what becomes of everybody: they are changed where nobody is.
 EMPTY = tenant()["keys"]["owner"]
 # The run itself stands on these: nothing ends them.
-OURS = {ADA.subject, GOVERNED.subject, DEMO["tenant"], DEMO["other"]["tenant"]} | {
+OURS = {ADA.subject, ADA.visitor, GOVERNED.subject, GOVERNED.visitor, DEMO["tenant"], DEMO["other"]["tenant"]} | {
     f"key_{text.split('_')[2]}" for of in (DEMO, DEMO["other"]) for text in of["keys"].values()
 }
 # What a path names: always the same thing, since nothing that a route does to it ends it ...
@@ -154,7 +155,7 @@ def moment(text, first, last):
 
 
 def name_in_lookup(lookup, who, always=False):
-    known = {"visitor_id": who.visitor, "user_id": f"u-{who.visitor}", "email": who.email}
+    known = {"visitor_id": who.visitor, "email": who.email, "phone": who.phone}
     for name, value in known.items():
         if name in lookup and (always or not one_in(4, lookup)):
             lookup[name] = value
@@ -191,8 +192,7 @@ def erase(case, body):
     who = Person()
     for name, new in (("subjects", who.subject), ("visitors", who.visitor)):
         if name in body:
-            ours = {ADA.subject, ADA.visitor, GOVERNED.subject, GOVERNED.visitor}
-            body[name] = [new, *(it for it in body[name][1:] if it not in ours)]
+            body[name] = [new, *(it for it in body[name][1:] if it not in OURS)]
     name_in_lookup(body.get("lookup", {}), who, always=True)
     if "tenant" in body:
         gone = tenant()

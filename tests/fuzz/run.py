@@ -38,7 +38,8 @@ def schemathesis():
 
 def build(profile):
     """Builds the local run; its program."""
-    command = ["cargo", "build", "-p", "lethe-local", "--bins", "--profile", profile]
+    # Of the whole workspace, with the features that a build of everything has: then it is there.
+    command = ["cargo", "build", "--workspace", "--bin", "lethe-local", "--profile", profile]
     built = subprocess.run(
         [*command, "--message-format", "json-render-diagnostics"],
         cwd=HERE, check=True, stdout=subprocess.PIPE,
