@@ -188,6 +188,15 @@ pub fn fields(record: Record, category: Category) -> impl Iterator<Item = &'stat
         .filter(move |field| field.record == record && field.category == category)
 }
 
+/// A text as a field of a record would hold it.
+///
+/// # Errors
+/// See [`Kind::accept`].
+pub fn text(record: Record, name: &str, text: &str) -> Result<String, Misfit> {
+    let row = field(record, name).expect("the name is a row of the catalog");
+    row.kind.accept_text(text)
+}
+
 /// A value that does not fit its row: a stable code and what would be right.
 pub type Misfit = (&'static str, String);
 

@@ -15,6 +15,8 @@ pub enum Error {
     Forbidden(&'static str),
     /// 404: not there, or another tenant's: the two are the same.
     NotFound,
+    /// 405: the path has only these methods.
+    MethodNotAllowed(Vec<&'static str>),
     /// 409: the thing is in a state that does not allow it.
     Conflict {
         code: &'static str,

@@ -463,6 +463,34 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
+/// Stands for what no route takes, under API Gateway's name for it.
+pub static DEFAULT: Route = Route {
+    key: "$default",
+    function: "console",
+    access: Access::Public,
+    query: &[],
+    once: false,
+    body: 0,
+    summary: "",
+};
+
+/// The methods that a path has; none where there is no such path.
+pub fn methods(path: &str) -> Vec<&'static str> {
+    let keys = ROUTES.iter().filter_map(|route| route.key.split_once(' '));
+    keys.filter(|(_, known)| {
+        let (known, given) = (known.split('/'), path.split('/'));
+        known.clone().count() == given.clone().count()
+            && known
+                .zip(given)
+                .all(|(known, given)| match known.starts_with('{') {
+                    true => !given.is_empty(),
+                    false => known == given,
+                })
+    })
+    .map(|(method, _)| method)
+    .collect()
+}
+
 /// The route that API Gateway names by this key.
 pub fn find(key: &str) -> Option<&'static Route> {
     ROUTES.iter().find(|route| route.key == key)

@@ -152,9 +152,11 @@ fn fault(name: &str, cause: &str) -> FieldError {
         return FieldError::new(pointer(name), "unknown", "is not a setting");
     }
     // The last one: before it the cause may repeat what was sent, whatever that says.
-    let expected = cause
-        .rsplit_once("expected ")
-        .map_or("another type", |(_, rest)| rest);
+    let expected = match cause.rsplit_once("expected ") {
+        Some((_, "u8")) => "a whole number",
+        Some((_, rest)) => rest,
+        None => "another type",
+    };
     FieldError::new(pointer(name), "type", format!("must be {expected}"))
 }
 

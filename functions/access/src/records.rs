@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use shared::app::App;
+use shared::catalog;
 use shared::error::{Error, Result};
 use shared::http::{Answer, Call};
 use shared::id::KeyedHash;
@@ -97,9 +98,12 @@ fn wanted(call: &Call, hash: &HashKey) -> Result<Wanted> {
         Some(_) => return Err(Error::field("order", "choice", "must be asc or desc")),
     };
     let subject = call.subject()?;
-    let conversation = call
-        .query("conversation")
-        .map(|id| hash.conversation(subject, id));
+    let conversation = call.query("conversation").map(|id| {
+        let id = catalog::text(catalog::Record::Conversation, "conversation_id", id);
+        id.map(|id| hash.conversation(subject, &id))
+            .map_err(|(code, message)| Error::field("conversation", code, message))
+    });
+    let conversation = conversation.transpose()?;
     let sections = Record::TYPES
         .into_iter()
         .filter(|(name, _)| only.is_none_or(|only| only == *name))

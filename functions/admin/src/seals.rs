@@ -13,10 +13,11 @@ const PARTS: usize = 20;
 
 /// `GET /v1/activity/seals`. Its cursor is a day, or a place among the leaves of one.
 pub async fn list(app: &App, call: &Call) -> Result<Answer> {
+    let limit = call.limit()?;
     if let Some(day) = crate::activity::day(call)? {
         return of_day(app, call, day).await;
     }
-    let (limit, after) = (call.limit()?, call.cursor::<Date>(app).await?);
+    let after = call.cursor::<Date>(app).await?;
     let (seals, next) = app.store.seals(call.tenant(), limit, after).await?;
     call.page(app, seals.iter().map(row).collect(), next).await
 }

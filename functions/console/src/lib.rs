@@ -1,5 +1,6 @@
 //! What anybody may ask without a key: the console's page, the service's own description,
-//! whether it answers, and the keys that check its signatures. Touches no store.
+//! whether it answers, and the keys that check its signatures; and what no route takes.
+//! Touches no store.
 
 mod openapi;
 mod page;
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 use shared::app::App;
 use shared::error::{Error, Result};
 use shared::http::{Answer, Call};
+use shared::routes;
 use shared::runtime::Trigger;
 
 /// Answers one HTTP request.
@@ -33,9 +35,22 @@ async fn answer(app: &App, request: Request) -> Value {
         "GET /v1/openapi.json" => Ok(Answer::text("application/json", openapi::text())),
         "GET /v1/health" => Ok(health(app)),
         "GET /.well-known/jwks.json" => keys(app).await,
+        "$default" => elsewhere(&call),
         _ => Err(Error::NotFound),
     };
     call.close(app, outcome).await
+}
+
+/// What no route takes: another method of a path, or no path at all. Preflights come here
+/// too; API Gateway adds what they ask for.
+fn elsewhere(call: &Call) -> Result<Answer> {
+    let (method, path) = call.asked();
+    let methods = routes::methods(path);
+    match method {
+        _ if methods.is_empty() => Err(Error::NotFound),
+        "OPTIONS" => Ok(Answer::nothing().header("allow", methods.join(", "))),
+        _ => Err(Error::MethodNotAllowed(methods)),
+    }
 }
 
 async fn keys(app: &App) -> Result<Answer> {

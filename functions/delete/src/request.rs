@@ -4,6 +4,7 @@ use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::app::App;
+use shared::catalog::{self, Record};
 use shared::error::{Error, Result};
 use shared::faults::{self, Faults, Object};
 use shared::http::jobs::accepted;
@@ -384,7 +385,10 @@ async fn parse(app: &App, call: &Call) -> Result<Erase> {
         .get("lookup")
         .and_then(|it| faults::lookup(it, "/lookup", &mut faults));
     let keys = app.keyring.tenant(call.tenant()).await?;
-    let name = |visitor: &str| Some(keys.hash.subject(visitor));
+    let name = |visitor: &str| {
+        let visitor = catalog::text(Record::Person, "visitor_id", visitor).ok()?;
+        Some(keys.hash.subject(&visitor))
+    };
     let mut people = listed(&body, "subjects", Subject::parse, &mut faults);
     people.extend(listed(&body, "visitors", name, &mut faults));
     faults.end()?;

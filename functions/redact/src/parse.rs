@@ -1,6 +1,7 @@
 //! The body of a redaction. Owns its shape; what is named may still not be there.
 
 use serde_json::Value;
+use shared::catalog::{self, Record};
 use shared::error::Result;
 use shared::faults::{self, Faults, Object};
 use shared::id::{Attachment, KeyedHash, Message, Subject};
@@ -102,7 +103,11 @@ fn wanted(
         faults.add(fields.pointer("subject"), "required", "must be given");
         return None;
     };
-    let conversation = fields.text("conversation", faults);
+    let conversation = fields.text("conversation", faults).and_then(|id| {
+        catalog::text(Record::Conversation, "conversation_id", id)
+            .map_err(|(code, message)| faults.add(fields.pointer("conversation"), code, &message))
+            .ok()
+    });
     let what = if fields.has("message") {
         message(&fields, faults)?
     } else {
@@ -111,8 +116,9 @@ fn wanted(
                 faults.add(fields.pointer(name), "not_allowed", "belongs to a message");
             }
         }
-        match conversation {
+        match &conversation {
             Some(id) => What::Conversation(name(subject, id)),
+            None if fields.has("conversation") => return None,
             None => What::Attachment(fields.parsed(
                 "attachment",
                 "must be an attachment",
@@ -124,7 +130,7 @@ fn wanted(
     Some(Wanted {
         subject,
         target: Target { index, what },
-        conversation: conversation.map(str::to_owned),
+        conversation,
     })
 }
 

@@ -3,8 +3,8 @@
 //! Owns connections, routing, limits, CORS and the operator's key (IAM, in AWS).
 //! Must not know what a function does with a request.
 //!
-//! What no route takes is 404, a known path with another method included: that is
-//! what an HTTP API answers, and no function can answer for it.
+//! What no route takes is 404, unless the template has a `$default` route: that one takes
+//! every other path and method, preflights included.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -94,39 +94,38 @@ impl Gateway {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path();
         let local = path.starts_with("/local/");
-        let mut answer = if parts.method == Method::OPTIONS && !local {
-            self.preflight(&parts.headers)
-        } else {
-            match (local, self.routes.find(parts.method.as_str(), path)) {
-                (false, None) => message(StatusCode::NOT_FOUND, "Not Found"),
-                (false, Some((route, _)))
-                    if route.operator && !self.is_operator(&parts.headers) =>
-                {
-                    message(StatusCode::FORBIDDEN, "Forbidden")
-                }
-                (_, found) => match read(body).await {
-                    Err(refused) => refused,
-                    Ok(body) if local => {
-                        self.control
-                            .answer(&parts.method, path, &parts.headers, &body, &id)
-                            .await
-                    }
-                    Ok(body) => {
-                        let request = event::Incoming {
-                            method: &parts.method,
-                            path,
-                            query: parts.uri.query().unwrap_or_default(),
-                            headers: &parts.headers,
-                            body,
-                            peer,
-                            id: &id,
-                            at: self.machine.clock.now(),
-                        };
-                        self.call(&request, found).await
-                    }
-                },
+        let preflight = parts.method == Method::OPTIONS && !local;
+        let mut answer = match (local, self.routes.find(parts.method.as_str(), path)) {
+            (false, None) if preflight => nothing(),
+            (false, None) => message(StatusCode::NOT_FOUND, "Not Found"),
+            (false, Some((route, _))) if route.operator && !self.is_operator(&parts.headers) => {
+                message(StatusCode::FORBIDDEN, "Forbidden")
             }
+            (_, found) => match read(body).await {
+                Err(refused) => refused,
+                Ok(body) if local => {
+                    self.control
+                        .answer(&parts.method, path, &parts.headers, &body, &id)
+                        .await
+                }
+                Ok(body) => {
+                    let request = event::Incoming {
+                        method: &parts.method,
+                        path,
+                        query: parts.uri.query().unwrap_or_default(),
+                        headers: &parts.headers,
+                        body,
+                        peer,
+                        id: &id,
+                        at: self.machine.clock.now(),
+                    };
+                    self.call(&request, found).await
+                }
+            },
         };
+        if preflight {
+            self.allow_requests(&parts.headers, answer.headers_mut());
+        }
         if !local {
             self.allow_origin(&parts.headers, answer.headers_mut());
         }
@@ -179,10 +178,8 @@ impl Gateway {
         })
     }
 
-    /// Preflights never reach a function.
-    fn preflight(&self, asked: &HeaderMap) -> Answer {
-        let mut answer = Response::new(Full::default());
-        *answer.status_mut() = StatusCode::NO_CONTENT;
+    /// What a page is told before it sends anything (a preflight).
+    fn allow_requests(&self, asked: &HeaderMap, answer: &mut HeaderMap) {
         if asked.contains_key(ORIGIN) {
             let lists = [
                 (
@@ -199,14 +196,13 @@ impl Gateway {
                 ),
             ];
             for (name, value) in lists {
-                answer.headers_mut().extend(
+                answer.extend(
                     HeaderValue::from_str(&value)
                         .ok()
                         .map(|value| (name, value)),
                 );
             }
         }
-        answer
     }
 
     /// CORS is the gateway's alone: what a function says about it is dropped.
@@ -258,6 +254,13 @@ async fn read<B: Body<Data = Bytes>>(body: B) -> Result<Bytes, Answer> {
         ));
     }
     Ok(whole.into())
+}
+
+/// An answer without a body.
+fn nothing() -> Answer {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    answer
 }
 
 /// What API Gateway says by itself.

@@ -4,6 +4,9 @@
 
 use std::collections::BTreeMap;
 
+/// API Gateway's name for the route of whatever no other takes.
+const DEFAULT: &str = "$default";
+
 /// One route of the template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -17,9 +20,19 @@ pub struct Route {
 }
 
 impl Route {
+    /// The route of whatever no other takes.
+    pub fn default_of(function: &str) -> Route {
+        Route {
+            method: String::new(),
+            path: DEFAULT.to_owned(),
+            function: function.to_owned(),
+            operator: false,
+        }
+    }
+
     /// As it stands in events: `GET /v1/subjects/{subject}`.
     pub fn key(&self) -> String {
-        format!("{} {}", self.method, self.path)
+        format!("{} {}", self.method, self.path).trim().to_owned()
     }
 
     /// The path parameters, if this path is the route's. A parameter is never empty.
@@ -47,25 +60,34 @@ impl Route {
     }
 }
 
-/// Every route, the most specific first.
+/// Every route, the most specific first; and the one for whatever these do not take.
 #[derive(Clone, Debug, Default)]
-pub struct Routes(Vec<Route>);
+pub struct Routes {
+    named: Vec<Route>,
+    default: Option<Route>,
+}
 
 impl Routes {
     pub fn new(mut routes: Vec<Route>) -> Routes {
         routes.sort_by_key(|route| (route.rank(), route.key()));
-        Routes(routes)
+        let at = routes.iter().position(|route| route.path == DEFAULT);
+        Routes {
+            default: at.map(|at| routes.remove(at)),
+            named: routes,
+        }
     }
 
+    /// Every route with a path of its own.
     pub fn all(&self) -> &[Route] {
-        &self.0
+        &self.named
     }
 
     pub fn find(&self, method: &str, path: &str) -> Option<(&Route, BTreeMap<String, String>)> {
-        let of_method = self.0.iter().filter(|route| route.method == method);
+        let of_method = self.named.iter().filter(|route| route.method == method);
         of_method
             .filter_map(|route| Some((route, route.parameters(path)?)))
             .next()
+            .or_else(|| Some((self.default.as_ref()?, BTreeMap::new())))
     }
 }
 

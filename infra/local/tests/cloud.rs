@@ -230,28 +230,29 @@ async fn binary_bodies_travel_as_base64_both_ways() {
 }
 
 #[tokio::test]
-async fn what_no_route_takes_is_not_found() {
+async fn what_no_route_takes_goes_to_the_default_route() {
     let stage = stage(ok).await;
-    for path in [
+    let paths = [
         "/",
         "/v1",
         "/v1/event",
         "/v1/events/",
         "/v2/events",
         "/console/x",
-    ] {
-        assert_eq!(
-            stage.get(path).await,
-            (StatusCode::NOT_FOUND, json!({"message": "Not Found"})),
-            "{path}"
-        );
+        "/v1/events", // only POST
+    ];
+    for path in paths {
+        stage.get(path).await;
     }
-    assert_eq!(
-        stage.get("/v1/events").await.0,
-        StatusCode::NOT_FOUND,
-        "only POST"
-    );
-    assert!(stage.calls.lock().unwrap().is_empty());
+    let calls = stage.calls("console");
+    let taken: Vec<_> = calls.iter().map(|event| &event["rawPath"]).collect();
+    assert_eq!(taken, paths);
+    for event in &calls {
+        assert_eq!(event["routeKey"], "$default");
+        assert_eq!(event["requestContext"]["routeKey"], "$default");
+        assert!(event.get("pathParameters").is_none());
+    }
+    assert_eq!(stage.calls.lock().unwrap().len(), paths.len());
 }
 
 #[tokio::test]
@@ -356,7 +357,6 @@ async fn cors_is_the_gateways() {
     );
     let headers = "authorization,content-type,idempotency-key,if-match";
     assert_eq!(response.headers()["access-control-allow-headers"], headers);
-    assert!(stage.calls.lock().unwrap().is_empty());
     let answered = stage
         .request("POST", "/v1/events")
         .header("origin", "https://shop.example");

@@ -133,7 +133,7 @@ impl Call {
         let started = Instant::now();
         let request_id = request_id(&request);
         let mut call = Call {
-            route: &UNKNOWN,
+            route: &routes::DEFAULT,
             caller: None,
             request,
             request_id,
@@ -169,10 +169,11 @@ impl Call {
             Some(RequestContext::ApiGatewayV2(context)) => context.route_key.clone(),
             _ => None,
         };
-        self.route = key
-            .as_deref()
-            .and_then(routes::find)
-            .ok_or(Error::NotFound)?;
+        let key = key.as_deref().ok_or(Error::NotFound)?;
+        if key == self.route.key {
+            return Ok(None);
+        }
+        self.route = routes::find(key).ok_or(Error::NotFound)?;
         self.authorise(app).await?;
         self.check_query()?;
         self.read_body()?;
@@ -259,8 +260,8 @@ impl Call {
         if !json {
             return Err(Error::UnsupportedMediaType);
         }
-        let body = serde_json::from_slice(bytes).map_err(|_| Error::NotJson)?;
-        self.body = body;
+        self.body = serde_json::from_slice(bytes).map_err(|_| Error::NotJson)?;
+        simplify(&mut self.body);
         Ok(())
     }
 
@@ -294,6 +295,11 @@ impl Call {
             .header("cache-control", "no-store")
             .header("x-content-type-options", "nosniff")
             .into_event()
+    }
+
+    /// The method and the path that were asked for.
+    pub fn asked(&self) -> (&str, &str) {
+        (self.request.method().as_str(), self.request.raw_http_path())
     }
 
     /// Method and path, as in the route table.
@@ -403,13 +409,19 @@ fn request_id(request: &Request) -> String {
     given.unwrap_or_else(|| uuid::Uuid::new_v4().to_string())
 }
 
-/// Stands for the route until it is known.
-static UNKNOWN: Route = Route {
-    key: "unknown",
-    function: "unknown",
-    access: Access::Public,
-    query: &[],
-    once: false,
-    body: 0,
-    summary: "",
-};
+/// Writes whole numbers as such: `30.0` is an integer to JSON Schema, and some languages
+/// know no other way to write one.
+fn simplify(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            // Below 2^53 a double holds every whole number, and nothing else for it.
+            let whole = |float: &f64| float.fract() == 0.0 && float.abs() < 9_007_199_254_740_992.0;
+            if let Some(float) = number.as_f64().filter(|it| number.is_f64() && whole(it)) {
+                *value = json!(float as i64);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(simplify),
+        Value::Object(fields) => fields.values_mut().for_each(simplify),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}

@@ -24,22 +24,24 @@ impl Call {
     pub(super) async fn check_once(&mut self, app: &App) -> Result<Option<Answer>> {
         let (true, Some(name), Some(caller)) = (
             self.route.once,
-            self.header("idempotency-key"),
+            self.request.headers().get("idempotency-key"),
             &self.caller,
         ) else {
             return Ok(None);
         };
-        if name.is_empty() || name.len() > 255 {
+        let name = name.as_bytes();
+        if !(1..=255).contains(&name.len()) || !name.iter().all(|byte| matches!(byte, b' '..=b'~'))
+        {
             return Err(Error::field(
                 "Idempotency-Key",
-                "length",
-                "must be 1 to 255 characters",
+                "format",
+                "must be 1 to 255 characters of printable ASCII",
             ));
         }
         let (tenant, now) = (caller.tenant, app.clock.now());
         let keys = app.keyring.tenant(tenant).await?;
         let by = caller.key.to_string();
-        let key = keys.hash.hash("once", &[by.as_bytes(), name.as_bytes()]);
+        let key = keys.hash.hash("once", &[by.as_bytes(), name]);
         let body = self.body.to_string();
         let request = keys
             .hash

@@ -33,6 +33,12 @@ fn describe(error: &Error) -> (u16, &'static str, &'static str, String) {
             "Not found",
             "There is no such thing.".into(),
         ),
+        Error::MethodNotAllowed(_) => (
+            405,
+            "method_not_allowed",
+            "Method not allowed",
+            "This path has other methods: see `Allow`.".into(),
+        ),
         Error::Conflict { code, detail } => (409, code, "Conflict", (*detail).into()),
         Error::Ambiguous(_) => (
             409,
@@ -102,6 +108,7 @@ pub(super) fn answer(error: &Error, request_id: &str) -> Answer {
         Error::TooMany { retry_after } => answer.header("retry-after", retry_after.to_string()),
         Error::Unavailable(_) | Error::Unreadable => answer.header("retry-after", "2"),
         Error::Unauthorized => answer.header("www-authenticate", "Bearer"),
+        Error::MethodNotAllowed(methods) => answer.header("allow", methods.join(", ")),
         _ => answer,
     }
 }

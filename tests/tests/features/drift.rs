@@ -10,7 +10,7 @@ use local::Options;
 use local::template::Template;
 use serde_json::json;
 use shared::id::{JobId, Tenant};
-use shared::routes::{Access, ROUTES};
+use shared::routes::{Access, DEFAULT, ROUTES};
 use shared::store::jobs::{JobKey, JobKind};
 use shared::store::keys;
 
@@ -42,6 +42,9 @@ fn the_template_has_the_route_tables_routes() {
         .collect();
     assert_eq!(declared, listed);
     assert_eq!(listed.len(), ROUTES.len(), "each stands there once");
+    let (default, _) = template.routes.find("ANY", "/").expect("a default route");
+    assert_eq!(default.key(), DEFAULT.key);
+    assert_eq!(default.function, DEFAULT.function);
 }
 
 #[tokio::test]

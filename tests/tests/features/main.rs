@@ -6,6 +6,7 @@ mod attachments;
 mod backups;
 mod calls;
 mod canaries;
+mod contract;
 mod door;
 mod drift;
 mod erasure;

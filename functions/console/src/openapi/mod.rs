@@ -195,6 +195,12 @@ fn answer(success: &Success) -> Value {
         };
         answer["content"] = json!({media_type: {"schema": reference("schemas", schema)}});
     }
+    for (to, parameter, from) in success.links {
+        answer["links"][to] = json!({
+            "operationId": to,
+            "parameters": {*parameter: format!("$response.body#{from}")},
+        });
+    }
     answer
 }
 
@@ -208,7 +214,7 @@ fn problem(status: u16, when: &str) -> Value {
     let mut content = json!({
         "application/problem+json": {"schema": reference("schemas", "Problem")},
     });
-    if matches!(status, 400 | 403 | 404 | 413 | 429 | 503) {
+    if matches!(status, 400 | 403 | 413 | 429 | 503) {
         content["application/json"] = json!({"schema": reference("schemas", "GatewayMessage")});
     }
     let mut problem = json!({"description": when, "content": content});
@@ -290,6 +296,18 @@ mod tests {
             for name in document["components"][kind].as_object().unwrap().keys() {
                 let target = format!("#/components/{kind}/{name}");
                 assert!(found.contains(target.as_str()), "{target}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_link_leads_to_a_parameter_of_an_operation() {
+        for operation in OPERATIONS {
+            for (to, parameter, _) in operation.successes.iter().flat_map(|it| it.links) {
+                let known = OPERATIONS.iter().any(|other| {
+                    other.id == *to && other.route.contains(&format!("{{{parameter}}}"))
+                });
+                assert!(known, "{} {to} {parameter}", operation.id);
             }
         }
     }

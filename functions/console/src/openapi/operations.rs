@@ -10,7 +10,12 @@ pub struct Success {
     pub schema: Option<&'static str>,
     pub description: &'static str,
     pub headers: &'static [&'static str],
+    pub links: &'static [Link],
 }
+
+/// Where a value of an answer leads: another operation's id, its parameter, and the value's
+/// place (RFC 6901).
+pub type Link = (&'static str, &'static str, &'static str);
 
 /// What the description adds to a row of the route table.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +73,7 @@ const fn gives(status: u16, schema: &'static str, description: &'static str) -> 
         schema: Some(schema),
         description,
         headers: &[],
+        links: &[],
     }
 }
 
@@ -77,6 +83,7 @@ const fn nothing(description: &'static str) -> Success {
         schema: None,
         description,
         headers: &[],
+        links: &[],
     }
 }
 
@@ -85,12 +92,22 @@ impl Success {
         self.headers = headers;
         self
     }
+
+    const fn leads(mut self, links: &'static [Link]) -> Success {
+        self.links = links;
+        self
+    }
 }
 
 const RESTRICTED: &[(u16, &str)] =
     &[(409, "The person is restricted, and the key may not govern.")];
 const LOCATION: &[&str] = &["Location"];
 const ETAG: &[&str] = &["ETag"];
+const TO_ERASURE: &[Link] = &[
+    ("getErasure", "id", "/id"),
+    ("getReceipt", "id", "/id"),
+    ("cancelErasure", "id", "/id"),
+];
 
 /// Every operation, in the route table's order.
 pub const OPERATIONS: &[Operation] = &[
@@ -98,7 +115,12 @@ pub const OPERATIONS: &[Operation] = &[
         "POST /v1/events",
         "sendEvents",
         "Ingest",
-        &[gives(200, "EventResults", "What became of each event.")],
+        &[
+            gives(200, "EventResults", "What became of each event.").leads(&[
+                ("getPerson", "subject", "/results/0/subject"),
+                ("listRecords", "subject", "/results/0/subject"),
+            ]),
+        ],
     )
     .takes("Events"),
     operation(
@@ -134,7 +156,12 @@ pub const OPERATIONS: &[Operation] = &[
         "POST /v1/lookup",
         "findPeople",
         "Access",
-        &[gives(200, "FoundPeople", "Whoever is known by the value.")],
+        &[
+            gives(200, "FoundPeople", "Whoever is known by the value.").leads(&[
+                ("getPerson", "subject", "/subjects/0/subject"),
+                ("listRecords", "subject", "/subjects/0/subject"),
+            ]),
+        ],
     )
     .takes("Lookup"),
     operation(
@@ -178,7 +205,9 @@ pub const OPERATIONS: &[Operation] = &[
         "Redact",
         &[
             gives(200, "RedactionResults", "Done: a result for each target."),
-            gives(202, "RedactionJob", "More than 100 records: a job does it.").with(LOCATION),
+            gives(202, "RedactionJob", "More than 100 records: a job does it.")
+                .with(LOCATION)
+                .leads(&[("getRedaction", "id", "/id")]),
         ],
     )
     .takes("Redaction")
@@ -207,7 +236,8 @@ pub const OPERATIONS: &[Operation] = &[
             "ErasureJob",
             "Unreadable already; the rest is deleted by a job.",
         )
-        .with(LOCATION)],
+        .with(LOCATION)
+        .leads(TO_ERASURE)],
     ),
     operation(
         "POST /v1/erasures",
@@ -219,7 +249,8 @@ pub const OPERATIONS: &[Operation] = &[
                 "ErasureJob",
                 "Unreadable already; the rest is deleted by a job.",
             )
-            .with(LOCATION),
+            .with(LOCATION)
+            .leads(TO_ERASURE),
             gives(
                 200,
                 "ErasureCounts",
@@ -274,7 +305,9 @@ pub const OPERATIONS: &[Operation] = &[
         "POST /v1/exports",
         "exportPerson",
         "Export",
-        &[gives(202, "ExportJob", "A job makes it.").with(LOCATION)],
+        &[gives(202, "ExportJob", "A job makes it.")
+            .with(LOCATION)
+            .leads(&[("getExport", "id", "/id")])],
     )
     .takes("Export")
     .problems(&[
@@ -399,7 +432,8 @@ pub const OPERATIONS: &[Operation] = &[
             201,
             "NewKey",
             "The key. Its `secret` is shown this once, not to a repetition.",
-        )],
+        )
+        .leads(&[("revokeKey", "id", "/id")])],
     )
     .takes("KeyRequest"),
     operation(
@@ -443,7 +477,8 @@ pub const OPERATIONS: &[Operation] = &[
             201,
             "NewTenant",
             "The tenant, and its first key: shown this once.",
-        )],
+        )
+        .leads(&[("eraseTenant", "tenant", "/tenant")])],
     )
     .takes("TenantRequest"),
     operation(

@@ -1,12 +1,14 @@
 //! Parameters and headers: what stands in paths, queries and beside bodies.
 
 use serde_json::{Map, Value, json};
+use shared::catalog::Record;
 use shared::routes::Route;
 use shared::store::jobs::JobState;
 use shared::store::keys::Standing;
 
 use super::operations::Operation;
 use super::reference;
+use super::requests::field;
 use super::shape::{choice, id, time};
 
 /// What a route takes besides its body.
@@ -59,8 +61,10 @@ pub fn components() -> Map<String, Value> {
     let path = |component, name, schema, description| {
         (component, parameter(name, "path", schema, description))
     };
-    let etag = json!({"type": "string", "pattern": r#"^(\*|"[0-9]+")$"#});
-    let once = json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"});
+    // Entity tags in a list, or anything that is there (RFC 9110, 13.1.1).
+    let etag = r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#;
+    let etag = json!({"type": "string", "pattern": etag});
+    let once = json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"});
     Map::from_iter(
         [
             path("subject", "subject", id("sub"), "A person."),
@@ -106,7 +110,7 @@ pub fn components() -> Map<String, Value> {
             ),
             query(
                 "conversation",
-                json!({"type": "string", "minLength": 1, "maxLength": 256}),
+                field(Record::Conversation, "conversation_id"),
                 "Only records of this conversation: the tenant's own id of it.",
             ),
             query("since", time(), "Only records from this moment on."),

@@ -13,6 +13,14 @@ const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 /// A name that is kept for good, and so holds nothing personal.
 const CODE: &str = "^[A-Za-z0-9._-]{1,64}$";
 
+/// An origin: a host by its name or its address (IPv4), and a port if need be.
+const ORIGIN: &str = concat!(
+    "^https?://",
+    r"(([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z]([a-z0-9-]*[a-z0-9])?",
+    r"|((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9]))",
+    "(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$",
+);
+
 /// Every schema of a request.
 pub fn schemas() -> Map<String, Value> {
     Map::from_iter(
@@ -102,7 +110,8 @@ fn value(kind: Kind) -> Value {
     }
 }
 
-fn field(record: Record, name: &str) -> Value {
+/// What a field of the catalog accepts.
+pub fn field(record: Record, name: &str) -> Value {
     let row = catalog::field(record, name).expect("the name is a row of the catalog");
     value(row.kind)
 }
@@ -325,69 +334,69 @@ fn redaction() -> Value {
     redaction
 }
 
-/// A body that names its people in exactly one of these ways.
-fn one_of(mut body: Value, ways: &[&str]) -> Value {
-    body["oneOf"] = ways.iter().map(|way| json!({"required": [way]})).collect();
-    body
-}
-
 fn erasure() -> Value {
     let list =
         |item: Value| json!({"type": "array", "minItems": 1, "maxItems": 5000, "items": item});
-    let body = object(
-        &[],
-        vec![
-            ("subjects", list(id("sub"))),
-            ("visitors", list(field(Record::Person, "visitor_id"))),
-            ("lookup", reference("schemas", "Lookup")),
-            (
-                "all",
-                flag("Everybody whom the lookup finds; otherwise it must find one."),
-            ),
-            (
-                "tenant",
-                json!({"const": true, "description": "Everybody, and the tenant itself: only for its owner."}),
-            ),
-            (
-                "confirm",
-                described(
-                    id("ten"),
-                    "The tenant's own id, where `tenant` is asked for.",
-                ),
-            ),
-            (
-                "not_before",
-                described(
-                    time(),
-                    "When that begins, up to 30 days ahead: a day ahead unless said.",
-                ),
-            ),
-            ("suppress", flag("They stay away afterwards.")),
+    let no = || json!({"const": false});
+    let way = |required: &[&str], fields: Vec<(&'static str, Value)>| {
+        let always = [
             ("reason", code()),
             ("reference", code()),
             ("dry_run", flag("Only says what would go.")),
+        ];
+        object(required, [fields, always.into()].concat())
+    };
+    let people = |name: &'static str, whom: Value, all: Value| {
+        let suppress = flag("They stay away afterwards.");
+        way(
+            &[name],
+            vec![
+                (name, whom),
+                ("all", all),
+                ("suppress", suppress),
+                ("tenant", no()),
+            ],
+        )
+    };
+    let all = flag("Everybody whom the lookup finds; otherwise it must find one.");
+    let not_before = "When that begins, up to 30 days ahead: a day ahead unless said.";
+    let whom = "Everybody, and the tenant itself: only for its owner.";
+    let mut tenant = way(
+        &["tenant"],
+        vec![
+            ("tenant", described(json!({"const": true}), whom)),
+            ("confirm", described(id("ten"), "The tenant's own id.")),
+            ("not_before", described(time(), not_before)),
+            ("all", no()),
+            ("suppress", no()),
         ],
     );
-    let mut body = one_of(body, &["subjects", "visitors", "lookup", "tenant"]);
-    body["dependentRequired"] =
-        json!({"all": ["lookup"], "confirm": ["tenant"], "not_before": ["tenant"]});
-    body
+    tenant["anyOf"] = json!([
+        {"required": ["confirm"]},
+        {"required": ["dry_run"], "properties": {"dry_run": {"const": true}}},
+    ]);
+    json!({"oneOf": [
+        people("subjects", list(id("sub")), no()),
+        people("visitors", list(field(Record::Person, "visitor_id")), no()),
+        people("lookup", reference("schemas", "Lookup"), all),
+        tenant,
+    ]})
 }
 
 fn export() -> Value {
-    let body = object(
-        &[],
-        vec![
-            ("subject", id("sub")),
-            ("lookup", reference("schemas", "Lookup")),
-            (
-                "kind",
-                json!({"type": "string", "enum": ["access", "portability"], "default": "access"}),
-            ),
-            ("include_agents", flag("Names the agents who wrote.")),
-        ],
-    );
-    one_of(body, &["subject", "lookup"])
+    let of = |name: &'static str, whom: Value| {
+        let kinds =
+            json!({"type": "string", "enum": ["access", "portability"], "default": "access"});
+        let agents = flag("Names the agents who wrote.");
+        object(
+            &[name],
+            vec![(name, whom), ("kind", kinds), ("include_agents", agents)],
+        )
+    };
+    json!({"oneOf": [
+        of("subject", id("sub")),
+        of("lookup", reference("schemas", "Lookup")),
+    ]})
 }
 
 fn hold() -> Value {
@@ -444,8 +453,8 @@ fn key() -> Value {
         "type": "array",
         "minItems": 1,
         "maxItems": 20,
-        "items": {"type": "string", "pattern": "^https?://[a-z0-9.-]+(:[0-9]{1,5})?$"},
-        "description": "Origins as browsers send them (RFC 6454).",
+        "items": {"type": "string", "pattern": ORIGIN, "not": {"pattern": "^(http://.*:80|https://.*:443)$"}},
+        "description": "Origins as browsers send them (RFC 6454): without the scheme's own port.",
     });
     let reference = || ("reference", code());
     json!({"oneOf": [

@@ -115,6 +115,9 @@ pub fn read(
 }
 
 fn route(node: &Node<'_>, function: &str) -> Result<Route, TemplateError> {
+    if node.find("Method").is_none() && node.find("Path").is_none() {
+        return Ok(Route::default_of(function));
+    }
     let method = node.get("Method")?.text()?.to_ascii_uppercase();
     let path = node.get("Path")?;
     if method == "ANY" || path.text()?.contains("+}") {
