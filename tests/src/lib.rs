@@ -211,7 +211,8 @@ impl Service {
     async fn at_work(&self, tenant: &Tenant) -> Option<Value> {
         for kind in ["erasures", "exports", "redactions"] {
             for state in ["queued", "running"] {
-                let path = format!("/v1/{kind}?state={state}&limit=1");
+                // A page may be empty though the next is not, so it is the longest there is.
+                let path = format!("/v1/{kind}?state={state}&limit=100");
                 let listed = self.get(&path, &tenant.owner).await.expect(200);
                 if let Some(job) = listed["data"].get(0) {
                     return Some(job.clone());

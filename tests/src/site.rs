@@ -17,7 +17,7 @@ use serde::Deserialize;
 use shared::clock::Clock;
 
 /// How long work that is under way may take before it counts as stuck.
-const PATIENCE: Duration = Duration::from_secs(45);
+const PATIENCE: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(150);
 
 /// What a deployment is called.
@@ -48,7 +48,7 @@ impl Site {
     }
 
     /// The deployment that the environment names, if it does.
-    pub(crate) async fn named() -> Option<Site> {
+    pub async fn named() -> Option<Site> {
         let path = PathBuf::from(std::env::var_os("LETHE_SITE")?);
         let text = std::fs::read_to_string(&path)
             .unwrap_or_else(|e| panic!("LETHE_SITE: {}: {e}", path.display()));

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use lethe_tests::Service;
+use lethe_tests::site::Site;
 
 pub type Row = HashMap<String, AttributeValue>;
 
@@ -60,16 +61,20 @@ pub fn files(service: &Service) -> Vec<String> {
 /// What the bucket holds: keys of versions, delete markers and unfinished uploads. Of a
 /// deployment those of this service.
 pub fn objects(service: &Service) -> Vec<String> {
-    let Some(site) = service.site() else {
+    if service.site().is_none() {
         let held = service.cloud.objects().everything().into_iter();
         return held.map(|held| held.key).collect();
-    };
-    // Whoever asks the local engine need not wait, so the answer is waited for aside.
+    }
+    // Whoever asks the local engine need not wait, so the answer is waited for aside, over a
+    // connection that does not depend on whoever waits here.
     let mut keys = std::thread::scope(|scope| {
         let listing = scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = { runtime }.enable_all().build().expect("a runtime");
-            runtime.block_on(site.objects())
+            runtime.block_on(async {
+                let site = Site::named().await.expect("there is a deployment");
+                site.objects().await
+            })
         });
         listing.join().expect("the bucket answers")
     });
