@@ -5,21 +5,26 @@ days would have. Each check is a function named as a sentence; they run in the o
 the restore drill last, for it takes the table away.
 """
 
+import base64
+import hashlib
 import json
 import os
+import re
+import ssl
 import subprocess
 import time
 import urllib.error
 import urllib.request
-import ssl
-import base64
 
 import botocore.auth
 import botocore.awsrequest
 import botocore.credentials
 
-from cloud import REGION, ROOT
-from deployment import ACCOUNT, REPOSITORY, STACK, allow, user
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, utils
+
+from cloud import REGION
+from deployment import REPOSITORY, allow, user
 
 DAY = 86_400
 
@@ -84,8 +89,6 @@ class Proof:
 
     def upload(self, visitor, body):
         """Sends a file by its link: its id."""
-        import hashlib
-
         announced = self.ours("POST", "/v1/attachments", {
             "visitor_id": visitor, "conversation_id": "c-1", "filename": "note.txt", "content_type": "text/plain",
             "size": len(body), "sha256": hashlib.sha256(body).hexdigest()}).expect(201)
@@ -217,9 +220,6 @@ def completed(proof, path):
 
 def verified(proof, jws):
     """The claims of a receipt whose signature holds by the published keys."""
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec, utils
-
     def octets(text):
         return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
@@ -242,9 +242,9 @@ def the_schedule_wakes_cleanup_and_whoever_is_due_is_forgotten(proof):
     expect(proof.rows(due), "though nobody has swept")
     # The rule as it was deployed, with its target and its permission, only sooner.
     events = proof.cloud.client("events")
-    name = next(it for it in proof.deployment.resources.values() if "CleanupFunctionEvery15Minutes" in it and "ermission" not in it)
-    rule = events.describe_rule(Name=name)
-    expect(rule["ScheduleExpression"] == "rate(15 minutes)" and rule["State"] == "ENABLED", rule)
+    name = rule(proof)
+    known = events.describe_rule(Name=name)
+    expect(known["ScheduleExpression"] == "rate(15 minutes)" and known["State"] == "ENABLED", known)
     events.put_rule(Name=name, ScheduleExpression="rate(1 minute)", State="ENABLED")
     proof.until("whoever is due is gone", lambda: not proof.rows(due), 120)
     events.put_rule(Name=name, ScheduleExpression="rate(15 minutes)", State="ENABLED")
@@ -271,6 +271,155 @@ def an_upload_that_cannot_be_scanned_becomes_a_dead_letter(proof):
     expect(state == "clean", state)
 
 
+def a_restored_backup_brings_nobody_back_who_was_forgotten(proof):
+    """infra/RESTORE.md, step by step, with a real backup of the records and its restore."""
+    forgotten, stays = proof.acquaint("forgotten"), proof.acquaint("remembered")
+    tables = proof.cloud.client("dynamodb")
+    backup = tables.create_backup(TableName=proof.records, BackupName="daily")["BackupDetails"]["BackupArn"]
+    records_at = moment()
+    time.sleep(1)
+    job = proof.ours("DELETE", f"/v1/subjects/{forgotten}").expect(202)["id"]
+    proof.until("the erasure is complete", lambda: completed(proof, f"/v1/erasures/{job}"))
+    expect(not proof.rows(forgotten), "they are gone")
+
+    mappings = pause(proof)
+    keyring_at = moment()
+    answer = proof.ours("GET", f"/v1/subjects/{stays}")
+    expect(answer.status >= 429, f"answered {answer.status} while everything is paused")
+    old, new = proof.records, f"{proof.records}-restored"
+    tables.restore_table_from_backup(TargetTableName=new, BackupArn=backup)
+    tables.get_waiter("table_exists").wait(TableName=new)
+    expect(proof.rows(forgotten, new), "the backup brings them back, or this would prove nothing")
+    point_at(proof, old, new)
+    proof.records = new
+
+    order = {"restored": "records", "records_at": records_at, "keyring_at": keyring_at}
+    dry = proof.invoke("cleanup", {"replay": {**order, "dry_run": True, "max_share": 0.05}})
+    expect(dry["cursor"] is None and dry["found"]["orphans_removed"] == 1, dry)
+    expect(proof.rows(forgotten, new), "a dry replay changes nothing")
+    replayer = user(proof.cloud, "replayer", *statements(proof, "cleanup"))
+    first, again = replay(proof, replayer, order), replay(proof, replayer, order)
+    expect(("orphans removed", "1", "1") in first, first)
+    expect(all(done in ("0", "") for name, _, done in again), again)
+
+    resume(proof, mappings)
+    proof.invoke("cleanup", {"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}})
+    proof.until("nothing is left of them in the restored table", lambda: not left_of(proof, forgotten))
+    proof.ours("GET", f"/v1/subjects/{forgotten}").expect(404)
+    person = proof.ours("GET", f"/v1/subjects/{stays}").expect(200)
+    expect(person["identity"]["name"] == "Ada Lovelace", person)
+    states = ("queued", "running", "verifying", "completed")
+    found = [job for state in states for job in proof.ours("GET", f"/v1/erasures?state={state}").expect(200)["data"]]
+    expect(len(found) >= 2, "what the replay handed over is listed with the tenant's erasures")
+
+    tables.update_continuous_backups(
+        TableName=old, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False})
+    tables.update_table(TableName=old, DeletionProtectionEnabled=False)
+    tables.delete_table(TableName=old)
+
+
+def moment():
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def functions(proof):
+    """Every function of the stack by its logical name."""
+    return {logical: name for logical, name in proof.deployment.resources.items() if logical.endswith("Function")}
+
+
+def rule(proof):
+    return next(name for logical, name in proof.deployment.resources.items() if logical == "CleanupFunctionEvery15Minutes")
+
+
+def pause(proof):
+    """Step 1. The event source mappings, as they were."""
+    lambdas = proof.cloud.client("lambda")
+    paused = []
+    for logical, name in functions(proof).items():
+        if logical != "CleanupFunction":
+            lambdas.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+        for mapping in lambdas.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]:
+            paused.append(mapping)
+            lambdas.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+    proof.cloud.client("events").disable_rule(Name=rule(proof))
+    return paused
+
+
+def point_at(proof, old, new):
+    """Step 4, by hand: every function's environment, and every policy that names the table."""
+    lambdas, access = proof.cloud.client("lambda"), proof.cloud.client("iam")
+    roles = set()
+    for name in functions(proof).values():
+        known = lambdas.get_function_configuration(FunctionName=name)
+        variables = {**known["Environment"]["Variables"], "LETHE_RECORDS_TABLE": new}
+        lambdas.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+        roles.add(known["Role"].rpartition("/")[2])
+    for role in roles:
+        for name in access.list_role_policies(RoleName=role)["PolicyNames"]:
+            document = access.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+            text = renamed(document, old, new)
+            access.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=text)
+    for policy in access.list_policies(Scope="Local")["Policies"]:
+        known = access.get_policy_version(PolicyArn=policy["Arn"], VersionId=policy["DefaultVersionId"])
+        text = renamed(known["PolicyVersion"]["Document"], old, new)
+        access.create_policy_version(PolicyArn=policy["Arn"], PolicyDocument=text, SetAsDefault=True)
+
+
+def renamed(document, old, new):
+    return json.dumps(document).replace(f"table/{old}", f"table/{new}")
+
+
+def statements(proof, function):
+    """All that a function's role allows."""
+    access, role = proof.cloud.client("iam"), proof.role(function)
+    documents = [
+        access.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        for name in access.list_role_policies(RoleName=role)["PolicyNames"]
+    ]
+    return [statement for document in documents for statement in document["Statement"]]
+
+
+def replay(proof, replayer, order):
+    """Step 6, from the command line, with cleanup's policies: what it says it found and did."""
+    known = proof.cloud.client("lambda").get_function_configuration(FunctionName=proof.deployment.function("cleanup"))
+    environment = {**os.environ, **proof.cloud.variables(replayer), **known["Environment"]["Variables"]}
+    command = ["cargo", "run", "--quiet", "--", "replay", "--aws", "--apply", "--restored", order["restored"],
+               "--records-at", order["records_at"], "--keyring-at", order["keyring_at"]]
+    run = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
+    expect(run.returncode == 0, f"replay ends with {run.returncode}:\n{run.stdout}{run.stderr}")
+    lines = [re.fullmatch(r"(\S[a-z ]*\S)\s+(\d+)(?:\s+(\d+))?\s*", line) for line in run.stdout.splitlines()]
+    return [(line[1], line[2], line[3] or "") for line in lines if line]
+
+
+def resume(proof, mappings):
+    """Step 7, in its order."""
+    tables, lambdas = proof.cloud.client("dynamodb"), proof.cloud.client("lambda")
+    tables.update_continuous_backups(TableName=proof.records, PointInTimeRecoverySpecification={
+        "PointInTimeRecoveryEnabled": True, "RecoveryPeriodInDays": 30})
+    tables.update_table(TableName=proof.records, DeletionProtectionEnabled=True)
+    tables.update_table(TableName=proof.records, StreamSpecification={
+        "StreamEnabled": True, "StreamViewType": "KEYS_ONLY"})
+    stream = tables.describe_table(TableName=proof.records)["Table"]["LatestStreamArn"]
+    kept = ("BatchSize", "FilterCriteria", "MaximumRetryAttempts", "BisectBatchOnFunctionError",
+            "FunctionResponseTypes", "DestinationConfig")
+    for mapping in mappings:
+        same = {name: mapping[name] for name in kept if name in mapping}
+        lambdas.create_event_source_mapping(
+            FunctionName=mapping["FunctionArn"], EventSourceArn=stream, StartingPosition="TRIM_HORIZON", **same)
+        lambdas.delete_event_source_mapping(UUID=mapping["UUID"])
+    tables.update_time_to_live(TableName=proof.records, TimeToLiveSpecification={
+        "Enabled": True, "AttributeName": "expires_at"})
+    proof.cloud.client("events").enable_rule(Name=rule(proof))
+    for logical, name in functions(proof).items():
+        if logical != "CleanupFunction":
+            lambdas.delete_function_concurrency(FunctionName=name)
+
+
+def left_of(proof, subject):
+    """Rows of what they said or are: the erasure's own note stays until its last look."""
+    return [row for row in proof.rows(subject) if row["SK"]["S"] not in ("clock", "restored")]
+
+
 def run(proof):
     for check in CHECKS:
         proof.tell(check.__name__.replace("_", " "))
@@ -283,4 +432,5 @@ CHECKS = [
     the_stream_hands_an_erasure_to_the_worker_and_its_receipt_verifies,
     an_upload_that_cannot_be_scanned_becomes_a_dead_letter,
     the_schedule_wakes_cleanup_and_whoever_is_due_is_forgotten,
+    a_restored_backup_brings_nobody_back_who_was_forgotten,
 ]

@@ -21,6 +21,7 @@ import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.dont_write_bytecode = True
 REPOSITORY = HERE.parents[1]
 # ministack's exact version: README.md lists what this one cannot do.
 PACKAGES = ["ministack[full]==1.5.33", "cargo-lambda>=1.8,<2", "boto3>=1.40,<2"]
