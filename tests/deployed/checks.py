@@ -111,14 +111,13 @@ class Proof:
 
     def age(self, subject):
         """Makes it more than thirty days since somebody was seen."""
-        before = time.gmtime(time.time() - 31 * DAY)
         door, clock = self.row(subject, "door"), self.row(subject, "clock")
-        door["last_seen"] = {"S": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", before)}
-        door["expires_at"] = {"N": str(int(time.time()) - DAY)}
-        day, rest = time.strftime("%Y-%m-%d", time.gmtime(time.time() - DAY)), clock["due_sk"]["S"].partition("#")[2]
-        clock["due_sk"] = {"S": f"{day}#{rest}"}
-        if "due_day" in clock:
-            clock["due_day"] = {"S": day}
+        yesterday = time.time() - DAY
+        door["last_seen"] = {"N": str(int((yesterday - 30 * DAY) * 1000))}
+        door["expires_at"] = {"N": str(int(yesterday))}
+        day = time.strftime("%Y-%m-%d", time.gmtime(yesterday))
+        clock["due_day"] = {"S": day}
+        clock["due_sk"] = {"S": f"{day}#{clock['due_sk']['S'].partition('#')[2]}"}
         self.put(door)
         self.put(clock)
 
@@ -246,11 +245,11 @@ def the_schedule_wakes_cleanup_and_whoever_is_due_is_forgotten(proof):
     known = events.describe_rule(Name=name)
     expect(known["ScheduleExpression"] == "rate(15 minutes)" and known["State"] == "ENABLED", known)
     events.put_rule(Name=name, ScheduleExpression="rate(1 minute)", State="ENABLED")
-    proof.until("whoever is due is gone", lambda: not proof.rows(due), 120)
+    proof.until("whoever is due is gone", lambda: not left_of(proof, due), 120)
     events.put_rule(Name=name, ScheduleExpression="rate(15 minutes)", State="ENABLED")
     proof.ours("GET", f"/v1/subjects/{stays}").expect(200)
     row = proof.rows(due, proof.keyring)[0]
-    expect(row["state"]["S"] == "erased" and "data_key" not in row, row)
+    expect(row["state"]["S"] in ("erasing", "erased") and "data_key" not in row, row)
 
 
 def an_upload_that_cannot_be_scanned_becomes_a_dead_letter(proof):
@@ -295,11 +294,13 @@ def a_restored_backup_brings_nobody_back_who_was_forgotten(proof):
 
     order = {"restored": "records", "records_at": records_at, "keyring_at": keyring_at}
     dry = proof.invoke("cleanup", {"replay": {**order, "dry_run": True, "max_share": 0.05}})
-    expect(dry["cursor"] is None and dry["found"]["orphans_removed"] == 1, dry)
+    # Of those who went before the backup there are clocks, which wait for their last look.
+    expect(dry["cursor"] is None and dry["found"]["orphans_removed"] >= 1 and dry["to_erase"] == 0, dry)
     expect(proof.rows(forgotten, new), "a dry replay changes nothing")
     replayer = user(proof.cloud, "replayer", *statements(proof, "cleanup"))
     first, again = replay(proof, replayer, order), replay(proof, replayer, order)
-    expect(("orphans removed", "1", "1") in first, first)
+    orphans = str(dry["found"]["orphans_removed"])
+    expect(("orphans removed", orphans, orphans) in first, first)
     expect(all(done in ("0", "") for name, _, done in again), again)
 
     resume(proof, mappings)
@@ -416,7 +417,7 @@ def resume(proof, mappings):
 
 
 def left_of(proof, subject):
-    """Rows of what they said or are: the erasure's own note stays until its last look."""
+    """Rows of what they said or are: the clock stays until the last look, ten minutes later."""
     return [row for row in proof.rows(subject) if row["SK"]["S"] not in ("clock", "restored")]
 
 

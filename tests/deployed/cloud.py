@@ -124,6 +124,17 @@ class Ministack:
                 time.sleep(0.3)
         raise RuntimeError("ministack does not answer")
 
+    def keep_the_logs(self):
+        """Writes what the functions have logged beside ministack's own log: where it is."""
+        logs = self.client("logs")
+        kept = self.folder / "functions.log"
+        with kept.open("w") as out:
+            for group in logs.describe_log_groups()["logGroups"]:
+                name = group["logGroupName"]
+                for page in logs.get_paginator("filter_log_events").paginate(logGroupName=name):
+                    out.writelines(f"{it['message'].rstrip()}\n" for it in page["events"])
+        return kept
+
     def stop(self):
         """Ends the process, and with it the functions that it has started."""
         if self._process is None or self._process.poll() is not None:

@@ -127,10 +127,14 @@ def prove(options, folder):
         tell(f"ministack answers at {cloud.endpoint}")
         deployment = site.deploy(cloud, binaries, architecture, tell)
         operator = site.operator(deployment)
-        if options.only != "checks":
-            features(deployment, operator, options.tests or listed(), folder)
-        if options.only != "features":
-            checks.run(checks.Proof(deployment, operator, tell))
+        try:
+            if options.only != "checks":
+                features(deployment, operator, options.tests or listed(), folder)
+            if options.only != "features":
+                checks.run(checks.Proof(deployment, operator, tell))
+        except Exception:
+            cloud.keep_the_logs()
+            raise
         if options.stay:
             tell(f"it stands at {cloud.endpoint}, Host {deployment.host}; Ctrl-C ends it")
             time.sleep(10**9)
@@ -150,10 +154,10 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
         return 2
     except Exception as failure:
-        log = folder / "ministack.log"
-        if log.exists():
-            lines = log.read_text(errors="replace").splitlines()
-            print("\n".join(["", f"The end of {log}:", *lines[-40:], ""]), file=sys.stderr)
+        for log in (folder / "ministack.log", folder / "functions.log"):
+            if log.exists():
+                lines = log.read_text(errors="replace").splitlines()
+                print("\n".join(["", f"The end of {log}:", *lines[-40:], ""]), file=sys.stderr)
         print(f"run.py: {failure or type(failure).__name__}", file=sys.stderr)
         if not isinstance(failure, (AssertionError, RuntimeError, subprocess.CalledProcessError)):
             raise
