@@ -1,10 +1,16 @@
 //! What every feature's tests stand on: a whole service of their own, on a random port,
-//! with its own engines and a clock that stands still until it is moved.
+//! with its own engines and a clock that stands still until it is moved. Or, for those that
+//! need neither, two fresh tenants of a deployment (see [`site`]).
 
+use std::ops::Deref;
+
+use http::request::Builder;
 use http::{HeaderMap, Request, Response};
 use jiff::{SignedDuration, Timestamp};
 use local::client::Client;
 use local::engines::Place;
+use local::routes::Route;
+use local::template::Template;
 use local::{Cloud, Options};
 use serde_json::{Value, json};
 use shared::clock::Clock;
@@ -12,6 +18,9 @@ use shared::clock::Clock;
 pub mod logs;
 pub mod meter;
 pub mod operations;
+pub mod site;
+
+use site::{Patience, Site};
 
 /// When every test begins.
 pub const NOON: &str = "2026-03-01T12:00:00Z";
@@ -26,10 +35,37 @@ pub fn minutes(minutes: i64) -> SignedDuration {
 
 /// A running service with two tenants.
 pub struct Service {
-    pub cloud: Cloud,
-    http: Client,
+    pub cloud: Own,
+    edge: Edge,
     pub ours: Tenant,
     pub theirs: Tenant,
+}
+
+/// The local run that a test has for itself: its clock, its engines, its events. There is
+/// none when it runs against a deployment, and whoever reaches for it there fails.
+pub struct Own(Option<Cloud>);
+
+impl Deref for Own {
+    type Target = Cloud;
+
+    fn deref(&self) -> &Cloud {
+        let none = "this test needs the clock or the engines of a local run, and LETHE_SITE names a deployment";
+        self.0.as_ref().expect(none)
+    }
+}
+
+/// Where a service answers, and how it knows its operator.
+struct Edge {
+    http: Client,
+    url: String,
+    operator: Operator,
+}
+
+enum Operator {
+    /// By a key, as in the local run.
+    Key(String),
+    /// By an IAM signature.
+    Signs(Box<Site>),
 }
 
 /// A tenant and a key for each part that somebody plays.
@@ -85,9 +121,18 @@ impl Reply {
 }
 
 impl Service {
-    /// Starts with TTL and schedules, as in production.
+    /// Starts with TTL and schedules, as in production; or makes two tenants of the
+    /// deployment that `LETHE_SITE` names.
     pub async fn start() -> Service {
-        Service::with(Options::default()).await
+        let Some(site) = Site::named().await else {
+            return Service::with(Options::default()).await;
+        };
+        let edge = Edge {
+            http: Client::default(),
+            url: site.names.url.clone(),
+            operator: Operator::Signs(Box::new(site)),
+        };
+        Service::of(Own(None), edge).await
     }
 
     /// Starts with other options, in memory; the clock is always this service's own.
@@ -104,22 +149,85 @@ impl Service {
 
     /// Starts with these options, clock and place included, on any port.
     pub async fn like(options: Options) -> Service {
+        assert!(
+            !Site::is_named(),
+            "this test starts a local run in a way of its own, and LETHE_SITE names a deployment"
+        );
         logs::collect();
         let options = Options { port: 0, ..options };
         let cloud = Cloud::start(options).await.expect("the service starts");
-        let http = Client::default();
-        let ours = tenant(&http, &cloud).await;
-        let theirs = tenant(&http, &cloud).await;
+        let edge = Edge {
+            http: Client::default(),
+            url: cloud.url().to_owned(),
+            operator: Operator::Key(cloud.operator_key().to_owned()),
+        };
+        Service::of(Own(Some(cloud)), edge).await
+    }
+
+    async fn of(cloud: Own, edge: Edge) -> Service {
+        let ours = edge.tenant().await;
+        let theirs = edge.tenant().await;
         Service {
             cloud,
-            http,
+            edge,
             ours,
             theirs,
         }
     }
 
+    /// The deployment that this is, where it is no local run.
+    pub fn site(&self) -> Option<&Site> {
+        match &self.edge.operator {
+            Operator::Signs(site) => Some(site),
+            Operator::Key(_) => None,
+        }
+    }
+
+    /// Every route of the template.
+    pub fn routes(&self) -> Vec<Route> {
+        if self.site().is_none() {
+            return self.cloud.routes().to_vec();
+        }
+        let template = Template::read(&Options::default().template);
+        let routes = template.expect("the template is readable").routes;
+        routes.all().to_vec()
+    }
+
     pub fn now(&self) -> Timestamp {
-        self.cloud.clock().now()
+        match &self.cloud {
+            Own(Some(cloud)) => cloud.clock().now(),
+            Own(None) => Clock::system().now(),
+        }
+    }
+
+    /// Returns once every event so far has been handled, and what that caused. Of a
+    /// deployment only the effects can be seen: no upload waits for scan, no job for its turn.
+    pub async fn settle(&self) {
+        let Some(site) = self.site() else {
+            return self.cloud.settle().await;
+        };
+        site.scanned([&self.ours.id, &self.theirs.id]).await;
+        let mut patience = Patience::new();
+        for tenant in [&self.ours, &self.theirs] {
+            while let Some(job) = self.at_work(tenant).await {
+                patience.wait(&format!("{job} is at work")).await;
+            }
+        }
+    }
+
+    /// A job of this tenant that has a turn to take.
+    async fn at_work(&self, tenant: &Tenant) -> Option<Value> {
+        for kind in ["erasures", "exports", "redactions"] {
+            for state in ["queued", "running"] {
+                // A page may be empty though the next is not, so it is the longest there is.
+                let path = format!("/v1/{kind}?state={state}&limit=100");
+                let listed = self.get(&path, &tenant.owner).await.expect(200);
+                if let Some(job) = listed["data"].get(0) {
+                    return Some(job.clone());
+                }
+            }
+        }
+        None
     }
 
     /// Moves time ahead; what that makes due has happened on return.
@@ -141,7 +249,12 @@ impl Service {
         body: Option<&Value>,
         headers: &[(&str, &str)],
     ) -> Reply {
-        send(&self.http, &self.cloud, method, path, key, body, headers).await
+        self.edge.send(method, path, key, body, headers).await
+    }
+
+    /// Sends a request as the operator.
+    pub async fn operator(&self, method: &str, path: &str, body: Option<&Value>) -> Reply {
+        self.edge.operator(method, path, body).await
     }
 
     pub async fn get(&self, path: &str, key: &str) -> Reply {
@@ -160,16 +273,14 @@ impl Service {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Reply {
-        let url = if path.starts_with("http") {
-            path.to_owned()
-        } else {
-            format!("{}{path}", self.cloud.url())
+        let mut request = match path.starts_with("http") {
+            true => Request::builder().method(method).uri(path),
+            false => self.edge.request(method, path),
         };
-        let mut request = Request::builder().method(method).uri(url);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        read(&self.http, request.body(body)).await
+        self.edge.read(request.body(body)).await
     }
 
     /// Sends events with the tenant's ingest key; all must be stored. Their results.
@@ -232,7 +343,7 @@ impl Service {
             .expect(201);
         let reply = self.put(&announced["upload"], body).await;
         assert_eq!(reply.status, 200, "{}", reply.text);
-        self.cloud.settle().await;
+        self.settle().await;
         announced["attachment"].as_str().expect("an id").to_owned()
     }
 
@@ -249,7 +360,7 @@ impl Service {
 
     /// Waits for a job, turn by turn: its body once all that can happen now has happened.
     pub async fn job(&self, path: &str) -> Value {
-        self.cloud.settle().await;
+        self.settle().await;
         self.get(path, &self.ours.owner).await.expect(200)
     }
 }
@@ -280,71 +391,89 @@ pub fn sha256(body: &[u8]) -> String {
         .collect()
 }
 
-async fn tenant(http: &Client, cloud: &Cloud) -> Tenant {
-    let operator = cloud.operator_key();
-    let created = send(
-        http,
-        cloud,
-        "POST",
-        "/v1/tenants",
-        operator,
-        Some(&json!({})),
-        &[],
-    )
-    .await
-    .expect(201);
-    let text = |value: &Value| value.as_str().expect("a key").to_owned();
-    let owner = text(&created["keys"]["owner"]);
-    let mut keys = Vec::new();
-    for scope in ["collect", "ingest", "read"] {
-        let body = json!({"scopes": [scope]});
-        let made = send(http, cloud, "POST", "/v1/keys", &owner, Some(&body), &[])
-            .await
-            .expect(201);
-        keys.push(text(&made["secret"]));
+impl Edge {
+    fn request(&self, method: &str, path: &str) -> Builder {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.url));
+        match &self.operator {
+            Operator::Signs(site) => match &site.names.host {
+                Some(host) => request.header("host", host),
+                None => request,
+            },
+            Operator::Key(_) => request,
+        }
     }
-    let [collect, ingest, read] = keys.try_into().expect("three keys");
-    Tenant {
-        id: text(&created["tenant"]),
-        owner,
-        collect,
-        ingest,
-        read,
-    }
-}
 
-async fn send(
-    http: &Client,
-    cloud: &Cloud,
-    method: &str,
-    path: &str,
-    key: &str,
-    body: Option<&Value>,
-    headers: &[(&str, &str)],
-) -> Reply {
-    let mut request = Request::builder()
-        .method(method)
-        .uri(format!("{}{path}", cloud.url()));
-    if !key.is_empty() {
-        request = request.header("authorization", format!("Bearer {key}"));
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        key: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> Reply {
+        let mut request = self.request(method, path);
+        if !key.is_empty() {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let body = body.map(Value::to_string).unwrap_or_default();
+        self.read(request.body(body.into_bytes())).await
     }
-    if body.is_some() {
-        request = request.header("content-type", "application/json");
-    }
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let body = body.map(Value::to_string).unwrap_or_default();
-    read(http, request.body(body.into_bytes())).await
-}
 
-async fn read(http: &Client, request: http::Result<Request<Vec<u8>>>) -> Reply {
-    let request = request.expect("the request can be sent");
-    let answer = http.send(request).await.expect("the service answers");
-    let (head, body) = answer.into_parts();
-    Reply {
-        status: head.status.as_u16(),
-        headers: head.headers,
-        text: String::from_utf8_lossy(&body).into_owned(),
+    async fn operator(&self, method: &str, path: &str, body: Option<&Value>) -> Reply {
+        match &self.operator {
+            Operator::Key(key) => self.send(method, path, key, body, &[]).await,
+            Operator::Signs(site) => {
+                let mut request = self.request(method, path);
+                if body.is_some() {
+                    request = request.header("content-type", "application/json");
+                }
+                let body = body.map(Value::to_string).unwrap_or_default();
+                let mut request = request.body(body.into_bytes()).expect("a request");
+                site.sign(&mut request);
+                self.read(Ok(request)).await
+            }
+        }
+    }
+
+    async fn tenant(&self) -> Tenant {
+        let created = self.operator("POST", "/v1/tenants", Some(&json!({}))).await;
+        let created = created.expect(201);
+        let text = |value: &Value| value.as_str().expect("a key").to_owned();
+        let owner = text(&created["keys"]["owner"]);
+        let mut keys = Vec::new();
+        for scope in ["collect", "ingest", "read"] {
+            let body = json!({"scopes": [scope]});
+            let made = self
+                .send("POST", "/v1/keys", &owner, Some(&body), &[])
+                .await;
+            keys.push(text(&made.expect(201)["secret"]));
+        }
+        let [collect, ingest, read] = keys.try_into().expect("three keys");
+        Tenant {
+            id: text(&created["tenant"]),
+            owner,
+            collect,
+            ingest,
+            read,
+        }
+    }
+
+    async fn read(&self, request: http::Result<Request<Vec<u8>>>) -> Reply {
+        let request = request.expect("the request can be sent");
+        let answer = self.http.send(request).await.expect("the service answers");
+        let (head, body) = answer.into_parts();
+        Reply {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            text: String::from_utf8_lossy(&body).into_owned(),
+        }
     }
 }

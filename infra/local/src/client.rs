@@ -1,30 +1,47 @@
-//! A bare HTTP client for this machine, for tests and tools: it sends what it is given
-//! and reads the answer to its end. It knows no TLS, no proxy, no redirect and no cookie,
-//! and nothing of the API.
+//! A bare HTTP client, for tests and tools: it sends what it is given and reads the answer
+//! to its end. It knows no proxy, no redirect and no cookie, and nothing of the API. Over TLS
+//! it trusts whom this machine trusts, or the file that `SSL_CERT_FILE` names.
+
+use std::sync::LazyLock;
 
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use lambda_runtime::Error;
+use rustls::{ClientConfig, RootCertStore};
+
+/// Read once for the process. On a machine that trusts nobody plain HTTP still works.
+static TRUST: LazyLock<ClientConfig> = LazyLock::new(|| {
+    let trust = ClientConfig::builder().with_native_roots();
+    let nobody = |_| ClientConfig::builder().with_root_certificates(RootCertStore::empty());
+    trust.unwrap_or_else(nobody).with_no_client_auth()
+});
 
 /// Clones share their connections, which are kept open between requests.
 #[derive(Clone, Debug)]
-pub struct Client(legacy::Client<HttpConnector, Full<Bytes>>);
+pub struct Client(legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
 
 impl Default for Client {
     fn default() -> Client {
         let mut connector = HttpConnector::new();
         // Or the end of a long body waits for the acknowledgement of its beginning.
         connector.set_nodelay(true);
+        connector.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(TRUST.clone())
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
         Client(legacy::Client::builder(TokioExecutor::new()).build(connector))
     }
 }
 
 impl Client {
-    /// Sends a request to an absolute `http` URL; the length of the body is told by itself.
+    /// Sends a request to an absolute URL; the length of the body is told by itself.
     ///
     /// # Errors
     /// Whoever should answer cannot be reached, or stops in the middle. Every status is

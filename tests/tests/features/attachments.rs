@@ -216,7 +216,7 @@ async fn an_upload_link_is_good_for_the_announced_file_only() {
 
     assert_eq!(service.put(upload, b"hello").await.status, 200);
     assert_eq!(service.put(upload, b"hello").await.status, 412, "used up");
-    service.cloud.settle().await;
+    service.settle().await;
     assert_eq!(service.put(upload, b"hello").await.status, 412, "scanned");
     assert_eq!(look(&service, &ada, id(&announced)).await["state"], "clean");
     assert_eq!(rows::files(&service).len(), 1);
@@ -273,7 +273,7 @@ async fn a_rejected_files_link_does_not_bring_another() {
     for _ in 0..2 {
         // Nothing is there to be replaced, so the bucket takes it; nobody awaits it.
         assert_eq!(service.put(&announced["upload"], EICAR).await.status, 200);
-        service.cloud.settle().await;
+        service.settle().await;
         let state = look(&service, &ada, id(&announced)).await;
         assert_eq!(state["state"], "rejected");
         assert!(rows::files(&service).is_empty());
@@ -452,7 +452,7 @@ async fn a_repeated_announcement_is_the_same_file() {
     let first = send().await.expect(201);
     assert_eq!(send().await.expect(201), first);
     assert_eq!(service.put(&first["upload"], b"hello").await.status, 200);
-    service.cloud.settle().await;
+    service.settle().await;
     assert_eq!(look(&service, &ada, id(&first)).await["state"], "clean");
     let path = format!("/v1/subjects/{ada}");
     let person = service.get(&path, &service.ours.read).await.expect(200);
@@ -680,7 +680,7 @@ async fn what_is_uploaded_after_its_redaction_is_removed() {
         service.put(&announced["upload"], b"hello").await.status,
         200
     );
-    service.cloud.settle().await;
+    service.settle().await;
     assert!(rows::files(&service).is_empty());
     let after = look(&service, &ada, id(&announced)).await;
     assert_eq!(

@@ -197,7 +197,7 @@ async fn a_lookup_erases_by_vouched_values_and_one_person_only() {
     assert_eq!(candidates, both);
     let all = json!({"lookup": {"email": "shared@example.com"}, "all": true});
     service.post("/v1/erasures", owner, all).await.expect(202);
-    service.cloud.settle().await;
+    service.settle().await;
     let left = service
         .post("/v1/lookup", owner, json!({"email": "shared@example.com"}))
         .await

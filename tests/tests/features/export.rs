@@ -706,7 +706,7 @@ async fn another_tenants_export_is_not_there() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
     let place = begin(&service, json!({"subject": ada})).await;
-    service.cloud.settle().await;
+    service.settle().await;
     let theirs = &service.theirs.owner;
     service.get(&place, theirs).await.expect(404);
     let list = service.get("/v1/exports", theirs).await.expect(200);
@@ -925,7 +925,7 @@ async fn an_export_stands_in_the_activity_log_without_its_subject() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
     let place = begin(&service, json!({"subject": ada})).await;
-    service.cloud.settle().await;
+    service.settle().await;
     let log = service.get("/v1/activity", &service.ours.owner).await;
     let text = log.text.clone();
     let log = log.expect(200);

@@ -57,7 +57,7 @@ async fn everything(service: &Service) -> Ids {
         .expect(202));
     let keys = service.get("/v1/keys", owner).await.expect(200);
     let key = keys["data"][0]["id"].as_str().unwrap().to_owned();
-    service.cloud.settle().await;
+    service.settle().await;
     Ids {
         tenant: service.ours.id.clone(),
         subject,
@@ -165,7 +165,7 @@ async fn another_tenants_thing_looks_exactly_like_nothing_on_every_route() {
     let service = Service::start().await;
     let ids = everything(&service).await;
     let mut tried = 0;
-    for route in service.cloud.routes() {
+    for route in service.routes() {
         let key = route.key();
         // The operator's routes want another signature, whatever they name.
         if route.operator || (!key.contains('{') && body(&key, &ids).is_none()) {
@@ -277,7 +277,7 @@ async fn without_a_key_or_with_a_wrong_one_no_door_opens() {
             "0000"
         },
     );
-    for route in service.cloud.routes() {
+    for route in service.routes() {
         let key = route.key();
         let Some(row) = shared::routes::find(&key) else {
             panic!("{key} is in no table")

@@ -5,24 +5,31 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use lethe_tests::Service;
+use lethe_tests::site::Site;
 
 pub type Row = HashMap<String, AttributeValue>;
 
 /// Every row of both tables.
 pub async fn all(service: &Service) -> Vec<Row> {
-    let mut rows = table(service, &service.cloud.app().config.records_table).await;
-    rows.extend(table(service, &service.cloud.app().config.keyring_table).await);
+    let mut rows = records(service).await;
+    rows.extend(keyring(service).await);
     rows
 }
 
-/// Every row of `records`.
+/// Every row of `records`; of a deployment, which others use too, those of this service.
 pub async fn records(service: &Service) -> Vec<Row> {
-    table(service, &service.cloud.app().config.records_table).await
+    match service.site() {
+        Some(site) => table(service, &site.names.records).await,
+        None => table(service, &service.cloud.app().config.records_table).await,
+    }
 }
 
-/// Every row of the keyring.
+/// Every row of the keyring; of a deployment those of this service.
 pub async fn keyring(service: &Service) -> Vec<Row> {
-    table(service, &service.cloud.app().config.keyring_table).await
+    match service.site() {
+        Some(site) => table(service, &site.names.keyring).await,
+        None => table(service, &service.cloud.app().config.keyring_table).await,
+    }
 }
 
 /// The rows of `records` that are about a subject: its lives and its lookups.
@@ -51,10 +58,35 @@ pub fn files(service: &Service) -> Vec<String> {
     keys
 }
 
-/// What the bucket holds: keys of versions, delete markers and unfinished uploads.
+/// What the bucket holds: keys of versions, delete markers and unfinished uploads. Of a
+/// deployment those of this service.
 pub fn objects(service: &Service) -> Vec<String> {
-    let held = service.cloud.objects().everything().into_iter();
-    held.map(|held| held.key).collect()
+    if service.site().is_none() {
+        let held = service.cloud.objects().everything().into_iter();
+        return held.map(|held| held.key).collect();
+    }
+    // Whoever asks the local engine need not wait, so the answer is waited for aside, over a
+    // connection that does not depend on whoever waits here.
+    let mut keys = std::thread::scope(|scope| {
+        let listing = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = { runtime }.enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let site = Site::named().await.expect("there is a deployment");
+                site.objects().await
+            })
+        });
+        listing.join().expect("the bucket answers")
+    });
+    keys.retain(|key| is_of(service, key));
+    keys
+}
+
+/// Whether a key names one of the tenants of this service.
+fn is_of(service: &Service, key: &str) -> bool {
+    [&service.ours, &service.theirs]
+        .iter()
+        .any(|tenant| key.contains(&tenant.id))
 }
 
 /// Puts a row of `records` back, as a restored backup would.
@@ -68,6 +100,9 @@ pub async fn put_back(service: &Service, row: &Row) {
 
 /// The engine itself, past the service.
 pub fn client(service: &Service) -> Client {
+    if let Some(site) = service.site() {
+        return site.dynamodb.clone();
+    }
     let endpoint = service.cloud.dynamo().endpoint();
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
@@ -96,7 +131,11 @@ async fn table(service: &Service, name: &str) -> Vec<Row> {
         rows.extend(page.items.unwrap_or_default());
         after = page.last_evaluated_key;
         if after.is_none() {
-            return rows;
+            break;
         }
     }
+    if service.site().is_some() {
+        rows.retain(|row| is_of(service, text(row, "PK").unwrap_or_default()));
+    }
+    rows
 }
