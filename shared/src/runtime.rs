@@ -9,6 +9,8 @@ use lambda_http::Request;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::app::App;
 use crate::metric::Lines;
@@ -79,11 +81,11 @@ impl Trigger {
     }
 }
 
-/// Runs a function as a Lambda `bootstrap`, until the platform ends it.
-///
-/// # Errors
-/// When the configuration is incomplete, or the Runtime API does not answer.
-pub fn run(handle: for<'a> fn(&'a App, Value) -> Outcome<'a>) -> Result<(), Error> {
+/// How everything is logged, wherever it goes: one JSON object a line.
+pub fn logs<W>(writer: W) -> impl SubscriberInitExt
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
@@ -91,7 +93,15 @@ pub fn run(handle: for<'a> fn(&'a App, Value) -> Outcome<'a>) -> Result<(), Erro
         .with_target(false)
         .map_event_format(Lines)
         .with_max_level(tracing::Level::INFO)
-        .init();
+        .with_writer(writer)
+}
+
+/// Runs a function as a Lambda `bootstrap`, until the platform ends it.
+///
+/// # Errors
+/// When the configuration is incomplete, or the Runtime API does not answer.
+pub fn run(handle: for<'a> fn(&'a App, Value) -> Outcome<'a>) -> Result<(), Error> {
+    logs(std::io::stdout).init();
     // One request at a time is all that Lambda sends: one thread serves it.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -4,25 +4,16 @@
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use shared::metric::Lines;
-use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::TestWriter;
 use tracing_subscriber::fmt::writer::MakeWriterExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 /// Begins to collect, once for the process. Warnings are also shown with a failing test.
 pub(crate) fn collect() {
     let shown = TestWriter::new().with_max_level(tracing::Level::WARN);
-    let _already = tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(false)
-        .with_target(false)
-        .map_event_format(Lines)
-        .with_max_level(LevelFilter::INFO)
-        .with_writer(shown.and(|| Collector))
-        .try_init();
+    let _already = shared::runtime::logs(shown.and(|| Collector)).try_init();
 }
 
 /// Everything that was logged so far.

@@ -27,6 +27,7 @@ mod table;
 mod warm;
 
 use table::{Line, Table};
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Measures Lethe on this machine, and prints one Markdown table.
 ///
@@ -85,6 +86,8 @@ enum Row {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // Logging costs what it costs in Lambda, but nobody keeps it.
+    shared::runtime::logs(std::io::sink).init();
     let rows = match arguments.rows.is_empty() {
         true => Row::value_variants().to_vec(),
         false => arguments.rows.clone(),
