@@ -39,8 +39,18 @@ pub fn sdk(cloud: &Cloud) -> SdkConfig {
 }
 
 pub fn dynamodb(cloud: &Cloud) -> Client {
+    at(cloud, cloud.dynamo().endpoint())
+}
+
+/// The same by the way that the functions take, past whoever listens.
+pub fn heard_dynamodb(cloud: &Cloud) -> Client {
+    let environment = cloud.environment("delete").expect("it has the function");
+    at(cloud, &environment["AWS_ENDPOINT_URL_DYNAMODB"])
+}
+
+fn at(cloud: &Cloud, endpoint: &str) -> Client {
     let config = aws_sdk_dynamodb::config::Builder::from(&sdk(cloud));
-    Client::from_conf(config.endpoint_url(cloud.dynamo().endpoint()).build())
+    Client::from_conf(config.endpoint_url(endpoint).build())
 }
 
 /// Requests to be made again.

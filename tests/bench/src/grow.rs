@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::bare;
 use crate::stage::{erase, still, talk};
 use crate::table::{Line, median, ratio, show, slope};
+use crate::warm::{hear_events, pair, visit};
 
 /// Erasing 10,000 records, against a query and batch deletes of as many rows.
 pub async fn erasing(quick: bool) -> Vec<Line> {
@@ -57,51 +58,106 @@ async fn partition(service: &Service, who: &str) -> String {
     format!("{}#{life}", key.as_s().expect("a text"))
 }
 
-/// A visit, and an erasure, of people with more and more records.
+/// A visit, and an erasure, of people with more and more records. The engine on this
+/// machine has its own ways of growing, so time stands beside that of the bare calls.
 pub async fn one_person(quick: bool) -> Vec<Line> {
-    let sizes: &[usize] = if quick {
-        &[100, 1_000]
-    } else {
-        &[100, 1_000, 10_000, 100_000]
+    let sizes: &[usize] = match quick {
+        true => &[100, 1_000],
+        false => &[100, 1_000, 10_000, 100_000],
     };
-    let (mut visits, mut erasures) = (Vec::new(), Vec::new());
-    let (mut visited, mut erased) = (Vec::new(), Vec::new());
+    let (mut visits, mut erasures) = (Growth::default(), Growth::default());
     for size in sizes {
         eprintln!("  one person with {size} records");
-        let service = still().await;
+        let meter = Meter::default();
+        let service = heard_still(&meter).await;
         let who = talk(&service, "ada", *size).await;
-        let mut times = Vec::new();
-        for _ in 0..300 {
-            let began = Instant::now();
-            service.visit("ada").await;
-            times.push(began.elapsed());
-        }
-        let visit = median(&mut times);
-        let (erasure, job) = erase(&service, &who).await;
+        let mut heard = hear_events(&service, &meter, &visit("ada")).await;
+        let (ours, theirs) = pair(&service, &mut heard, 300).await;
+        visits.add(*size, heard.calls.len() as f64, ours, theirs);
+
+        meter.take();
+        let (ours, job) = erase(&service, &who).await;
+        let cost = Cost::of(&meter.take());
         assert!(
             job["stores"]["records"].as_u64() > Some(*size as u64),
             "{job}"
         );
-        visits.push((*size as f64, visit.as_secs_f64()));
-        erasures.push((*size as f64, erasure.as_secs_f64()));
-        visited.push(show(visit));
-        erased.push(show(erasure));
+        let other = talk(&service, "bea", *size).await;
+        let partition = partition(&service, &other).await;
+        let table = &service.cloud.app().config.records_table;
+        let client = bare::heard_dynamodb(&service.cloud);
+        let began = Instant::now();
+        bare::delete_all(&client, table, &partition).await;
+        erasures.add(*size, cost.reads + cost.writes, ours, began.elapsed());
     }
-    let sizes = sizes
-        .iter()
-        .map(usize::to_string)
-        .collect::<Vec<_>>()
-        .join(", ");
+    let sizes = sizes.iter().map(usize::to_string).collect::<Vec<_>>();
+    let sizes = sizes.join(", ");
     vec![
-        Line::new(format!("a visit of somebody with {sizes} records"))
-            .ours(visited.join(", "))
-            .reference("itself")
-            .at_most(slope(&visits), 0.05, " slope"),
-        Line::new(format!("erasing somebody with {sizes} records"))
-            .ours(erased.join(", "))
-            .reference("itself")
-            .at_most(slope(&erasures), 1.05, " slope"),
+        visits.time(format!("a visit of somebody with {sizes} records: time")),
+        visits.cost(
+            format!("a visit of somebody with {sizes} records: calls"),
+            0.05,
+        ),
+        erasures.time(format!("erasing somebody with {sizes} records: time")),
+        erasures.cost(
+            format!("erasing somebody with {sizes} records: capacity units"),
+            1.05,
+        ),
     ]
+}
+
+/// How something grows with the number of records.
+#[derive(Default)]
+struct Growth {
+    costs: Vec<(f64, f64)>,
+    ours: Vec<(f64, f64)>,
+    shares: Vec<(f64, f64)>,
+    shown: Vec<String>,
+    reference: Vec<String>,
+}
+
+impl Growth {
+    fn add(&mut self, size: usize, cost: f64, ours: Duration, theirs: Duration) {
+        let size = size as f64;
+        self.costs.push((size, cost));
+        self.ours.push((size, ours.as_secs_f64()));
+        self.shares.push((size, ratio(ours, theirs)));
+        self.shown.push(show(ours));
+        self.reference.push(show(theirs));
+    }
+
+    /// It grows no faster than the bare calls do.
+    fn time(&self, what: String) -> Line {
+        let (alone, bare) = (slope(&self.ours), self.reference.join(", "));
+        Line::new(what)
+            .ours(format!("{} (slope {alone:.2})", self.shown.join(", ")))
+            .reference(format!("{bare}: bare calls"))
+            .at_most(slope(&self.shares), 0.05, " slope of the ratio")
+    }
+
+    fn cost(&self, what: String, goal: f64) -> Line {
+        let costs: Vec<_> = self
+            .costs
+            .iter()
+            .map(|(_, cost)| cost.to_string())
+            .collect();
+        Line::new(what)
+            .ours(costs.join(", "))
+            .reference("itself")
+            .at_most(slope(&self.costs), goal, " slope")
+    }
+}
+
+/// A service in which nothing happens by itself, and every call is heard.
+async fn heard_still(meter: &Meter) -> Service {
+    Service::with(Options {
+        ttl: false,
+        schedules: false,
+        events: false,
+        listen: Some(meter.listener()),
+        ..Options::default()
+    })
+    .await
 }
 
 /// Cleanup with as many due, among more and more who are not.
@@ -141,14 +197,7 @@ pub async fn sweeping(quick: bool) -> Vec<Line> {
 
 async fn sweep(due: usize, size: usize) -> (Duration, Cost) {
     let meter = Meter::default();
-    let service = Service::with(Options {
-        ttl: false,
-        schedules: false,
-        events: false,
-        listen: Some(meter.listener()),
-        ..Options::default()
-    })
-    .await;
+    let service = heard_still(&meter).await;
     meet(&service, 0, due).await;
     // Later than all who are due have been seen, and long before they are.
     service.cloud.clock().advance(days(20));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lethe_tests::Service;
-use lethe_tests::meter::{Meter, Noted};
+use lethe_tests::meter::Meter;
 use local::Options;
 use local::functions::roster;
 use serde_json::{Value, json};
@@ -29,91 +29,98 @@ pub async fn lines(quick: bool) -> Vec<Line> {
     })
     .await;
     let subject = service.acquaint("ada").await;
-    let visit = json!([{"type": "visit", "visitor_id": "ada", "url": "https://shop.example/cart"}]);
     let message = json!([{"type": "message", "visitor_id": "ada", "conversation_id": "c-1",
                           "author": "end_user", "body": "Where is my invoice?"}]);
-    service.store(visit.clone()).await;
-    service.store(message.clone()).await;
-    service
-        .get(&format!("/v1/subjects/{subject}"), &service.ours.read)
-        .await;
+    let heard = [
+        ("visit", hear_events(&service, &meter, &visit("ada")).await),
+        ("message", hear_events(&service, &meter, &message).await),
+        (
+            "profile read",
+            hear_profile(&service, &meter, &subject).await,
+        ),
+    ];
     let mut lines = Vec::new();
-    for (name, events) in [
-        ("visit", Some(visit)),
-        ("message", Some(message)),
-        ("profile read", None),
-    ] {
-        meter.take();
-        let (function, event) = match events {
-            Some(events) => {
-                service.store(events.clone()).await;
-                let body = json!({"events": events}).to_string();
-                (
-                    "ingest",
-                    event(
-                        "POST",
-                        "/v1/events",
-                        "/v1/events",
-                        &service.ours.ingest,
-                        body,
-                    ),
-                )
-            }
-            None => {
-                let path = format!("/v1/subjects/{subject}");
-                service.get(&path, &service.ours.read).await.expect(200);
-                let mut event = event(
-                    "GET",
-                    "/v1/subjects/{subject}",
-                    &path,
-                    &service.ours.read,
-                    String::new(),
-                );
-                event["pathParameters"] = json!({"subject": subject});
-                ("access", event)
-            }
-        };
-        lines.push(pair(&service, name, function, event, &meter.take(), pairs).await);
+    for (name, mut heard) in heard {
+        let (ours, theirs) = pair(&service, &mut heard, pairs).await;
+        let calls = heard.calls.len();
+        lines.push(
+            Line::new(format!("warm {name}"))
+                .ours(show(ours))
+                .reference(format!(
+                    "{}: its {calls} calls by the bare SDK",
+                    show(theirs)
+                ))
+                .at_most(ratio(ours, theirs), GOAL, "×"),
+        );
     }
     lines
 }
 
-/// Takes turns, one by us and one bare, so that whatever else goes on meets both.
-async fn pair(
-    service: &Service,
-    name: &str,
-    function: &str,
-    event: Value,
-    noted: &[Noted],
-    pairs: usize,
-) -> Line {
+pub fn visit(visitor: &str) -> Value {
+    json!([{"type": "visit", "visitor_id": visitor, "url": "https://shop.example/cart"}])
+}
+
+/// A request that a function answers, and the calls that it was heard to make for it.
+pub struct Heard {
+    pub function: &'static str,
+    pub event: Value,
+    pub calls: Calls,
+}
+
+/// Takes turns, one by us and one bare, so that whatever else goes on meets both. The
+/// median of each.
+pub async fn pair(service: &Service, heard: &mut Heard, pairs: usize) -> (Duration, Duration) {
     let app = Arc::new(app(service));
-    let handler = roster()[function].clone();
+    let handler = roster()[heard.function].clone();
     let client = bare::dynamodb(&service.cloud);
-    let mut calls = Calls::of(noted);
     let (mut ours, mut theirs) = (Vec::<Duration>::new(), Vec::new());
     for turn in 0..pairs + WARM_UP {
-        let event = event.clone();
+        let event = heard.event.clone();
         let began = Instant::now();
         let answer = handler(app.clone(), event).await.expect("an answer");
         let took = began.elapsed();
         assert_eq!(answer["statusCode"], 200, "{answer}");
         let began = Instant::now();
-        calls.make(&client).await;
+        heard.calls.make(&client).await;
         if turn >= WARM_UP {
             ours.push(took);
             theirs.push(began.elapsed());
         }
     }
-    let (ours, theirs) = (median(&mut ours), median(&mut theirs));
-    Line::new(format!("warm {name}"))
-        .ours(show(ours))
-        .reference(format!(
-            "{}: its {} calls by the bare SDK",
-            show(theirs),
-            calls.len()
-        ))
-        .at_most(ratio(ours, theirs), GOAL, "×")
+    (median(&mut ours), median(&mut theirs))
+}
+
+/// Events of one request, stored once to hear the calls that they take.
+pub async fn hear_events(service: &Service, meter: &Meter, events: &Value) -> Heard {
+    service.store(events.clone()).await;
+    meter.take();
+    service.store(events.clone()).await;
+    let body = json!({"events": events}).to_string();
+    Heard {
+        function: "ingest",
+        event: event(
+            "POST",
+            "/v1/events",
+            "/v1/events",
+            &service.ours.ingest,
+            body,
+        ),
+        calls: Calls::of(&meter.take()),
+    }
+}
+
+async fn hear_profile(service: &Service, meter: &Meter, subject: &str) -> Heard {
+    let (path, key) = (format!("/v1/subjects/{subject}"), &service.ours.read);
+    service.get(&path, key).await.expect(200);
+    meter.take();
+    service.get(&path, key).await.expect(200);
+    let mut event = event("GET", "/v1/subjects/{subject}", &path, key, String::new());
+    event["pathParameters"] = json!({"subject": subject});
+    Heard {
+        function: "access",
+        event,
+        calls: Calls::of(&meter.take()),
+    }
 }
 
 /// What a function is given, past the wire that listens.
@@ -131,7 +138,7 @@ fn app(service: &Service) -> App {
 }
 
 /// What API Gateway sends.
-pub fn event(method: &str, route: &str, path: &str, key: &str, body: String) -> Value {
+fn event(method: &str, route: &str, path: &str, key: &str, body: String) -> Value {
     let event = include_str!("../../../events/ingest.http.json");
     let mut event: Value = serde_json::from_str(event).expect("an event");
     let route = format!("{method} {route}");
