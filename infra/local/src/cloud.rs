@@ -31,7 +31,7 @@ use crate::state::Kept;
 use crate::template::Template;
 use crate::time::Time;
 use crate::triggers::{DeadLetter, Pump};
-use crate::wire::Decide;
+use crate::wire::{Decide, Watch};
 
 /// How to start a [`Cloud`].
 pub struct Options {
@@ -50,6 +50,8 @@ pub struct Options {
     /// Who decides what becomes of the functions' calls to the engines: for tests that
     /// want them to fail. Without, the calls go straight there.
     pub wire: Option<Decide>,
+    /// Who is told of each of those calls, and of the links that are followed.
+    pub watch: Option<Watch>,
     /// How long a function may run, by its name, where not as long as the template says.
     pub timeouts: BTreeMap<String, Duration>,
     pub functions: Roster,
@@ -68,6 +70,7 @@ impl Default for Options {
             schedules: true,
             events: true,
             wire: None,
+            watch: None,
             timeouts: BTreeMap::new(),
             functions: crate::functions::roster(),
         }
@@ -102,6 +105,7 @@ impl Cloud {
             schedules,
             events,
             wire,
+            watch,
             timeouts,
             functions,
         } = options;
@@ -113,7 +117,11 @@ impl Cloud {
             .map_err(refused)?;
         let url = format!("http://{}", listener.local_addr().map_err(refused)?);
 
-        let differences = Differences { wire, timeouts };
+        let differences = Differences {
+            wire,
+            watch,
+            timeouts,
+        };
         let (machine, written) =
             Machine::start(&mut template, &functions, &place, clock, differences).await?;
         let machine = Arc::new(machine);

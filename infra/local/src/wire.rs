@@ -2,8 +2,8 @@
 //!
 //! Owns how a call fails, as seen from the SDK: what each service answers when it is not
 //! well, an answer that never comes, a process that ends in the middle. Which call is to
-//! fail is decided elsewhere. Without anybody who decides there is no wire: the SDKs talk
-//! to the engines.
+//! fail is decided elsewhere, and somebody else may watch what is asked, and by which
+//! function. Without either there is no wire: the SDKs talk to the engines.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,6 +22,21 @@ use crate::functions::Processes;
 
 /// Says what becomes of a call. Asked once for each request that an SDK sends.
 pub type Decide = Arc<dyn Fn(&Call) -> Fate + Send + Sync>;
+
+/// Is told of each request, before anybody decides what becomes of it.
+pub type Watch = Arc<dyn Fn(&Sent<'_>) + Send + Sync>;
+
+/// A request on its way to an engine.
+pub struct Sent<'r> {
+    /// The function whose credentials have signed it, if one's have.
+    pub function: Option<String>,
+    pub engine: Engine,
+    /// As in [`Call`].
+    pub operation: &'r str,
+    /// Whether it is a link that a function has signed, and somebody outside follows.
+    pub link: bool,
+    pub request: &'r Request<Bytes>,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
@@ -90,7 +105,8 @@ pub struct Wire {
 
 impl Wire {
     pub async fn start(
-        decide: Decide,
+        decide: Option<Decide>,
+        watch: Option<Watch>,
         engines: [(Engine, &str); 3],
         processes: Arc<Processes>,
     ) -> Result<Wire, EngineError> {
@@ -101,6 +117,7 @@ impl Wire {
                 engine,
                 to: authority(endpoint)?,
                 decide: decide.clone(),
+                watch: watch.clone(),
                 counted: counted.clone(),
                 processes: processes.clone(),
                 client: Client::default(),
@@ -132,7 +149,8 @@ fn authority(endpoint: &str) -> Result<Authority, EngineError> {
 struct Way {
     engine: Engine,
     to: Authority,
-    decide: Decide,
+    decide: Option<Decide>,
+    watch: Option<Watch>,
     counted: Arc<Counted>,
     processes: Arc<Processes>,
     client: Client,
@@ -144,11 +162,21 @@ impl Way {
         let body = body.collect().await.map_err(|_| Broken)?.to_bytes();
         let request = Request::from_parts(head, body);
         // A link that a function has signed: who follows it is outside.
-        if query(request.uri(), "X-Amz-Signature").is_some() {
-            return self.pass_on(request).await;
+        let link = query(request.uri(), "X-Amz-Signature").is_some();
+        if let Some(watch) = &self.watch {
+            watch(&Sent {
+                function: session(&request),
+                engine: self.engine,
+                operation: &self.operation(&request),
+                link,
+                request: &request,
+            });
         }
+        let Some(decide) = self.decide.as_ref().filter(|_| !link) else {
+            return self.pass_on(request).await;
+        };
         let call = self.call(&request);
-        match (self.decide)(&call) {
+        match decide(&call) {
             Fate::Refuse => Ok(refusal(self.engine)),
             Fate::Throttle => Ok(throttling(self.engine)),
             Fate::Conflict => match conflict(&call, request.body()) {
@@ -178,21 +206,26 @@ impl Way {
         let attempt = header("amz-sdk-request")
             .and_then(|told| told.split(';').next()?.trim().strip_prefix("attempt="))
             .and_then(|attempt| attempt.parse().ok());
-        let operation = match self.engine {
-            Engine::S3 => object_operation(request).to_owned(),
-            // `DynamoDB_20120810.PutItem`
-            Engine::DynamoDb | Engine::Kms => header("x-amz-target")
-                .and_then(|target| target.rsplit('.').next())
-                .unwrap_or_default()
-                .to_owned(),
-        };
         Call {
             engine: self.engine,
-            operation,
+            operation: self.operation(request),
             number: self
                 .counted
                 .number(header("amz-sdk-invocation-id").unwrap_or_default()),
             attempt: attempt.unwrap_or(1),
+        }
+    }
+
+    fn operation(&self, request: &Request<Bytes>) -> String {
+        match self.engine {
+            Engine::S3 => object_operation(request).to_owned(),
+            // `DynamoDB_20120810.PutItem`
+            Engine::DynamoDb | Engine::Kms => request
+                .headers()
+                .get("x-amz-target")
+                .and_then(|target| target.to_str().ok()?.rsplit('.').next())
+                .unwrap_or_default()
+                .to_owned(),
         }
     }
 
@@ -218,6 +251,14 @@ impl Counted {
         let next = known.len();
         *known.entry(id.to_owned()).or_insert(next)
     }
+}
+
+/// Whose credentials have signed the request.
+fn session(request: &Request<Bytes>) -> Option<String> {
+    let header = request.headers().get("x-amz-security-token");
+    let header = header.and_then(|token| token.to_str().ok());
+    let token = header.or_else(|| query(request.uri(), "X-Amz-Security-Token"));
+    token.map(str::to_owned)
 }
 
 /// The S3 operation that a request asks for, among those that exist here.
@@ -249,7 +290,8 @@ fn object_operation(request: &Request<Bytes>) -> &'static str {
     }
 }
 
-fn query<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
+/// The value of a parameter of a request's query, as it stands there.
+pub fn query<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
     let pairs = uri.query().unwrap_or_default().split('&');
     pairs
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
