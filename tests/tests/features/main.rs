@@ -24,6 +24,7 @@ mod replay;
 mod requests;
 mod restore;
 mod rights;
+mod roles;
 mod rows;
 mod seals;
 mod verify;
