@@ -17,6 +17,7 @@ mod ingest;
 mod isolation;
 mod late;
 mod logs;
+mod overdue;
 mod receipts;
 mod redact;
 mod rekey;
