@@ -89,6 +89,7 @@ fn passed(
 /// What only a rare coincidence brings about; other tests make it happen, without a watch.
 const RARE: &[(&str, &str)] = &[
     // Whoever was erased while their copy was made.
+    ("export", "s3:DeleteObject"),
     ("export", "s3:DeleteObjectVersion"),
     // A worker that died in the middle of an archive.
     ("export", "s3:AbortMultipartUpload"),

@@ -325,13 +325,15 @@ fn of_bucket(sent: &Sent<'_>, body: &str) -> Vec<Asked> {
             let object = |object: &str| {
                 let (_, key) = object.split_once("<Key>").expect("a key");
                 let (key, _) = key.split_once("</Key>").expect("its end");
-                let version = match object.contains("<VersionId>") {
-                    true => "Version",
-                    false => "",
-                };
-                asks(&format!("s3:DeleteObject{version}"), format!("{arn}/{key}"))
+                // S3's reference: the first for any of these requests, the second for a version.
+                let mut actions = vec!["s3:DeleteObject"];
+                if object.contains("<VersionId>") {
+                    actions.push("s3:DeleteObjectVersion");
+                }
+                let asks = |action| asks(action, format!("{arn}/{key}"));
+                actions.into_iter().map(asks).collect::<Vec<_>>()
             };
-            objects.map(object).collect()
+            objects.flat_map(object).collect()
         }
         other => panic!("{other} is not known to this test"),
     }
