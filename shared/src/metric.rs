@@ -15,10 +15,18 @@ use tracing_subscriber::registry::LookupSpan;
 /// What the alarms of the template look into.
 const NAMESPACE: &str = "Lethe";
 
+/// What a number is of, as CloudWatch calls it.
+#[derive(Clone, Copy, Debug)]
+pub enum Unit {
+    Count,
+    Seconds,
+}
+
 /// A number that was counted of something, such as a table.
 pub struct Metric<'a> {
     pub name: &'a str,
     pub value: usize,
+    pub unit: Unit,
     /// What kind of thing it was counted of, and which: several stages may share an account.
     pub of: (&'a str, &'a str),
     /// A word and what it says, for whoever is woken. Never anything of a person.
@@ -41,7 +49,7 @@ impl Metric<'_> {
                 "CloudWatchMetrics": [{
                     "Namespace": NAMESPACE,
                     "Dimensions": [[kind]],
-                    "Metrics": [{"Name": self.name, "Unit": "Count"}],
+                    "Metrics": [{"Name": self.name, "Unit": format!("{:?}", self.unit)}],
                 }],
             },
             kind: which,

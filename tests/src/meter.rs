@@ -4,17 +4,20 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use local::wire::{Call, Engine, Heard, Listen};
+use local::wire::{Engine, Watch};
 
-/// Notes every call of a service that was started with its [`Meter::listener`].
+/// Notes every call of a service that it watches.
 #[derive(Clone, Default)]
 pub struct Meter(Arc<Mutex<Vec<Noted>>>);
 
-/// One call, and what it said.
+/// One call of a function.
 #[derive(Clone, Debug)]
 pub struct Noted {
-    pub call: Call,
-    pub heard: Heard,
+    pub engine: Engine,
+    pub operation: String,
+    pub asked: Vec<u8>,
+    /// Capacity units of DynamoDB that it consumed.
+    pub units: f64,
 }
 
 /// What some calls come to.
@@ -29,11 +32,17 @@ pub struct Cost {
 }
 
 impl Meter {
-    pub fn listener(&self) -> Listen {
+    pub fn watch(&self) -> Watch {
         let meter = self.clone();
-        Arc::new(move |call, heard| {
-            let (call, heard) = (call.clone(), heard.clone());
-            meter.noted().push(Noted { call, heard });
+        Arc::new(move |sent| {
+            if sent.function.is_some() && !sent.link {
+                meter.noted().push(Noted {
+                    engine: sent.engine,
+                    operation: sent.operation.to_owned(),
+                    asked: sent.request.body().to_vec(),
+                    units: sent.units(),
+                });
+            }
         })
     }
 
@@ -50,7 +59,7 @@ impl Meter {
 impl Cost {
     pub fn of(noted: &[Noted]) -> Cost {
         let mut cost = Cost::default();
-        for Noted { call, heard } in noted {
+        for call in noted {
             let operation = call.operation.as_str();
             let service = match call.engine {
                 Engine::DynamoDb => "",
@@ -62,8 +71,8 @@ impl Cost {
                 .entry(format!("{service}{operation}"))
                 .or_default() += 1;
             match operation {
-                "GetItem" | "BatchGetItem" | "Query" | "Scan" => cost.reads += heard.units(),
-                _ => cost.writes += heard.units(),
+                "GetItem" | "BatchGetItem" | "Query" | "Scan" => cost.reads += call.units,
+                _ => cost.writes += call.units,
             }
         }
         cost

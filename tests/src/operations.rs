@@ -83,7 +83,7 @@ pub async fn measure() -> Vec<(&'static str, Cost)> {
         ttl: false,
         schedules: false,
         events: false,
-        listen: Some(meter.listener()),
+        watch: Some(meter.watch()),
         ..Options::default()
     })
     .await;

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 use shared::app::App;
 use shared::error::Result;
-use shared::metric::Metric;
+use shared::metric::{Metric, Unit};
 use shared::objects::live::Ages;
 use shared::store::keys::{EXPORTS, day_of};
 
@@ -28,6 +28,7 @@ pub async fn check(app: &App) -> Result<()> {
     Metric {
         name: "BackupsDrifting",
         value: drifting.len(),
+        unit: Unit::Count,
         of: ("Table", &app.config.records_table),
         about: ("drifting", json!(drifting)),
     }

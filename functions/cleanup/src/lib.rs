@@ -1,8 +1,8 @@
 //! The scheduled sweep: whoever is due is forgotten, without waiting for TTL; clocks are
 //! moved to where their doors say; holds whose time is over end; jobs whose worker died or
 //! whose wait is over go on; a retention that became shorter is brought to every door. Then
-//! the activity's days that are over are sealed, and once a day it looks whether backups
-//! still age out.
+//! the activity's days that are over are sealed. It tells how long the oldest erasure has
+//! been overdue, and once a day it looks whether backups still age out.
 //!
 //! The operator invokes it directly, after a restore, with an order to replay.
 //!
@@ -10,6 +10,7 @@
 //! is simply followed by the next.
 
 mod drift;
+mod overdue;
 mod receipts;
 mod replay;
 mod seal;
@@ -72,6 +73,7 @@ pub async fn handle(app: &App, event: Value) -> Result<Value, Failure> {
         complete = swept.complete,
         "sweep"
     );
+    overdue::measure(app).await?;
     drift::check(app).await?;
     Ok(json!({
         "expired": swept.expired,

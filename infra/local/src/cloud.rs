@@ -31,7 +31,7 @@ use crate::state::Kept;
 use crate::template::Template;
 use crate::time::Time;
 use crate::triggers::{DeadLetter, Pump};
-use crate::wire::{Decide, Listen};
+use crate::wire::{Decide, Watch};
 
 /// How to start a [`Cloud`].
 pub struct Options {
@@ -50,8 +50,8 @@ pub struct Options {
     /// Who decides what becomes of the functions' calls to the engines: for tests that
     /// want them to fail. Without, the calls go straight there.
     pub wire: Option<Decide>,
-    /// Who hears those calls, for tests and figures.
-    pub listen: Option<Listen>,
+    /// Who is told of each of those calls, and of the links that are followed.
+    pub watch: Option<Watch>,
     /// How long a function may run, by its name, where not as long as the template says.
     pub timeouts: BTreeMap<String, Duration>,
     pub functions: Roster,
@@ -70,7 +70,7 @@ impl Default for Options {
             schedules: true,
             events: true,
             wire: None,
-            listen: None,
+            watch: None,
             timeouts: BTreeMap::new(),
             functions: crate::functions::roster(),
         }
@@ -105,7 +105,7 @@ impl Cloud {
             schedules,
             events,
             wire,
-            listen,
+            watch,
             timeouts,
             functions,
         } = options;
@@ -119,7 +119,7 @@ impl Cloud {
 
         let differences = Differences {
             wire,
-            listen,
+            watch,
             timeouts,
         };
         let (machine, written) =

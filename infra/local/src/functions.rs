@@ -45,6 +45,15 @@ pub fn roster() -> Roster {
     ])
 }
 
+tokio::task_local! {
+    static CALLED: String;
+}
+
+/// The function in whose call this is asked, if it is in one. What a handler spawns is not.
+pub fn called() -> Option<String> {
+    CALLED.try_with(Clone::clone).ok()
+}
+
 /// Why a call gave no result.
 #[derive(Debug)]
 pub enum Failure {
@@ -152,7 +161,7 @@ impl Functions {
             .ok_or_else(|| Failure::Unknown(name.to_owned()))?;
         let (handler, limit) = (function.handler.clone(), function.timeout);
         let (app, mut end) = function.process.enter();
-        let called = tokio::spawn(async move {
+        let called = tokio::spawn(CALLED.scope(name.to_owned(), async move {
             tokio::select! {
                 // Whoever is dead takes no further step.
                 biased;
@@ -163,7 +172,7 @@ impl Functions {
                     Err(_) => Err(Failure::TimedOut(limit)),
                 },
             }
-        })
+        }))
         .await;
         let result = match called {
             Ok(Ok(value)) => return Ok(value),

@@ -12,7 +12,10 @@ use std::{fmt, io};
 
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_credential_types::provider::future;
+use aws_sdk_dynamodb::config::{
+    Credentials, IdentityCache, ProvideCredentials, SharedCredentialsProvider,
+};
 use jiff::SignedDuration;
 use serde_json::Value;
 use shared::app::App;
@@ -26,10 +29,10 @@ use crate::engines::dynamo::Dynamo;
 use crate::engines::kms::Kms;
 use crate::engines::objects::{self, Objects};
 use crate::engines::{EngineError, Place, REGION};
-use crate::functions::{Deployed, Functions, Processes, Roster};
+use crate::functions::{self, Deployed, Functions, Processes, Roster};
 use crate::state::Kept;
 use crate::template::{Template, TemplateError, key_arn};
-use crate::wire::{Decide, Engine, Listen, Wire};
+use crate::wire::{Decide, Engine, Watch, Wire};
 
 /// Why a local run did not start. Each reads as one line.
 #[derive(Debug)]
@@ -90,8 +93,8 @@ pub struct Machine {
 pub struct Differences {
     /// Who decides what becomes of the functions' calls to the engines.
     pub wire: Option<Decide>,
-    /// Who hears them.
-    pub listen: Option<Listen>,
+    /// Who is told of those calls.
+    pub watch: Option<Watch>,
     /// How long a function may run, by its name, where not as long as the template says.
     pub timeouts: BTreeMap<String, Duration>,
 }
@@ -137,11 +140,10 @@ impl Machine {
             (Engine::S3, objects.endpoint()),
             (Engine::Kms, kms.endpoint()),
         ];
-        let wire = match (differences.wire, differences.listen) {
-            (None, None) => None,
-            (decide, listen) => {
-                Some(Wire::start(decide, listen, engines, processes.clone()).await?)
-            }
+        let (decide, watch) = (differences.wire, differences.watch);
+        let wire = match decide.is_some() || watch.is_some() {
+            true => Some(Wire::start(decide, watch, engines, processes.clone()).await?),
+            false => None,
         };
         for (engine, endpoint) in &mut engines {
             *endpoint = wire
@@ -196,21 +198,38 @@ impl Machine {
 const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 
 fn sdk(credentials: &objects::Credentials) -> SdkConfig {
-    let objects::Credentials {
-        access_key,
-        secret_key,
-    } = credentials;
-    let credentials = Credentials::new(access_key, secret_key, None, None, "local");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(REGION))
         .http_client(trust::http_client())
-        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .credentials_provider(SharedCredentialsProvider::new(Role(credentials.clone())))
+        // Functions share their clients, but not who they are.
+        .identity_cache(IdentityCache::no_cache())
         // Nothing here is ever overloaded: a second try need not wait long.
         .retry_config(RetryConfig::standard().with_initial_backoff(FIRST_BACKOFF))
         // The engines go by a clock that may be far from the machine's. Signatures do not.
         .disable_clock_skew_correction(true)
         .build()
+}
+
+/// Signs with the one key that there is, and names the function as its session: in AWS each
+/// has the credentials of its own role.
+#[derive(Debug)]
+struct Role(objects::Credentials);
+
+impl ProvideCredentials for Role {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        let objects::Credentials {
+            access_key,
+            secret_key,
+        } = &self.0;
+        let session = functions::called();
+        let credentials = Credentials::new(access_key, secret_key, session, None, "local");
+        future::ProvideCredentials::ready(Ok(credentials))
+    }
 }
 
 /// Functions with the same environment share what they are given.

@@ -2,8 +2,8 @@
 //!
 //! Owns how a call fails, as seen from the SDK: what each service answers when it is not
 //! well, an answer that never comes, a process that ends in the middle. Which call is to
-//! fail is decided elsewhere, and so is what to make of what passes. Without anybody who
-//! decides or listens there is no wire: the SDKs talk to the engines.
+//! fail is decided elsewhere, and somebody else may watch what is asked, and by which
+//! function. Without either there is no wire: the SDKs talk to the engines.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,22 +23,27 @@ use crate::functions::Processes;
 /// Says what becomes of a call. Asked once for each request that an SDK sends.
 pub type Decide = Arc<dyn Fn(&Call) -> Fate + Send + Sync>;
 
-/// Hears each call that reached an engine, once it is answered. With a listener, DynamoDB
-/// is asked what each call consumes.
-pub type Listen = Arc<dyn Fn(&Call, &Heard) + Send + Sync>;
+/// Is told of each request that reaches an engine, once it is answered. Then DynamoDB is
+/// asked what each call consumes.
+pub type Watch = Arc<dyn Fn(&Sent<'_>) + Send + Sync>;
 
-/// What was asked of an engine, and answered.
-#[derive(Clone, Debug)]
-pub struct Heard {
-    pub asked: Bytes,
-    pub status: StatusCode,
-    pub answered: Bytes,
+/// A request to an engine, and its answer.
+pub struct Sent<'r> {
+    /// The function whose credentials have signed it, if one's have.
+    pub function: Option<String>,
+    pub engine: Engine,
+    /// As in [`Call`].
+    pub operation: &'r str,
+    /// Whether it is a link that a function has signed, and somebody outside follows.
+    pub link: bool,
+    pub request: &'r Request<Bytes>,
+    pub answer: &'r Bytes,
 }
 
-impl Heard {
-    /// Capacity units of DynamoDB that the call consumed, of table and indexes.
+impl Sent<'_> {
+    /// Capacity units of DynamoDB that it consumed, of tables and indexes.
     pub fn units(&self) -> f64 {
-        let answer: Value = serde_json::from_slice(&self.answered).unwrap_or_default();
+        let answer: Value = serde_json::from_slice(self.answer).unwrap_or_default();
         let units = |consumed: &Value| consumed["CapacityUnits"].as_f64().unwrap_or_default();
         match &answer["ConsumedCapacity"] {
             Value::Array(of_tables) => of_tables.iter().map(units).sum(),
@@ -115,7 +120,7 @@ pub struct Wire {
 impl Wire {
     pub async fn start(
         decide: Option<Decide>,
-        listen: Option<Listen>,
+        watch: Option<Watch>,
         engines: [(Engine, &str); 3],
         processes: Arc<Processes>,
     ) -> Result<Wire, EngineError> {
@@ -126,7 +131,7 @@ impl Wire {
                 engine,
                 to: authority(endpoint)?,
                 decide: decide.clone(),
-                listen: listen.clone(),
+                watch: watch.clone(),
                 counted: counted.clone(),
                 processes: processes.clone(),
                 client: Client::default(),
@@ -159,7 +164,7 @@ struct Way {
     engine: Engine,
     to: Authority,
     decide: Option<Decide>,
-    listen: Option<Listen>,
+    watch: Option<Watch>,
     counted: Arc<Counted>,
     processes: Arc<Processes>,
     client: Client,
@@ -171,24 +176,21 @@ impl Way {
         let body = body.collect().await.map_err(|_| Broken)?.to_bytes();
         let request = Request::from_parts(head, body);
         // A link that a function has signed: who follows it is outside.
-        if query(request.uri(), "X-Amz-Signature").is_some() {
+        let link = query(request.uri(), "X-Amz-Signature").is_some();
+        let Some(decide) = self.decide.as_ref().filter(|_| !link) else {
             return self.pass_on(request).await;
-        }
+        };
         let call = self.call(&request);
-        let fate = self
-            .decide
-            .as_ref()
-            .map_or(Fate::Pass, |decide| decide(&call));
-        match fate {
+        match decide(&call) {
             Fate::Refuse => Ok(refusal(self.engine)),
             Fate::Throttle => Ok(throttling(self.engine)),
             Fate::Conflict => match conflict(&call, request.body()) {
                 Some(answer) => Ok(answer),
-                None => self.hear(&call, request).await,
+                None => self.pass_on(request).await,
             },
-            Fate::Pass => self.hear(&call, request).await,
+            Fate::Pass => self.pass_on(request).await,
             Fate::LoseAnswer => {
-                self.hear(&call, request).await?;
+                self.pass_on(request).await?;
                 Err(Broken)
             }
             Fate::KillBefore => {
@@ -196,36 +198,11 @@ impl Way {
                 Err(Broken)
             }
             Fate::KillAfter => {
-                self.hear(&call, request).await?;
+                self.pass_on(request).await?;
                 self.processes.kill();
                 Err(Broken)
             }
         }
-    }
-
-    /// Passes the call on, within earshot of whoever listens.
-    async fn hear(
-        &self,
-        call: &Call,
-        request: Request<Bytes>,
-    ) -> Result<Response<ResponseBody>, Broken> {
-        let Some(listen) = &self.listen else {
-            return self.pass_on(request).await;
-        };
-        let asked = request.body().clone();
-        let request = match self.engine {
-            Engine::DynamoDb => metered(request),
-            Engine::S3 | Engine::Kms => request,
-        };
-        let (head, body) = self.pass_on(request).await?.into_parts();
-        let answered = body.collect().await.map_err(|_| Broken)?.to_bytes();
-        let heard = Heard {
-            asked,
-            status: head.status,
-            answered,
-        };
-        listen(call, &heard);
-        Ok(Response::from_parts(head, whole(heard.answered)))
     }
 
     fn call(&self, request: &Request<Bytes>) -> Call {
@@ -234,17 +211,9 @@ impl Way {
         let attempt = header("amz-sdk-request")
             .and_then(|told| told.split(';').next()?.trim().strip_prefix("attempt="))
             .and_then(|attempt| attempt.parse().ok());
-        let operation = match self.engine {
-            Engine::S3 => object_operation(request).to_owned(),
-            // `DynamoDB_20120810.PutItem`
-            Engine::DynamoDb | Engine::Kms => header("x-amz-target")
-                .and_then(|target| target.rsplit('.').next())
-                .unwrap_or_default()
-                .to_owned(),
-        };
         Call {
             engine: self.engine,
-            operation,
+            operation: self.operation(request),
             number: self
                 .counted
                 .number(header("amz-sdk-invocation-id").unwrap_or_default()),
@@ -252,15 +221,49 @@ impl Way {
         }
     }
 
-    /// The engine's answer, read to its end. The `Host` stays what the SDK has signed.
+    fn operation(&self, request: &Request<Bytes>) -> String {
+        match self.engine {
+            Engine::S3 => object_operation(request).to_owned(),
+            // `DynamoDB_20120810.PutItem`
+            Engine::DynamoDb | Engine::Kms => request
+                .headers()
+                .get("x-amz-target")
+                .and_then(|target| target.to_str().ok()?.rsplit('.').next())
+                .unwrap_or_default()
+                .to_owned(),
+        }
+    }
+
+    /// Passes it on, and tells whoever watches.
     async fn pass_on(&self, request: Request<Bytes>) -> Result<Response<ResponseBody>, Broken> {
+        let Some(watch) = &self.watch else {
+            return Ok(self.send(request).await?.map(whole));
+        };
+        let passed = match self.engine {
+            Engine::DynamoDb => metered(request.clone()),
+            Engine::S3 | Engine::Kms => request.clone(),
+        };
+        let answer = self.send(passed).await?;
+        watch(&Sent {
+            function: session(&request),
+            engine: self.engine,
+            operation: &self.operation(&request),
+            link: query(request.uri(), "X-Amz-Signature").is_some(),
+            request: &request,
+            answer: answer.body(),
+        });
+        Ok(answer.map(whole))
+    }
+
+    /// The engine's answer, read to its end. The `Host` stays what the SDK has signed.
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Broken> {
         let (mut head, body) = request.into_parts();
         let mut to = head.uri.into_parts();
         to.scheme = Some(http::uri::Scheme::HTTP);
         to.authority = Some(self.to.clone());
         head.uri = Uri::from_parts(to).map_err(|_| Broken)?;
         let answer = self.client.send(Request::from_parts(head, body)).await;
-        Ok(answer.map_err(|_| Broken)?.map(whole))
+        answer.map_err(|_| Broken)
     }
 }
 
@@ -287,6 +290,14 @@ impl Counted {
         let next = known.len();
         *known.entry(id.to_owned()).or_insert(next)
     }
+}
+
+/// Whose credentials have signed the request.
+fn session(request: &Request<Bytes>) -> Option<String> {
+    let header = request.headers().get("x-amz-security-token");
+    let header = header.and_then(|token| token.to_str().ok());
+    let token = header.or_else(|| query(request.uri(), "X-Amz-Security-Token"));
+    token.map(str::to_owned)
 }
 
 /// The S3 operation that a request asks for, among those that exist here.
@@ -318,7 +329,8 @@ fn object_operation(request: &Request<Bytes>) -> &'static str {
     }
 }
 
-fn query<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
+/// The value of a parameter of a request's query, as it stands there.
+pub fn query<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
     let pairs = uri.query().unwrap_or_default().split('&');
     pairs
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))

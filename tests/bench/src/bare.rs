@@ -59,9 +59,9 @@ pub struct Calls(Vec<(String, Value)>);
 impl Calls {
     pub fn of(noted: &[Noted]) -> Calls {
         let call = |it: &Noted| {
-            assert_eq!(it.call.engine, At::DynamoDb, "only DynamoDB is asked");
-            let asked = serde_json::from_slice(&it.heard.asked).expect("JSON");
-            (it.call.operation.clone(), asked)
+            assert_eq!(it.engine, At::DynamoDb, "only DynamoDB is asked");
+            let asked = serde_json::from_slice(&it.asked).expect("JSON");
+            (it.operation.clone(), asked)
         };
         Calls(noted.iter().map(call).collect())
     }

@@ -154,7 +154,7 @@ async fn heard_still(meter: &Meter) -> Service {
         ttl: false,
         schedules: false,
         events: false,
-        listen: Some(meter.listener()),
+        watch: Some(meter.watch()),
         ..Options::default()
     })
     .await

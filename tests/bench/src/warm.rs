@@ -24,7 +24,7 @@ pub async fn lines(quick: bool) -> Vec<Line> {
     let service = Service::with(Options {
         schedules: false,
         events: false,
-        listen: Some(meter.listener()),
+        watch: Some(meter.watch()),
         ..Options::default()
     })
     .await;

@@ -113,6 +113,7 @@ impl Tree {
             ("AWS::S3::Bucket", "Arn") => Some(format!("arn:aws:s3:::{name}")),
             ("AWS::DynamoDB::Table", "Arn") => Some(regional("dynamodb") + "table/" + &name),
             ("AWS::SQS::Queue", "Arn") => Some(regional("sqs") + &name),
+            ("AWS::Logs::LogGroup", "Arn") => Some(regional("logs") + "log-group:" + &name + ":*"),
             _ => None,
         }
     }

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fmt;
 use std::sync::Arc;
 
 use hyper::body::Bytes;
@@ -39,6 +40,14 @@ use store::Store;
 pub struct Credentials {
     pub access_key: String,
     pub secret_key: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Credentials")
+            .field(&self.access_key)
+            .finish()
+    }
 }
 
 /// A bucket, as far as the template declares it. Versioning is always on.

@@ -1,0 +1,69 @@
+//! Whether everybody who is to be forgotten is, in time: how long the oldest erasure has been
+//! overdue, measured with each sweep. An alarm stands on it, and on its silence.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use shared::app::App;
+use shared::error::Result;
+use shared::id::JobId;
+use shared::metric::{Metric, Unit};
+use shared::store::jobs::{Job, JobKind, JobState};
+use shared::store::keys::{self, JOBS_DUE};
+
+use crate::PAGE;
+
+/// How long an erasure takes at most when nothing is wrong: a person's some minutes, a
+/// tenant's as long as caches, links and sweeps have to be waited for.
+const TAKES: SignedDuration = SignedDuration::from_hours(3);
+/// Whatever is not over is looked at within a day. What `due` lists later is over, and kept.
+const LOOKED_AT: SignedDuration = SignedDuration::from_hours(25);
+
+/// Says for how many seconds the oldest is overdue: 0 when none is.
+pub async fn measure(app: &App) -> Result<()> {
+    let now = app.clock.now();
+    let until = keys::moment(now + LOOKED_AT);
+    let younger = JobId::bound(now - TAKES);
+    let (mut longest, mut oldest) = (SignedDuration::ZERO, None);
+    let mut after = None;
+    loop {
+        let (sorts, next) = app.store.due(JOBS_DUE, Some(&until), PAGE, after).await?;
+        for key in sorts.iter().filter_map(|sort| keys::parse_job_due(sort)) {
+            let erases = matches!(key.kind, JobKind::Erasure | JobKind::Expiry);
+            if !erases || key.id >= younger {
+                continue;
+            }
+            let Some(job) = app.store.job(key).await? else {
+                continue;
+            };
+            let overdue = overdue(&job, now);
+            if overdue > longest {
+                (longest, oldest) = (overdue, Some(key.id.to_string()));
+            }
+        }
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    Metric {
+        name: "OldestOverdueErasure",
+        value: usize::try_from(longest.as_secs()).unwrap_or(0),
+        unit: Unit::Seconds,
+        of: ("Table", &app.config.records_table),
+        about: ("job", json!(oldest)),
+    }
+    .log(now);
+    Ok(())
+}
+
+/// How long ago it should have been over. What a hold blocks is not late, nor is a tenant's
+/// before its day of grace is over.
+fn overdue(job: &Job, now: Timestamp) -> SignedDuration {
+    if job.state.over() || job.state == JobState::Blocked {
+        return SignedDuration::ZERO;
+    }
+    let not_before = job.outcome["not_before"].as_str();
+    let begins = not_before.and_then(|at| at.parse().ok());
+    let begins: Timestamp = begins.unwrap_or(job.created_at);
+    (now.duration_since(begins) - TAKES).max(SignedDuration::ZERO)
+}
