@@ -5,6 +5,7 @@ mod admin;
 mod attachments;
 mod backups;
 mod canaries;
+mod costs;
 mod door;
 mod drift;
 mod erasure;
