@@ -6,7 +6,7 @@
 //! gateway  control         HTTP in: the API, and /local/*
 //! time  triggers           what happens by itself: schedules, TTL, streams, objects
 //! machine  functions       what runs: engines and functions
-//! wire                     what may go wrong between the two, for tests
+//! wire                     what is asked between the two, and may go wrong, for tests
 //! template  routes  pattern  state      what is declared, and what is remembered
 //! engines                  DynamoDB, S3 and KMS
 //! client                   asks the above as anybody would, for tests and tools

@@ -7,6 +7,7 @@ mod backups;
 mod calls;
 mod canaries;
 mod contract;
+mod costs;
 mod declared;
 mod door;
 mod drift;
