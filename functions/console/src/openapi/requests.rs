@@ -339,12 +339,13 @@ fn erasure() -> Value {
         |item: Value| json!({"type": "array", "minItems": 1, "maxItems": 5000, "items": item});
     let no = || json!({"const": false});
     let way = |required: &[&str], fields: Vec<(&'static str, Value)>| {
-        let always = [
+        let always = vec![
             ("reason", code()),
             ("reference", code()),
             ("dry_run", flag("Only says what would go.")),
         ];
-        object(required, [fields, always.into()].concat())
+        // The last of a name stands: a way may say more of a field that all have.
+        object(required, [always, fields].concat())
     };
     let people = |name: &'static str, whom: Value, all: Value| {
         let suppress = flag("They stay away afterwards.");
@@ -361,25 +362,22 @@ fn erasure() -> Value {
     let all = flag("Everybody whom the lookup finds; otherwise it must find one.");
     let not_before = "When that begins, up to 30 days ahead: a day ahead unless said.";
     let whom = "Everybody, and the tenant itself: only for its owner.";
-    let mut tenant = way(
-        &["tenant"],
-        vec![
+    let tenant = |required: (&'static str, Value)| {
+        let fields = vec![
             ("tenant", described(json!({"const": true}), whom)),
-            ("confirm", described(id("ten"), "The tenant's own id.")),
             ("not_before", described(time(), not_before)),
             ("all", no()),
             ("suppress", no()),
-        ],
-    );
-    tenant["anyOf"] = json!([
-        {"required": ["confirm"]},
-        {"required": ["dry_run"], "properties": {"dry_run": {"const": true}}},
-    ]);
+        ];
+        way(&["tenant", required.0], [fields, vec![required]].concat())
+    };
+    let confirm = described(id("ten"), "The tenant's own id.");
     json!({"oneOf": [
         people("subjects", list(id("sub")), no()),
         people("visitors", list(field(Record::Person, "visitor_id")), no()),
         people("lookup", reference("schemas", "Lookup"), all),
-        tenant,
+        tenant(("confirm", confirm)),
+        tenant(("dry_run", json!({"const": true}))),
     ]})
 }
 
