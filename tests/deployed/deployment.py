@@ -139,13 +139,13 @@ def package(cloud, binaries, tell):
 
 
 def settled(formation):
-    """The stack once it is made."""
+    """The stack once it is made, or made anew."""
     deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         stack = formation.describe_stacks(StackName=STACK)["Stacks"][0]
-        if stack["StackStatus"] == "CREATE_COMPLETE":
+        if stack["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
             return stack
-        if stack["StackStatus"] != "CREATE_IN_PROGRESS":
+        if not stack["StackStatus"].endswith("_IN_PROGRESS"):
             break
         time.sleep(0.5)
     pages = formation.get_paginator("describe_stack_events").paginate(StackName=STACK)
