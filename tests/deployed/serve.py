@@ -14,7 +14,7 @@ import urllib.parse
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from ministack import app
-from ministack.core import iam_actions
+from ministack.core import iam_actions, iam_evaluator
 from ministack.services import s3
 
 
@@ -41,18 +41,44 @@ def encryption_key(query, headers):
     return said.get("x-amz-server-side-encryption-aws-kms-key-id")
 
 
+class Resource(str):
+    """The ARN of a table, and which of its partitions a request names."""
+
+    partitions = ()
+
+
 def teach_the_keys_of_dynamodb():
-    """`dynamodb:LeadingKeys`: the partition keys that a request names, of every item in it."""
-    known = iam_actions.dynamodb_service_context
+    """`dynamodb:LeadingKeys`: the partitions that a request names, item by item where it is a
+    transaction and table by table where it is a batch, as each of these is authorized."""
+    transaction, tables = iam_actions.dynamodb_transaction_checks, iam_actions.dynamodb_resource_arns
+    service_context, enforce = iam_actions.dynamodb_service_context, iam_evaluator.enforce
+
+    def of(arn, part):
+        resource = Resource(arn)
+        resource.partitions = sorted(set(partitions(part)))
+        return resource
+
+    def transaction_checks(action, body, region, account):
+        checks = transaction(action, body, region, account)
+        items = [part for item in json.loads(body)["TransactItems"] for part in item.values()] if checks else []
+        return [(action, of(arn, part)) for (action, arn), part in zip(checks, items, strict=True)]
+
+    def resource_arns(body, region, account):
+        batch = json.loads(body or b"{}").get("RequestItems", {})
+        found = tables(body, region, account)
+        return [of(arn, batch.get(arn.rpartition("/")[2], {})) if batch else arn for arn in found]
 
     def context(body):
-        keys = known(body)
-        leading = sorted(set(partitions(json.loads(body or b"{}"))))
-        if leading:
-            keys["dynamodb:LeadingKeys"] = leading
-        return keys
+        keys = sorted(set(partitions(json.loads(body or b"{}"))))
+        return {**service_context(body), **({"dynamodb:LeadingKeys": keys} if keys else {})}
 
-    iam_actions.dynamodb_service_context = context
+    def enforce_each(*about, resource_arn="*", service_context=None):
+        if isinstance(resource_arn, Resource):
+            service_context = {**(service_context or {}), "dynamodb:LeadingKeys": resource_arn.partitions}
+        return enforce(*about, resource_arn=resource_arn, service_context=service_context)
+
+    iam_actions.dynamodb_transaction_checks, iam_actions.dynamodb_resource_arns = transaction_checks, resource_arns
+    iam_actions.dynamodb_service_context, iam_evaluator.enforce = context, enforce_each
 
 
 def partitions(request):
@@ -64,8 +90,8 @@ def partitions(request):
     if not isinstance(request, dict):
         return
     condition = request.get("KeyConditionExpression", "")
-    if named := re.match(r"\s*(\S+)\s*=\s*(:\w+)", condition):
-        yield from request["ExpressionAttributeValues"][named[2]].values()
+    if named := re.match(r"\s*\S+\s*=\s*(:\w+)", condition):
+        yield from request["ExpressionAttributeValues"][named[1]].values()
     for name, part in request.items():
         if name in ("Key", "Item") and isinstance(part, dict):
             yield from part.get("PK", {}).values()
@@ -74,6 +100,18 @@ def partitions(request):
                 yield from key.get("PK", {}).values()
         elif name not in ("ExpressionAttributeValues", "ExpressionAttributeNames"):
             yield from partitions(part)
+
+
+def teach_the_keys_of_kms():
+    """`kms:EncryptionContext:…` of a request."""
+    known = iam_actions.request_tag_context
+
+    def context(service, action, body, parameters):
+        keys = known(service, action, body, parameters)
+        said = json.loads(body or b"{}").get("EncryptionContext", {}) if service == "kms" else {}
+        return {**keys, **{f"kms:EncryptionContext:{name}": value for name, value in said.items()}}
+
+    iam_actions.request_tag_context = context
 
 
 def teach_the_gateway():
@@ -114,6 +152,7 @@ def main():
     port, certificate, key = sys.argv[1:]
     teach_the_keys_of_s3()
     teach_the_keys_of_dynamodb()
+    teach_the_keys_of_kms()
     teach_the_gateway()
     config = Config()
     config.bind = [f"127.0.0.1:{port}"]
