@@ -39,7 +39,7 @@ use tracing_subscriber::util::SubscriberInitExt;
     after_help = "\
 Build the functions first, as they are deployed:
 
-  cargo lambda build --profile lambda --x86-64 --workspace --exclude lethe-local --exclude lethe-tests --exclude lethe-bench
+  cargo lambda build --profile lambda --x86-64 --workspace --exclude 'lethe-*'
 
 (or --arm64, whichever this machine is), and run this with --release. The rows `start` and
 `export` run what was built; `start` installs boto3 and the AWS SDK for JavaScript once, in
