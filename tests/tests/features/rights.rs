@@ -925,7 +925,9 @@ async fn another_tenants_person_has_no_rights_here() {
     let body = json!({"reason": "litigation"});
     for name in ["restriction", "objection", "hold", "suppression", "consent"] {
         let path = format!("/v1/subjects/{ada}/{name}");
-        for method in ["PUT", "DELETE"] {
+        // Consent is given by an event, and can only be withdrawn here.
+        let methods = ["DELETE", "PUT"].into_iter();
+        for method in methods.take(if name == "consent" { 1 } else { 2 }) {
             let body = (method == "PUT").then_some(&body);
             let reply = service.call(method, &path, theirs, body).await;
             assert_eq!(reply.status, 404, "{method} {name}: {}", reply.text);
