@@ -90,8 +90,22 @@ impl Archive {
     /// # Errors
     /// When the archive has such a file already.
     pub fn begin(&mut self, name: &str) -> io::Result<()> {
+        self.start(name, self.options)
+    }
+
+    /// Begins a file that is taken over as it is: most of what people attach has been
+    /// compressed before, and trying again would take most of an export's time.
+    ///
+    /// # Errors
+    /// As [`Archive::begin`].
+    pub fn begin_as_is(&mut self, name: &str) -> io::Result<()> {
+        // Not `Stored`, whose end a reader of a stream could not find (APPNOTE.TXT 4.4.4).
+        self.start(name, self.options.compression_level(Some(0)))
+    }
+
+    fn start(&mut self, name: &str, options: SimpleFileOptions) -> io::Result<()> {
         self.close_file();
-        self.zip.start_file(name, self.options)?;
+        self.zip.start_file(name, options)?;
         self.open = Some((name.to_owned(), 0, Context::new(&SHA256)));
         Ok(())
     }
@@ -315,7 +329,7 @@ mod tests {
         // Random bytes do not shrink: there will be more than one part.
         let mut noise = vec![0; 3 * PART];
         shared::vault::fill_random(&mut noise);
-        archive.begin("attachments/x").unwrap();
+        archive.begin_as_is("attachments/x").unwrap();
         let mut bytes = Vec::new();
         let mut parts = 0;
         for chunk in noise.chunks(64 * 1024) {
