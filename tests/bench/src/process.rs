@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use local::engines::{ResponseBody, Server};
 use serde_json::Value;
+use shared::clock::Clock;
 use tokio::sync::{Mutex, mpsc};
 use wait4::Wait4;
 
@@ -154,7 +155,7 @@ impl Api {
 
 fn next(event: &Value) -> Response<ResponseBody> {
     let mut answer = reply(StatusCode::OK, Bytes::from(event.to_string()));
-    let deadline = jiff::Timestamp::now().as_millisecond() + 900_000;
+    let deadline = Clock::system().now().as_millisecond() + 900_000;
     let headers = [
         (
             "lambda-runtime-aws-request-id",

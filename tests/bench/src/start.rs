@@ -6,6 +6,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::slice;
 use std::time::Duration;
 
 use zip::write::SimpleFileOptions;
@@ -52,7 +53,7 @@ pub async fn lines(bootstraps: &Path, tools: &Path, quick: bool) -> Result<Vec<L
     let mut lines = Vec::new();
     for name in FUNCTIONS {
         let bootstrap = bootstraps.join(name).join("bootstrap");
-        let ours = cpu(&[bootstrap.clone()], &environment, runs).await?;
+        let ours = cpu(slice::from_ref(&bootstrap), &environment, runs).await?;
         let zipped = zipped(&bootstrap)?;
         let peak = ours.peak as f64 / MIB;
         let times = |other: Usage| other.cpu.as_secs_f64() / ours.cpu.as_secs_f64();
