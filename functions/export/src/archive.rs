@@ -93,14 +93,14 @@ impl Archive {
         self.start(name, self.options)
     }
 
-    /// Begins a file that is taken over as it is: most of what people attach has been
-    /// compressed before, and trying again would take most of an export's time.
+    /// Begins a file with as little compression as there is: most of what people attach has
+    /// been compressed before, and trying hard again would take most of an export's time.
     ///
     /// # Errors
     /// As [`Archive::begin`].
-    pub fn begin_as_is(&mut self, name: &str) -> io::Result<()> {
+    pub fn begin_compressed(&mut self, name: &str) -> io::Result<()> {
         // Not `Stored`, whose end a reader of a stream could not find (APPNOTE.TXT 4.4.4).
-        self.start(name, self.options.compression_level(Some(0)))
+        self.start(name, self.options.compression_level(Some(1)))
     }
 
     fn start(&mut self, name: &str, options: SimpleFileOptions) -> io::Result<()> {
@@ -329,7 +329,7 @@ mod tests {
         // Random bytes do not shrink: there will be more than one part.
         let mut noise = vec![0; 3 * PART];
         shared::vault::fill_random(&mut noise);
-        archive.begin_as_is("attachments/x").unwrap();
+        archive.begin_compressed("attachments/x").unwrap();
         let mut bytes = Vec::new();
         let mut parts = 0;
         for chunk in noise.chunks(64 * 1024) {
