@@ -34,13 +34,18 @@ impl App {
     /// Names the variable that is missing.
     pub fn from_environment() -> Result<App, ConfigError> {
         let config = Config::read(|name| std::env::var(name).ok())?;
+        let roots = std::env::var_os("AWS_CA_BUNDLE").map(std::fs::read);
+        let roots = roots.transpose().map_err(|_| ConfigError {
+            variable: "AWS_CA_BUNDLE",
+            problem: "names no file that can be read",
+        })?;
         let sdk = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(config.region.clone()))
             .credentials_provider(SharedCredentialsProvider::new(
                 EnvironmentVariableCredentialsProvider::new(),
             ))
-            .http_client(trust::http_client())
+            .http_client(trust::http_client(roots))
             .build();
         Ok(App::new(config, &sdk, Clock::system()))
     }

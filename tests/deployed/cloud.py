@@ -96,7 +96,7 @@ class Ministack:
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
             # What the functions trust.
-            "SSL_CERT_FILE": str(self.certificate),
+            "AWS_CA_BUNDLE": str(self.certificate),
         }
         command = [sys.executable, str(HERE / "serve.py"), str(self.port), str(self.certificate), str(self._key)]
         with self.log.open("wb") as log:

@@ -201,7 +201,7 @@ fn sdk(credentials: &objects::Credentials) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(REGION))
-        .http_client(trust::http_client())
+        .http_client(trust::http_client(None))
         .credentials_provider(SharedCredentialsProvider::new(Role(credentials.clone())))
         // Functions share their clients, but not who they are.
         .identity_cache(IdentityCache::no_cache())

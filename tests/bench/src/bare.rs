@@ -32,7 +32,7 @@ pub fn sdk(cloud: &Cloud) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(environment["AWS_REGION"].clone()))
-        .http_client(trust::http_client())
+        .http_client(trust::http_client(None))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .disable_clock_skew_correction(true)
         .build()
