@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use shared::error::{Error, Result};
 use shared::id::Attachment;
 use shared::objects::{Objects, Part};
-use zip::ZipWriter;
 use zip::write::{SimpleFileOptions, StreamWriter};
+use zip::{CompressionMethod, ZipWriter};
 
 /// How much is sent at once. S3 wants at least 5 MiB and at most 10,000 parts.
 const PART: usize = 8 * 1024 * 1024;
@@ -93,14 +93,16 @@ impl Archive {
         self.start(name, self.options)
     }
 
-    /// Begins a file with as little compression as there is: most of what people attach has
-    /// been compressed before, and trying hard again would take most of an export's time.
+    /// Begins a file that is stored as it is: most of what people attach has been compressed
+    /// before, and trying again would take most of an export's time.
     ///
     /// # Errors
     /// As [`Archive::begin`].
-    pub fn begin_compressed(&mut self, name: &str) -> io::Result<()> {
-        // Not `Stored`, whose end a reader of a stream could not find (APPNOTE.TXT 4.4.4).
-        self.start(name, self.options.compression_level(Some(1)))
+    pub fn begin_as_is(&mut self, name: &str) -> io::Result<()> {
+        self.start(
+            name,
+            self.options.compression_method(CompressionMethod::Stored),
+        )
     }
 
     fn start(&mut self, name: &str, options: SimpleFileOptions) -> io::Result<()> {
@@ -329,7 +331,7 @@ mod tests {
         // Random bytes do not shrink: there will be more than one part.
         let mut noise = vec![0; 3 * PART];
         shared::vault::fill_random(&mut noise);
-        archive.begin_compressed("attachments/x").unwrap();
+        archive.begin_as_is("attachments/x").unwrap();
         let mut bytes = Vec::new();
         let mut parts = 0;
         for chunk in noise.chunks(64 * 1024) {

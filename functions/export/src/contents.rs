@@ -216,7 +216,7 @@ impl<'a, 'u> Contents<'a, 'u> {
                 .leave_out(file.id.to_string(), "redacted while the export was made");
             return Ok(());
         };
-        self.archive.begin_compressed(&file.path)?;
+        self.archive.begin_as_is(&file.path)?;
         while let Some(chunk) = found.body.next().await {
             let chunk = chunk.map_err(|_| Error::Unavailable("GetObject: broke off".into()))?;
             self.archive.write_all(&chunk)?;
