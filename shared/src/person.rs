@@ -63,8 +63,16 @@ impl App {
     /// # Errors
     /// [`Error::Unavailable`] when a store does not answer.
     pub async fn living(&self, life: &LifeKey) -> Result<Option<Living>> {
+        Ok(self.life(life).await?.map(|(living, _)| living))
+    }
+
+    /// The same with its door.
+    ///
+    /// # Errors
+    /// As [`App::living`].
+    pub async fn life(&self, life: &LifeKey) -> Result<Option<(Living, Door)>> {
         match self.person(life.tenant, life.subject).await {
-            Ok((living, _)) if living.key == *life => Ok(Some(living)),
+            Ok(person) if person.0.key == *life => Ok(Some(person)),
             Ok(_) | Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
         }

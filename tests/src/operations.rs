@@ -24,6 +24,13 @@ pub struct Operation {
     pub least: &'static str,
 }
 
+impl Operation {
+    /// Whether it has cost what the table says, no more and no less.
+    pub fn is(&self, cost: &Cost) -> bool {
+        (cost.summary().as_str(), cost.reads, cost.writes) == (self.calls, self.reads, self.writes)
+    }
+}
+
 const fn operation(
     name: &'static str,
     calls: &'static str,

@@ -51,7 +51,7 @@ pub async fn pass(
     links: Links,
     writes: &[Write],
 ) -> Result<Option<Living>> {
-    match reread(app, life).await? {
+    match app.life(&life).await? {
         Some(person) => pass_as(app, person, links, writes).await,
         None => Ok(None),
     }
@@ -82,21 +82,13 @@ pub async fn pass_as(
         match outcome {
             Ok(()) => return Ok(Some(living)),
             Err(Shut::Over | Shut::Row { .. }) => return Ok(None),
-            Err(Shut::Gate | Shut::Later(_)) => match reread(app, living.key).await? {
+            Err(Shut::Gate | Shut::Later(_)) => match app.life(&living.key).await? {
                 Some(again) => person = again,
                 None => return Ok(None),
             },
         }
     }
     Err(Error::Unavailable("a door keeps changing".into()))
-}
-
-async fn reread(app: &App, life: LifeKey) -> Result<Option<(Living, Door)>> {
-    match app.person(life.tenant, life.subject).await {
-        Ok((living, door)) if living.key == life => Ok(Some((living, door))),
-        Ok(_) | Err(Error::NotFound) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 #[cfg(test)]

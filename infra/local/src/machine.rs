@@ -116,11 +116,14 @@ impl Machine {
             .iter()
             .map(|key| (key_arn(&key.name), kms.arn(&key.name)))
             .collect();
+        // A value of the template with the key's ARN as it is here: KMS chooses it.
+        let here = |value: &mut String| {
+            if let Some(arn) = keys.get(value) {
+                value.clone_from(arn);
+            }
+        };
         for bucket in &mut template.buckets {
-            bucket.encryption_key = bucket
-                .encryption_key
-                .take()
-                .map(|key| keys.get(&key).cloned().unwrap_or(key));
+            bucket.encryption_key.iter_mut().for_each(here);
         }
         let dynamo = Dynamo::start(place, &clock).await?;
         for table in &template.tables {
@@ -164,15 +167,8 @@ impl Machine {
         ]);
         given.extend(engines.map(|(engine, at)| (engine.variable().to_owned(), at.to_owned())));
         for function in &mut template.functions {
-            for value in function.environment.values_mut() {
-                // The key's ARN as it is here: KMS chooses it.
-                if let Some(arn) = keys.get(value) {
-                    value.clone_from(arn);
-                }
-            }
+            function.environment.values_mut().for_each(here);
             function.environment.extend(given.clone());
-        }
-        for function in &mut template.functions {
             if let Some(timeout) = differences.timeouts.get(&function.name) {
                 function.timeout = SignedDuration::try_from(*timeout).unwrap_or(function.timeout);
             }

@@ -6,21 +6,12 @@ use crate::table::Line;
 
 pub async fn lines() -> Vec<Line> {
     let measured = measure().await;
-    let row = |((name, cost), row): (
-        &(&str, lethe_tests::meter::Cost),
-        &lethe_tests::operations::Operation,
-    )| {
-        let units = |reads: f64, writes: f64| format!("{reads} read, {writes} write units");
-        let same =
-            cost.summary() == row.calls && cost.reads == row.reads && cost.writes == row.writes;
+    let rows = measured.iter().zip(OPERATIONS).map(|((name, cost), row)| {
+        let (calls, reads, writes) = (cost.summary(), cost.reads, cost.writes);
         Line::new(*name)
-            .ours(format!(
-                "{}: {}",
-                cost.summary(),
-                units(cost.reads, cost.writes)
-            ))
+            .ours(format!("{calls}: {reads} read, {writes} write units"))
             .reference(row.least)
-            .and(same, "as the test has it")
-    };
-    measured.iter().zip(OPERATIONS).map(row).collect()
+            .and(row.is(cost), "as the test has it")
+    });
+    rows.collect()
 }

@@ -13,7 +13,7 @@ const CALLERS: usize = 50;
 
 pub async fn lines(quick: bool) -> Vec<Line> {
     let rounds = if quick { 3 } else { 21 };
-    let service = still().await;
+    let service = still(None).await;
     // All of them are known, and so are their conversations.
     store(
         &service,

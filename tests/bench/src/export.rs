@@ -14,7 +14,7 @@ use shared::clock::Clock;
 
 use crate::bare;
 use crate::process::Process;
-use crate::stage::turn;
+use crate::stage::{self, turn};
 use crate::table::{Line, show};
 
 const MIB: usize = 1024 * 1024;
@@ -27,13 +27,7 @@ const LINKS: SignedDuration = SignedDuration::from_mins(11);
 
 pub async fn lines(bootstraps: &Path, quick: bool) -> Result<Vec<Line>, String> {
     let files = if quick { 4 } else { 41 };
-    let bootstrap = bootstraps.join("export").join("bootstrap");
-    if !bootstrap.exists() {
-        return Err(format!(
-            "{} is not there: build the functions first",
-            bootstrap.display()
-        ));
-    }
+    let bootstrap = stage::bootstrap(bootstraps, "export")?;
     let clock = Clock::system();
     // A person may have 20 links open at a time, each for ten minutes: what is uploaded has
     // been by now, since the function's own program goes by the machine's clock.

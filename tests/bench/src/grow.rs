@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::types::AttributeValue;
 use lethe_tests::meter::{Cost, Meter};
 use lethe_tests::{Service, days};
-use local::Options;
 use serde_json::json;
 
 use crate::bare;
@@ -16,7 +15,7 @@ use crate::warm::{hear_events, pair, visit};
 /// Erasing 10,000 records, against a query and batch deletes of as many rows.
 pub async fn erasing(quick: bool) -> Vec<Line> {
     let (messages, rounds) = if quick { (1_000, 1) } else { (10_000, 3) };
-    let service = still().await;
+    let service = still(None).await;
     let client = bare::dynamodb(&service.cloud);
     let table = service.cloud.app().config.records_table.clone();
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
@@ -69,7 +68,7 @@ pub async fn one_person(quick: bool) -> Vec<Line> {
     for size in sizes {
         eprintln!("  one person with {size} records");
         let meter = Meter::default();
-        let service = heard_still(&meter).await;
+        let service = still(Some(&meter)).await;
         let who = talk(&service, "ada", *size).await;
         let mut heard = hear_events(&service, &meter, &visit("ada")).await;
         let (ours, theirs) = pair(&service, &mut heard, 300).await;
@@ -148,18 +147,6 @@ impl Growth {
     }
 }
 
-/// A service in which nothing happens by itself, and every call is heard.
-async fn heard_still(meter: &Meter) -> Service {
-    Service::with(Options {
-        ttl: false,
-        schedules: false,
-        events: false,
-        watch: Some(meter.watch()),
-        ..Options::default()
-    })
-    .await
-}
-
 /// Cleanup with as many due, among more and more who are not.
 pub async fn sweeping(quick: bool) -> Vec<Line> {
     let (due, sizes): (usize, &[usize]) = match quick {
@@ -197,7 +184,7 @@ pub async fn sweeping(quick: bool) -> Vec<Line> {
 
 async fn sweep(due: usize, size: usize) -> (Duration, Cost) {
     let meter = Meter::default();
-    let service = heard_still(&meter).await;
+    let service = still(Some(&meter)).await;
     meet(&service, 0, due).await;
     // Later than all who are due have been seen, and long before they are.
     service.cloud.clock().advance(days(20));

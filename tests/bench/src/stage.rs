@@ -1,19 +1,22 @@
 //! Somebody with many records, and a worker that is called with one turn. What the rows
 //! of the table share.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use lethe_tests::meter::Meter;
 use lethe_tests::{Service, subject};
 use local::Options;
 use serde_json::{Value, json};
 
-/// A service in which nothing happens by itself.
-pub async fn still() -> Service {
+/// A service in which nothing happens by itself; who is given hears every call.
+pub async fn still(meter: Option<&Meter>) -> Service {
     Service::with(Options {
         ttl: false,
         schedules: false,
         events: false,
+        watch: meter.map(Meter::watch),
         ..Options::default()
     })
     .await
@@ -75,4 +78,19 @@ pub fn turn(tenant: &str, worker: &str, job: &str, number: usize) -> Value {
             "SequenceNumber": "1", "SizeBytes": 100, "StreamViewType": "KEYS_ONLY",
         },
     }]})
+}
+
+/// A function's own program, as it was built.
+///
+/// # Errors
+/// When it was not.
+pub fn bootstrap(bootstraps: &Path, function: &str) -> Result<PathBuf, String> {
+    let path = bootstraps.join(function).join("bootstrap");
+    match path.exists() {
+        true => Ok(path),
+        false => Err(format!(
+            "{} is not there: build the functions first (--help says how), or name their folder",
+            path.display()
+        )),
+    }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use zip::write::SimpleFileOptions;
 
 use crate::process::{Process, Usage};
+use crate::stage::bootstrap;
 use crate::table::{Line, median, show};
 
 /// Those that answer requests: somebody waits for them.
@@ -37,22 +38,16 @@ for (;;) await (await fetch(`${api}/next`)).text();
 
 pub async fn lines(bootstraps: &Path, tools: &Path, quick: bool) -> Result<Vec<Line>, String> {
     let runs = if quick { 3 } else { 20 };
-    let missing = FUNCTIONS
-        .iter()
-        .map(|name| bootstraps.join(name).join("bootstrap"));
-    if let Some(missing) = missing.clone().find(|path| !path.exists()) {
-        return Err(format!(
-            "{} is not there: build the functions first (--help says how), or name their folder",
-            missing.display()
-        ));
+    let mut built = Vec::new();
+    for name in FUNCTIONS {
+        built.push((name, bootstrap(bootstraps, name)?));
     }
-    let (python, node) = (references(tools)?.0, references(tools)?.1);
+    let (python, node) = references(tools)?;
     let environment = environment();
     let python = cpu(&python, &environment, runs).await?;
     let node = cpu(&node, &environment, runs).await?;
     let mut lines = Vec::new();
-    for name in FUNCTIONS {
-        let bootstrap = bootstraps.join(name).join("bootstrap");
+    for (name, bootstrap) in built {
         let ours = cpu(slice::from_ref(&bootstrap), &environment, runs).await?;
         let zipped = zipped(&bootstrap)?;
         let peak = ours.peak as f64 / MIB;

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use lethe_tests::Service;
 use lethe_tests::meter::Meter;
-use local::Options;
 use local::functions::roster;
 use serde_json::{Value, json};
 use shared::app::App;
 use shared::config::Config;
 
 use crate::bare::{self, Calls};
+use crate::stage::still;
 use crate::table::{Line, median, ratio, show};
 
 const GOAL: f64 = 1.15;
@@ -21,13 +21,7 @@ const WARM_UP: usize = 50;
 pub async fn lines(quick: bool) -> Vec<Line> {
     let pairs = if quick { 100 } else { 1500 };
     let meter = Meter::default();
-    let service = Service::with(Options {
-        schedules: false,
-        events: false,
-        watch: Some(meter.watch()),
-        ..Options::default()
-    })
-    .await;
+    let service = still(Some(&meter)).await;
     let subject = service.acquaint("ada").await;
     let message = json!([{"type": "message", "visitor_id": "ada", "conversation_id": "c-1",
                           "author": "end_user", "body": "Where is my invoice?"}]);
