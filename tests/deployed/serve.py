@@ -158,8 +158,8 @@ def main():
     config.bind = [f"127.0.0.1:{port}"]
     config.certfile, config.keyfile = certificate, key
     config.keep_alive_timeout = 75
-    # What DynamoDB, S3 and KMS speak. By HTTP/2 this server closes a connection at its
-    # thousandth request with that request unanswered.
+    # By HTTP/2 this server accepts one request after a connection's thousandth, closes the
+    # connection to answers too, and lets the caller wait for ever.
     config.alpn_protocols = ["http/1.1"]
     asyncio.run(serve(refusing_what_is_not_signed(app.app), config))
 
