@@ -73,7 +73,7 @@ pub enum Kind {
     Email,
     /// A telephone number; E.164 form makes it findable.
     Phone,
-    /// A name that a tenant chose. Never rewritten, so a card number in it is refused.
+    /// A name that a tenant chose. Never rewritten, so a card number is refused.
     Name(usize),
     /// An object of up to 50 names (64 code points) and text, numbers or booleans.
     Custom,
@@ -227,7 +227,8 @@ impl Kind {
                 if text.is_empty() {
                     return Err(("empty", "must not be empty".into()));
                 }
-                not_a_card(text)
+                no_card(text)?;
+                Ok(text.to_owned())
             }
             Kind::Url(limit) => {
                 let text = bounded(text, limit)?;
@@ -250,7 +251,10 @@ impl Kind {
                 if !valid {
                     return Err(("email", "must be an e-mail address".into()));
                 }
-                not_a_card(text)
+                // The part before the `@`: a card number is no address, whatever follows it.
+                let (local, _) = text.split_once('@').unwrap_or((text, ""));
+                no_card(local)?;
+                Ok(text.to_owned())
             }
             Kind::Phone => {
                 let text = bounded(text.trim(), 32)?;
@@ -262,12 +266,8 @@ impl Kind {
                         "must be a telephone number of 3 to 15 digits".into(),
                     ));
                 }
-                // An international number is no card, though it may satisfy the same checksum.
-                if text.starts_with('+') {
-                    Ok(text.to_owned())
-                } else {
-                    not_a_card(text)
-                }
+                // No card, though its digits may satisfy the same checksum.
+                Ok(text.to_owned())
             }
             Kind::Custom => unreachable!("custom values are objects, handled by accept"),
         }
@@ -284,11 +284,12 @@ fn bounded(text: &str, limit: usize) -> Result<&str, Misfit> {
     Ok(text)
 }
 
-fn not_a_card(text: &str) -> Result<String, Misfit> {
-    if crate::detect::mask_cards(text) != text {
-        return Err(("card_number", "must not hold a payment-card number".into()));
+/// Names are kept as they are, so a card number is refused rather than masked.
+fn no_card(name: &str) -> Result<(), Misfit> {
+    if crate::detect::is_card(name) {
+        return Err(("card_number", "must not be a payment-card number".into()));
     }
-    Ok(text.to_owned())
+    Ok(())
 }
 
 fn custom(value: &Value) -> Result<Value, Misfit> {
@@ -303,18 +304,24 @@ fn custom(value: &Value) -> Result<Value, Misfit> {
         let name = Kind::Name(64).accept_text(name)?;
         let value = match value {
             Value::String(text) => Value::String(Kind::Text(1024).accept_text(text)?),
-            // A number is stored as it reads, so a card number in it is masked like text.
-            Value::Number(number)
-                if crate::detect::mask_cards(&number.to_string()) != number.to_string() =>
-            {
-                Value::String(crate::detect::mask_cards(&number.to_string()))
-            }
-            Value::Number(_) | Value::Bool(_) | Value::Null => value.clone(),
+            Value::Number(number) => measured(number),
+            Value::Bool(_) | Value::Null => value.clone(),
             _ => return Err(("type", "values must be text, numbers or booleans".into())),
         };
         kept.insert(name, value);
     }
     Ok(Value::Object(kept))
+}
+
+/// A whole number is masked as text is; one with a fraction or an exponent is no card.
+fn measured(number: &serde_json::Number) -> Value {
+    let text = number.to_string();
+    let masked = crate::detect::mask_cards(&text);
+    if number.is_f64() || masked == text {
+        Value::Number(number.clone())
+    } else {
+        Value::String(masked)
+    }
 }
 
 #[cfg(test)]
