@@ -2,6 +2,7 @@
 //! goes, then everything is looked at again until a look finds nothing. Only then are the
 //! clocks deleted, and the receipt made.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use futures::FutureExt;
@@ -79,26 +80,41 @@ async fn end_rest(turn: &mut Turn<'_>) -> Result<(), Halt> {
     if turn.erasing.ended {
         return Ok(());
     }
-    let (app, job) = (turn.app, turn.job.key);
-    let lives = app.store.all_lives_of(job, &turn.erasing).await?;
-    let ended = end(app, job.id, &lives, turn.erasing.suppress).await?;
+    let app = turn.app;
+    let mut lives = app.store.all_lives_of(turn.job.key, &turn.erasing).await?;
+    if let Some(blocked) = blocked(&turn.job) {
+        // All others have ended, and are none of this job's any more.
+        lives.retain(|life| blocked.contains(&life.subject));
+    }
+    let ended = end(app, &turn.job, &lives).await?;
     turn.erasing.uploads_until = turn.erasing.uploads_until.max(ended.uploads_until);
-    set_ended(&mut turn.job, &ended.blocked, app.clock.now());
+    set_ended(app, &mut turn.job, &ended.blocked, app.clock.now());
     turn.erasing.ended = true;
     // Others may have ended than were noted before.
     turn.place.noted = false;
     turn.save().await
 }
 
-/// Notes on a job that its lives have ended, but for those who are held.
-pub fn set_ended(job: &mut Job, blocked: &[Subject], now: Timestamp) {
-    if job.outcome["unreadable_at"]["records"].is_null() && blocked.len() < job_lives(job) {
-        job.outcome["unreadable_at"] = json!({"records": now});
+/// Notes on a job that its lives have ended, but for those who are held. Its times are those
+/// of the last of them.
+pub fn set_ended(app: &App, job: &mut Job, held: &[Subject], now: Timestamp) {
+    let ended = |held: usize| job_lives(job) - held.min(job_lives(job));
+    let before = blocked(job).map_or(0, |blocked| ended(blocked.len()));
+    if ended(held.len()) > before {
+        job.outcome["unreadable_at"]["records"] = json!(now);
+        job.outcome["backups_clear_by"] = json!(app.config.backups_clear_by(now, now).sealed);
     }
-    let blocked = blocked
+    let held = held
         .iter()
         .map(|subject| json!({"subject": subject, "by": "hold"}));
-    job.outcome["blocked"] = Value::Array(blocked.collect());
+    job.outcome["blocked"] = Value::Array(held.collect());
+}
+
+/// Who waits for a hold to end; `None` before the lives of the job have ended.
+fn blocked(job: &Job) -> Option<HashSet<Subject>> {
+    let blocked = job.outcome["blocked"].as_array()?;
+    let subject = |it: &Value| Subject::parse(it["subject"].as_str()?);
+    Some(blocked.iter().filter_map(subject).collect())
 }
 
 fn job_lives(job: &Job) -> usize {
@@ -129,9 +145,7 @@ async fn pass(turn: &mut Turn<'_>) -> Result<(), Halt> {
 async fn finish(mut turn: Turn<'_>) -> Result<()> {
     let now = turn.app.clock.now();
     let spared = spared(&turn.job);
-    let held = turn.job.outcome["blocked"]
-        .as_array()
-        .is_some_and(|it| !it.is_empty());
+    let held = blocked(&turn.job).is_some_and(|blocked| !blocked.is_empty());
     let (app, job) = (turn.app, turn.job.key);
     let mut lives = app.store.all_lives_of(job, &turn.erasing).await?;
     lives.retain(|life| !spared.contains(&life.subject));
