@@ -4,8 +4,8 @@
 //! A few lives stand in the job itself; thousands stand in rows beside it, since a row
 //! holds 400 KB at most, and is written anew with every step.
 
+use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use super::keys::{self, EXPIRIES, JobKey, JobKind, LifeKey};
 use super::{Item, Store, Write};
 use crate::error::{Error, Result};
 use crate::id::{Subject, Tenant};
-use crate::objects::UPLOAD_SECONDS;
+use crate::objects::last_upload;
 
 /// Lives that stand in the job itself.
 const INLINE: usize = 100;
@@ -38,7 +38,7 @@ pub struct Erasing {
     /// All lives that could be ended are ended: what is left is to remove what is left.
     #[serde(default)]
     pub ended: bool,
-    /// When the last link that may still write under these lives has run out.
+    /// When the last upload that may still write under these lives has come to its end.
     #[serde(default)]
     pub uploads_until: Option<Timestamp>,
 }
@@ -102,7 +102,7 @@ impl Job {
         let erasing = Erasing {
             ended: true,
             // Links may have been handed out until the very end.
-            uploads_until: Some(now + SignedDuration::from_secs(UPLOAD_SECONDS)),
+            uploads_until: Some(last_upload(now)),
             ..Erasing::default()
         };
         let (mut job, _none) = Job::erasure(JobKind::Expiry, key.tenant, &[(key, 0)], erasing, now);
