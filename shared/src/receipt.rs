@@ -13,15 +13,14 @@ use crate::activity::mask;
 use crate::app::App;
 use crate::error::Result;
 use crate::id::Tenant;
-use crate::merkle::{Hash, Tree};
+use crate::merkle::Tree;
+use crate::store::erasures::Closed;
 use crate::store::jobs::Job;
 use crate::store::keys::{self, LifeKey};
 use crate::store::{Item, Write};
 
 /// The media type of a receipt's header, without `application/`.
 const TYPE: &str = "lethe-receipt+jwt";
-/// Lives that a receipt names one by one.
-const NAMED: usize = 100;
 /// What an erasure does not reach, and a receipt says so.
 const NOT_COVERED: [&str; 3] = ["downloaded_exports", "processors", "tenant_copies"];
 
@@ -35,13 +34,24 @@ pub enum Lives {
 
 impl Lives {
     pub fn of(lives: &[LifeKey]) -> Lives {
-        let names = lives.iter().map(|life| life.life.to_string());
-        if lives.len() <= NAMED {
-            return Lives::Named(names.collect());
+        Lives::after(Closed::default(), lives)
+    }
+
+    /// Those that were closed before, and then these.
+    pub fn after(mut closed: Closed, lives: &[LifeKey]) -> Lives {
+        lives.iter().for_each(|life| closed.push(life));
+        match closed.names.len() as u64 == closed.tree.size() {
+            true => Lives::Named(closed.names),
+            false => Lives::Root(closed.tree),
         }
-        let mut tree = Tree::default();
-        names.for_each(|name| tree.push(Hash::leaf(&[name.as_bytes()])));
-        Lives::Root(tree)
+    }
+
+    /// As the log has them: by name while they are few, else their number.
+    pub fn about(&self) -> Vec<String> {
+        match self {
+            Lives::Named(names) => names.clone(),
+            Lives::Root(tree) => vec![format!("lives:{}", tree.size())],
+        }
     }
 }
 

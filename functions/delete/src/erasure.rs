@@ -12,6 +12,7 @@ use shared::app::App;
 use shared::error::{Error, Result};
 use shared::id::Subject;
 use shared::receipt::{Lives, Receipt};
+use shared::recovery::KEPT;
 use shared::store::activity::{self, Deed};
 use shared::store::jobs::{Job, JobKind, JobState};
 use shared::store::keys::LifeKey;
@@ -152,17 +153,43 @@ async fn finish(mut turn: Turn<'_>) -> Result<()> {
     let closing = lives.iter().map(|life| close(app, life, now).boxed());
     crate::at_once(AT_ONCE, closing.collect()).await?;
     if held {
-        return wait_for_holds(turn, spared.len()).await;
+        return match forget(&mut turn, &lives, now).await {
+            Ok(()) => wait_for_holds(turn, spared.len()).await,
+            Err(Halt::Failed(error)) => Err(error),
+            Err(Halt::Fenced | Halt::OutOfTime) => Ok(()),
+        };
     }
-    turn.add("records", lives.len() as u64);
-    turn.add("keyring", lives.len() as u64);
+    turn.count_closed(&lives);
     turn.job.total = turn.job.done;
     turn.job.place = Value::Null;
     turn.job.outcome["erased_at"] = json!(now);
     if let Value::Object(outcome) = &mut turn.job.outcome {
         outcome.remove("partial");
     }
-    end_job(app, turn.job, &lives, now).await
+    let lives = Lives::after(turn.erasing.closed, &lives);
+    end_job(app, turn.job, lives, now).await
+}
+
+/// A job leads to the people whom it has erased for as long as any job does, and no longer,
+/// whatever else it waits for.
+async fn forget(turn: &mut Turn<'_>, closed: &[LifeKey], now: Timestamp) -> Result<(), Halt> {
+    let erased_at = turn.job.outcome["unreadable_at"]["attachments"].as_str();
+    let erased_at: Option<Timestamp> = erased_at.and_then(|at| at.parse().ok());
+    if closed.is_empty() || erased_at.is_none_or(|at| at + KEPT > now) {
+        return Ok(());
+    }
+    let mut kept = turn
+        .app
+        .store
+        .all_lives_of(turn.job.key, &turn.erasing)
+        .await?;
+    kept.retain(|life| !closed.contains(life));
+    turn.count_closed(closed);
+    closed
+        .iter()
+        .for_each(|life| turn.erasing.closed.push(life));
+    let lists = turn.erasing.keep_only(&mut turn.job, &kept);
+    turn.save_with(lists).await
 }
 
 /// Waits for whoever lifts the holds, and then goes through everything once more. Looks
@@ -187,9 +214,9 @@ async fn wait_for_holds(mut turn: Turn<'_>, before: usize) -> Result<()> {
 
 /// Ends the job with its entry in the log and, where somebody asked for the erasure, its
 /// receipt. Expiries get one receipt a day.
-async fn end_job(app: &App, mut job: Job, lives: &[LifeKey], now: Timestamp) -> Result<()> {
+async fn end_job(app: &App, mut job: Job, lives: Lives, now: Timestamp) -> Result<()> {
     let expired = job.key.kind == JobKind::Expiry;
-    let mut about = names(lives);
+    let mut about = lives.about();
     about.push(job.key.id.to_string());
     let entry = activity::Entry {
         tenant: job.key.tenant,
@@ -205,19 +232,11 @@ async fn end_job(app: &App, mut job: Job, lives: &[LifeKey], now: Timestamp) -> 
     };
     let mut writes = activity::writes(&[entry]);
     if !expired {
-        let receipt = Receipt::of_job(&job, Lives::of(lives), now);
+        let receipt = Receipt::of_job(&job, lives, now);
         writes.push(receipt.issue(app).await?.1);
     }
     writes.push(job.finish_write(JobState::Completed, now));
     // Refused: a later turn has finished it.
     let _fenced = app.store.transact(writes).await?;
     Ok(())
-}
-
-/// The lives by name, while they are few; else their number.
-pub fn names(lives: &[LifeKey]) -> Vec<String> {
-    match lives.len() {
-        0..=100 => lives.iter().map(|life| life.life.to_string()).collect(),
-        many => vec![format!("lives:{many}")],
-    }
 }

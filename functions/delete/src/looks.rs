@@ -62,7 +62,8 @@ pub async fn note(turn: &mut Turn<'_>) -> Result<(), Halt> {
     });
     // Lives only ever join: a turn that has been overtaken puts fewer, and so in place of
     // nothing that holds more.
-    let object = keys::ledger_object(job.tenant, job.id, lives.len());
+    let ended = erasing.closed.tree.size() + lives.len() as u64;
+    let object = keys::ledger_object(job.tenant, job.id, ended);
     let body = ledger.to_string().into_bytes();
     turn.app
         .objects

@@ -11,6 +11,7 @@ use shared::http::{Answer, Call};
 use shared::id::{JobId, Subject};
 use shared::keyring::{BLOCKED, block_write, unblock_write};
 use shared::leaving::{self, GRACE};
+use shared::receipt::Lives;
 use shared::routes::Scope;
 use shared::store::activity::{self, Deed};
 use shared::store::erasures::Erasing;
@@ -21,7 +22,7 @@ use shared::store::once::part_write;
 use shared::store::{Write, in_transactions};
 
 use crate::ending::{Present, TOGETHER, end, pause, present};
-use crate::erasure::{names, set_ended};
+use crate::erasure::set_ended;
 use crate::looks::spared;
 use crate::people;
 use crate::preview::preview;
@@ -301,7 +302,7 @@ fn job(
 /// The log's entry.
 fn requested(call: &Call, job: &Job, found: &[Present], now: Timestamp) -> Vec<Write> {
     let lives: Vec<LifeKey> = found.iter().map(|it| it.entry.key).collect();
-    let mut about = names(&lives);
+    let mut about = Lives::of(&lives).about();
     about.push(job.key.id.to_string());
     activity::writes(&[activity::Entry {
         tenant: call.tenant(),

@@ -14,6 +14,7 @@ use super::keys::{self, EXPIRIES, JobKey, JobKind, LifeKey};
 use super::{Item, Store, Write};
 use crate::error::{Error, Result};
 use crate::id::{Subject, Tenant};
+use crate::merkle::{Hash, Tree};
 use crate::objects::last_upload;
 
 /// Lives that stand in the job itself.
@@ -27,8 +28,11 @@ pub struct Erasing {
     /// The lives, where they are few.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     lives: Vec<String>,
-    /// How many there are in all.
+    /// How many there are in all, but for those that are closed.
     pub count: usize,
+    /// Lives that were erased long ago, while others still wait for a hold.
+    #[serde(default)]
+    pub closed: Closed,
     /// Everybody of the tenant, and the tenant.
     #[serde(default)]
     pub tenant: bool,
@@ -43,6 +47,26 @@ pub struct Erasing {
     pub uploads_until: Option<Timestamp>,
 }
 
+/// Lives by their own names alone, which lead to nobody.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Closed {
+    /// All of them, while they are few.
+    pub names: Vec<String>,
+    /// The tree over them, in this order (RFC 6962).
+    pub tree: Tree,
+}
+
+impl Closed {
+    pub fn push(&mut self, life: &LifeKey) {
+        let name = life.life.to_string();
+        self.tree.push(Hash::leaf(&[name.as_bytes()]));
+        match self.tree.size() <= INLINE as u64 {
+            true => self.names.push(name),
+            false => self.names.clear(),
+        }
+    }
+}
+
 impl Erasing {
     /// # Errors
     /// [`Error::Unavailable`] when the job is not as it was written, as everywhere below.
@@ -52,6 +76,39 @@ impl Erasing {
 
     pub fn put(&self, job: &mut Job) {
         job.spec = json!(self);
+    }
+
+    /// Names these lives and no others: in the job where they are few, else in the lists that
+    /// are returned.
+    fn name(&mut self, job: &mut Job, lives: &[LifeKey]) -> Vec<Write> {
+        self.count = lives.len();
+        (self.lives, job.subjects) = (Vec::new(), Vec::new());
+        if lives.len() > INLINE {
+            let lists = lives.chunks(LISTED).enumerate();
+            return lists
+                .map(|(number, lives)| list_write(job.key, number, lives))
+                .collect();
+        }
+        self.lives = lives.iter().map(LifeKey::short).collect();
+        job.subjects = lives.iter().map(|life| life.subject).collect();
+        Vec::new()
+    }
+
+    /// From here on the job leads to nobody but these: the others are erased. The writes that
+    /// bring its lists to that.
+    pub fn keep_only(&mut self, job: &mut Job, kept: &[LifeKey]) -> Vec<Write> {
+        let before = match self.lives.is_empty() {
+            true => self.count.div_ceil(LISTED),
+            false => 0,
+        };
+        let mut writes = self.name(job, kept);
+        let partition = keys::jobs(job.key.tenant, job.key.kind);
+        let surplus = (writes.len()..before).map(|number| keys::list_of_job(job.key.id, number));
+        let surplus: Vec<_> = surplus
+            .map(|sort| Write::delete(&partition, &sort))
+            .collect();
+        writes.extend(surplus);
+        writes
     }
 
     /// The lives that the job itself names.
@@ -83,16 +140,8 @@ impl Job {
         // Besides what the door counts, each life has its door, person and clock.
         job.total = lives.iter().map(|(_, count)| count + 3).sum();
         job.outcome = json!({});
-        erasing.count = lives.len();
         let keys: Vec<LifeKey> = lives.iter().map(|(key, _)| *key).collect();
-        let mut lists = Vec::new();
-        if keys.len() <= INLINE {
-            erasing.lives = keys.iter().map(LifeKey::short).collect();
-            job.subjects = keys.iter().map(|key| key.subject).collect();
-        } else {
-            let rows = keys.chunks(LISTED).enumerate();
-            lists.extend(rows.map(|(number, lives)| list_write(job.key, number, lives)));
-        }
+        let lists = erasing.name(&mut job, &keys);
         erasing.put(&mut job);
         (job, lists)
     }

@@ -377,7 +377,7 @@ pub fn receipt_object(tenant: Tenant, name: &str) -> String {
 }
 
 /// Where the lives that an erasure is about lie in the bucket, noted when so many had ended.
-pub fn ledger_object(tenant: Tenant, id: JobId, lives: usize) -> String {
+pub fn ledger_object(tenant: Tenant, id: JobId, lives: u64) -> String {
     format!("{LEDGER}{tenant}/{id}/{lives}.json")
 }
 

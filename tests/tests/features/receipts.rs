@@ -678,3 +678,48 @@ async fn a_ledger_that_names_more_is_not_replaced_by_one_that_names_less() {
     }
     assert!(named.contains(&ada) && named.contains(&bob), "{named}");
 }
+
+#[tokio::test]
+async fn a_job_that_waits_for_a_hold_forgets_in_time_whom_it_has_erased() {
+    let service = Service::with(by_hand()).await;
+    let owner = &service.ours.owner;
+    // In the job itself; in lists beside it, before and after.
+    let mut all = crowd(&service, 107).await;
+    let batches = [all.split_off(105), all];
+    let mut waiting = Vec::new();
+    for people in &batches {
+        let (gone, held) = people.split_at(1);
+        for who in held {
+            let hold = format!("/v1/subjects/{who}/hold");
+            let body = json!({"reason": "litigation"});
+            let set = service.call("PUT", &hold, owner, Some(&body)).await;
+            set.expect(204);
+        }
+        let body = json!({"subjects": people});
+        let job = service.post("/v1/erasures", owner, body).await.expect(202);
+        service.cloud.settle().await;
+        waiting.push((job, &gone[0], held));
+    }
+    for (job, gone, held) in &waiting {
+        wait(&service, days(36)).await;
+        let now = service.job(&format!("/v1/erasures/{}", id(job))).await;
+        assert_eq!(now["state"], "blocked", "{now}");
+        for row in rows::records(&service).await {
+            assert!(!format!("{row:?}").contains(*gone), "{row:?}");
+        }
+        for who in *held {
+            let hold = format!("/v1/subjects/{who}/hold");
+            service.call("DELETE", &hold, owner, None).await.expect(204);
+        }
+        service.cloud.settle().await;
+        wait(&service, minutes(21)).await;
+        let done = service.job(&format!("/v1/erasures/{}", id(job))).await;
+        assert_eq!(done["state"], "completed", "{done}");
+        assert_eq!(done["stores"]["keyring"], held.len() + 1);
+        let claims = claims(&service, &receipt(&service, &id(job)).await.text).await;
+        assert_eq!(claims["lives"]["count"], held.len() + 1);
+        for who in *held {
+            assert!(rows::about(&service, who).await.is_empty());
+        }
+    }
+}
