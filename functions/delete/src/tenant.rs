@@ -8,7 +8,7 @@ use serde_json::json;
 use shared::error::Result;
 use shared::leaving;
 use shared::merkle::Hash;
-use shared::objects::UPLOAD_SECONDS;
+use shared::objects::last_upload;
 use shared::receipt::{Lives, Receipt};
 use shared::store::jobs::{JobKind, JobState};
 use shared::store::keys::{self, LifeKey, SHARDS, Standing};
@@ -49,8 +49,7 @@ pub async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
                 if turn.job.outcome["unreadable_at"].is_null() {
                     turn.job.outcome["unreadable_at"] = json!({"records": now});
                     // A link may have been handed out by a key from a cache.
-                    let until = now + SignedDuration::from_secs(UPLOAD_SECONDS);
-                    turn.erasing.uploads_until = Some(until);
+                    turn.erasing.uploads_until = Some(last_upload(now));
                 }
                 if turn.place.began.is_none() {
                     turn.place.began = Some(now);

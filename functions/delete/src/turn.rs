@@ -7,8 +7,10 @@ use jiff::Timestamp;
 use serde_json::json;
 use shared::app::App;
 use shared::error::{Error, Result};
+use shared::store::Write;
 use shared::store::erasures::Erasing;
 use shared::store::jobs::{Job, JobState};
+use shared::store::keys::LifeKey;
 
 use crate::place::{Place, Within};
 
@@ -82,6 +84,13 @@ impl<'a> Turn<'a> {
         self.job.outcome["stores"][store] = (before + more).into();
     }
 
+    /// Counts lives of which nothing is left: each had a clock, and has a row in the keyring.
+    pub fn count_closed(&mut self, lives: &[LifeKey]) {
+        for store in ["records", "keyring"] {
+            self.add(store, lives.len() as u64);
+        }
+    }
+
     /// Begins another pass over everything.
     pub fn begin_pass(&mut self, now: Timestamp) {
         self.place.pass += 1;
@@ -105,6 +114,20 @@ impl<'a> Turn<'a> {
         self.write_back();
         let now = self.app.clock.now();
         match self.app.store.save_job(&self.job, now).await? {
+            true => Ok(()),
+            false => Err(Halt::Fenced),
+        }
+    }
+
+    /// The same, with what else belongs to it.
+    ///
+    /// # Errors
+    /// As [`Turn::save`].
+    pub async fn save_with(&mut self, writes: Vec<Write>) -> Result<(), Halt> {
+        self.write_back();
+        let now = self.app.clock.now();
+        let saved = self.app.store.save_job_with(&self.job, writes, now);
+        match saved.await? {
             true => Ok(()),
             false => Err(Halt::Fenced),
         }

@@ -50,17 +50,21 @@ pub async fn announce(app: &App, call: &Call) -> Result<Answer> {
 }
 
 /// The answer: the file's name, and the link to upload it by.
-async fn welcome(app: &App, living: &Living, row: &Attachment) -> Result<Answer> {
+async fn welcome(
+    app: &App,
+    living: &Living,
+    row: &Attachment,
+    now: jiff::Timestamp,
+) -> Result<Answer> {
     let content = row.content.as_ref().expect("an announced file has one");
     let sha256 = STANDARD.encode(hex(&content.sha256).unwrap_or_default());
-    let upload = app
-        .objects
-        .upload_link(Upload {
-            object: &living.key.attachment_object(row.id),
-            size: row.size,
-            sha256: &sha256,
-        })
-        .await?;
+    let upload = Upload {
+        object: &living.key.attachment_object(row.id),
+        size: row.size,
+        sha256: &sha256,
+    };
+    // Of the moment that the door is told, so that the link does not outlast what it knows.
+    let upload = app.objects.upload_link(upload, now).await?;
     let body = json!({"attachment": row.id.to_string(), "upload": upload});
     Ok(Answer::json(201, body))
 }
@@ -93,7 +97,7 @@ async fn admit(
             ..Passing::default()
         };
         let mut writes = vec![Write::put(row.item(&living)).only_new()];
-        let answer = welcome(app, &living, row).await?;
+        let answer = welcome(app, &living, row, now).await?;
         let answer = call.kept_with(app, answer, &mut writes).await?;
         match app
             .store

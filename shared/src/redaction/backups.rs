@@ -65,10 +65,12 @@ fn key_gone_by(entry: Option<&Entry>, now: Timestamp) -> Timestamp {
         // All keys went with their life.
         return now;
     };
-    match (entry.rekey, entry.rekeyed_at) {
+    let begun = entry.rekeyed_at.filter(|_| entry.rekeying());
+    match (entry.rekey, begun) {
         (Some(rekey), _) => rekey.at.max(now) + DONE_WITHIN,
-        (None, Some(begun)) if entry.rekeying() => begun + DONE_WITHIN,
-        (None, Some(begun)) => now.min(begun + DONE_WITHIN),
-        (None, None) => now,
+        (None, Some(begun)) if begun + DONE_WITHIN > now => begun + DONE_WITHIN,
+        // Held up for longer than ever before.
+        (None, Some(_)) => now + DONE_WITHIN,
+        (None, None) => entry.retired_at.unwrap_or(now),
     }
 }

@@ -40,7 +40,7 @@
 //! | export | `exports/ten/sub/life/job_….zip` |
 //! | seal | `seals/ten/day.jws` |
 //! | receipt | `receipts/ten/job_….jws`, or a day in place of the job |
-//! | whom an erasure is about | `ledger/ten/job_….json` |
+//! | whom an erasure is about | `ledger/ten/job_…/number.json` |
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -335,14 +335,17 @@ pub fn lookup(tenant: Tenant, kind: &str, hash: KeyedHash) -> String {
     format!("{tenant}#lookup#{kind}#{hash}")
 }
 
+/// What the reverses of a life's lookup rows begin with.
+pub const LOOKUPS: &str = "lookup#";
+
 /// The reverse of a lookup row, within the life.
 pub fn lookup_reverse(kind: &str, hash: KeyedHash) -> String {
-    format!("lookup#{kind}#{hash}")
+    format!("{LOOKUPS}{kind}#{hash}")
 }
 
 /// The lookup's partition that a reverse row points to.
 pub fn lookup_of_reverse(tenant: Tenant, sort: &str) -> Option<String> {
-    sort.starts_with("lookup#")
+    sort.starts_with(LOOKUPS)
         .then(|| format!("{tenant}#{sort}"))
 }
 
@@ -373,9 +376,9 @@ pub fn receipt_object(tenant: Tenant, name: &str) -> String {
     format!("receipts/{tenant}/{name}.jws")
 }
 
-/// Where the lives that an erasure is about lie in the bucket.
-pub fn ledger_object(tenant: Tenant, id: JobId) -> String {
-    format!("{LEDGER}{tenant}/{id}.json")
+/// Where the lives that an erasure is about lie in the bucket, noted when so many had ended.
+pub fn ledger_object(tenant: Tenant, id: JobId, lives: u64) -> String {
+    format!("{LEDGER}{tenant}/{id}/{lives}.json")
 }
 
 /// Where all objects of a tenant's people lie, by what they are.

@@ -12,6 +12,7 @@ use super::keys::{self, CLOCK, DOOR, LifeKey, Standing, day_of};
 use super::{Attribute, Item, Refusal, Store, Write};
 use crate::error::Result;
 use crate::keyring::{Entry, Living, State};
+use crate::objects::upload_ends;
 use crate::vault::Sealed;
 
 /// Upload links that may be open for one person at a time.
@@ -86,9 +87,9 @@ impl Door {
         self.expires_at.is_some_and(|at| at <= now)
     }
 
-    /// When the last link that may still write has run out.
+    /// When the last upload by a link that was handed out has come to its end.
     pub fn uploads_until(&self) -> Option<Timestamp> {
-        self.uploads.iter().max().copied()
+        self.uploads.iter().max().copied().map(upload_ends)
     }
 }
 
@@ -501,7 +502,7 @@ pub struct Beginning<'a> {
     pub writes: Vec<Write>,
 }
 
-/// A requested erasure's writes for one life: the keys go, the door closes. `door` is as
+/// A requested erasure's writes for one life: the keys go, the door closes, a hold ends. `door` is as
 /// just read; a door that changes its links meanwhile makes the transaction fail.
 /// `suppress`: the person stays away afterwards.
 pub fn erase_writes(entry: &Entry, door: Option<&Door>, suppress: bool) -> Vec<Write> {
@@ -520,6 +521,10 @@ pub fn erase_writes(entry: &Entry, door: Option<&Door>, suppress: bool) -> Vec<W
     if entry.rules.restricted {
         let restricted = keys::standing(key.tenant, Standing::Restricted);
         writes.push(Write::delete(&restricted, &subject));
+    }
+    if entry.rules.held {
+        let held = keys::standing(key.tenant, Standing::Held);
+        writes.push(Write::delete(&held, &subject));
     }
     if suppress && !entry.rules.suppressed {
         let suppressed = keys::standing(key.tenant, Standing::Suppressed);

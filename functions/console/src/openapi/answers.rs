@@ -161,6 +161,17 @@ fn ingest() -> Vec<Schema> {
     ]
 }
 
+/// What was, or would be, removed from each store.
+fn stores() -> Vec<(&'static str, Value)> {
+    let files = "Versions of files; none of those that were only announced.";
+    vec![
+        ("keyring", count()),
+        ("records", described(count(), "Rows.")),
+        ("attachments", described(count(), files)),
+        ("exports", count()),
+    ]
+}
+
 fn jobs() -> Vec<Schema> {
     let job = object(
         &["id", "kind", "state", "progress", "created_at"],
@@ -203,7 +214,7 @@ fn jobs() -> Vec<Schema> {
                     "When no backup can bring back a key that opens what was sealed.",
                 ),
             ),
-            ("stores", json!({"type": "object"})),
+            ("stores", object(&[], stores())),
             (
                 "blocked",
                 described(
@@ -235,7 +246,7 @@ fn jobs() -> Vec<Schema> {
         ("dry_run", json!({"const": true})),
         ("subjects", count()),
         ("blocked", described(count(), "Those of them who are held.")),
-        ("stores", json!({"type": "object"})),
+        ("stores", whole(stores())),
     ]);
     let statuses = ["redacted", "not_found", "stale", "invalid", "held"];
     let target = object(
