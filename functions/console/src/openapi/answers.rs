@@ -9,7 +9,8 @@ use shared::store::jobs::{JobKind, JobState};
 use super::reference;
 use super::requests::settings_fields;
 use super::shape::{
-    Schema, choice, count, described, id, list, message_id, object, or_null, text, time, whole,
+    Schema, choice, count, described, id, list, message_id, object, only, or_null, text, time,
+    whole,
 };
 
 /// Every schema of an answer.
@@ -82,7 +83,17 @@ fn edge() -> Vec<Schema> {
             "Receipt",
             described(text(), "A compact JWS (RFC 7515), signed with ES256."),
         ),
-        ("Description", object(&["openapi", "info", "paths"], vec![])),
+        (
+            "Description",
+            object(
+                &["openapi", "info", "paths"],
+                vec![
+                    ("openapi", text()),
+                    ("info", object(&[], vec![])),
+                    ("paths", object(&[], vec![])),
+                ],
+            ),
+        ),
         (
             "Health",
             whole(vec![
@@ -243,7 +254,7 @@ fn jobs() -> Vec<Schema> {
         ("expires_at", time()),
     ]);
     let counts = whole(vec![
-        ("dry_run", json!({"const": true})),
+        ("dry_run", only(true)),
         ("subjects", count()),
         ("blocked", described(count(), "Those of them who are held.")),
         ("stores", whole(stores())),
@@ -316,7 +327,7 @@ fn govern() -> Vec<Schema> {
     let mut new_key = key();
     new_key["properties"]["secret"] = described(text(), "The whole key, as it is sent.");
     let dry_run = whole(vec![
-        ("dry_run", json!({"const": true})),
+        ("dry_run", only(true)),
         (
             "would_erase",
             described(count(), "People whose time would be up."),
