@@ -212,7 +212,7 @@ impl Kind {
         if let Kind::Custom = self {
             let Custom { kept, at_fault } = custom(value)?;
             let first = at_fault.into_iter().next();
-            return first.map_or(Ok(Value::Object(kept)), |(_, misfit)| Err(misfit));
+            return first.map_or(Ok(Value::Object(kept)), Err);
         }
         let Value::String(text) = value else {
             return Err(("type", "must be a string".into()));
@@ -293,8 +293,9 @@ fn not_a_card(text: &str) -> Result<String, Misfit> {
 pub struct Custom {
     /// Those that fit, as they will be stored.
     pub kept: Map<String, Value>,
-    /// Those that do not, by name; none where the name itself is at fault.
-    pub at_fault: Vec<(Option<String>, Misfit)>,
+    /// What is wrong with the others, each kind of fault once. Their names are the tenant's
+    /// own words, and so not repeated.
+    pub at_fault: Vec<Misfit>,
 }
 
 /// The tenant's own values, each judged by itself.
@@ -310,12 +311,15 @@ pub fn custom(value: &Value) -> Result<Custom, Misfit> {
     }
     let mut custom = Custom::default();
     for (name, value) in entries {
-        match (Kind::Name(64).accept_text(name), custom_value(value)) {
-            (Ok(name), Ok(value)) => {
+        let entry = Kind::Name(64)
+            .accept_text(name)
+            .and_then(|name| Ok((name, custom_value(value)?)));
+        match entry {
+            Ok((name, value)) => {
                 custom.kept.insert(name, value);
             }
-            (Ok(name), Err(misfit)) => custom.at_fault.push((Some(name), misfit)),
-            (Err(misfit), _) => custom.at_fault.push((None, misfit)),
+            Err(misfit) if custom.at_fault.contains(&misfit) => {}
+            Err(misfit) => custom.at_fault.push(misfit),
         }
     }
     Ok(custom)
@@ -332,7 +336,7 @@ fn custom_value(value: &Value) -> Result<Value, Misfit> {
             Ok(Value::String(masked))
         }
         Value::Number(_) | Value::Bool(_) | Value::Null => Ok(value.clone()),
-        _ => Err(("type", "must be text, a number or a boolean".into())),
+        _ => Err(("type", "values must be text, numbers or booleans".into())),
     }
 }
 

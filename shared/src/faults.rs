@@ -115,12 +115,8 @@ impl<'a> Object<'a> {
 
     /// An optional field, if something was sent in it.
     pub fn said(&self, name: &str) -> Option<&'a Value> {
-        let empty = |value: &Value| match value {
-            Value::String(text) => normal::blank(text),
-            Value::Array(items) => items.is_empty(),
-            _ => false,
-        };
-        self.get(name).filter(|it| !(self.lenient && empty(it)))
+        let blank = |value: &Value| value.as_str().is_some_and(normal::blank);
+        self.get(name).filter(|it| !(self.lenient && blank(it)))
     }
 
     /// A text field, if it was sent.
@@ -179,15 +175,12 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The tenant's own values, as they will be stored, if they were sent. Each at fault is
-    /// named by itself.
+    /// The tenant's own values that can be stored, as they will be, if they were sent.
     pub fn custom(&self, name: &str, faults: &mut Faults) -> Option<Map<String, Value>> {
         match catalog::custom(self.said(name)?) {
             Ok(mut custom) => {
-                for (entry, (code, message)) in custom.at_fault {
-                    let at = self.pointer(name);
-                    let at = entry.map_or(at.clone(), |entry| pointer(&at, &entry));
-                    faults.add(at, code, &message);
+                for (code, message) in custom.at_fault {
+                    faults.add(self.pointer(name), code, &message);
                 }
                 custom
                     .kept
@@ -263,6 +256,9 @@ impl<'a> Object<'a> {
             faults.add(self.pointer(name), "type", "must be a list");
             return None;
         };
+        if list.is_empty() && self.lenient {
+            return None;
+        }
         if list.is_empty() || list.len() > most {
             let expected = format!("must hold 1 to {most}");
             faults.add(self.pointer(name), "length", &expected);
