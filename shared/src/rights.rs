@@ -12,12 +12,13 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::id::{JobId, Subject, Tenant};
 use crate::keyring::{Entry, State};
-use crate::store::Write;
+use crate::leaving;
 use crate::store::activity::{self, Deed};
 use crate::store::jobs::{JobKey, JobKind};
 use crate::store::keys::{LifeKey, Standing};
 use crate::store::lives::{Door, expires_at};
 use crate::store::rules::Change;
+use crate::store::{Refusal, Write};
 
 /// Tries against others who change the same person.
 const TRIES: u32 = 12;
@@ -27,7 +28,8 @@ impl App {
     ///
     /// # Errors
     /// [`Error::NotFound`] for somebody who was never known, and for a hold or a
-    /// restriction of somebody of whom nothing is kept.
+    /// restriction of somebody of whom nothing is kept; [`Error::Conflict`] for a hold when
+    /// the tenant is being erased.
     pub async fn change_rule(
         &self,
         tenant: Tenant,
@@ -94,14 +96,22 @@ async fn try_change(app: &App, entry: &Entry, change: &Change, by: &str) -> Resu
             Some((door, expires_at(door.last_seen, days)))
         }
     };
-    let mut writes = change.writes(entry, life, now);
+    let mut writes = Vec::new();
+    if let Change::Hold(_) = change {
+        writes.push(leaving::stays_check(entry.key.tenant));
+    }
+    writes.extend(change.writes(entry, life, now));
     if let Change::Lift(Standing::Held) = change {
         for job in &entry.blocked {
             writes.extend(release_writes(app, &entry.key, *job, now).await?);
         }
     }
     writes.extend(logged(entry, change, by, now));
-    Ok(app.store.transact(writes).await?.is_ok())
+    match (app.store.transact(writes).await?, change) {
+        (Ok(()), _) => Ok(true),
+        (Err(Refusal::Condition { place: 0, .. }), Change::Hold(_)) => Err(leaving::gone()),
+        (Err(_), _) => Ok(false),
+    }
 }
 
 /// The door of a life that goes on.

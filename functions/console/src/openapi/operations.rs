@@ -370,7 +370,8 @@ pub const OPERATIONS: &[Operation] = &[
             "Nothing of them can go. The clock stops. Replaces another hold.",
         )],
     )
-    .takes("Hold"),
+    .takes("Hold")
+    .problems(&[(409, "The tenant is being erased (`leaving`).")]),
     operation(
         "DELETE /v1/subjects/{subject}/hold",
         "liftHold",
@@ -435,7 +436,8 @@ pub const OPERATIONS: &[Operation] = &[
         )
         .leads(&[("revokeKey", "id", "/id")])],
     )
-    .takes("KeyRequest"),
+    .takes("KeyRequest")
+    .problems(&[(409, "The tenant is being erased (`leaving`).")]),
     operation(
         "GET /v1/keys",
         "listKeys",
@@ -487,6 +489,18 @@ pub const OPERATIONS: &[Operation] = &[
         "Operate",
         &[gives(200, "TenantPage", "A page of tenants.")],
     ),
+    operation(
+        "POST /v1/tenants/{tenant}/keys",
+        "createOwnerKey",
+        "Operate",
+        &[gives(
+            201,
+            "NewKey",
+            "A key with every scope but `collect`. Its `secret` is shown this once.",
+        )],
+    )
+    .takes("TenantRequest")
+    .problems(&[(409, "The tenant is being erased.")]),
     operation(
         "DELETE /v1/tenants/{tenant}",
         "eraseTenant",
