@@ -15,13 +15,14 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::id::{JobId, Subject, Tenant};
 use crate::keyring::{Entry, State, released_write};
-use crate::store::Write;
+use crate::leaving;
 use crate::store::activity::{self, Deed};
 use crate::store::erasures::Erasing;
 use crate::store::jobs::{JobKey, JobKind};
 use crate::store::keys::{LifeKey, Standing};
 use crate::store::lives::{Door, erase_writes, expires_at};
 use crate::store::rules::Change;
+use crate::store::{Refusal, Write};
 
 /// Tries against others who change the same person.
 const TRIES: u32 = 12;
@@ -31,7 +32,8 @@ impl App {
     ///
     /// # Errors
     /// [`Error::NotFound`] for somebody who was never known, and for a hold or a
-    /// restriction of somebody of whom nothing is kept.
+    /// restriction of somebody of whom nothing is kept; [`Error::Conflict`] for a hold when
+    /// the tenant is being erased.
     pub async fn change_rule(
         &self,
         tenant: Tenant,
@@ -112,11 +114,21 @@ async fn try_change(app: &App, entry: &Entry, change: &Change, by: &str) -> Resu
         None => change.writes(entry, None, now),
     };
     writes.extend(logged(entry, change, by, now));
-    let done = app.store.transact(writes).await?.is_ok();
-    if done && !waiting.is_empty() {
+    if let Change::Hold(_) = change {
+        writes.push(leaving::stays_check(entry.key.tenant));
+    }
+    let last = writes.len() - 1;
+    match (app.store.transact(writes).await?, change) {
+        (Ok(()), _) => {}
+        (Err(Refusal::Condition { place, .. }), Change::Hold(_)) if place == last => {
+            return Err(leaving::gone());
+        }
+        (Err(_), _) => return Ok(false),
+    }
+    if !waiting.is_empty() {
         release(app, entry).await?;
     }
-    Ok(done)
+    Ok(true)
 }
 
 /// Lets others finish, longer each time.

@@ -125,6 +125,7 @@ NEW = {
     "POST /v1/erasures/{id}/cancel": lambda: Person().held().erased(),
     "DELETE /v1/keys/{id}": key,
     "DELETE /v1/tenants/{tenant}": lambda: tenant()["tenant"],
+    "POST /v1/tenants/{tenant}/keys": lambda: tenant()["tenant"],
 }
 
 

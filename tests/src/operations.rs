@@ -78,8 +78,8 @@ pub const OPERATIONS: &[Operation] = &[
     operation("job", "GetItem", 1.0, 0.0, "its row"),
     operation("receipt", "GetItem", 1.0, 0.0, "its row"),
     operation("activity, a page", "GetItem, 4 Query", 5.0, 0.0, "the tenant's first day; a day has four shards"),
-    operation("cleanup, nothing due", "6 GetItem, 14 Query", 15.0, 0.0, "of two tenants: four shards of the index each, the retention in force, the last seal and receipt; jobs that stalled, and whether one is overdue"),
-    operation("cleanup, one person due", "6 GetItem, 14 Query, TransactWriteItems", 15.0, 9.0, "the same, and the end of that life"),
+    operation("cleanup, nothing due", "BatchGetItem, 6 GetItem, 13 Query", 15.0, 0.0, "of two tenants: four shards of the index each, the doors of a page of clocks together, the retention in force, the last seal and receipt; where the last sweep stopped; jobs that stalled, and whether one is overdue"),
+    operation("cleanup, one person due", "BatchGetItem, 6 GetItem, 13 Query, TransactWriteItems", 15.0, 9.0, "the same, and the end of that life"),
     operation("expire: the worker", "BatchWriteItem, 2 PutItem, Query, UpdateItem, 2 s3:ListMultipartUploads, 2 s3:ListObjectVersions", 1.0, 6.0, "the lease; files, exports and rows listed, the count saved, the rows removed; the second look comes twenty minutes later, as of an erasure"),
 ];
 

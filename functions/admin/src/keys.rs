@@ -8,6 +8,7 @@ use shared::faults::{self, Faults};
 use shared::http::caller::{new_token, secret_digest};
 use shared::http::{Answer, Call};
 use shared::id::{KeyId, Tenant};
+use shared::leaving;
 use shared::routes::Scope;
 use shared::store::activity::{self, Deed};
 use shared::store::tenants::ApiKey;
@@ -32,15 +33,31 @@ pub async fn create(app: &App, call: &Call) -> Result<Answer> {
     let (mut key, token) = new_key(call.tenant(), &keys, &asked.scopes, app.clock.now());
     key.origins = asked.origins;
     key.reference = asked.reference;
-    let mut writes = vec![key.write()];
-    writes.extend(entry(call, Deed::KeyCreated, key.id, app.clock.now()));
-    if app.store.transact(writes).await?.is_err() {
-        return Err(Error::Unavailable("a new key's id is taken".into()));
-    }
+    let entry = entry(call, Deed::KeyCreated, key.id, app.clock.now());
+    add(app, &key, entry).await?;
     let kept = row(&key);
-    let mut shown = kept.clone();
+    Ok(Answer::json(201, with_secret(&key, token)).keeping(kept))
+}
+
+/// Keeps a new key, unless its tenant is being erased: no key outlives that.
+///
+/// # Errors
+/// [`Error::Conflict`] when it is.
+pub async fn add(app: &App, key: &ApiKey, entry: Vec<Write>) -> Result<()> {
+    let mut writes = vec![leaving::stays_check(key.tenant), key.write()];
+    writes.extend(entry);
+    match app.store.transact(writes).await? {
+        Ok(()) => Ok(()),
+        Err(Refusal::Condition { place: 0, .. }) => Err(leaving::gone()),
+        Err(_) => Err(Error::Unavailable("a new key's id is taken".into())),
+    }
+}
+
+/// A new key as it is shown once.
+pub fn with_secret(key: &ApiKey, token: String) -> Value {
+    let mut shown = row(key);
     shown["secret"] = token.into();
-    Ok(Answer::json(201, shown).keeping(kept))
+    shown
 }
 
 /// A new key, and its text: the only time that it is in the clear.

@@ -230,7 +230,7 @@ async fn end_all(app: &App, mut job: Job) -> Result<Answer> {
         erasing.ended = false;
         erasing.put(&mut job);
         job.state = JobState::Blocked;
-        app.store.wait_until(&job, now + DAY).await?
+        app.store.wait_until(&mut job, now + DAY).await?
     } else {
         app.store.next_turn(&mut job, now).await?
     };
@@ -507,7 +507,8 @@ pub async fn cancel(app: &App, call: &Call) -> Result<Answer> {
                 erasing.put(&mut job);
                 job.outcome["cancelled"] = job.outcome["blocked"].take();
                 job.outcome["blocked"] = json!([]);
-                writes.extend(job.release_writes(now));
+                job.state = JobState::Queued;
+                writes.extend(job.next_writes(now));
             }
         }
         if app.store.transact(writes).await?.is_ok() {

@@ -113,7 +113,20 @@ impl<'a> Turn<'a> {
     pub async fn save(&mut self) -> Result<(), Halt> {
         self.write_back();
         let now = self.app.clock.now();
-        match self.app.store.save_job(&self.job, now).await? {
+        match self.app.store.save_job(&mut self.job, now).await? {
+            true => Ok(()),
+            false => Err(Halt::Fenced),
+        }
+    }
+
+    /// Saves how far the job is, together with more that must not happen without.
+    ///
+    /// # Errors
+    /// As [`Turn::save`].
+    pub async fn save_with(&mut self, more: Vec<Write>) -> Result<(), Halt> {
+        self.write_back();
+        let (store, now) = (&self.app.store, self.app.clock.now());
+        match store.save_job_with(&mut self.job, more, now).await? {
             true => Ok(()),
             false => Err(Halt::Fenced),
         }
@@ -152,7 +165,7 @@ impl<'a> Turn<'a> {
     pub async fn wait(mut self, state: JobState, until: Timestamp) -> Result<()> {
         self.write_back();
         self.job.state = state;
-        let _fenced = self.app.store.wait_until(&self.job, until).await?;
+        let _fenced = self.app.store.wait_until(&mut self.job, until).await?;
         Ok(())
     }
 }

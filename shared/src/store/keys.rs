@@ -28,6 +28,7 @@
 //! | tenant | `tenants` | `ten` |
 //! | who is held, restricted, … | `ten#standing#rule` | `sub` |
 //! | day of a daily check | `checks` | `backups` |
+//! | where the last sweep stopped | `checks` | `sweep` |
 //!
 //! | index `due` | `due_pk` | `due_sk` |
 //! |---|---|---|
@@ -61,6 +62,7 @@ pub const JOBS_DUE: &str = "jobs";
 pub const EXPIRIES: &str = "expiries";
 pub const CHECKS: &str = "checks";
 pub const CHECKS_BACKUPS: &str = "backups";
+pub const CHECKS_SWEEP: &str = "sweep";
 pub const EXPORTS: &str = "exports";
 /// Where all ledgers lie in the bucket.
 pub const LEDGER: &str = "ledger/";
@@ -427,6 +429,11 @@ pub fn job_due(job: JobKey, at: Timestamp) -> String {
     )
 }
 
+/// When a job in this place of `due` is to be looked at.
+pub fn job_due_at(sort: &str) -> Option<Timestamp> {
+    sort.split('#').next()?.parse().ok()
+}
+
 /// The job in this place of `due`.
 pub fn parse_job_due(sort: &str) -> Option<JobKey> {
     let mut parts = sort.split('#').skip(1);
@@ -521,9 +528,8 @@ mod tests {
         };
         let parsed = parse_turn(&jobs(key.tenant, JobKind::Expiry), &turn(job, 3));
         assert_eq!(parsed, Some((job, 3)));
-        assert_eq!(
-            parse_job_due(&job_due(job, Timestamp::UNIX_EPOCH)),
-            Some(job)
-        );
+        let due = job_due(job, Timestamp::UNIX_EPOCH);
+        assert_eq!(parse_job_due(&due), Some(job));
+        assert_eq!(job_due_at(&due), Some(Timestamp::UNIX_EPOCH));
     }
 }

@@ -415,14 +415,20 @@ impl Store {
         Ok(())
     }
 
-    /// Puts the clock of a life at the day on which it is now due.
+    /// Puts the clock of a life at the day on which its door, as read, ends. False when that
+    /// has changed since, and perhaps the clock with it.
     ///
     /// # Errors
     /// As [`Store::door`].
-    pub async fn move_clock(&self, key: &LifeKey, expires: Timestamp) -> Result<()> {
-        // Refused: the life has been erased meanwhile, and its clock with it.
-        let _gone = self.write(clock_write(key, expires)).await?;
-        Ok(())
+    pub async fn move_clock(&self, key: &LifeKey, door: &Door) -> Result<bool> {
+        let Some(end) = door.expires_at else {
+            return Ok(false);
+        };
+        let ends = Write::check(&key.partition(), DOOR)
+            .only_if("expires_at = :end")
+            .value(":end", end.as_second());
+        let writes = vec![ends, clock_write(key, end)];
+        Ok(self.transact(writes).await?.is_ok())
     }
 
     /// Puts the clock of a life that has no end for the time being at the day on which to
@@ -439,17 +445,18 @@ impl Store {
         Ok(self.transact(writes).await?.is_ok())
     }
 
-    /// Shortens a life to what the tenant's settings now allow. Never lengthens it.
+    /// Shortens a life, whose door is as read, to what the tenant's settings now allow.
+    /// Never lengthens it. False when the person has been seen since, or ends earlier already.
     ///
     /// # Errors
     /// As [`Store::door`].
-    pub async fn shorten(&self, key: &LifeKey, expires: Timestamp) -> Result<()> {
-        let write = Write::update(&key.partition(), DOOR, "SET expires_at = :expires")
-            .only_if("expires_at > :expires")
-            .value(":expires", expires.as_second());
-        // Refused: it ends earlier already.
-        let _shorter = self.write(write).await?;
-        Ok(())
+    pub async fn shorten(&self, key: &LifeKey, door: &Door, expires: Timestamp) -> Result<bool> {
+        let shorter = Write::update(&key.partition(), DOOR, "SET expires_at = :expires")
+            .only_if("expires_at > :expires AND last_seen = :seen")
+            .value(":expires", expires.as_second())
+            .value(":seen", door.last_seen);
+        let writes = vec![shorter, clock_write(key, expires)];
+        Ok(self.transact(writes).await?.is_ok())
     }
 }
 

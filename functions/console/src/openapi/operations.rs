@@ -484,7 +484,8 @@ pub const OPERATIONS: &[Operation] = &[
          overwritten while it lasts, and expiry is paused. Placing it again changes its \
          reason and its end.",
     )
-    .takes("Hold"),
+    .takes("Hold")
+    .problems(&[(409, "The tenant is being erased (`leaving`).")]),
     operation(
         "DELETE /v1/subjects/{subject}/hold",
         "liftHold",
@@ -566,7 +567,8 @@ pub const OPERATIONS: &[Operation] = &[
         "Creates an API key with the given scopes. The secret is shown in this answer \
          only.",
     )
-    .takes("KeyRequest"),
+    .takes("KeyRequest")
+    .problems(&[(409, "The tenant is being erased (`leaving`).")]),
     operation(
         "GET /v1/keys",
         "listKeys",
@@ -633,6 +635,22 @@ pub const OPERATIONS: &[Operation] = &[
         &[gives(200, "TenantPage", "A page of tenants.")],
     )
     .describes("Lists all tenants."),
+    operation(
+        "POST /v1/tenants/{tenant}/keys",
+        "createOwnerKey",
+        "Operate",
+        &[gives(
+            201,
+            "NewKey",
+            "A key with every scope but `collect`. Its `secret` is shown this once.",
+        )],
+    )
+    .describes(
+        "Creates a key with every scope but `collect` for a tenant that has lost its own. The \
+         secret is shown in this answer only.",
+    )
+    .takes("TenantRequest")
+    .problems(&[(409, "The tenant is being erased.")]),
     operation(
         "DELETE /v1/tenants/{tenant}",
         "eraseTenant",
