@@ -97,6 +97,7 @@ fn fate(word: &str, incoming: &Incoming<'_>) -> Fate {
         ("ignored", _) => Fate::Ignored(match about {
             "objected" => "objected",
             "no_consent" => "no_consent",
+            "held" => "held",
             _ => "unknown",
         }),
         // The one reason to reject an event once it has been read.
