@@ -177,6 +177,9 @@ pub struct Living {
     /// The generation of `data_key`: every row sealed under it says so in its attribute
     /// `key`.
     pub generation: u64,
+    /// As of [`Entry`].
+    pub rekeyed_at: Option<Timestamp>,
+    pub rekey: Option<Rekey>,
     data_key: SealingKey,
     /// What some rows are still sealed under, while the life is being re-keyed.
     retiring: Option<SealingKey>,
@@ -379,6 +382,8 @@ impl Keyring {
             gate: entry.gate,
             rules: entry.rules,
             generation: entry.generation,
+            rekeyed_at: entry.rekeyed_at,
+            rekey: entry.rekey,
             data_key: unwrap(wrapped)?,
             retiring: entry.retiring.as_ref().map(unwrap).transpose()?,
         }))
@@ -438,6 +443,8 @@ impl Keyring {
                     ..Rules::default()
                 },
                 generation: 1,
+                rekeyed_at: None,
+                rekey: None,
                 data_key,
                 retiring: None,
             },
@@ -646,13 +653,20 @@ pub(crate) fn released_write(key: &LifeKey) -> Write {
         .value(":life", key.life.to_string())
 }
 
-/// Notes the re-keying to come, if there is none.
-pub(crate) fn rekey_later_write(entry: &Entry, rekey: Rekey) -> Write {
-    entry
-        .change("SET rekey = :rekey, rekey_at = :at")
-        .and_if("attribute_not_exists(rekey)")
-        .value(":rekey", rekey.job.to_string())
-        .value(":at", rekey.at)
+/// Notes the re-keying to come, if there is none, and the life is still behind the gate at
+/// which it was read.
+pub(crate) fn rekey_later_write(living: &Living, rekey: Rekey) -> Write {
+    Write::update_keyring(
+        &partition(&living.key),
+        "SET rekey = :rekey, rekey_at = :at",
+    )
+    .only_if("#state = :active AND life = :life AND gate = :gate AND attribute_not_exists(rekey)")
+    .name("#state", "state")
+    .value(":active", State::Active.name())
+    .value(":life", living.key.life.to_string())
+    .value(":gate", living.gate)
+    .value(":rekey", rekey.job.to_string())
+    .value(":at", rekey.at)
 }
 
 /// Deletes the key that nothing is sealed under any more. Whatever rules have changed

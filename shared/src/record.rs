@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// One field of a person, and whether the tenant's own server vouches for it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Known {
-    pub value: Value,
+/// Something that is said of a person, and whether the tenant's own server vouches for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known<T = Value> {
+    pub value: T,
     pub verified: bool,
 }
 
@@ -44,16 +44,30 @@ pub struct Consent {
     pub at: Option<Timestamp>,
 }
 
+impl Known<Consent> {
+    /// Whether it covers what is said: a vouched one everything, one that only a page tells
+    /// of nothing but what pages say.
+    pub fn covers(&self, page: bool) -> bool {
+        self.verified || page
+    }
+
+    pub fn json(&self) -> Value {
+        let mut json = serde_json::json!(self.value);
+        json["verified"] = self.verified.into();
+        json
+    }
+}
+
 /// A consent that no longer holds (GDPR Art. 7(3)), kept to show what held until then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Withdrawal {
-    pub consent: Consent,
+    pub consent: Known<Consent>,
     pub withdrawn_at: Timestamp,
 }
 
 impl Withdrawal {
     pub fn json(&self) -> Value {
-        let mut json = serde_json::json!(self.consent);
+        let mut json = self.consent.json();
         json["withdrawn_at"] = serde_json::json!(self.withdrawn_at);
         json
     }

@@ -97,6 +97,7 @@ fn fate(word: &str, incoming: &Incoming<'_>) -> Fate {
         ("ignored", _) => Fate::Ignored(match about {
             "objected" => "objected",
             "no_consent" => "no_consent",
+            "held" => "held",
             _ => "unknown",
         }),
         // There is one field that a person may have no room for.

@@ -7,6 +7,7 @@
 //! | door, person, clock | `ten#sub#life` | `door`, `person`, `clock` |
 //! | handed to an erasure after a restore | `ten#sub#life` | `restored` |
 //! | lookup, its reverse | `ten#lookup#kind#hash`, `ten#sub#life` | `sub`, `lookup#kind#hash` |
+//! | the same of what nobody vouches for | `ten#lookup#kind#hash#claimed`, `ten#sub#life` | `sub`, `lookup#kind#hash#claimed` |
 //! | conversation | `ten#sub#life` | `conversation#hash` |
 //! | message | `ten#sub#life` | `message#hash#uuid` |
 //! | attachment | `ten#sub#life` | `attachment#uuid` |
@@ -48,6 +49,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
+use super::lookups::Lookup;
 use crate::id::{Attachment, JobId, KeyId, KeyedHash, Life, Message, Subject, Tenant};
 
 pub const DOOR: &str = "door";
@@ -333,16 +335,20 @@ pub fn interaction(hash: KeyedHash) -> String {
 }
 
 /// A lookup's partition; its rows' sort keys are subjects.
-pub fn lookup(tenant: Tenant, kind: &str, hash: KeyedHash) -> String {
-    format!("{tenant}#lookup#{kind}#{hash}")
+pub fn lookup(tenant: Tenant, lookup: &Lookup) -> String {
+    format!("{tenant}#{}", lookup_reverse(lookup))
 }
 
 /// What the reverses of a life's lookup rows begin with.
 pub const LOOKUPS: &str = "lookup#";
 
 /// The reverse of a lookup row, within the life.
-pub fn lookup_reverse(kind: &str, hash: KeyedHash) -> String {
-    format!("{LOOKUPS}{kind}#{hash}")
+pub fn lookup_reverse(lookup: &Lookup) -> String {
+    let Lookup { kind, hash, .. } = lookup;
+    match lookup.verified {
+        true => format!("{LOOKUPS}{kind}#{hash}"),
+        false => format!("{LOOKUPS}{kind}#{hash}#claimed"),
+    }
 }
 
 /// The lookup's partition that a reverse row points to.
@@ -517,9 +523,18 @@ mod tests {
         let list = standing(key.tenant, Standing::Held);
         let listed = parse_standing(&list, &key.subject.to_string());
         assert_eq!(listed, Some((key.tenant, Standing::Held, key.subject)));
-        let found = lookup(key.tenant, "email", KeyedHash([1; 16]));
-        let found = parse_lookup(&found, &key.subject.to_string());
-        assert_eq!(found, Some((key.tenant, key.subject)));
+        for verified in [true, false] {
+            let kept = Lookup {
+                kind: "email",
+                hash: KeyedHash([1; 16]),
+                verified,
+            };
+            let partition = lookup(key.tenant, &kept);
+            let found = parse_lookup(&partition, &key.subject.to_string());
+            assert_eq!(found, Some((key.tenant, key.subject)));
+            let reverse = lookup_of_reverse(key.tenant, &lookup_reverse(&kept));
+            assert_eq!(reverse, Some(partition));
+        }
         let job = JobId::at(Timestamp::UNIX_EPOCH);
         let job = JobKey {
             tenant: key.tenant,

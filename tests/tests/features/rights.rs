@@ -1000,7 +1000,7 @@ async fn a_withdrawn_consent_takes_what_rested_on_it_and_leaves_its_history() {
         (&shown["consent"], &shown["verified"]),
         (&Value::Null, &json!(false))
     );
-    let history = json!([{"basis": "consent", "source": "widget", "given_by": "self", "at": withdrawn_at, "withdrawn_at": withdrawn_at}]);
+    let history = json!([{"basis": "consent", "source": "widget", "given_by": "self", "at": withdrawn_at, "verified": true, "withdrawn_at": withdrawn_at}]);
     assert_eq!(shown["consent_withdrawn"], history);
     for value in [
         json!({"email": "ada@example.com"}),

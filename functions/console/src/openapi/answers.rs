@@ -130,7 +130,14 @@ fn ingest() -> Vec<Schema> {
             ),
             ("subject", id("sub")),
             ("message", message_id()),
-            ("reason", described(text(), "Why it was ignored.")),
+            (
+                "reason",
+                described(
+                    text(),
+                    "Why it was ignored: `suppressed`, `objected`, `held`, `erasing`, `erased` or \
+                     `no_consent`.",
+                ),
+            ),
             (
                 "errors",
                 described(

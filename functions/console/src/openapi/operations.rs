@@ -153,13 +153,15 @@ pub const OPERATIONS: &[Operation] = &[
     .takes("AttachmentAnnouncement")
     .problems(&[(
         409,
-        "The person is being erased (`erasing`), or stays away (`suppressed`).",
+        "The person is being erased (`erasing`), stays away (`suppressed`), or has not consented \
+         where that is required for all (`no_consent`). Never told to a `collect` key, which gets \
+         a link all the same; the file is then deleted.",
     )]),
     operation(
         "PATCH /v1/subjects/{subject}",
         "correctPerson",
         "Ingest",
-        &[nothing("Corrected.").with(ETAG)],
+        &[nothing("Corrected. What was replaced or removed goes from backups too, as after a redaction.").with(ETAG)],
     )
     .describes(
         "Replaces identity, contact and custom fields. `null` removes a field. Send the \
@@ -476,7 +478,7 @@ pub const OPERATIONS: &[Operation] = &[
         "holdPerson",
         "Rights",
         &[nothing(
-            "Nothing of them can go. The clock stops. Replaces another hold.",
+            "Nothing of them can go or change: events only add. The clock stops. Replaces another hold.",
         )],
     )
     .describes(
@@ -516,7 +518,8 @@ pub const OPERATIONS: &[Operation] = &[
         "withdrawConsent",
         "Rights",
         &[nothing(
-            "Withdrawn; identity and contact that rested on it are gone.",
+            "Withdrawn; identity and contact that rested on it are gone, from backups too as after a \
+             redaction. Only a vouched basis other than consent keeps them.",
         )],
     )
     .describes(

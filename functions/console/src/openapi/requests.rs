@@ -175,7 +175,7 @@ fn event(kind: &str, required: &[&str], mut fields: Vec<(&'static str, Value)>) 
             "type": "string",
             "minLength": 1,
             "maxLength": 2048,
-            "description": "A JWT over the visitor id, signed by the tenant's server.",
+            "description": "A JWT over the visitor id, signed by the tenant's server. It vouches for the visitor id, and for those values of identity and contact that stand in its claims as well.",
         })),
     ]);
     let required = [&["type", "visitor_id"], required].concat();
