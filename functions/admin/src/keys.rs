@@ -12,7 +12,7 @@ use shared::routes::Scope;
 use shared::store::activity::{self, Deed};
 use shared::store::tenants::ApiKey;
 use shared::store::{Refusal, Write, keys};
-use shared::vault::{Place, TenantKeys};
+use shared::vault::{Place, Purpose, TenantKeys};
 
 const ORIGINS: usize = 20;
 const TRIES: u32 = 5;
@@ -34,13 +34,15 @@ pub async fn create(app: &App, call: &Call) -> Result<Answer> {
     key.reference = asked.reference;
     let mut writes = vec![key.write()];
     writes.extend(entry(call, Deed::KeyCreated, key.id, app.clock.now()));
-    if app.store.transact(writes).await?.is_err() {
-        return Err(Error::Unavailable("a new key's id is taken".into()));
-    }
     let kept = row(&key);
     let mut shown = kept.clone();
     shown["secret"] = token.into();
-    Ok(Answer::json(201, shown).keeping(kept))
+    let answer = Answer::json(201, shown).keeping(kept);
+    let answer = call.kept_with(answer, &mut writes);
+    match app.store.transact(writes).await? {
+        Ok(()) => Ok(answer),
+        Err(_) => Err(Error::Unavailable("a new key's id is taken".into())),
+    }
 }
 
 /// A new key, and its text: the only time that it is in the clear.
@@ -70,7 +72,7 @@ pub fn new_key(
         reference: None,
         created_at: now,
         digest: secret_digest(&secret),
-        secret: verifies.then(|| keys.wrapping.seal(place, token.as_bytes())),
+        secret: verifies.then(|| keys.seal(Purpose::ApiKey, place, token.as_bytes())),
     };
     (key, token)
 }
