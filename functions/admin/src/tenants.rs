@@ -36,13 +36,14 @@ pub async fn create(app: &App, call: &Call) -> Result<Answer> {
         at: now,
         happened_at: None,
     }]));
-    if app.store.transact(writes).await?.is_err() {
-        return Err(Error::Unavailable("a new tenant's id is taken".into()));
+    let shown = json!({"tenant": tenant.to_string(), "keys": {"owner": token}});
+    // A secret is shown once.
+    let kept = json!({"tenant": tenant.to_string(), "keys": {}});
+    let answer = call.kept_with(Answer::json(201, shown).keeping(kept), &mut writes);
+    match app.store.transact(writes).await? {
+        Ok(()) => Ok(answer),
+        Err(_) => Err(Error::Unavailable("a new tenant's id is taken".into())),
     }
-    Ok(Answer::json(
-        201,
-        json!({"tenant": tenant.to_string(), "keys": {"owner": token}}),
-    ))
 }
 
 /// `GET /v1/tenants`. Its cursor is a tenant: no tenant's key could seal it.

@@ -94,7 +94,7 @@ async fn admit(
         };
         let mut writes = vec![Write::put(row.item(&living)).only_new()];
         let answer = welcome(app, &living, row).await?;
-        let answer = call.kept_with(app, answer, &mut writes).await?;
+        let answer = call.kept_with(answer, &mut writes);
         match app
             .store
             .through_door(&living, &passing, writes, now)
