@@ -6,7 +6,7 @@ pub mod restore;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
@@ -17,7 +17,7 @@ use crate::id::{JobId, Life, Subject, Tenant};
 use crate::recovery::KEPT;
 use crate::store::keys::{self, LifeKey, Standing};
 use crate::store::{Item, Store, Write};
-use crate::vault::{Place, Sealed, SealingKey, TenantKeys, Vault, WrappedTenantKeys};
+use crate::vault::{Place, Sealed, SealingKey, TenantKeys, Vault};
 
 /// Erasures that may wait for one hold.
 pub const BLOCKED: usize = 40;
@@ -245,6 +245,15 @@ impl Living {
     }
 }
 
+/// The attribute of a tenant's row that holds its keys.
+const TENANT_KEYS: &str = "tenant_keys";
+/// The age at which the newest version of a wrapping key is followed by another (NIST SP
+/// 800-57 Part 1, 5.3.6: two years at most).
+pub const ROTATION: SignedDuration = SignedDuration::from_hours(365 * 24);
+/// A new version of the wrapping key seals nothing until then: by now every cache has it,
+/// and so has every copy that the keyring can be recovered to.
+const SETTLED: SignedDuration = SignedDuration::from_hours(48);
+
 /// Where a life's data key is bound: to the life, in the keyring.
 fn data_key_place(partition: &str) -> Place<'_> {
     Place {
@@ -269,7 +278,7 @@ impl Keyring {
             store,
             vault,
             clock,
-            tenants: Held::default(),
+            tenants: Held::tenant_keys(),
         }
     }
 
@@ -278,18 +287,22 @@ impl Keyring {
     /// # Errors
     /// [`Error::Unavailable`] when a store does not answer, as everywhere below.
     pub async fn add_tenant(&self, tenant: Tenant) -> Result<()> {
-        let wrapped = self.vault.new_tenant_keys(tenant).await?;
+        let now = self.clock.now();
+        let keys = TenantKeys::random(tenant);
         let row = Item::default()
             .with("PK", tenant.to_string())
-            .with("wrapping_key", wrapped.wrapping)
-            .with("hash_key", wrapped.hash);
+            .with(
+                TENANT_KEYS,
+                self.vault.wrap_tenant_keys(tenant, &keys).await?,
+            )
+            .with("rotated_at", now);
         let added = self.store.write(Write::put_keyring(row).only_new()).await?;
-        added
-            .map(|_| ())
-            .map_err(|_| Error::Unavailable("a new tenant's id is taken".into()))
+        added.map_err(|_| Error::Unavailable("a new tenant's id is taken".into()))?;
+        self.tenants.put(tenant, Arc::new(keys), now);
+        Ok(())
     }
 
-    /// A tenant's keys, from memory for up to 60 seconds.
+    /// A tenant's keys, from memory for up to [`crate::held::TENANT_KEYS_HELD`].
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is no such tenant.
@@ -298,29 +311,53 @@ impl Keyring {
         if let Some(keys) = self.tenants.get(&tenant, now) {
             return Ok(keys);
         }
-        let row = self
-            .store
-            .get_keyring(&tenant.to_string())
-            .await?
-            .ok_or(Error::NotFound)?;
-        let part = |name| row.bytes(name).map(<[u8]>::to_vec);
-        let (Some(wrapping), Some(hash)) = (part("wrapping_key"), part("hash_key")) else {
-            return Err(Error::NotFound);
-        };
-        let wrapped = WrappedTenantKeys { wrapping, hash };
-        let keys = Arc::new(self.vault.open_tenant_keys(tenant, &wrapped).await?);
+        let row = self.store.get_keyring(&tenant.to_string()).await?;
+        let row = row.ok_or(Error::NotFound)?;
+        let wrapped = row.bytes(TENANT_KEYS).ok_or(Error::NotFound)?;
+        let newest = now >= row.time("rotated_at")? + SETTLED;
+        let keys = self.vault.unwrap_tenant_keys(tenant, wrapped, newest);
+        let keys = Arc::new(keys.await?);
         self.tenants.put(tenant, Arc::clone(&keys), now);
         Ok(keys)
     }
 
+    /// Gives a tenant's wrapping key a new version, once the newest is a year old. The versions
+    /// before are kept, as KMS keeps those of its own keys: what they sealed opens until it is
+    /// deleted or sealed anew. False when the tenant has no keys any more.
+    ///
+    /// # Errors
+    /// As [`Keyring::add_tenant`].
+    pub async fn rotate(&self, tenant: Tenant) -> Result<bool> {
+        let now = self.clock.now();
+        let row = self.store.get_keyring(&tenant.to_string()).await?;
+        let row = row.unwrap_or_default();
+        let Some(wrapped) = row.bytes(TENANT_KEYS) else {
+            return Ok(false);
+        };
+        if now < row.time("rotated_at")? + ROTATION {
+            return Ok(true);
+        }
+        let mut keys = self.vault.unwrap_tenant_keys(tenant, wrapped, true).await?;
+        keys.rotate();
+        let rotated = self.vault.wrap_tenant_keys(tenant, &keys).await?;
+        let expression = "SET tenant_keys = :rotated, rotated_at = :now";
+        let write = Write::update_keyring(&tenant.to_string(), expression)
+            .only_if("tenant_keys = :read")
+            .value(":rotated", rotated)
+            .value(":read", wrapped.to_vec())
+            .value(":now", now);
+        // Refused: another turn was first, or the tenant has just left.
+        let _done = self.store.write(write).await?;
+        Ok(true)
+    }
+
     /// Deletes the keys of a tenant: nothing that was sealed under them opens any more, and
-    /// no name leads to a pseudonym. What a cache holds of them lasts a minute.
+    /// no name leads to a pseudonym, once no cache holds them any more.
     ///
     /// # Errors
     /// As [`Keyring::add_tenant`].
     pub async fn remove_tenant(&self, tenant: Tenant) -> Result<()> {
-        let expression =
-            "SET erased_at = if_not_exists(erased_at, :now) REMOVE wrapping_key, hash_key";
+        let expression = "SET erased_at = if_not_exists(erased_at, :now) REMOVE tenant_keys";
         let write = Write::update_keyring(&tenant.to_string(), expression)
             .only_if("attribute_exists(PK)")
             .value(":now", self.clock.now());
@@ -376,7 +413,7 @@ impl Keyring {
         };
         let keys = self.tenant(entry.key.tenant).await?;
         let partition = entry.key.partition();
-        let unwrap = |wrapped| keys.wrapping.unwrap(data_key_place(&partition), wrapped);
+        let unwrap = |wrapped| keys.unwrap(data_key_place(&partition), wrapped);
         Ok(Some(Living {
             key: entry.key,
             gate: entry.gate,
@@ -398,9 +435,7 @@ impl Keyring {
     pub async fn rekey_write(&self, entry: &Entry, job: JobId, now: Timestamp) -> Result<Write> {
         let keys = self.tenant(entry.key.tenant).await?;
         let place = entry.key.partition();
-        let wrapped = keys
-            .wrapping
-            .wrap(data_key_place(&place), &SealingKey::random());
+        let wrapped = keys.wrap(data_key_place(&place), &SealingKey::random());
         let expression = "SET retiring_key = data_key, data_key = :key, generation = :generation, \
                           gate = :next, rekeyed_at = :now REMOVE rekey, rekey_at";
         Ok(entry
@@ -431,9 +466,7 @@ impl Keyring {
         };
         let data_key = SealingKey::random();
         let keys = self.tenant(tenant).await?;
-        let wrapped = keys
-            .wrapping
-            .wrap(data_key_place(&key.partition()), &data_key);
+        let wrapped = keys.wrap(data_key_place(&key.partition()), &data_key);
         Ok((
             Living {
                 key,

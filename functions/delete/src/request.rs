@@ -18,7 +18,6 @@ use shared::store::erasures::Erasing;
 use shared::store::jobs::{Job, JobKind, JobState};
 use shared::store::keys::{JobKey, LifeKey, receipts};
 use shared::store::lives::erase_writes;
-use shared::store::once::part_write;
 use shared::store::{Write, in_transactions};
 
 use crate::ending::{Present, TOGETHER, end, pause, present};
@@ -61,6 +60,9 @@ impl Default for Whom {
 
 /// `DELETE /v1/subjects/{subject}`
 pub async fn erase_one(app: &App, call: &Call) -> Result<Answer> {
+    if let Some(job) = begun(app, call).await? {
+        return end_all(app, job).await;
+    }
     let subject = call.subject()?;
     let suppress = call.flag("suppress")?;
     let related = match call.query("include_related") {
@@ -166,7 +168,7 @@ async fn begin_few(
         writes.extend(free.iter().flat_map(end));
         writes.extend(requested(call, &job, &found, now));
         let answer = accepted(&job, "erasures");
-        let answer = call.kept_with(app, answer, &mut writes).await?;
+        let answer = call.kept_with(answer, &mut writes);
         if app.store.transact(writes).await?.is_ok() {
             return Ok(answer);
         }
@@ -189,7 +191,7 @@ async fn begin_many(app: &App, call: &Call, erase: &Erase, found: Vec<Present>) 
     writes.push(job.prepare_write());
     let id = job.key.id.to_string();
     let once = call.once();
-    writes.extend(once.map(|once| part_write(call.tenant(), once, BEGUN, &id, now)));
+    writes.extend(once.map(|once| once.part_write(BEGUN, &id, now)));
     if app.store.transact(writes).await?.is_err() {
         return Err(Error::Unavailable("a new job's id is taken".into()));
     }
@@ -201,7 +203,7 @@ async fn begun(app: &App, call: &Call) -> Result<Option<Job>> {
     let (tenant, Some(once)) = (call.tenant(), call.once()) else {
         return Ok(None);
     };
-    let id = app.store.part(tenant, once, BEGUN, app.clock.now()).await?;
+    let id = app.store.part(once, BEGUN, app.clock.now()).await?;
     let Some(id) = id.as_deref().and_then(JobId::parse) else {
         return Ok(None);
     };
@@ -259,9 +261,7 @@ async fn begin_tenant(
     let mut job = leaving::job(call.tenant(), not_before, app.clock.now());
     erase.note(&mut job);
     let mut more = Vec::new();
-    let answer = call
-        .kept_with(app, accepted(&job, "erasures"), &mut more)
-        .await?;
+    let answer = call.kept_with(accepted(&job, "erasures"), &mut more);
     leaving::begin(app, call.tenant(), &call.by(), job, more).await?;
     Ok(answer)
 }

@@ -106,7 +106,7 @@ async fn begin(app: &App, call: &Call) -> Result<Answer> {
         happened_at: None,
     }]));
     let answer = accepted(&job, "exports");
-    let answer = call.kept_with(app, answer, &mut writes).await?;
+    let answer = call.kept_with(answer, &mut writes);
     door::pass_as(app, (living, door), door::Links::Leave, &writes)
         .await?
         .ok_or(Error::NotFound)?;

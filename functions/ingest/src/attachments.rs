@@ -128,7 +128,7 @@ async fn admit(
             writes.push(Write::put(row.item(&living)).only_new());
         }
         let answer = welcome(app, &living.key, row, now).await?;
-        let answer = call.kept_with(app, answer, &mut writes).await?;
+        let answer = call.kept_with(answer, &mut writes);
         match app
             .store
             .through_door(&living, &passing, writes, now)

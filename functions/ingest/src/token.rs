@@ -14,7 +14,7 @@ use shared::error::Result;
 use shared::id::{KeyId, Tenant};
 use shared::record::normalise;
 use shared::routes::Scope;
-use shared::vault::Place;
+use shared::vault::{Place, Purpose};
 
 /// How long a token may be good for.
 const LONGEST: SignedDuration = SignedDuration::from_hours(24);
@@ -107,8 +107,7 @@ pub async fn claims(
         .keyring
         .tenant(tenant)
         .await?
-        .wrapping
-        .open(place, &sealed)?;
+        .open(Purpose::ApiKey, place, &sealed)?;
 
     let mut rules = Validation::new(Algorithm::HS256);
     // Judged below, by the service's own clock.

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{ENDS, Entry, Keyring, Living, Rekey, Rules, State, partition};
+use super::{ENDS, Entry, Keyring, Living, Rekey, Rules, State, TENANT_KEYS, partition};
 use crate::error::Result;
 use crate::id::{Life, Subject, Tenant};
 use crate::recovery::KEPT;
@@ -62,7 +62,7 @@ impl Keyring {
 }
 
 fn has_keys(row: &Item) -> bool {
-    row.bytes("wrapping_key").is_some() && row.bytes("hash_key").is_some()
+    row.bytes(TENANT_KEYS).is_some()
 }
 
 impl Living {

@@ -24,8 +24,8 @@
 //! | gate of the activity | `ten#activity` | `gate#number` |
 //! | seal of a day's activity | `ten#seals` | `day` |
 //! | leaves of its tree | `ten#leaves#day` | `leaves#number` |
-//! | idempotency | `ten#once#hash` | `once` |
-//! | part of a request that is done | `ten#once#hash` | `part#sub#number` |
+//! | idempotency, of the operator too | `ten#once#hash`, `operator#once#hash` | `once` |
+//! | part of a request that is done | `ten#once#hash` | `part#hash` |
 //! | tenant | `tenants` | `ten` |
 //! | who is held, restricted, … | `ten#standing#rule` | `sub` |
 //! | day of a daily check | `checks` | `backups` |
@@ -171,15 +171,18 @@ pub enum JobKind {
     Export,
     /// A life gets a new data key, so that what was redacted goes from backups too.
     Rekey,
+    /// A tenant's wrapping key gets a new version each year. Ends with the tenant.
+    Rotation,
 }
 
 impl JobKind {
-    pub const ALL: [JobKind; 5] = [
+    pub const ALL: [JobKind; 6] = [
         JobKind::Erasure,
         JobKind::Expiry,
         JobKind::Redaction,
         JobKind::Export,
         JobKind::Rekey,
+        JobKind::Rotation,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -189,6 +192,7 @@ impl JobKind {
             JobKind::Redaction => "redaction",
             JobKind::Export => "export",
             JobKind::Rekey => "rekey",
+            JobKind::Rotation => "rotation",
         }
     }
 
@@ -198,7 +202,7 @@ impl JobKind {
             JobKind::Erasure | JobKind::Expiry => "erasure",
             JobKind::Redaction => "redaction",
             JobKind::Export => "export",
-            JobKind::Rekey => "rekey",
+            JobKind::Rekey | JobKind::Rotation => "rekey",
         }
     }
 
@@ -491,11 +495,12 @@ pub fn seal_object(tenant: Tenant, day: Date) -> String {
     format!("seals/{tenant}/{day}.jws")
 }
 
-pub fn once(tenant: Tenant, hash: KeyedHash) -> String {
-    format!("{tenant}#once#{hash}")
+/// `owner`: a tenant, or the operator.
+pub fn once(owner: &str, hash: KeyedHash) -> String {
+    format!("{owner}#once#{hash}")
 }
 
-pub fn part(name: &str) -> String {
+pub fn part(name: KeyedHash) -> String {
     format!("part#{name}")
 }
 

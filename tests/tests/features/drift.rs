@@ -154,6 +154,7 @@ fn every_turn_is_handed_to_one_worker() {
         ("export", "export"),
         ("redaction", "delete"),
         ("rekey", "delete"),
+        ("rotation", "delete"),
     ];
     assert_eq!(handed, expected.map(|(kind, it)| (kind, it.into())).into());
 }

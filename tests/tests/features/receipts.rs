@@ -365,7 +365,7 @@ async fn a_tenant_leaves_with_everybody_and_everything_but_the_proof() {
     }
     for entry in rows::keyring(&service).await {
         if of_ours(rows::text(&entry, "PK").unwrap()) {
-            for secret in ["data_key", "wrapping_key", "hash_key"] {
+            for secret in ["data_key", "tenant_keys"] {
                 assert!(!entry.contains_key(secret));
             }
         }

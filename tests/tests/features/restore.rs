@@ -169,7 +169,7 @@ impl Scene {
             part: "data_key",
         };
         let tenant = app.keyring.tenant(self.tenant()).await.unwrap();
-        let wrapped = tenant.wrapping.wrap(place, &SealingKey::random());
+        let wrapped = tenant.wrap(place, &SealingKey::random());
         let bytes = Item::default().with("key", wrapped);
         let bytes = bytes.bytes("key").expect("bytes").to_vec();
         let call = rows::client(&self.service).update_item();

@@ -403,7 +403,7 @@ fn govern() -> Vec<Schema> {
             ),
         ],
     );
-    let keys = whole(vec![("owner", text())]);
+    let keys = object(&[], vec![("owner", text())]);
     vec![
         ("Settings", whole(settings_fields())),
         ("SettingsPreview", dry_run),

@@ -625,7 +625,7 @@ pub const OPERATIONS: &[Operation] = &[
         &[gives(
             201,
             "NewTenant",
-            "The tenant, and its first key: shown this once.",
+            "The tenant. Its first key is shown this once, not to a repetition.",
         )
         .leads(&[("eraseTenant", "tenant", "/tenant")])],
     )
