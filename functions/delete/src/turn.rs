@@ -132,20 +132,6 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// The same, with what else belongs to it.
-    ///
-    /// # Errors
-    /// As [`Turn::save`].
-    pub async fn save_with(&mut self, writes: Vec<Write>) -> Result<(), Halt> {
-        self.write_back();
-        let now = self.app.clock.now();
-        let saved = self.app.store.save_job_with(&self.job, writes, now);
-        match saved.await? {
-            true => Ok(()),
-            false => Err(Halt::Fenced),
-        }
-    }
-
     /// Hands over to the next turn.
     ///
     /// # Errors

@@ -102,7 +102,7 @@ async fn admit(
                 match group::acquaint(app, call, &settings, subject, visitor_id).await {
                     Ok(()) => continue,
                     Err(Error::Conflict { .. }) if page => {
-                        return welcome(app, &nobody(app, call, subject).await?, row).await;
+                        return welcome(app, &nobody(app, call, subject).await?, row, now).await;
                     }
                     Err(error) => return Err(error),
                 }

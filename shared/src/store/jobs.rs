@@ -376,20 +376,6 @@ impl Store {
         Ok(saved)
     }
 
-    /// The same, with what else belongs to it: all of it, or nothing.
-    ///
-    /// # Errors
-    /// As [`Store::job`].
-    pub async fn save_job_with(
-        &self,
-        job: &Job,
-        mut writes: Vec<Write>,
-        now: Timestamp,
-    ) -> Result<bool> {
-        writes.push(job.saved(job.live_item(now + LEASE), job.turn));
-        Ok(self.transact(writes).await?.is_ok())
-    }
-
     /// Saves the job and hands over to its next turn.
     ///
     /// # Errors
