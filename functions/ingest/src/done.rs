@@ -76,7 +76,7 @@ fn word(fate: &Fate) -> String {
         Fate::Stored(Some(id)) => format!("stored:{id}"),
         Fate::Duplicate(id) => format!("duplicate:{id}"),
         Fate::Ignored(why) => format!("ignored:{why}"),
-        Fate::Rejected(_) => "rejected".to_owned(),
+        Fate::StoredWithout(_) => "without".to_owned(),
     }
 }
 
@@ -85,7 +85,7 @@ fn fate(word: &str, incoming: &Incoming<'_>) -> Fate {
     match (what, MessageId::parse(about)) {
         ("duplicate", Some(id)) => Fate::Duplicate(id),
         ("ignored", _) => {
-            let known = [
+            let whys = [
                 "objected",
                 "no_consent",
                 "held",
@@ -93,15 +93,11 @@ fn fate(word: &str, incoming: &Incoming<'_>) -> Fate {
                 "erasing",
                 "erased",
             ];
-            Fate::Ignored(
-                known
-                    .into_iter()
-                    .find(|it| *it == about)
-                    .unwrap_or("unknown"),
-            )
+            let why = whys.into_iter().find(|why| *why == about);
+            Fate::Ignored(why.unwrap_or("unknown"))
         }
-        // The one reason to reject an event once it has been read.
-        ("rejected", _) => Fate::Rejected(vec![too_many_values(incoming.base)]),
+        // There is one field that a person may have no room for.
+        ("without", _) => Fate::StoredWithout(too_many_values(incoming.base)),
         (_, id) => Fate::Stored(id),
     }
 }
