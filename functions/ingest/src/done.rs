@@ -85,7 +85,7 @@ fn fate(word: &str, incoming: &Incoming<'_>) -> Fate {
     match (what, MessageId::parse(about)) {
         ("duplicate", Some(id)) => Fate::Duplicate(id),
         ("ignored", _) => {
-            let known = [
+            let whys = [
                 "objected",
                 "no_consent",
                 "held",
@@ -93,12 +93,8 @@ fn fate(word: &str, incoming: &Incoming<'_>) -> Fate {
                 "erasing",
                 "erased",
             ];
-            Fate::Ignored(
-                known
-                    .into_iter()
-                    .find(|it| *it == about)
-                    .unwrap_or("unknown"),
-            )
+            let why = whys.into_iter().find(|why| *why == about);
+            Fate::Ignored(why.unwrap_or("unknown"))
         }
         // There is one field that a person may have no room for.
         ("without", _) => Fate::StoredWithout(too_many_values(incoming.base)),

@@ -101,6 +101,10 @@ impl Once {
     }
 }
 
+fn broken() -> Error {
+    Error::Unavailable("what is kept of a request is not as it was written".into())
+}
+
 impl Store {
     /// What came of a part of a request that was done before.
     ///
@@ -113,7 +117,6 @@ impl Store {
         let Some(row) = row.filter(kept) else {
             return Ok(None);
         };
-        let broken = || Error::Unavailable("a part of a request is not as it was written".into());
         let outcome = once.open(&sort, &row.sealed("answer").ok_or_else(broken)?)?;
         let outcome = std::str::from_utf8(&outcome).map_err(|_| broken())?;
         Ok(Some(outcome.to_owned()))
@@ -150,7 +153,7 @@ impl Store {
         let Some(answer) = row.sealed("answer") else {
             return Ok(Earlier::Running);
         };
-        let status = u16::try_from(row.count("status")).unwrap_or(200);
+        let status = u16::try_from(row.count("status")).map_err(|_| broken())?;
         Ok(Earlier::Answered(status, once.open(ONCE, &answer)?))
     }
 
