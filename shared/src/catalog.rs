@@ -256,10 +256,12 @@ impl Kind {
                 let address = normal::email(text).ok_or_else(expected)?;
                 bounded(&address, 254)?;
                 // The part before the `@`: a card number is no address, whatever follows it.
-                no_card(address.split_once('@').map_or("", |(local, _)| local))?;
+                let (local, _) = address.split_once('@').unwrap_or((&address, ""));
+                no_card(local)?;
                 Ok(address)
             }
             Kind::Phone => {
+                // No card, though its digits may satisfy the same checksum.
                 let expected = "must be a telephone number of 3 to 15 digits";
                 let number = normal::phone(text).ok_or_else(|| ("phone", expected.into()))?;
                 bounded(&number, 64)?;
