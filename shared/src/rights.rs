@@ -137,7 +137,7 @@ async fn release_writes(
         id,
     };
     match app.store.job(key).await? {
-        Some(mut job) if !job.state.over() => Ok(job.release_writes(now).into()),
+        Some(job) if !job.state.over() => Ok(job.wake_writes(now).into()),
         // Cancelled, or completed for the others.
         _ => Ok(Vec::new()),
     }
