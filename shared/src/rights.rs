@@ -177,10 +177,10 @@ async fn release(app: &App, entry: &Entry) -> Result<()> {
 async fn release_one(app: &App, key: JobKey) -> Result<()> {
     for attempt in 0..TRIES {
         let job = app.store.job(key).await?;
-        let Some(mut job) = job.filter(|job| !job.state.over()) else {
+        let Some(job) = job.filter(|job| !job.state.over()) else {
             return Ok(());
         };
-        let writes = job.release_writes(app.clock.now());
+        let writes = job.wake_writes(app.clock.now());
         if app.store.transact(writes.into()).await?.is_ok() {
             return Ok(());
         }

@@ -495,7 +495,7 @@ pub async fn cancel(app: &App, call: &Call) -> Result<Answer> {
         } else {
             let Some(unblock) = unblock_writes(app, &job, &erasing).await? else {
                 // The hold on one of them has ended, and with it perhaps their life.
-                let _refused = app.store.transact(job.release_writes(now).into()).await?;
+                let _refused = app.store.transact(job.wake_writes(now).into()).await?;
                 continue;
             };
             writes.extend(unblock);

@@ -215,25 +215,25 @@ impl Job {
         ]
     }
 
-    /// The job's next turn, now that nothing stands in its way any more. What a worker has
-    /// saved since the job was read stays; one that is at it still is fenced off.
-    pub fn release_writes(&mut self, now: Timestamp) -> [Write; 2] {
-        let before = self.turn;
-        self.state = JobState::Queued;
-        self.turn += 1;
-        let release = Write::update(
+    /// The job's next turn and nothing else of it, now that what it waited for is over: what a
+    /// worker has saved since the job was read stays, and a worker that is at it still is
+    /// fenced off.
+    pub fn wake_writes(&self, now: Timestamp) -> [Write; 2] {
+        let mut next = self.clone();
+        next.turn += 1;
+        let wake = Write::update(
             &keys::jobs(self.key.tenant, self.key.kind),
             &self.key.id.to_string(),
             "SET #state = :queued, turn = :next, due_sk = :due, fence = :fence",
         )
         .only_if("turn = :turn AND attribute_not_exists(finished_at)")
         .name("#state", "state")
-        .value(":queued", self.state.name())
-        .value(":turn", before)
-        .value(":next", self.turn)
+        .value(":queued", JobState::Queued.name())
+        .value(":turn", self.turn)
+        .value(":next", next.turn)
         .value(":due", keys::job_due(self.key, now + LEASE))
         .value(":fence", new_fence());
-        [release, self.turn_write(now)]
+        [wake, next.turn_write(now)]
     }
 
     /// Saves the job under a new fence, if it is still as it was read and not over.
