@@ -303,8 +303,9 @@ impl Scene {
                 assert!(leads, "a lookup of nobody: {partition}");
             }
             if partition.contains("#jobs#") && sort.starts_with("job_") && !sort.contains('#') {
-                // A re-keying begins when it is its time.
-                let waits = partition.ends_with("#rekey") && text(row, "state") == "queued";
+                // A re-keying begins when it is its time, and a rotation never ends.
+                let later = ["#rekey", "#rotation"].iter().any(|kind| partition.ends_with(kind));
+                let waits = later && text(row, "state") == "queued";
                 let over = ["completed", "cancelled"].contains(&text(row, "state"));
                 assert!(
                     over || waits,

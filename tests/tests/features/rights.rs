@@ -59,8 +59,8 @@ async fn erase(service: &Service, subject: &str) {
         .call("DELETE", &path, &service.ours.owner, None)
         .await;
     reply.expect(202);
-    // Until nothing is left: the last look comes after the last upload link has run out.
-    service.advance(minutes(30)).await;
+    // Until nothing is left: the last look comes after the last upload has come to its end.
+    service.advance(minutes(45)).await;
 }
 
 /// The kinds of entries in the log, and what each is about.
