@@ -169,7 +169,7 @@ def complete(case):
     match case.operation.label:
         case "POST /v1/events":
             for event in body["events"]:
-                if "at" in event:
+                if (event.get("at") or "").strip():
                     event["at"] = moment(event["at"], -23, 0)
         case "PUT /v1/subjects/{subject}/hold":
             if "until" in body:
