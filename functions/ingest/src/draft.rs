@@ -32,9 +32,10 @@ pub const CUSTOM_NAMES: usize = 50;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fate {
     Stored(Option<MessageId>),
+    /// Stored, but for a field that the person has no room for.
+    StoredWithout(FieldError),
     Duplicate(MessageId),
     Ignored(&'static str),
-    Rejected(Vec<FieldError>),
 }
 
 /// Everything about a request that its groups share.
@@ -286,10 +287,9 @@ impl<'a> Builder<'a> {
         };
         let mut custom = self.person.custom.clone();
         merge.fields(&mut custom, &identify.custom, |_, _| !vouched.page());
-        if custom.len() <= CUSTOM_NAMES {
+        let crowded = custom.len() > CUSTOM_NAMES;
+        if !crowded {
             self.person.custom = custom;
-        } else if !vouched.page() {
-            return Fate::Rejected(vec![too_many_values(incoming.base)]);
         }
         let person = &mut self.person;
         for (known, said) in [
@@ -301,10 +301,13 @@ impl<'a> Builder<'a> {
         if let Some(given) = given {
             merge.consent(&mut person.consent, given);
         }
-        match merge.withheld && !merge.changed {
-            true => Fate::Ignored("held"),
-            false => Fate::Stored(None),
+        if merge.withheld && !merge.changed {
+            return Fate::Ignored("held");
         }
+        if crowded {
+            return Fate::StoredWithout(too_many_values(incoming.base));
+        }
+        Fate::Stored(None)
     }
 
     fn message(
@@ -509,7 +512,8 @@ impl<'a> Builder<'a> {
 }
 
 /// How what is said of a person becomes part of what is known. What is vouched for is not
-/// replaced by what nobody vouches for. `null` removes.
+/// replaced by what nobody vouches for. `null` removes: a correction may say so, an event
+/// never does.
 #[derive(Default)]
 pub struct Merge {
     /// Under a hold only what is absent is added.

@@ -75,11 +75,16 @@ pub async fn take_in(app: &App, call: &Call) -> Result<Answer> {
                 .as_ref()
                 .ok()
                 .map(|event| keys.hash.subject(&event.visitor_id));
-            let fate = match (&read.event, stored) {
-                (Err(errors), _) => Fate::Rejected(errors.clone()),
-                (Ok(_), fate) => fate.unwrap_or(Fate::Ignored("unknown")),
+            let mut result = match &read.event {
+                Err(errors) => json!({"status": "rejected", "errors": errors}),
+                Ok(_) if page => json!({"status": "accepted"}),
+                Ok(event) => told(event, stored.unwrap_or(Fate::Ignored("unknown"))),
             };
-            result(at, fate, subject, page)
+            result["index"] = at.into();
+            if let (false, Some(subject)) = (page, subject) {
+                result["subject"] = subject.to_string().into();
+            }
+            result
         });
     Ok(Answer::ok(json!({"results": results.collect::<Vec<_>>()})))
 }
@@ -208,19 +213,21 @@ fn message_id(context: &Context<'_>, subject: Subject, event: &Event) -> Option<
     Some(MessageId { conversation, uuid })
 }
 
-/// One event's result. A page learns only whether it was acceptable.
-fn result(index: usize, fate: Fate, subject: Option<Subject>, page: bool) -> Value {
-    let mut result = match &fate {
-        Fate::Rejected(errors) => json!({"status": "rejected", "errors": errors}),
-        _ if page => json!({"status": "accepted"}),
+/// What became of an event, as a server learns of it.
+fn told(event: &Event, fate: Fate) -> Value {
+    let mut left_out = event.left_out.clone();
+    let mut told = match fate {
         Fate::Stored(None) => json!({"status": "stored"}),
         Fate::Stored(Some(message)) => json!({"status": "stored", "message": message.to_string()}),
+        Fate::StoredWithout(field) => {
+            left_out.push(field);
+            json!({"status": "stored"})
+        }
         Fate::Duplicate(message) => json!({"status": "duplicate", "message": message.to_string()}),
         Fate::Ignored(reason) => json!({"status": "ignored", "reason": reason}),
     };
-    result["index"] = index.into();
-    if let (false, Some(subject)) = (page, subject) {
-        result["subject"] = subject.to_string().into();
+    if !left_out.is_empty() {
+        told["errors"] = json!(left_out);
     }
-    result
+    told
 }

@@ -12,7 +12,7 @@ use shared::app::App;
 use shared::catalog::{self, Record};
 use shared::error::Result;
 use shared::id::{KeyId, Tenant};
-use shared::record::normalise;
+use shared::normal;
 use shared::routes::Scope;
 use shared::vault::Place;
 
@@ -69,7 +69,7 @@ fn as_stored(name: &str, claim: &Value) -> Option<Value> {
 
 /// Whether two values are one: as they are stored, or in the form that people are found by.
 fn same(name: &str, one: &Value, other: &Value) -> bool {
-    let found_by = |value: &Value| normalise(name, value.as_str()?);
+    let found_by = |value: &Value| normal::found_by(name, value.as_str()?);
     one == other || found_by(one).is_some_and(|form| found_by(other) == Some(form))
 }
 

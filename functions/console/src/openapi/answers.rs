@@ -127,7 +127,13 @@ fn ingest() -> Vec<Schema> {
                      `no_consent`.",
                 ),
             ),
-            ("errors", list(reference("schemas", "Fault"))),
+            (
+                "errors",
+                described(
+                    list(reference("schemas", "Fault")),
+                    "Of a rejected event, why; of any other, which fields were left out.",
+                ),
+            ),
         ],
     );
     let config = settings_fields()
