@@ -512,7 +512,8 @@ impl<'a> Builder<'a> {
 }
 
 /// How what is said of a person becomes part of what is known. What is vouched for is not
-/// replaced by what nobody vouches for. `null` removes.
+/// replaced by what nobody vouches for. `null` removes: a correction may say so, an event
+/// never does.
 #[derive(Default)]
 pub struct Merge {
     /// Under a hold only what is absent is added.

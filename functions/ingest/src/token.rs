@@ -28,7 +28,6 @@ struct Claims {
 }
 
 /// Who vouches for what an event says.
-#[derive(Debug)]
 pub enum Vouched {
     /// The tenant's own server says all of it.
     Server,
