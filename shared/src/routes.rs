@@ -445,6 +445,14 @@ pub const ROUTES: &[Route] = &[
     ),
     get("GET /v1/tenants", "admin", Operator, LIST, "List tenants"),
     change(
+        "POST /v1/tenants/{tenant}/keys",
+        "admin",
+        Operator,
+        SMALL,
+        false,
+        "Give a tenant's owner another key",
+    ),
+    change(
         "DELETE /v1/tenants/{tenant}",
         "admin",
         Operator,

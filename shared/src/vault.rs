@@ -14,10 +14,11 @@ use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{MessageType, SigningAlgorithmSpec};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
-use crate::id::{KeyedHash, Subject, Tenant};
+use crate::id::{KeyedHash, Life, Subject, Tenant};
 use crate::jws::{PublicKey, Unsigned};
 
 /// Bytes that only their key can read. Cannot be shown.
@@ -201,12 +202,23 @@ impl HashKey {
         Subject::from(self.hash("subject", &[visitor_id.as_bytes()]))
     }
 
+    /// The life of a subject that nobody lives: no random one is ever the same.
+    pub fn nobody(&self, subject: Subject) -> Life {
+        Life::from(self.hash("nobody", &[subject.to_string().as_bytes()]))
+    }
+
     /// What stands in keys for a conversation's id.
     pub fn conversation(&self, subject: Subject, conversation_id: &str) -> KeyedHash {
         self.hash(
             "conversation",
             &[subject.to_string().as_bytes(), conversation_id.as_bytes()],
         )
+    }
+
+    /// What stands in keys for the UUID that its sender gave a message: the same for the
+    /// same, so that a message sent twice is stored once.
+    pub fn message(&self, conversation: KeyedHash, id: Uuid) -> Uuid {
+        Uuid::from_bytes(self.hash("message", &[&conversation.0, id.as_bytes()]).0)
     }
 
     /// What stands in keys for a help item within a scope.

@@ -11,6 +11,7 @@ mod erasure;
 mod looks;
 mod people;
 mod place;
+mod preview;
 mod rekey;
 mod request;
 mod rotation;

@@ -15,7 +15,7 @@ pub async fn turn(app: &App, mut job: Job) -> Result<()> {
     // Refused in either case: a later turn has taken over.
     if app.keyring.rotate(job.key.tenant).await? {
         job.state = JobState::Queued;
-        let _fenced = app.store.wait_until(&job, now + LOOKS).await?;
+        let _fenced = app.store.wait_until(&mut job, now + LOOKS).await?;
     } else {
         let ended = job.finish_write(JobState::Completed, now);
         let _fenced = app.store.write(ended).await?;

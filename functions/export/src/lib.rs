@@ -28,6 +28,7 @@ use shared::runtime::Trigger;
 use shared::store::activity::{self, Deed, Entry};
 use shared::store::jobs::{Job, JobKind, JobState};
 use shared::store::keys::LifeKey;
+use shared::store::lookups::Whose;
 
 use archive::Stored;
 use request::{Kind, Wanted, Whom};
@@ -119,10 +120,7 @@ async fn only_one(app: &App, tenant: Tenant, whom: &Whom) -> Result<Subject> {
         Whom::Subject(subject) => return Ok(*subject),
         Whom::Lookup(kind, value) => (*kind, value),
     };
-    let mut found = app.find(tenant, kind, value).await?;
-    if kind != "visitor_id" {
-        found.retain(|person| person.verified);
-    }
+    let found = app.find(tenant, kind, value, Whose::Vouched).await?;
     match found.as_slice() {
         [] => Err(Error::NotFound),
         [one] => Ok(one.key.subject),

@@ -18,6 +18,7 @@ use lambda_http::{Body, Request, RequestExt};
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
+use crate::budget::Spending;
 use crate::error::{Error, FieldError, Result};
 use crate::id::{Subject, Tenant};
 use crate::keyring::Rules;
@@ -205,8 +206,9 @@ impl Call {
                     return Err(Error::Forbidden(scopes[0].name()));
                 }
                 if caller.may(Scope::Collect) {
+                    let (key, now) = (caller.key, app.clock.now());
                     app.budget
-                        .spend(caller.key, self.address(), app.clock.now())?;
+                        .spend(Spending::Request, key, self.address(), now)?;
                 }
                 self.caller = Some(caller);
                 Ok(())

@@ -19,8 +19,11 @@ struct Cost {
 
 async fn watched() -> (Service, Meter) {
     let meter = Meter::default();
+    // Nothing comes between a sweep and what it hands over.
     let options = Options {
+        ttl: false,
         schedules: false,
+        events: false,
         watch: Some(meter.watch()),
         ..Options::default()
     };

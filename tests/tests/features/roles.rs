@@ -246,11 +246,20 @@ async fn lives(service: &Service, ada: &str) {
 async fn unnoticed(service: &Service) {
     let visit = || json!([{"type": "visit", "visitor_id": "eve"}]);
     let eve = subject(&service.store(visit()).await[0]);
+    // A rule that outlasted somebody is lifted when nothing else is known of them.
+    let dan = service.visit("dan").await;
+    let rule = format!("/v1/subjects/{dan}/objection");
+    put(service, &rule, json!({})).await;
+    let owner = &service.ours.owner;
+    let path = format!("/v1/subjects/{dan}");
+    service.call("DELETE", &path, owner, None).await.expect(202);
+    service.cloud.settle().await;
     service.cloud.clock().advance(days(31));
     service.store(visit()).await;
     service.cloud.clock().advance(days(31));
     service.cloud.sweep_ttl().await;
     assert!(rows::about(service, &eve).await.len() <= 1);
+    service.call("DELETE", &rule, owner, None).await.expect(204);
 }
 
 /// After a year a tenant's wrapping key gets a new version.
