@@ -12,6 +12,7 @@ use shared::id::Subject;
 use shared::keyring::Entry;
 use shared::person::Present;
 use shared::store::keys::{self, SHARDS, Standing};
+use shared::store::lookups::Whose;
 use shared::store::{Query, Range};
 
 /// Pages of the index that one request reads at most; what is left comes with the cursor.
@@ -46,7 +47,7 @@ fn bare_row(entry: &Entry) -> Value {
 /// `POST /v1/lookup`
 pub async fn lookup(app: &App, call: &Call) -> Result<Answer> {
     let (kind, value) = one_value(call.body())?;
-    let people = app.find(call.tenant(), kind, &value).await?;
+    let people = app.find(call.tenant(), kind, &value, Whose::All).await?;
     let subjects: Vec<_> = people.iter().map(row).collect();
     Ok(Answer::ok(json!({"subjects": subjects})))
 }

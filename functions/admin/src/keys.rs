@@ -13,7 +13,7 @@ use shared::routes::Scope;
 use shared::store::activity::{self, Deed};
 use shared::store::tenants::ApiKey;
 use shared::store::{Refusal, Write, keys};
-use shared::vault::{Place, TenantKeys};
+use shared::vault::{Place, Purpose, TenantKeys};
 
 const ORIGINS: usize = 20;
 const TRIES: u32 = 5;
@@ -34,20 +34,27 @@ pub async fn create(app: &App, call: &Call) -> Result<Answer> {
     key.origins = asked.origins;
     key.reference = asked.reference;
     let entry = entry(call, Deed::KeyCreated, key.id, app.clock.now());
-    add(app, &key, entry).await?;
-    let kept = row(&key);
-    Ok(Answer::json(201, with_secret(&key, token)).keeping(kept))
+    let answer = Answer::json(201, with_secret(&key, token)).keeping(row(&key));
+    add(app, call, &key, entry, answer).await
 }
 
-/// Keeps a new key, unless its tenant is being erased: no key outlives that.
+/// Keeps a new key and answers with it, unless its tenant is being erased: no key outlives
+/// that.
 ///
 /// # Errors
 /// [`Error::Conflict`] when it is.
-pub async fn add(app: &App, key: &ApiKey, entry: Vec<Write>) -> Result<()> {
+pub async fn add(
+    app: &App,
+    call: &Call,
+    key: &ApiKey,
+    entry: Vec<Write>,
+    answer: Answer,
+) -> Result<Answer> {
     let mut writes = vec![leaving::stays_check(key.tenant), key.write()];
     writes.extend(entry);
+    let answer = call.kept_with(answer, &mut writes);
     match app.store.transact(writes).await? {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(answer),
         Err(Refusal::Condition { place: 0, .. }) => Err(leaving::gone()),
         Err(_) => Err(Error::Unavailable("a new key's id is taken".into())),
     }
@@ -87,7 +94,7 @@ pub fn new_key(
         reference: None,
         created_at: now,
         digest: secret_digest(&secret),
-        secret: verifies.then(|| keys.wrapping.seal(place, token.as_bytes())),
+        secret: verifies.then(|| keys.seal(Purpose::ApiKey, place, token.as_bytes())),
     };
     (key, token)
 }
@@ -167,7 +174,7 @@ fn entry(call: &Call, deed: Deed, id: KeyId, now: Timestamp) -> Vec<Write> {
 }
 
 /// A key as lists show it. Scopes stand in the order in which they are published.
-fn row(key: &ApiKey) -> Value {
+pub fn row(key: &ApiKey) -> Value {
     let scopes: Vec<_> = Scope::ALL
         .iter()
         .map(|scope| scope.name())

@@ -14,6 +14,8 @@ use shared::store::activity::{self, Deed};
 use shared::store::tenants::{ApiKey, Record, create_writes};
 use shared::vault::TenantKeys;
 
+use crate::keys;
+
 /// `POST /v1/tenants`
 pub async fn create(app: &App, call: &Call) -> Result<Answer> {
     let mut faults = Faults::default();
@@ -27,13 +29,14 @@ pub async fn create(app: &App, call: &Call) -> Result<Answer> {
     let mut writes = create_writes(tenant, now);
     writes.push(key.write());
     writes.extend(entry(tenant, Deed::TenantCreated, &key, now));
-    if app.store.transact(writes).await?.is_err() {
-        return Err(Error::Unavailable("a new tenant's id is taken".into()));
+    let shown = json!({"tenant": tenant.to_string(), "keys": {"owner": token}});
+    // A secret is shown once.
+    let kept = json!({"tenant": tenant.to_string(), "keys": {}});
+    let answer = call.kept_with(Answer::json(201, shown).keeping(kept), &mut writes);
+    match app.store.transact(writes).await? {
+        Ok(()) => Ok(answer),
+        Err(_) => Err(Error::Unavailable("a new tenant's id is taken".into())),
     }
-    Ok(Answer::json(
-        201,
-        json!({"tenant": tenant.to_string(), "keys": {"owner": token}}),
-    ))
 }
 
 /// `POST /v1/tenants/{tenant}/keys`: another key for the owner of a tenant that has lost its
@@ -55,8 +58,9 @@ pub async fn add_key(app: &App, call: &Call) -> Result<Answer> {
     let now = app.clock.now();
     let keys = app.keyring.tenant(tenant).await?;
     let (key, token) = new_owner_key(tenant, &keys, now);
-    crate::keys::add(app, &key, entry(tenant, Deed::KeyCreated, &key, now)).await?;
-    Ok(Answer::json(201, crate::keys::with_secret(&key, token)))
+    let entry = entry(tenant, Deed::KeyCreated, &key, now);
+    let answer = Answer::json(201, keys::with_secret(&key, token)).keeping(keys::row(&key));
+    keys::add(app, call, &key, entry, answer).await
 }
 
 /// A key that may do everything, but that no page may hold it.
@@ -65,7 +69,7 @@ fn new_owner_key(tenant: Tenant, keys: &TenantKeys, now: Timestamp) -> (ApiKey, 
         .into_iter()
         .filter(|scope| *scope != Scope::Collect)
         .collect();
-    crate::keys::new_key(tenant, keys, &scopes, now)
+    keys::new_key(tenant, keys, &scopes, now)
 }
 
 /// The log's entry.

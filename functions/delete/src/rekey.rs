@@ -160,7 +160,7 @@ async fn finish(app: &App, mut job: Job, living: &Living) -> Result<()> {
         happened_at: None,
     };
     let mut writes = vec![
-        keyring::retire_write(living),
+        keyring::retire_write(living, now),
         job.finish_write(JobState::Completed, now),
     ];
     writes.extend(activity::writes(&[entry]));

@@ -1,6 +1,7 @@
-//! A tenant leaves, unless somebody is held. First nobody may call for it any more; a minute
-//! later no cache holds a key of it; then its own keys go, and with them everything that was sealed under them;
-//! then everybody whom `due` lists is removed, and everything is gone through again after
+//! A tenant leaves, unless somebody is held. First nobody may call for it any more; once no
+//! cache holds an API key of it, its own keys go, and with them everything that was sealed
+//! under them; once no cache holds those, everybody whom `due` lists is removed, and everything
+//! is gone through again after
 //! the last upload link. Receipts stay, and the operator's record.
 
 use std::collections::HashSet;
@@ -8,9 +9,10 @@ use std::collections::HashSet;
 use jiff::SignedDuration;
 use serde_json::json;
 use shared::error::Result;
+use shared::held::{SETTINGS_HELD, TENANT_KEYS_HELD};
 use shared::leaving;
 use shared::merkle::Hash;
-use shared::objects::UPLOAD_SECONDS;
+use shared::objects::last_upload;
 use shared::receipt::{Lives, Receipt};
 use shared::store::jobs::{JobKind, JobState};
 use shared::store::keys::{self, CLOCK, LifeKey, SHARDS, Standing};
@@ -21,9 +23,8 @@ use crate::looks::{Done, close, look_back, note};
 use crate::place::{Leaving, STORES, Stage, Within};
 use crate::turn::{Halt, Turn};
 
-/// What a cache may still hold is gone after this: a minute of caching, and the longest
-/// that a request runs.
-const CACHED: SignedDuration = SignedDuration::from_secs(120);
+/// The longest that a request runs: with what it has from a cache, beyond the cache's time.
+const REQUEST: SignedDuration = SignedDuration::from_secs(60);
 /// How soon somebody looks again whether the holds are gone.
 const HELD: SignedDuration = SignedDuration::from_hours(1);
 const PAGE: usize = 100;
@@ -42,19 +43,20 @@ pub async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
                 note(turn).await?;
                 delete_partition(turn, &keys::api_keys(turn.job.key.tenant)).await?;
                 place(turn).stage = Stage::TenantKey;
-                return Ok(Done::Until(JobState::Running, now + CACHED));
+                let until = now + SETTINGS_HELD + REQUEST;
+                return Ok(Done::Until(JobState::Running, until));
             }
             Stage::TenantKey => {
                 turn.app.keyring.remove_tenant(turn.job.key.tenant).await?;
                 place(turn).stage = Stage::People;
-                return Ok(Done::Until(JobState::Running, now + CACHED));
+                let until = now + TENANT_KEYS_HELD + REQUEST;
+                return Ok(Done::Until(JobState::Running, until));
             }
             Stage::People => {
                 if turn.job.outcome["unreadable_at"].is_null() {
                     turn.job.outcome["unreadable_at"] = json!({"records": now});
                     // A link may have been handed out by a key from a cache.
-                    let until = now + SignedDuration::from_secs(UPLOAD_SECONDS);
-                    turn.erasing.uploads_until = Some(until);
+                    turn.erasing.uploads_until = Some(last_upload(now));
                 }
                 if turn.place.began.is_none() {
                     turn.place.began = Some(now);

@@ -10,6 +10,7 @@ use shared::error::{Error, Result};
 use shared::store::Write;
 use shared::store::erasures::Erasing;
 use shared::store::jobs::{Job, JobState};
+use shared::store::keys::LifeKey;
 
 use crate::place::{Place, Within};
 
@@ -81,6 +82,13 @@ impl<'a> Turn<'a> {
         self.job.done += more;
         let before = self.job.outcome["stores"][store].as_u64().unwrap_or(0);
         self.job.outcome["stores"][store] = (before + more).into();
+    }
+
+    /// Counts lives of which nothing is left: each had a clock, and has a row in the keyring.
+    pub fn count_closed(&mut self, lives: &[LifeKey]) {
+        for store in ["records", "keyring"] {
+            self.add(store, lives.len() as u64);
+        }
     }
 
     /// Begins another pass over everything.

@@ -15,13 +15,12 @@ pub use super::keys::{JobKey, JobKind};
 use super::{Attribute, Filter, Item, Page, Query, Range, Refusal, Store, Write};
 use crate::error::{Error, Result};
 use crate::id::{JobId, Subject, Tenant};
+use crate::recovery::KEPT;
 
 /// How long cleanup leaves a turn alone: longer than a worker may run.
 const LEASE: SignedDuration = SignedDuration::from_mins(6);
 /// A turn's row is needed until the stream has handed it over.
 pub(super) const TURN_KEPT: SignedDuration = SignedDuration::from_hours(24);
-/// A job that is over can be read for as long as a backup could bring anything back.
-const JOB_KEPT: SignedDuration = SignedDuration::from_hours(35 * 24);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobState {
@@ -253,31 +252,23 @@ impl Job {
     }
 
     /// The job at its end: part of the transaction that ends it. An erasure stays due:
-    /// when it is no longer kept, the tombstones that it left go with it.
+    /// when it is no longer kept, its lists go with it.
     pub fn finish_write(&mut self, state: JobState, now: Timestamp) -> Write {
         self.state = state;
         self.finished_at = Some(now);
-        let until = now + JOB_KEPT;
+        let until = now + KEPT;
         let item = match self.key.kind {
             JobKind::Erasure | JobKind::Expiry => self.live_item(until),
-            JobKind::Redaction | JobKind::Export | JobKind::Rekey => {
+            JobKind::Redaction | JobKind::Export | JobKind::Rekey | JobKind::Rotation => {
                 self.item().with("expires_at", until.as_second())
             }
         };
         self.saved(item, &new_fence())
     }
 
-    /// The job as one that was over when it was written: what is left of it is what its row
-    /// causes when it is no longer kept.
-    pub fn over_write(&mut self, now: Timestamp) -> Write {
-        self.state = JobState::Completed;
-        self.finished_at = Some(now);
-        Write::put(self.live_item(now + JOB_KEPT)).only_new()
-    }
-
     /// Whether the job has been over for so long that nothing of it is needed any more.
     pub fn outlived(&self, now: Timestamp) -> bool {
-        self.finished_at.is_some_and(|at| at + JOB_KEPT <= now)
+        self.finished_at.is_some_and(|at| at + KEPT <= now)
     }
 
     /// What every job's body holds; the kind adds its outcome.
@@ -307,6 +298,16 @@ impl Store {
             .get(&keys::jobs(key.tenant, key.kind), &key.id.to_string())
             .await?;
         row.as_ref().map(Job::read).transpose()
+    }
+
+    /// Several jobs, those that are there, in no order.
+    ///
+    /// # Errors
+    /// As [`Store::job`].
+    pub async fn jobs_named(&self, jobs: &[JobKey]) -> Result<Vec<Job>> {
+        let row = |job: &JobKey| (keys::jobs(job.tenant, job.kind), job.id.to_string());
+        let rows: Vec<_> = jobs.iter().map(row).collect();
+        self.get_many(&rows).await?.iter().map(Job::read).collect()
     }
 
     /// Takes up a turn: the job, if this turn is its latest and it is not over.

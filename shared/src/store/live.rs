@@ -19,6 +19,8 @@ pub struct LiveTable {
     pub recovery_days: Option<i32>,
     /// What its stream holds of a row, if it has one: `KEYS_ONLY` and so on.
     pub stream: Option<String>,
+    /// The attribute that its rows expire by, if they do.
+    pub expiry: Option<String>,
 }
 
 /// Where the steps of a sweep that go from tenant to tenant stopped; `None` at the end.
@@ -67,6 +69,7 @@ impl Store {
             .and_then(|table| table.stream_specification)
             .filter(|stream| stream.stream_enabled);
         Ok(LiveTable {
+            expiry: self.live_expiry(table).await?,
             recovery_days: recovery.and_then(|recovery| recovery.recovery_period_in_days),
             stream: stream.map(|stream| {
                 let view = stream.stream_view_type;
@@ -105,15 +108,11 @@ impl Store {
         Ok(!told.backup_summaries().is_empty())
     }
 
-    /// The attribute that rows of `records` expire by, if they do.
-    ///
-    /// # Errors
-    /// As [`Store::live_records`].
-    pub async fn live_expiry(&self) -> Result<Option<String>> {
+    async fn live_expiry(&self, table: Table) -> Result<Option<String>> {
         let asked = self
             .client
             .describe_time_to_live()
-            .table_name(&self.records);
+            .table_name(self.table(table));
         let told = asked
             .send()
             .await

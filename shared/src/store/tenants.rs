@@ -2,10 +2,12 @@
 
 use jiff::Timestamp;
 
+use super::jobs::{Job, JobKind};
 use super::keys::{self, SETTINGS, TENANTS};
 use super::{Item, Page, Query, Range, Store, Write};
 use crate::error::{Error, Result};
 use crate::id::{JobId, KeyId, Tenant};
+use crate::keyring::ROTATION;
 use crate::settings::Settings;
 use crate::vault::Sealed;
 
@@ -125,6 +127,7 @@ pub fn create_writes(tenant: Tenant, now: Timestamp) -> Vec<Write> {
     vec![
         Write::put(row).only_new(),
         Write::put(settings_item(tenant, &settings)).only_new(),
+        Job::new(tenant, JobKind::Rotation, Vec::new(), now).begin_later(now + ROTATION),
     ]
 }
 

@@ -212,7 +212,7 @@ impl Play {
     /// Past every lease, wait and link, until a sweep finds nothing that was left undone.
     async fn recover(&self) {
         for _ in 0..8 {
-            self.service.advance(minutes(11)).await;
+            self.service.advance(minutes(21)).await;
             let swept = self.clean_up().await;
             if swept["jobs_resumed"] == 0 && swept["expired"] == 0 {
                 return;
