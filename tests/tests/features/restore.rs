@@ -304,7 +304,9 @@ impl Scene {
             }
             if partition.contains("#jobs#") && sort.starts_with("job_") && !sort.contains('#') {
                 // A re-keying begins when it is its time, and a rotation never ends.
-                let later = ["#rekey", "#rotation"].iter().any(|kind| partition.ends_with(kind));
+                let later = ["#rekey", "#rotation"]
+                    .iter()
+                    .any(|kind| partition.ends_with(kind));
                 let waits = later && text(row, "state") == "queued";
                 let over = ["completed", "cancelled"].contains(&text(row, "state"));
                 assert!(
