@@ -21,9 +21,9 @@ use serde_json::{Value, json};
 use crate::rows;
 
 /// Interleavings in all.
-const ROUNDS: usize = if cfg!(feature = "long") { 600 } else { 60 };
+const ROUNDS: usize = if cfg!(feature = "long") { 600 } else { 30 };
 /// Tenants that leave at the same time.
-const TOGETHER: usize = 30;
+const TOGETHER: usize = 10;
 
 /// A tenant that leaves, with one person.
 struct Leaver {
