@@ -303,6 +303,29 @@ async fn what_is_called_is_allowed_and_what_is_allowed_is_called() {
         }
     }
     assert!(unused.is_empty(), "{unused:#?}");
+    entries_are_only_added(&all);
+}
+
+/// What one transaction does to a table is allowed by one statement, so that the roles allow
+/// more of the log than to add to it. No function does: entries go with their tenant alone.
+#[track_caller]
+fn entries_are_only_added(asked: &[(String, Asked)]) {
+    let of_the_log = |asked: &Asked| {
+        let keys = asked.context.get(iam::LEADING_KEYS);
+        // Alone: what else a transaction does is another's business.
+        let alone = keys.filter(|keys| keys.len() == 1);
+        alone.is_some_and(|keys| keys[0].contains("#activity#"))
+    };
+    let about = asked.iter().filter(|(_, asked)| of_the_log(asked));
+    let done: BTreeSet<_> = about
+        .map(|(function, asked)| (function.as_str(), asked.action.as_str()))
+        .collect();
+    assert!(done.contains(&("admin", "dynamodb:PutItem")), "{done:?}");
+    let changes = done.iter().filter(|(_, action)| {
+        !["dynamodb:PutItem", "dynamodb:Query", "dynamodb:GetItem"].contains(action)
+    });
+    let changes: Vec<_> = changes.collect();
+    assert_eq!(changes, [&("delete", "dynamodb:BatchWriteItem")]);
 }
 
 /// Both tables are put back to before somebody was erased and others were governed; then a
@@ -351,6 +374,32 @@ fn nobody_scans_but_a_replay() {
         });
         let may_scan: Vec<_> = may_scan.map(|(function, _)| function.as_str()).collect();
         assert_eq!(may_scan, expected);
+    }
+}
+
+/// Two statements of one role on one table never allow parts of one transaction: whichever
+/// way AWS judges it, one of them allows all of it. And no shape of a key counts its shards.
+#[test]
+fn a_role_has_one_statement_for_what_a_transaction_does_to_a_table() {
+    let text = text();
+    let tree = Tree::parse(&text).expect("the template is YAML");
+    let roles = iam::roles(&tree, false).expect("every function has a role");
+    let writes = ["PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem"];
+    let writes = writes.map(|action| ("action".to_owned(), format!("dynamodb:{action}")));
+    for (function, statements) in &roles {
+        for table in ["records", "keyring"] {
+            let on_table = statements.iter().map(Statement::parts).filter(|parts| {
+                let writes = writes.iter().any(|write| parts.contains(write));
+                writes
+                    && parts
+                        .iter()
+                        .any(|(kind, part)| kind == "resource" && part.contains(table))
+            });
+            assert!(on_table.count() <= 1, "{function} {table}");
+        }
+        for (_, part) in statements.iter().flat_map(Statement::parts) {
+            assert!(!part.ends_with("#?"), "{function}: {part}");
+        }
     }
 }
 

@@ -10,6 +10,9 @@ use local::wire::{Engine, Sent, query};
 use serde_json::{Value, json};
 use shared::id::Tenant;
 
+/// The partitions that a request to a table is about.
+pub const LEADING_KEYS: &str = "dynamodb:LeadingKeys";
+
 /// What a request asks for: an action on a resource, and what IAM knows beside.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Asked {
@@ -217,8 +220,7 @@ fn by_key(action: &str, service: &str) -> Asked {
 fn of_table(operation: &str, body: &Value) -> Vec<Asked> {
     let arn = |table: &Value| format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{}", text(table));
     let row = |action: &str, table: &Value, row: &Value| {
-        asks(&format!("dynamodb:{action}"), arn(table))
-            .with("dynamodb:LeadingKeys", text(&row["PK"]["S"]))
+        asks(&format!("dynamodb:{action}"), arn(table)).with(LEADING_KEYS, text(&row["PK"]["S"]))
     };
     let mut asked = match operation {
         "GetItem" | "UpdateItem" | "DeleteItem" => {
@@ -233,7 +235,7 @@ fn of_table(operation: &str, body: &Value) -> Vec<Asked> {
             let partition = text(&body["ExpressionAttributeValues"][":pk"]["S"]);
             vec![
                 asks("dynamodb:Query", arn(&body["TableName"]) + &index)
-                    .with("dynamodb:LeadingKeys", partition),
+                    .with(LEADING_KEYS, partition),
             ]
         }
         // One decision for all keys of a table.
@@ -245,12 +247,13 @@ fn of_table(operation: &str, body: &Value) -> Vec<Asked> {
                 requests.iter().fold(all, |all, request| {
                     // Nothing is put in a batch.
                     let key = request.pointer("/DeleteRequest/Key").unwrap_or(request);
-                    all.with("dynamodb:LeadingKeys", text(&key["PK"]["S"]))
+                    all.with(LEADING_KEYS, text(&key["PK"]["S"]))
                 })
             };
             tables.map(table).collect()
         }
-        // Each part needs what it would need alone.
+        // AWS does not document whether each part is judged alone, or with all keys of its
+        // table: it has to pass either way.
         "TransactWriteItems" => {
             let parts = body["TransactItems"].as_array().expect("parts").iter();
             let part = |part: &Value| {
@@ -269,7 +272,16 @@ fn of_table(operation: &str, body: &Value) -> Vec<Asked> {
                 };
                 row(action, &of["TableName"], key)
             };
-            parts.map(part).collect()
+            let alone: Vec<_> = parts.map(part).collect();
+            let together = alone.iter().map(|one| {
+                let of_table = alone.iter().filter(|it| it.resource == one.resource);
+                let keys = of_table.flat_map(|it| it.context[LEADING_KEYS].clone());
+                let mut all = one.clone();
+                all.context.insert(LEADING_KEYS.to_owned(), keys.collect());
+                all
+            });
+            let together: Vec<_> = together.collect();
+            [alone, together].concat()
         }
         "ListBackups" => {
             let asked = asks("dynamodb:ListBackups", "*".to_owned());
@@ -305,7 +317,8 @@ fn of_bucket(sent: &Sent<'_>, body: &str) -> Vec<Asked> {
             let asked = asked.with("s3:ExistingObjectTag/lethe-verdict", "clean");
             vec![asked, decrypts()]
         }
-        "PutObject" => vec![asks("s3:PutObject", arn), encrypts()],
+        // Where a bucket has a key of its own, S3 opens it before it uses it.
+        "PutObject" => vec![asks("s3:PutObject", arn), encrypts(), decrypts()],
         "CreateMultipartUpload" | "UploadPart" | "CompleteMultipartUpload" => {
             vec![asks("s3:PutObject", arn), encrypts(), decrypts()]
         }
