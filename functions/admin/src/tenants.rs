@@ -31,7 +31,7 @@ pub async fn create(app: &App, call: &Call) -> Result<Answer> {
     writes.extend(activity::writes(&[activity::Entry {
         tenant,
         deed: Deed::TenantCreated,
-        by: "operator",
+        by: &call.by(),
         about: &[key.id.to_string()],
         at: now,
         happened_at: None,
@@ -81,6 +81,6 @@ pub async fn erase(app: &App, call: &Call) -> Result<Answer> {
     let now = app.clock.now();
     let job = leaving::job(tenant, now + leaving::GRACE, now);
     let answer = Answer::json(202, job.body());
-    leaving::begin(app, tenant, "operator", job, Vec::new()).await?;
+    leaving::begin(app, tenant, &call.by(), job, Vec::new()).await?;
     Ok(answer)
 }

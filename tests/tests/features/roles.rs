@@ -415,8 +415,8 @@ fn nothing_is_allowed_by_a_star() {
             "resource" => part.1 == "*",
             _ => false,
         };
-        let lists_backups = part == ("resource".to_owned(), "*".to_owned());
-        assert!(!star || lists_backups, "{part:?}");
+        let lists = part == ("resource".to_owned(), "*".to_owned());
+        assert!(!star || lists, "{part:?}");
     }
     let stars = roles.values().flatten().filter(|statement| {
         let parts = statement.parts();
@@ -427,6 +427,11 @@ fn nothing_is_allowed_by_a_star() {
         parts.retain(|(kind, _)| kind == "action");
         parts
     });
-    let backups = ("action".to_owned(), "dynamodb:ListBackups".to_owned());
-    assert_eq!(actions.collect::<Vec<_>>(), [Parts::from([backups])]);
+    let lists = [
+        "dynamodb:ListBackups",
+        "dynamodb:ListExports",
+        "backup:ListRecoveryPointsByResource",
+    ];
+    let lists = lists.map(|it| ("action".to_owned(), it.to_owned()));
+    assert_eq!(actions.collect::<Vec<_>>(), [Parts::from(lists)]);
 }

@@ -180,6 +180,10 @@ fn documents<'t>(
 /// What one request asks for.
 pub fn asked(sent: &Sent<'_>) -> Vec<Asked> {
     let body = sent.request.body();
+    if sent.operation == "ListRecoveryPointsByResource" {
+        let asked = asks(&format!("backup:{}", sent.operation), "*".to_owned());
+        return vec![asked.with("aws:RequestedRegion", REGION)];
+    }
     match sent.engine {
         Engine::DynamoDb => of_table(sent.operation, &read(body)),
         Engine::S3 => of_bucket(sent, &String::from_utf8_lossy(body)),
@@ -211,10 +215,10 @@ impl Asked {
     }
 }
 
-/// Whoever uses a table or an object under the key needs the key as well.
-fn by_key(action: &str, service: &str) -> Asked {
+/// Whoever uses a table or an object under a key needs the key as well.
+fn by_key(key: &str, action: &str, service: &str) -> Asked {
     let via = format!("{service}.{REGION}.amazonaws.com");
-    asks(action, local::template::key_arn("Key")).with("kms:ViaService", &via)
+    asks(action, local::template::key_arn(key)).with("kms:ViaService", &via)
 }
 
 fn of_table(operation: &str, body: &Value) -> Vec<Asked> {
@@ -283,8 +287,8 @@ fn of_table(operation: &str, body: &Value) -> Vec<Asked> {
             let together: Vec<_> = together.collect();
             [alone, together].concat()
         }
-        "ListBackups" => {
-            let asked = asks("dynamodb:ListBackups", "*".to_owned());
+        "ListBackups" | "ListExports" => {
+            let asked = asks(&format!("dynamodb:{operation}"), "*".to_owned());
             return vec![asked.with("aws:RequestedRegion", REGION)];
         }
         "DescribeTable" | "DescribeContinuousBackups" | "DescribeTimeToLive" => {
@@ -294,7 +298,18 @@ fn of_table(operation: &str, body: &Value) -> Vec<Asked> {
         "Scan" => vec![asks("dynamodb:Scan", arn(&body["TableName"]))],
         other => panic!("{other} is not known to this test"),
     };
-    asked.push(by_key("kms:Decrypt", "dynamodb"));
+    // Each table has its key.
+    let keys: BTreeSet<_> = asked
+        .iter()
+        .map(|it| match it.resource.contains("eyring") {
+            true => "KeyringKey",
+            false => "Key",
+        })
+        .collect();
+    asked.extend(
+        keys.iter()
+            .map(|key| by_key(key, "kms:Decrypt", "dynamodb")),
+    );
     asked
 }
 
@@ -308,8 +323,8 @@ fn of_bucket(sent: &Sent<'_>, body: &str) -> Vec<Asked> {
         None => "",
     };
     let prefix = query(uri, "prefix").unwrap_or_default().replace("%2F", "/");
-    let encrypts = || by_key("kms:GenerateDataKey", "s3");
-    let decrypts = || by_key("kms:Decrypt", "s3");
+    let encrypts = || by_key("Key", "kms:GenerateDataKey", "s3");
+    let decrypts = || by_key("Key", "kms:Decrypt", "s3");
     match sent.operation {
         "GetObject" => {
             let asked = asks(&format!("s3:GetObject{version}"), arn);
