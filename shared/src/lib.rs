@@ -6,7 +6,7 @@
 //! | `app`, `person`, `profile`, `rights`, `tenants`, `leaving`, `receipt`, `budget`, `redaction` | what a handler is given; who is there; what may be done with them; redaction in turns |
 //! | `store`, `objects`, `keyring`, `backups` | rows, files, keys and who is alive; what AWS Backup keeps |
 //! | `vault` | every cryptographic decision |
-//! | `record`, `redact`, `detect`, `activity`, `settings`, `faults`, `jws`, `merkle` | pure rules |
+//! | `record`, `normal`, `redact`, `detect`, `activity`, `settings`, `faults`, `jws`, `merkle` | pure rules |
 //! | `catalog` | the one table of fields |
 //! | `error`, `aws`, `trust`, `id`, `clock`, `held`, `config` | what all others stand on |
 //!
@@ -32,6 +32,7 @@ pub mod keyring;
 pub mod leaving;
 pub mod merkle;
 pub mod metric;
+pub mod normal;
 pub mod objects;
 pub mod person;
 pub mod profile;

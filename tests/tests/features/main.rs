@@ -16,6 +16,7 @@ mod erasure;
 mod expiry;
 mod export;
 mod faults;
+mod fields;
 mod giant;
 mod held;
 mod ingest;
