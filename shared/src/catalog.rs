@@ -75,7 +75,7 @@ pub enum Kind {
     Email,
     /// A telephone number of up to 64 characters; E.164 form makes it findable.
     Phone,
-    /// A name that a tenant chose. Never rewritten, so a card number in it is refused.
+    /// A name that a tenant chose. Never rewritten, so a card number is refused.
     Name(usize),
     /// An object of up to 50 names (64 code points) and text, numbers or booleans.
     Custom,
@@ -235,7 +235,8 @@ impl Kind {
                 if text.is_empty() {
                     return Err(("empty", "must not be empty".into()));
                 }
-                not_a_card(text)
+                no_card(text)?;
+                Ok(text.to_owned())
             }
             Kind::Url(limit) => {
                 let valid = url::Url::parse(text)
@@ -253,18 +254,18 @@ impl Kind {
             Kind::Email => {
                 let expected = || ("email", "must be an e-mail address".into());
                 let address = normal::email(text).ok_or_else(expected)?;
-                not_a_card(bounded(&address, 254)?)
+                bounded(&address, 254)?;
+                // The part before the `@`: a card number is no address, whatever follows it.
+                let (local, _) = address.split_once('@').unwrap_or((&address, ""));
+                no_card(local)?;
+                Ok(address)
             }
             Kind::Phone => {
+                // No card, though its digits may satisfy the same checksum.
                 let expected = "must be a telephone number of 3 to 15 digits";
                 let number = normal::phone(text).ok_or_else(|| ("phone", expected.into()))?;
                 bounded(&number, 64)?;
-                // An international number is no card, though it may satisfy the same checksum.
-                if number.starts_with('+') {
-                    Ok(number)
-                } else {
-                    not_a_card(&number)
-                }
+                Ok(number)
             }
             Kind::Custom => unreachable!("custom values are objects, handled by accept"),
         }
@@ -281,11 +282,12 @@ fn bounded(text: &str, limit: usize) -> Result<&str, Misfit> {
     Ok(text)
 }
 
-fn not_a_card(text: &str) -> Result<String, Misfit> {
-    if crate::detect::mask_cards(text) != text {
-        return Err(("card_number", "must not hold a payment-card number".into()));
+/// Names are kept as they are, so a card number is refused rather than masked.
+fn no_card(name: &str) -> Result<(), Misfit> {
+    if crate::detect::is_card(name) {
+        return Err(("card_number", "must not be a payment-card number".into()));
     }
-    Ok(text.to_owned())
+    Ok(())
 }
 
 /// The tenant's own values of a person.
@@ -328,15 +330,20 @@ pub fn custom(value: &Value) -> Result<Custom, Misfit> {
 fn custom_value(value: &Value) -> Result<Value, Misfit> {
     match value {
         Value::String(text) => Kind::Text(1024).accept_text(text).map(Value::String),
-        // A number is stored as it reads, so a card number in it is masked like text.
-        Value::Number(number)
-            if crate::detect::mask_cards(&number.to_string()) != number.to_string() =>
-        {
-            let masked = crate::detect::mask_cards(&number.to_string());
-            Ok(Value::String(masked))
-        }
-        Value::Number(_) | Value::Bool(_) | Value::Null => Ok(value.clone()),
+        Value::Number(number) => Ok(measured(number)),
+        Value::Bool(_) | Value::Null => Ok(value.clone()),
         _ => Err(("type", "values must be text, numbers or booleans".into())),
+    }
+}
+
+/// A whole number is masked as text is; one with a fraction or an exponent is no card.
+fn measured(number: &serde_json::Number) -> Value {
+    let text = number.to_string();
+    let masked = crate::detect::mask_cards(&text);
+    if number.is_f64() || masked == text {
+        Value::Number(number.clone())
+    } else {
+        Value::String(masked)
     }
 }
 

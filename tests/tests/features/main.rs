@@ -7,6 +7,7 @@ mod attachments;
 mod backups;
 mod calls;
 mod canaries;
+mod cards;
 mod contract;
 mod costs;
 mod declared;
