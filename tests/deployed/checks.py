@@ -341,6 +341,22 @@ def deploy_with(proof, **parameters):
         StackName=STACK, UsePreviousTemplate=True, Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         Parameters=same + changed)
     settled(formation)
+    pause(proof, parameters["Replay"] == "enabled")
+
+
+def pause(proof, paused):
+    """What the template says of a replay and ministack passes over: see README.md."""
+    lambdas, events = proof.cloud.client("lambda"), proof.cloud.client("events")
+    for logical, name in proof.deployment.resources.items():
+        if logical.endswith("Function") and logical != "CleanupFunction":
+            if paused:
+                lambdas.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+            else:
+                lambdas.delete_function_concurrency(FunctionName=name)
+            for mapping in lambdas.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]:
+                lambdas.update_event_source_mapping(UUID=mapping["UUID"], Enabled=not paused)
+    state = events.disable_rule if paused else events.enable_rule
+    state(Name=rule(proof))
 
 
 def statements(proof, function):
