@@ -5,6 +5,8 @@ use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::SharedCredentialsProvider;
 
+use crate::aws;
+use crate::backups::Backups;
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
@@ -20,6 +22,7 @@ pub struct App {
     pub config: Config,
     pub store: Store,
     pub objects: Objects,
+    pub backups: Backups,
     pub keyring: Keyring,
     pub vault: Vault,
     pub tenants: Tenants,
@@ -52,29 +55,23 @@ impl App {
 
     pub fn new(config: Config, sdk: &SdkConfig, clock: Clock) -> App {
         let endpoints = &config.endpoints;
-        let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(sdk);
-        dynamodb.set_endpoint_url(endpoints.dynamodb.clone());
-        let mut s3 = aws_sdk_s3::config::Builder::from(sdk);
-        s3.set_endpoint_url(endpoints.s3.clone());
-        let mut kms = aws_sdk_kms::config::Builder::from(sdk);
-        kms.set_endpoint_url(endpoints.kms.clone());
-
         let store = Store::new(
-            aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
+            aws::tables(sdk, endpoints),
             config.records_table.clone(),
             config.keyring_table.clone(),
         );
         let objects = Objects::new(
-            aws_sdk_s3::Client::from_conf(s3.build()),
+            aws::objects(sdk, endpoints),
             config.bucket.clone(),
             config.key.clone(),
             clock.clone(),
         );
         let vault = Vault::new(
-            aws_sdk_kms::Client::from_conf(kms.build()),
+            aws::keys(sdk, endpoints),
             config.key.clone(),
             config.signing_key.clone(),
         );
+        let backups = Backups::new(aws::backups(sdk, endpoints));
         let tenants = Tenants::new(store.clone(), clock.clone());
         let keyring = Keyring::new(store.clone(), vault.clone(), clock.clone());
         App {
@@ -82,6 +79,7 @@ impl App {
             config,
             store,
             objects,
+            backups,
             keyring,
             vault,
             tenants,

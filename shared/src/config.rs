@@ -27,6 +27,7 @@ pub struct Endpoints {
     pub dynamodb: Option<String>,
     pub s3: Option<String>,
     pub kms: Option<String>,
+    pub backup: Option<String>,
 }
 
 /// A variable that must be set is not, or not to what it must be.
@@ -81,6 +82,7 @@ impl Config {
                 dynamodb: endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
                 s3: endpoint("AWS_ENDPOINT_URL_S3"),
                 kms: endpoint("AWS_ENDPOINT_URL_KMS"),
+                backup: endpoint("AWS_ENDPOINT_URL_BACKUP"),
             },
         })
     }

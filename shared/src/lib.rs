@@ -4,18 +4,19 @@
 //! |---|---|
 //! | `http`, `runtime`, `routes`, `metric` | the edge: callers, problems, idempotency, what wakes a function, the route table, numbers for alarms |
 //! | `app`, `person`, `profile`, `rights`, `tenants`, `leaving`, `receipt`, `budget`, `redaction` | what a handler is given; who is there; what may be done with them; redaction in turns |
-//! | `store`, `objects`, `keyring` | rows, files, keys and who is alive |
+//! | `store`, `objects`, `keyring`, `backups` | rows, files, keys and who is alive; what AWS Backup keeps |
 //! | `vault` | every cryptographic decision |
 //! | `record`, `normal`, `redact`, `detect`, `activity`, `settings`, `faults`, `jws`, `merkle` | pure rules |
 //! | `catalog` | the one table of fields |
 //! | `error`, `aws`, `trust`, `id`, `clock`, `held`, `config`, `recovery` | what all others stand on |
 //!
-//! AWS SDK types stay inside `store`, `objects`, `keyring`, `vault`, `app` and
-//! `trust`.
+//! AWS SDK types stay inside `store`, `objects`, `keyring`, `backups`, `vault`, `aws`, `app`
+//! and `trust`.
 
 pub mod activity;
 pub mod app;
 pub mod aws;
+pub mod backups;
 pub mod budget;
 pub mod catalog;
 pub mod clock;

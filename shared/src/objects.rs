@@ -17,7 +17,7 @@ use aws_sdk_s3::types::{
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::aws::unavailable;
+use crate::aws::{self, unavailable};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 
@@ -172,6 +172,7 @@ impl Objects {
     /// # Errors
     /// As [`Objects::open`].
     pub async fn put(&self, object: &str, content_type: &str, body: Vec<u8>) -> Result<()> {
+        let patience = aws::sending(body.len());
         self.client
             .put_object()
             .bucket(&self.bucket)
@@ -180,6 +181,8 @@ impl Objects {
             .body(ByteStream::from(body))
             .server_side_encryption(ServerSideEncryption::AwsKms)
             .ssekms_key_id(&self.key)
+            .customize()
+            .config_override(patience)
             .send()
             .await
             .map_err(|cause| unavailable("PutObject", &cause))?;
@@ -328,6 +331,8 @@ impl Objects {
             .delete_objects()
             .bucket(&self.bucket)
             .delete(delete)
+            .customize()
+            .config_override(aws::deleting(versions.len()))
             .send()
             .await
             .map_err(|cause| unavailable("DeleteObjects", &cause))?;
@@ -417,6 +422,7 @@ impl Objects {
         number: i32,
         body: Vec<u8>,
     ) -> Result<CompletedPart> {
+        let patience = aws::sending(body.len());
         let answer = self
             .client
             .upload_part()
@@ -425,6 +431,8 @@ impl Objects {
             .upload_id(upload)
             .part_number(number)
             .body(ByteStream::from(body))
+            .customize()
+            .config_override(patience)
             .send()
             .await
             .map_err(|cause| unavailable("UploadPart", &cause))?;
@@ -447,19 +455,25 @@ impl Objects {
         let parts = CompletedMultipartUpload::builder()
             .set_parts(Some(parts))
             .build();
-        let answer = self
+        let call = self
             .client
             .complete_multipart_upload()
             .bucket(&self.bucket)
             .key(object)
             .upload_id(upload)
-            .multipart_upload(parts)
-            .send()
-            .await
-            .map_err(|cause| unavailable("CompleteMultipartUpload", &cause))?;
-        answer
-            .version_id
-            .ok_or_else(|| Error::Unavailable("CompleteMultipartUpload: no version".into()))
+            .multipart_upload(parts);
+        let patience = aws::completing();
+        let version = match call.customize().config_override(patience).send().await {
+            Ok(answer) => answer.version_id,
+            // An earlier try has completed it, and its answer was lost: the newest is it.
+            Err(cause) if cause.code() == Some("NoSuchUpload") => {
+                let versions = self.versions(object).await?;
+                let newest = versions.into_iter().find(|it| it.object == object);
+                newest.map(|it| it.version)
+            }
+            Err(cause) => return Err(unavailable("CompleteMultipartUpload", &cause)),
+        };
+        version.ok_or_else(|| Error::Unavailable("CompleteMultipartUpload: no version".into()))
     }
 
     /// Ends an unfinished upload, if there still is one.

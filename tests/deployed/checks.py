@@ -121,17 +121,6 @@ class Proof:
         self.put(door)
         self.put(clock)
 
-    def age_jobs(self):
-        """Makes every job due that waits for cleanup, as a quarter of an hour would."""
-        due = self.cloud.client("dynamodb").query(
-            TableName=self.records, IndexName="due", KeyConditionExpression="due_pk = :jobs",
-            ExpressionAttributeValues={":jobs": {"S": "jobs"}})
-        for key in due["Items"]:
-            self.cloud.client("dynamodb").update_item(
-                TableName=self.records, Key={"PK": key["PK"], "SK": key["SK"]},
-                UpdateExpression="SET due_sk = :due",
-                ExpressionAttributeValues={":due": {"S": f"2000{key['due_sk']['S'][4:]}"}})
-
     def invoke(self, function, event):
         """Calls a function past every trigger, as an operator may: what it returns."""
         name = self.deployment.function(function)
@@ -292,16 +281,19 @@ def a_restored_backup_brings_nobody_back_who_was_forgotten(proof):
     proof.until("the erasure is complete", lambda: completed(proof, f"/v1/erasures/{job}"))
     expect(not proof.rows(forgotten), "they are gone")
 
-    mappings = pause(proof)
     keyring_at = moment()
+    deploy_with(proof, Replay="enabled")
     answer = proof.ours("GET", f"/v1/subjects/{stays}")
     expect(answer.status >= 429, f"answered {answer.status} while everything is paused")
     old, new = proof.records, f"{proof.records}-restored"
     tables.restore_table_from_backup(TargetTableName=new, BackupArn=backup)
     tables.get_waiter("table_exists").wait(TableName=new)
     expect(proof.rows(forgotten, new), "the backup brings them back, or this would prove nothing")
-    may_scan(proof, "enabled")
-    point_at(proof, old, new)
+    tables.update_table(TableName=new, StreamSpecification={"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"})
+    stream = tables.describe_table(TableName=new)["Table"]["LatestStreamArn"]
+    restored = {"RestoredRecords": "-restored", "RestoredStream": stream}
+    deploy_with(proof, Replay="enabled", **restored)
+    expect(tables.describe_table(TableName=old), "the old table stays")
     proof.records = new
 
     order = {"restored": "records", "records_at": records_at, "keyring_at": keyring_at}
@@ -315,11 +307,8 @@ def a_restored_backup_brings_nobody_back_who_was_forgotten(proof):
     expect(("orphans removed", orphans, orphans) in first, first)
     expect(all(done in ("0", "") for name, _, done in again), again)
 
-    may_scan(proof, "disabled")
-    resume(proof, mappings)
-    # Jobs that were written before there was a stream wait for a sweep.
-    proof.age_jobs()
-    proof.invoke("cleanup", {"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}})
+    switch_on(proof)
+    deploy_with(proof, Replay="disabled", **restored)
     proof.until("nothing is left of them in the restored table", lambda: not left_of(proof, forgotten))
     proof.ours("GET", f"/v1/subjects/{forgotten}").expect(404)
     person = proof.ours("GET", f"/v1/subjects/{stays}").expect(200)
@@ -338,64 +327,36 @@ def moment():
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-def functions(proof):
-    """Every function of the stack by its logical name."""
-    return {logical: name for logical, name in proof.deployment.resources.items() if logical.endswith("Function")}
-
-
 def rule(proof):
     return next(name for logical, name in proof.deployment.resources.items() if logical == "CleanupFunctionEvery15Minutes")
 
 
-def pause(proof):
-    """Step 1. The event source mappings, as they were."""
-    lambdas = proof.cloud.client("lambda")
-    paused = []
-    for logical, name in functions(proof).items():
-        if logical != "CleanupFunction":
-            lambdas.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
-        for mapping in lambdas.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]:
-            paused.append(mapping)
-            lambdas.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
-    proof.cloud.client("events").disable_rule(Name=rule(proof))
-    return paused
-
-
-def may_scan(proof, word):
-    """Cleanup's right to go through whole tables, where the template has it apart from the rest."""
+def deploy_with(proof, **parameters):
+    """`sam deploy --parameter-overrides`: the same template, with some parameters changed."""
     formation = proof.cloud.client("cloudformation")
-    known = formation.describe_stacks(StackName=STACK)["Stacks"][0]["Parameters"]
-    if not any(it["ParameterKey"] == "Replay" for it in known):
-        return
-    same = [{"ParameterKey": it["ParameterKey"], "UsePreviousValue": True} for it in known if it["ParameterKey"] != "Replay"]
+    known = [it["ParameterKey"] for it in formation.describe_stacks(StackName=STACK)["Stacks"][0]["Parameters"]]
+    same = [{"ParameterKey": name, "UsePreviousValue": True} for name in known if name not in parameters]
+    changed = [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()]
     formation.update_stack(
         StackName=STACK, UsePreviousTemplate=True, Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-        Parameters=[*same, {"ParameterKey": "Replay", "ParameterValue": word}])
+        Parameters=same + changed)
     settled(formation)
+    pause(proof, parameters["Replay"] == "enabled")
 
 
-def point_at(proof, old, new):
-    """Step 4, by hand: every function's environment, and every policy that names the table."""
-    lambdas, access = proof.cloud.client("lambda"), proof.cloud.client("iam")
-    roles = set()
-    for name in functions(proof).values():
-        known = lambdas.get_function_configuration(FunctionName=name)
-        variables = {**known["Environment"]["Variables"], "LETHE_RECORDS_TABLE": new}
-        lambdas.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
-        roles.add(known["Role"].rpartition("/")[2])
-    for role in roles:
-        for name in access.list_role_policies(RoleName=role)["PolicyNames"]:
-            document = access.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-            text = renamed(document, old, new)
-            access.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=text)
-    for policy in access.list_policies(Scope="Local")["Policies"]:
-        known = access.get_policy_version(PolicyArn=policy["Arn"], VersionId=policy["DefaultVersionId"])
-        text = renamed(known["PolicyVersion"]["Document"], old, new)
-        access.create_policy_version(PolicyArn=policy["Arn"], PolicyDocument=text, SetAsDefault=True)
-
-
-def renamed(document, old, new):
-    return json.dumps(document).replace(f"table/{old}", f"table/{new}")
+def pause(proof, paused):
+    """What the template says of a replay and ministack passes over: see README.md."""
+    lambdas, events = proof.cloud.client("lambda"), proof.cloud.client("events")
+    for logical, name in proof.deployment.resources.items():
+        if logical.endswith("Function") and logical != "CleanupFunction":
+            if paused:
+                lambdas.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+            else:
+                lambdas.delete_function_concurrency(FunctionName=name)
+            for mapping in lambdas.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]:
+                lambdas.update_event_source_mapping(UUID=mapping["UUID"], Enabled=not paused)
+    state = events.disable_rule if paused else events.enable_rule
+    state(Name=rule(proof))
 
 
 def statements(proof, function):
@@ -420,28 +381,14 @@ def replay(proof, replayer, order):
     return [(line[1], line[2], line[3] or "") for line in lines if line]
 
 
-def resume(proof, mappings):
-    """Step 7, in its order."""
-    tables, lambdas = proof.cloud.client("dynamodb"), proof.cloud.client("lambda")
+def switch_on(proof):
+    """Step 7, up to the deployment."""
+    tables = proof.cloud.client("dynamodb")
     tables.update_continuous_backups(TableName=proof.records, PointInTimeRecoverySpecification={
         "PointInTimeRecoveryEnabled": True, "RecoveryPeriodInDays": 30})
     tables.update_table(TableName=proof.records, DeletionProtectionEnabled=True)
-    tables.update_table(TableName=proof.records, StreamSpecification={
-        "StreamEnabled": True, "StreamViewType": "KEYS_ONLY"})
-    stream = tables.describe_table(TableName=proof.records)["Table"]["LatestStreamArn"]
-    kept = ("BatchSize", "FilterCriteria", "MaximumRetryAttempts", "BisectBatchOnFunctionError",
-            "FunctionResponseTypes", "DestinationConfig")
-    for mapping in mappings:
-        same = {name: mapping[name] for name in kept if name in mapping}
-        lambdas.create_event_source_mapping(
-            FunctionName=mapping["FunctionArn"], EventSourceArn=stream, StartingPosition="TRIM_HORIZON", **same)
-        lambdas.delete_event_source_mapping(UUID=mapping["UUID"])
     tables.update_time_to_live(TableName=proof.records, TimeToLiveSpecification={
         "Enabled": True, "AttributeName": "expires_at"})
-    proof.cloud.client("events").enable_rule(Name=rule(proof))
-    for logical, name in functions(proof).items():
-        if logical != "CleanupFunction":
-            lambdas.delete_function_concurrency(FunctionName=name)
 
 
 def left_of(proof, subject):

@@ -28,7 +28,7 @@ pub async fn create(app: &App, call: &Call) -> Result<Answer> {
     let (key, token) = new_owner_key(tenant, &keys, now);
     let mut writes = create_writes(tenant, now);
     writes.push(key.write());
-    writes.extend(entry(tenant, Deed::TenantCreated, &key, now));
+    writes.extend(entry(tenant, Deed::TenantCreated, &call.by(), &key, now));
     let shown = json!({"tenant": tenant.to_string(), "keys": {"owner": token}});
     // A secret is shown once.
     let kept = json!({"tenant": tenant.to_string(), "keys": {}});
@@ -58,7 +58,7 @@ pub async fn add_key(app: &App, call: &Call) -> Result<Answer> {
     let now = app.clock.now();
     let keys = app.keyring.tenant(tenant).await?;
     let (key, token) = new_owner_key(tenant, &keys, now);
-    let entry = entry(tenant, Deed::KeyCreated, &key, now);
+    let entry = entry(tenant, Deed::KeyCreated, &call.by(), &key, now);
     let answer = Answer::json(201, keys::with_secret(&key, token)).keeping(keys::row(&key));
     keys::add(app, call, &key, entry, answer).await
 }
@@ -73,11 +73,11 @@ fn new_owner_key(tenant: Tenant, keys: &TenantKeys, now: Timestamp) -> (ApiKey, 
 }
 
 /// The log's entry.
-fn entry(tenant: Tenant, deed: Deed, key: &ApiKey, now: Timestamp) -> Vec<Write> {
+fn entry(tenant: Tenant, deed: Deed, by: &str, key: &ApiKey, now: Timestamp) -> Vec<Write> {
     activity::writes(&[activity::Entry {
         tenant,
         deed,
-        by: "operator",
+        by,
         about: &[key.id.to_string()],
         at: now,
         happened_at: None,
@@ -120,6 +120,6 @@ pub async fn erase(app: &App, call: &Call) -> Result<Answer> {
     let now = app.clock.now();
     let job = leaving::job(tenant, now + leaving::GRACE, now);
     let answer = Answer::json(202, job.body());
-    leaving::begin(app, tenant, "operator", job, Vec::new()).await?;
+    leaving::begin(app, tenant, &call.by(), job, Vec::new()).await?;
     Ok(answer)
 }

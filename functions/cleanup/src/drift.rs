@@ -44,8 +44,15 @@ async fn drifting(app: &App) -> Result<Vec<&'static str>> {
     let keyring = app.store.live_keyring().await?;
     let kept = SignedDuration::from_hours(24 * i64::from(RECORDS_DAYS));
     let due = app.clock.now() - kept - BACKUP_DELAY;
-    let overdue = app.store.records_backed_up(due).await?;
-    let copied = app.store.keyring_backed_up().await?;
+    // Each list leaves out what the other shows: who made a backup has it.
+    let overdue =
+        app.store.records_backed_up(due).await? || app.backups.any(&records.arn, Some(due)).await?;
+    let copied =
+        app.store.keyring_backed_up().await? || app.backups.any(&keyring.arn, None).await?;
+    let exported = (
+        app.store.exported(&records).await?,
+        app.store.exported(&keyring).await?,
+    );
     let versioned = app.objects.live_versioning().await?;
     let ages = app.objects.live_ages().await?;
 
@@ -67,6 +74,7 @@ async fn drifting(app: &App) -> Result<Vec<&'static str>> {
             ),
         ),
         ("records.backups", !overdue),
+        ("records.exports", !exported.0),
         (
             "records.expiry",
             records.expiry.as_deref() == Some("expires_at"),
@@ -84,6 +92,7 @@ async fn drifting(app: &App) -> Result<Vec<&'static str>> {
             ),
         ),
         ("keyring.backups", !copied),
+        ("keyring.exports", !exported.1),
         (
             "keyring.expiry",
             keyring.expiry.as_deref() == Some("expires_at"),

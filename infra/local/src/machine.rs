@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
-use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::future;
 use aws_sdk_dynamodb::config::{
@@ -165,6 +164,11 @@ impl Machine {
                 credentials.secret_key.clone(),
             ),
         ]);
+        // DynamoDB's engine answers for AWS Backup as well.
+        given.insert(
+            "AWS_ENDPOINT_URL_BACKUP".to_owned(),
+            engines[0].1.to_owned(),
+        );
         given.extend(engines.map(|(engine, at)| (engine.variable().to_owned(), at.to_owned())));
         for function in &mut template.functions {
             function.environment.values_mut().for_each(here);
@@ -190,9 +194,6 @@ impl Machine {
     }
 }
 
-/// What the SDKs wait before a second try; a second, in AWS.
-const FIRST_BACKOFF: Duration = Duration::from_millis(10);
-
 fn sdk(credentials: &objects::Credentials) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -201,8 +202,6 @@ fn sdk(credentials: &objects::Credentials) -> SdkConfig {
         .credentials_provider(SharedCredentialsProvider::new(Role(credentials.clone())))
         // Functions share their clients, but not who they are.
         .identity_cache(IdentityCache::no_cache())
-        // Nothing here is ever overloaded: a second try need not wait long.
-        .retry_config(RetryConfig::standard().with_initial_backoff(FIRST_BACKOFF))
         // The engines go by a clock that may be far from the machine's. Signatures do not.
         .disable_clock_skew_correction(true)
         .build()

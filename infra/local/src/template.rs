@@ -143,7 +143,9 @@ fn table(id: &str, node: &Node<'_>) -> Result<TableSpec, TemplateError> {
         _ => None,
     };
     Ok(TableSpec {
-        name: id.to_owned(),
+        name: node
+            .find("TableName")
+            .map_or(Ok(id.to_owned()), |name| name.text())?,
         hash_key,
         range_key,
         indexes,
@@ -245,7 +247,7 @@ mod tests {
         };
         assert_eq!(
             (records.name.as_str(), records.hash_key.as_str()),
-            ("RecordsTable", "PK")
+            ("lethe-prod-records", "PK")
         );
         assert_eq!(records.ttl_attribute.as_deref(), Some("expires_at"));
         assert_eq!(records.indexes[0].range_key.as_deref(), Some("due_sk"));
@@ -277,7 +279,8 @@ mod tests {
             (rules[1].prefix.as_str(), rules[1].expiration_days),
             ("exports/", Some(1))
         );
-        assert_eq!(template.keys[0].name, "Key");
+        let keys: Vec<_> = template.keys.iter().map(|key| &key.name).collect();
+        assert_eq!(keys, ["AlarmsKey", "Key", "KeyringKey", "SigningKey"]);
     }
 
     #[test]
@@ -286,7 +289,7 @@ mod tests {
         let named = |name: &str| template.functions.iter().find(|f| f.name == name).unwrap();
         for function in &template.functions {
             assert_eq!(
-                function.environment["LETHE_RECORDS_TABLE"], "RecordsTable",
+                function.environment["LETHE_RECORDS_TABLE"], "lethe-prod-records",
                 "{}",
                 function.name
             );

@@ -108,8 +108,12 @@ pub enum Fate {
     /// Another transaction stands in the way of a write to DynamoDB; nothing is written.
     /// What is no such write passes.
     Conflict,
-    /// The service does it, and its answer is lost.
+    /// The service does it, and its answer is lost: the connection ends.
     LoseAnswer,
+    /// The service does it, and its answer never comes: the connection stays.
+    Swallow,
+    /// DynamoDB is still at the same transaction, from an earlier try.
+    InProgress,
     /// Every process ends before the service hears of the call.
     KillBefore,
     /// Every process ends when the service has done it, before the answer arrives.
@@ -213,6 +217,14 @@ impl Way {
                 self.pass_on(request).await?;
                 Err(Broken)
             }
+            Fate::Swallow => {
+                self.pass_on(request).await?;
+                std::future::pending().await
+            }
+            Fate::InProgress => {
+                let kind = "com.amazonaws.dynamodb.v20120810#TransactionInProgressException";
+                Ok(json_error(StatusCode::BAD_REQUEST, kind, json!({})))
+            }
             Fate::KillBefore => {
                 self.processes.kill();
                 Err(Broken)
@@ -227,9 +239,12 @@ impl Way {
 
     fn call(&self, request: &Request<Bytes>) -> Call {
         let header = |name| request.headers().get(name)?.to_str().ok();
-        // `attempt=2; max=3`
+        // `ttl=20260301T120003Z; attempt=2; max=3`, without the first where nobody waits.
         let attempt = header("amz-sdk-request")
-            .and_then(|told| told.split(';').next()?.trim().strip_prefix("attempt="))
+            .and_then(|told| {
+                let mut parts = told.split(';');
+                parts.find_map(|part| part.trim().strip_prefix("attempt="))
+            })
             .and_then(|attempt| attempt.parse().ok());
         Call {
             engine: self.engine,
@@ -247,6 +262,10 @@ impl Way {
     fn operation(&self, request: &Request<Bytes>) -> String {
         match self.engine {
             Engine::S3 => object_operation(request).to_owned(),
+            // AWS Backup's, which answers at the same place.
+            Engine::DynamoDb if request.uri().path().starts_with("/resources/") => {
+                "ListRecoveryPointsByResource".to_owned()
+            }
             // `DynamoDB_20120810.PutItem`
             Engine::DynamoDb | Engine::Kms => request
                 .headers()

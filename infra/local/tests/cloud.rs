@@ -130,7 +130,8 @@ impl Stage {
     async fn put(&self, sort_key: &str, expires_at: Option<Timestamp>) {
         let text = |text: &str| AttributeValue::S(text.to_owned());
         let expires_at = expires_at.map(|at| AttributeValue::N(at.as_second().to_string()));
-        let put = self.dynamodb().put_item().table_name("RecordsTable");
+        let put = self.dynamodb().put_item();
+        let put = put.table_name(&self.cloud.app().config.records_table);
         let mut put = put
             .item("PK", text("tenant#sub#life"))
             .item("SK", text(sort_key));

@@ -13,6 +13,7 @@ mod revision;
 use std::net::IpAddr;
 use std::time::Instant;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt};
 use serde_json::{Map, Value, json};
@@ -186,18 +187,8 @@ impl Call {
         match self.route.access {
             Access::Public => Ok(()),
             Access::Operator => {
-                let signed = match self.request.request_context_ref() {
-                    Some(RequestContext::ApiGatewayV2(context)) => context
-                        .authorizer
-                        .as_ref()
-                        .is_some_and(|by| by.iam.is_some()),
-                    _ => false,
-                };
-                if signed {
-                    Ok(())
-                } else {
-                    Err(Error::Unauthorized)
-                }
+                let signed = self.operator().is_some();
+                signed.then_some(()).ok_or(Error::Unauthorized)
             }
             Access::Key(scopes) => {
                 let (key, origin) = (self.header("authorization"), self.header("origin"));
@@ -322,9 +313,29 @@ impl Call {
         self.caller().tenant
     }
 
-    /// The caller's name in the activity log.
+    /// The caller's name in the activity log. An operator is named by a hash of the ARN that
+    /// IAM knows them by: who runs the service can tell whose it is, and a tenant can tell
+    /// one from another.
     pub fn by(&self) -> String {
-        self.caller().key.to_string()
+        match &self.caller {
+            Some(caller) => caller.key.to_string(),
+            None => {
+                let arn = self.operator().unwrap_or_default();
+                let hash = digest(&SHA256, arn.as_bytes());
+                let hash = hash.as_ref().iter().take(8);
+                let hash: String = hash.map(|byte| format!("{byte:02x}")).collect();
+                format!("operator:{hash}")
+            }
+        }
+    }
+
+    /// The ARN of whoever has signed the request with AWS credentials, if somebody has.
+    fn operator(&self) -> Option<&str> {
+        let iam = match self.request.request_context_ref()? {
+            RequestContext::ApiGatewayV2(context) => context.authorizer.as_ref()?.iam.as_ref()?,
+            _ => return None,
+        };
+        Some(iam.user_arn.as_deref().unwrap_or_default())
     }
 
     /// Whether this caller may use what is kept of a person: under a restriction (GDPR

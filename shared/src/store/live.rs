@@ -10,11 +10,13 @@ use jiff::civil::Date;
 use super::keys::{CHECKS, CHECKS_BACKUPS, CHECKS_SWEEP};
 use super::{Item, Store, Table, Write};
 use crate::aws::unavailable;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::id::Tenant;
 
 /// What decides for how long something deleted from a table can still be had.
 pub struct LiveTable {
+    /// Its name for other services.
+    pub arn: String,
     /// How many days back it can be recovered to; `None` when it cannot be.
     pub recovery_days: Option<i32>,
     /// What its stream holds of a row, if it has one: `KEYS_ONLY` and so on.
@@ -64,11 +66,13 @@ impl Store {
             .send()
             .await
             .map_err(|cause| unavailable("DescribeTable", &cause))?;
-        let stream = told
+        let (arn, stream) = told
             .table
-            .and_then(|table| table.stream_specification)
-            .filter(|stream| stream.stream_enabled);
+            .map(|table| (table.table_arn, table.stream_specification))
+            .unwrap_or_default();
+        let stream = stream.filter(|stream| stream.stream_enabled);
         Ok(LiveTable {
+            arn: arn.ok_or_else(|| Error::Unavailable("DescribeTable: no ARN".into()))?,
             expiry: self.live_expiry(table).await?,
             recovery_days: recovery.and_then(|recovery| recovery.recovery_period_in_days),
             stream: stream.map(|stream| {
@@ -106,6 +110,19 @@ impl Store {
             .await
             .map_err(|cause| unavailable("ListBackups", &cause))?;
         Ok(!told.backup_summaries().is_empty())
+    }
+
+    /// Whether the table was exported to a bucket. DynamoDB lists an export for 90 days.
+    ///
+    /// # Errors
+    /// As [`Store::live_records`].
+    pub async fn exported(&self, table: &LiveTable) -> Result<bool> {
+        let asked = self.client.list_exports().table_arn(&table.arn);
+        let told = asked
+            .send()
+            .await
+            .map_err(|cause| unavailable("ListExports", &cause))?;
+        Ok(!told.export_summaries().is_empty())
     }
 
     async fn live_expiry(&self, table: Table) -> Result<Option<String>> {

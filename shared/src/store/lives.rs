@@ -341,8 +341,9 @@ impl Store {
     }
 
     /// Writes about a life, through its door: all of it, or nothing. With nothing but the
-    /// door to change it is a single `UpdateItem`; with nothing at all, it says whether the
-    /// door would let it pass.
+    /// door to change it is a single `UpdateItem` (but for its open links: a list that has
+    /// changed refuses the same change again); with nothing at all, it says whether the door
+    /// would let it pass.
     ///
     /// # Errors
     /// The inner error says why the door, or a row, refused.
@@ -354,7 +355,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<Result<(), Shut>> {
         let door = Change::of(living, passing, now).into_write(&living.key.partition());
-        let outcome = if writes.is_empty() && !door.only_checks() {
+        let repeats = passing.uploads.is_none();
+        let outcome = if writes.is_empty() && !door.only_checks() && repeats {
             self.write(door).await?.map(|_| ())
         } else {
             self.transact(std::iter::once(door).chain(writes).collect())

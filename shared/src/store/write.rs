@@ -1,7 +1,14 @@
 //! Conditional writes, one by one and in transactions. Owns what happens when a condition
-//! does not hold, and when another transaction stands in the way.
+//! does not hold, when another transaction stands in the way, and when an answer is lost.
+//!
+//! The SDK makes a write again whose answer did not come, and the second may be refused by what
+//! the first has done. So a transaction has a name, by which DynamoDB knows it again, and a put
+//! that is refused by the very row it would have written has been done. An update of one row has
+//! neither: its condition must hold after it too, or the refusal mean nothing to whoever reads
+//! it; else it has to be a transaction.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -11,6 +18,7 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, Delete, DeleteRequest, Put,
     ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update, WriteRequest,
 };
+use uuid::Uuid;
 
 use super::item::{self, Attribute, Item};
 use super::{Store, Table, pause};
@@ -22,6 +30,10 @@ use crate::error::{Error, Result};
 const TRANSACTION_ROWS: usize = 90;
 /// Bytes that one transaction may hold: under DynamoDB's 4 MB.
 const TRANSACTION_BYTES: usize = 3_000_000;
+/// How long to wait for a transaction that is still running, in milliseconds. DynamoDB's
+/// reference: once five seconds have passed since the first try, the next one ends it.
+const IN_PROGRESS: [u64; 4] = [500, 1000, 2000, 2000];
+
 /// One conditional write, alone or in a transaction.
 #[derive(Clone)]
 pub struct Write {
@@ -160,6 +172,12 @@ impl Write {
         matches!(self.kind, Kind::Check { .. })
     }
 
+    /// Whether the row that refuses it is what it would have written: an earlier try has, and
+    /// its answer was lost.
+    fn is_done(&self, row: Option<&Row>) -> bool {
+        matches!((&self.kind, row), (Kind::Put(item), Some(row)) if item.0 == *row)
+    }
+
     /// Roughly what it weighs in a transaction.
     fn weight(&self) -> usize {
         let put = match &self.kind {
@@ -206,6 +224,9 @@ impl Store {
         for attempt in 0.. {
             match self.try_write(write.clone()).await {
                 Ok(row) => return Ok(Ok(Item(row.unwrap_or_default()))),
+                Err(Failed::Condition(row)) if write.is_done(row.as_ref()) => {
+                    return Ok(Ok(Item::default()));
+                }
                 Err(Failed::Condition(row)) => {
                     let row = row.map(Item);
                     return Ok(Err(Refusal::Condition { place: 0, row }));
@@ -294,8 +315,7 @@ impl Store {
         }
     }
 
-    /// All of `writes`, or none. Retried when another transaction stands in the way. The
-    /// SDK names each transaction, so that a lost answer is not carried out twice.
+    /// All of `writes`, or none. Retried when another transaction stands in the way.
     ///
     /// # Errors
     /// As [`Store::write`]; the refusal names the first condition that failed. Also when
@@ -306,19 +326,23 @@ impl Store {
             .into_iter()
             .map(|write| self.transact_item(write))
             .collect();
+        let mut token = Uuid::new_v4();
+        let mut waited = 0;
         for attempt in 0.. {
             let call = self
                 .client
                 .transact_write_items()
+                .client_request_token(token)
                 .set_transact_items(Some(items.clone()));
             let Err(cause) = call.send().await else {
                 return Ok(Ok(()));
             };
             let cause = cause.into_service_error();
             let TransactWriteItemsError::TransactionCanceledException(cancelled) = &cause else {
-                // The same transaction is still running, from a request whose answer was lost.
-                if cause.is_transaction_in_progress_exception() {
-                    pause(attempt, "TransactWriteItems: in progress").await?;
+                // This very transaction is still running, from a try whose answer was lost.
+                if cause.is_transaction_in_progress_exception() && waited < IN_PROGRESS.len() {
+                    tokio::time::sleep(Duration::from_millis(IN_PROGRESS[waited])).await;
+                    waited += 1;
                     continue;
                 }
                 return Err(unavailable("TransactWriteItems", &cause));
@@ -350,6 +374,8 @@ impl Store {
                 return Err(unavailable("TransactWriteItems", &cause));
             }
             pause(attempt, "TransactWriteItems: conflict").await?;
+            // It was cancelled for good: what comes next is another one.
+            token = Uuid::new_v4();
         }
         unreachable!("the pause ends the tries")
     }

@@ -266,3 +266,37 @@ async fn only_the_operator_makes_and_lists_tenants() {
         .await;
     assert_eq!(named.faults(), ["/name"]);
 }
+
+/// A tenant can tell one operator from another, and nobody by name.
+#[tokio::test]
+async fn an_operator_is_named_in_the_log_by_a_hash_of_their_arn() {
+    let service = Service::start().await;
+    let event: Value = serde_json::from_str(include_str!("../../../events/admin.operator.json"))
+        .expect("an event is JSON");
+    let mut named = Vec::new();
+    for who in ["ada", "ada", "bob"] {
+        let mut event = event.clone();
+        let iam = &mut event["requestContext"]["authorizer"]["iam"];
+        iam["userArn"] = json!(format!("arn:aws:iam::123456789012:user/{who}"));
+        let made = service
+            .cloud
+            .invoke("admin", event)
+            .await
+            .expect("an answer");
+        assert_eq!(made["statusCode"], 201, "{made}");
+        let made: Value =
+            serde_json::from_str(made["body"].as_str().expect("a body")).expect("JSON");
+        let owner = made["keys"]["owner"].as_str().expect("a key");
+        let log = service.get("/v1/activity", owner).await.expect(200);
+        let entries = log["data"].as_array().expect("entries");
+        let by = entries[0]["by"].as_str().expect("a name").to_owned();
+        let hash = by.strip_prefix("operator:").expect("an operator");
+        assert!(
+            hash.len() == 16 && hash.chars().all(|c| c.is_ascii_hexdigit()),
+            "{by}"
+        );
+        named.push(by);
+    }
+    assert_eq!(named[0], named[1]);
+    assert_ne!(named[1], named[2]);
+}

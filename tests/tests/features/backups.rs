@@ -4,6 +4,7 @@
 use aws_sdk_dynamodb::types::{PointInTimeRecoverySpecification, TimeToLiveSpecification};
 use lethe_tests::{Service, days};
 use local::Options;
+use local::engines::{ACCOUNT, REGION};
 use local::template::{Node, TemplateError, Tree};
 use serde_json::{Value, json};
 
@@ -284,13 +285,13 @@ const CHANGES: &[(&str, &str, &[&str])] = &[
         &["KeyringTable.Properties.GlobalSecondaryIndexes"],
     ),
     (
-        "Resources: [!GetAtt RecordsTable.Arn]",
-        "Resources: [!GetAtt RecordsTable.Arn, !GetAtt KeyringTable.Arn]",
-        &["BackupSelection.Properties.BackupSelection.Resources.1"],
+        "        Resources: [!If",
+        "        Resources: [!GetAtt KeyringTable.Arn, !If",
+        &["BackupSelection.Properties.BackupSelection.Resources.0"],
     ),
     (
-        "Resources: [!GetAtt RecordsTable.Arn]",
-        "Resources: [!GetAtt RecordsTable.Arn]\n        ListOfTags: []",
+        "        SelectionName: records\n",
+        "        SelectionName: records\n        ListOfTags: []\n",
         &["BackupSelection.Properties.BackupSelection.ListOfTags"],
     ),
     (
@@ -478,6 +479,60 @@ async fn a_backup_of_the_keyring_drifts_at_once_and_one_of_the_records_after_a_m
     back_up(&config.keyring_table).await;
     service.cloud.clock().advance(days(1));
     expect(&service, &["records.backups", "keyring.backups"]).await;
+}
+
+/// DynamoDB does not list what AWS Backup has made.
+#[tokio::test]
+async fn a_backup_by_aws_backup_drifts_as_any_other_does() {
+    let service = service(&text(), 5).await;
+    let config = &service.cloud.app().config;
+    let sdk = aws_sdk_backup::config::Builder::new()
+        .behavior_version(aws_sdk_backup::config::BehaviorVersion::latest())
+        .region(aws_sdk_backup::config::Region::new(REGION))
+        .endpoint_url(service.cloud.dynamo().endpoint())
+        .credentials_provider(aws_sdk_backup::config::Credentials::new(
+            "a", "b", None, None, "test",
+        ));
+    let client = aws_sdk_backup::Client::from_conf(sdk.build());
+    let back_up = async |table: &str| {
+        let started = client
+            .start_backup_job()
+            .backup_vault_name("elsewhere")
+            .resource_arn(arn(table))
+            .iam_role_arn("arn:aws:iam::000000000000:role/somebody");
+        started.send().await.expect("a backup is made");
+    };
+    back_up(&config.records_table).await;
+    expect(&service, &[]).await;
+    service.cloud.clock().advance(days(31));
+    expect(&service, &[]).await;
+    service.cloud.clock().advance(days(1));
+    expect(&service, &["records.backups"]).await;
+    back_up(&config.keyring_table).await;
+    service.cloud.clock().advance(days(1));
+    expect(&service, &["records.backups", "keyring.backups"]).await;
+}
+
+#[tokio::test]
+async fn an_export_of_a_table_drifts() {
+    let service = service(&text(), 6).await;
+    let config = &service.cloud.app().config;
+    expect(&service, &[]).await;
+    let export = async |table: &str| {
+        let asked = rows::client(&service).export_table_to_point_in_time();
+        let made = asked.table_arn(arn(table)).s3_bucket("elsewhere").send();
+        made.await.expect("an export is made");
+    };
+    export(&config.keyring_table).await;
+    service.cloud.clock().advance(days(1));
+    expect(&service, &["keyring.exports"]).await;
+    export(&config.records_table).await;
+    service.cloud.clock().advance(days(1));
+    expect(&service, &["records.exports", "keyring.exports"]).await;
+}
+
+fn arn(table: &str) -> String {
+    format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{table}")
 }
 
 #[tokio::test]

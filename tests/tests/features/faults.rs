@@ -7,9 +7,10 @@
 //! with the feature `long`, every fault at each position is run. `LETHE_CASE=erasure:7:lost` runs
 //! that one alone, `LETHE_CASE=erasure` all of a scenario.
 
-mod outcome;
+pub mod outcome;
 mod scenarios;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,7 +30,7 @@ const AT_ONCE: usize = 4;
 /// Of how many positions `cargo test` tries one, with one fault.
 const SAMPLED: usize = 3;
 /// More than an SDK's tries, so that the next call is throttled too.
-const THROTTLED: usize = 5;
+const THROTTLED: usize = 8;
 
 /// What a schedule sends.
 const SWEEP: &str = include_str!("../../../events/cleanup.schedule.json");
@@ -43,7 +44,9 @@ enum Fault {
     Lost,
     /// Done, and no try's answer ever arrives.
     Unheard,
-    /// Throttled, and what comes next as well, five times in a row.
+    /// Done, and nothing more is heard of it: the SDK waits for as long as it is told to.
+    Swallowed,
+    /// Throttled, and what comes next as well, some times in a row.
     Throttled,
     /// The process dies before the call has any effect.
     KilledBefore,
@@ -52,10 +55,11 @@ enum Fault {
 }
 
 impl Fault {
-    const ALL: [(&str, Fault); 6] = [
+    const ALL: [(&str, Fault); 7] = [
         ("refused", Fault::Refused),
         ("lost", Fault::Lost),
         ("unheard", Fault::Unheard),
+        ("swallowed", Fault::Swallowed),
         ("throttled", Fault::Throttled),
         ("killed-before", Fault::KilledBefore),
         ("killed-after", Fault::KilledAfter),
@@ -80,6 +84,8 @@ struct Watched {
     calls: Vec<Call>,
     fails: Option<(usize, Fault)>,
     failed: usize,
+    /// Whether an SDK made a call again by itself.
+    again: bool,
 }
 
 impl Line {
@@ -105,10 +111,11 @@ impl Line {
         self.watched().paused = paused;
     }
 
-    /// The calls that were seen, and how many tries of them failed.
-    fn seen(&self) -> (Vec<Call>, usize) {
+    /// The calls that were seen, how many tries of them failed, and whether an SDK made one
+    /// again.
+    fn seen(&self) -> (Vec<Call>, usize, bool) {
         let watched = self.watched();
-        (watched.calls.clone(), watched.failed)
+        (watched.calls.clone(), watched.failed, watched.again)
     }
 
     fn decide(&self, call: &Call) -> Fate {
@@ -122,6 +129,7 @@ impl Line {
             watched.numbers.push(call.number);
             watched.calls.push(call.clone());
         }
+        watched.again |= call.attempt > 1;
         let Some((position, fault)) = watched.fails else {
             return Fate::Pass;
         };
@@ -131,9 +139,10 @@ impl Line {
             Fault::Refused => Fate::Refuse,
             Fault::Lost if call.attempt == 1 => Fate::LoseAnswer,
             Fault::Unheard => Fate::LoseAnswer,
+            Fault::Swallowed if call.attempt == 1 => Fate::Swallow,
             Fault::KilledBefore => Fate::KillBefore,
             Fault::KilledAfter => Fate::KillAfter,
-            Fault::Lost | Fault::Throttled => Fate::Pass,
+            Fault::Lost | Fault::Swallowed | Fault::Throttled => Fate::Pass,
         };
         watched.failed += usize::from(fate != Fate::Pass);
         fate
@@ -227,6 +236,7 @@ struct Played {
     /// The calls that it made while they could fail, and how many tries of them did.
     calls: Vec<Call>,
     failed: usize,
+    again: bool,
     outcome: Value,
 }
 
@@ -238,12 +248,13 @@ async fn play(scenario: &Scenario, fails: Option<(usize, Fault)>) -> Played {
     play.line.watch(fails);
     (scenario.act)(&mut play).await;
     play.line.look_away();
-    let (calls, failed) = play.line.seen();
+    let (calls, failed, again) = play.line.seen();
     play.recover().await;
     let outcome = outcome(&play).await;
     Played {
         calls,
         failed,
+        again,
         outcome,
     }
 }
@@ -270,13 +281,13 @@ impl Case {
         format!("{name}:{}:{fault}", self.position)
     }
 
-    /// Whether the call that was to fail was made; or what went wrong.
-    async fn run(self) -> Result<bool, String> {
+    /// How it was played; or what went wrong.
+    async fn run(self) -> Result<Played, String> {
         let (scenario, fails) = (self.scenario, Some((self.position, self.fault)));
         let played = tokio::spawn(async move { play(scenario, fails).await }).await;
         let played = played.map_err(|error| format!("{self}\n  {}", said(error)))?;
         match outcome::differences(&self.expected, &played.outcome) {
-            none if none.is_empty() => Ok(played.failed > 0),
+            none if none.is_empty() => Ok(played),
             some => Err(format!("{self}\n  {}", some.join("\n  "))),
         }
     }
@@ -331,12 +342,17 @@ fn chosen(all: &[Case]) -> Vec<Case> {
         .collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_call_fails_the_outcome_is_the_same() {
+/// Every case of every scenario.
+async fn all_cases() -> Vec<Case> {
     let recorded = futures::stream::iter(SCENARIOS)
         .map(cases)
         .buffered(AT_ONCE);
-    let all: Vec<Case> = recorded.collect::<Vec<_>>().await.concat();
+    recorded.collect::<Vec<_>>().await.concat()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_call_fails_the_outcome_is_the_same() {
+    let all = all_cases().await;
     let chosen = chosen(&all);
     // Past the test's own output, which is shown with failures only.
     let (some, of) = (chosen.len(), all.len());
@@ -349,6 +365,29 @@ async fn whatever_call_fails_the_outcome_is_the_same() {
     let failed: Vec<_> = failed.into_iter().cloned().collect();
     assert!(failed.is_empty(), "{count} failed:\n{}", failed.join("\n"));
     // Random names fall into one shard or another, so one run may make a call less.
-    let unmet = ran.iter().filter(|ran| **ran == Ok(false)).count();
+    let unmet = ran.iter().flatten().filter(|it| it.failed == 0).count();
     assert!(unmet <= 1 + of / 100, "{unmet} calls were not made again");
+}
+
+/// An answer that never comes costs one try, and what was asked for happens once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_answer_never_comes_the_call_is_made_again_and_done_once() {
+    let mut kinds: BTreeMap<String, Case> = BTreeMap::new();
+    for case in all_cases().await {
+        if case.fault == Fault::Swallowed {
+            kinds.entry(case.call.clone()).or_insert(case);
+        }
+    }
+    assert!(kinds.len() >= 19, "{:?}", kinds.keys());
+    let runs = futures::stream::iter(kinds.into_values()).map(async |case| {
+        let call = case.call.clone();
+        match case.run().await {
+            Ok(played) if played.again => None,
+            Ok(_) => Some(format!("{call} was not made again")),
+            Err(failed) => Some(failed),
+        }
+    });
+    let ran: Vec<_> = runs.buffer_unordered(2 * AT_ONCE).collect().await;
+    let failed: Vec<_> = ran.into_iter().flatten().collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
 }

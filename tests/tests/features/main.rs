@@ -2,6 +2,7 @@
 
 mod access;
 mod admin;
+mod answers;
 mod attachments;
 mod backups;
 mod calls;

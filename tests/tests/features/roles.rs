@@ -333,6 +333,29 @@ async fn what_is_called_is_allowed_and_what_is_allowed_is_called() {
         }
     }
     assert!(unused.is_empty(), "{unused:#?}");
+    entries_are_only_added(&all);
+}
+
+/// What one transaction does to a table is allowed by one statement, so that the roles allow
+/// more of the log than to add to it. No function does: entries go with their tenant alone.
+#[track_caller]
+fn entries_are_only_added(asked: &[(String, Asked)]) {
+    let of_the_log = |asked: &Asked| {
+        let keys = asked.context.get(iam::LEADING_KEYS);
+        // Alone: what else a transaction does is another's business.
+        let alone = keys.filter(|keys| keys.len() == 1);
+        alone.is_some_and(|keys| keys[0].contains("#activity#"))
+    };
+    let about = asked.iter().filter(|(_, asked)| of_the_log(asked));
+    let done: BTreeSet<_> = about
+        .map(|(function, asked)| (function.as_str(), asked.action.as_str()))
+        .collect();
+    assert!(done.contains(&("admin", "dynamodb:PutItem")), "{done:?}");
+    let changes = done.iter().filter(|(_, action)| {
+        !["dynamodb:PutItem", "dynamodb:Query", "dynamodb:GetItem"].contains(action)
+    });
+    let changes: Vec<_> = changes.collect();
+    assert_eq!(changes, [&("delete", "dynamodb:BatchWriteItem")]);
 }
 
 /// Both tables are put back to before somebody was erased and others were governed; then a
@@ -384,6 +407,38 @@ fn nobody_scans_but_a_replay() {
     }
 }
 
+/// No two statements of a role allow the same write to a table, each for some keys: whichever
+/// way AWS judges a transaction, one of them allows all of it. And no shape of a key counts its
+/// shards.
+#[test]
+fn a_role_has_one_statement_for_each_write_to_a_table() {
+    let text = text();
+    let tree = Tree::parse(&text).expect("the template is YAML");
+    let roles = iam::roles(&tree, false).expect("every function has a role");
+    let mut found = BTreeSet::new();
+    for (function, statements) in &roles {
+        for parts in statements.iter().map(Statement::parts) {
+            let of = |wanted| -> Vec<&str> {
+                let parts = parts.iter().filter(|(kind, _)| *kind == wanted);
+                parts.map(|(_, part)| part.as_str()).collect()
+            };
+            for write in ["PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem"] {
+                let write = format!("dynamodb:{write}");
+                if of("action").contains(&write.as_str()) {
+                    for table in of("resource") {
+                        let once = found.insert(format!("{function} {write} {table}"));
+                        assert!(once, "{function} {write} {table}");
+                    }
+                }
+            }
+            let mut shapes = of(iam::LEADING_KEYS).into_iter();
+            assert_eq!(shapes.find(|key| key.ends_with("#?")), None, "{function}");
+        }
+    }
+    assert!(found.iter().any(|it| it.ends_with("-records")), "{found:?}");
+    assert!(found.iter().any(|it| it.ends_with("-keyring")), "{found:?}");
+}
+
 /// No resource is a star, but where IAM knows none; no action is, ever.
 #[test]
 fn nothing_is_allowed_by_a_star() {
@@ -396,8 +451,8 @@ fn nothing_is_allowed_by_a_star() {
             "resource" => part.1 == "*",
             _ => false,
         };
-        let lists_backups = part == ("resource".to_owned(), "*".to_owned());
-        assert!(!star || lists_backups, "{part:?}");
+        let lists = part == ("resource".to_owned(), "*".to_owned());
+        assert!(!star || lists, "{part:?}");
     }
     let stars = roles.values().flatten().filter(|statement| {
         let parts = statement.parts();
@@ -408,6 +463,11 @@ fn nothing_is_allowed_by_a_star() {
         parts.retain(|(kind, _)| kind == "action");
         parts
     });
-    let backups = ("action".to_owned(), "dynamodb:ListBackups".to_owned());
-    assert_eq!(actions.collect::<Vec<_>>(), [Parts::from([backups])]);
+    let lists = [
+        "dynamodb:ListBackups",
+        "dynamodb:ListExports",
+        "backup:ListRecoveryPointsByResource",
+    ];
+    let lists = lists.map(|it| ("action".to_owned(), it.to_owned()));
+    assert_eq!(actions.collect::<Vec<_>>(), [Parts::from(lists)]);
 }

@@ -157,7 +157,7 @@ fn stream_trigger(node: &Node<'_>) -> Result<StreamTrigger, TemplateError> {
         .map_or(Ok(Vec::new()), |types| types.texts())?;
     let batch = node.get("BatchSize")?;
     Ok(StreamTrigger {
-        table: node.get("Stream")?.target("AWS::DynamoDB::Table")?,
+        table: node.get("Stream")?.named("AWS::DynamoDB::Table")?,
         patterns,
         batch: usize::try_from(batch.number()?)
             .map_err(|_| batch.error("is too large"))?

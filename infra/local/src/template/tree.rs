@@ -1,7 +1,8 @@
 //! A CloudFormation template as a tree that knows its own paths.
 //!
-//! Owns YAML, the short-form tags and the resolving of `Ref`, `Fn::Sub`, `Fn::GetAtt`
-//! and `Fn::FindInMap` to what things are called, or are, on this machine. Must not know which
+//! Owns YAML, the short-form tags and the resolving of `Ref`, `Fn::Sub`, `Fn::GetAtt`,
+//! `Fn::FindInMap` and `Fn::If` to what things are called, or are, on this machine: that of a
+//! stack whose parameters have their defaults. Must not know which
 //! properties there are: that is the reader's part (`super`).
 
 use std::fmt;
@@ -95,12 +96,41 @@ impl Tree {
         if let Some(parameter) = self.0["Parameters"].get(name) {
             return text(&parameter["Default"]);
         }
-        let resource = self.resource(name)?;
-        // Names of buckets are given in the template, because they are global; any
-        // other resource goes by its logical id.
-        match &resource["Properties"]["BucketName"] {
-            Value::Null => Some(name.to_owned()),
-            given => self.resolve(given),
+        let properties = &self.resource(name)?["Properties"];
+        // Buckets and tables have names of their own; any other resource goes by its
+        // logical id.
+        let given = ["BucketName", "TableName"].map(|name| &properties[name]);
+        match given.into_iter().find(|given| !given.is_null()) {
+            None => Some(name.to_owned()),
+            Some(given) => self.resolve(given),
+        }
+    }
+
+    /// What stands there: of an `Fn::If` the branch that its condition chooses.
+    fn chosen<'t>(&'t self, value: &'t Value) -> &'t Value {
+        let Some(("Fn::If", Value::Array(parts))) = intrinsic(value) else {
+            return value;
+        };
+        let [Value::String(condition), then, otherwise] = parts.as_slice() else {
+            return value;
+        };
+        match self.holds(&self.0["Conditions"][condition]) {
+            Some(true) => self.chosen(then),
+            Some(false) => self.chosen(otherwise),
+            None => value,
+        }
+    }
+
+    fn holds(&self, condition: &Value) -> Option<bool> {
+        match intrinsic(condition)? {
+            ("Fn::Not", Value::Array(parts)) => Some(!self.holds(parts.first()?)?),
+            ("Fn::Equals", Value::Array(parts)) => {
+                let [one, other] = parts.as_slice() else {
+                    return None;
+                };
+                Some(self.resolve(one)? == self.resolve(other)?)
+            }
+            _ => None,
         }
     }
 
@@ -120,6 +150,7 @@ impl Tree {
 
     /// The text of a scalar or of an intrinsic function.
     fn resolve(&self, value: &Value) -> Option<String> {
+        let value = self.chosen(value);
         let Some((function, argument)) = intrinsic(value) else {
             return text(value);
         };
@@ -201,7 +232,7 @@ impl<'t> Node<'t> {
         Node {
             tree: self.tree,
             path,
-            value,
+            value: self.tree.chosen(value),
         }
     }
 
@@ -286,6 +317,15 @@ impl<'t> Node<'t> {
             .filter(is_one)
             .ok_or_else(|| self.error(format!("must refer to an {kind} of this template")))?;
         Ok(id.to_owned())
+    }
+}
+
+impl Node<'_> {
+    /// What the resource, of this type, is called that the node refers to.
+    pub fn named(&self, kind: &str) -> Result<String, TemplateError> {
+        let id = self.target(kind)?;
+        let name = self.tree.reference(&id);
+        name.ok_or_else(|| self.error(format!("{id} has no name")))
     }
 }
 

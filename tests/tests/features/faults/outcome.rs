@@ -15,7 +15,7 @@ use super::Play;
 use crate::rows::{self, Row};
 
 /// Everything that must not depend on what failed.
-pub async fn outcome(play: &Play) -> Value {
+pub(super) async fn outcome(play: &Play) -> Value {
     let service = &play.service;
     let letters = service.cloud.dead_letters();
     let letters = letters
@@ -176,7 +176,7 @@ async fn copies(job: &Value) -> Value {
 }
 
 /// How many rows of each kind there are in `records`.
-async fn records(service: &Service) -> Value {
+pub async fn records(service: &Service) -> Value {
     let kind = |row: &Row| {
         let (partition, sort) = (rows::text(row, "PK")?, rows::text(row, "SK")?);
         // Kept for a repetition, and handed over: both run out by themselves.
@@ -192,7 +192,7 @@ async fn records(service: &Service) -> Value {
     counted(rows::records(service).await.iter().filter_map(kind))
 }
 
-async fn keyring(service: &Service) -> Value {
+pub async fn keyring(service: &Service) -> Value {
     let state = |row: &Row| {
         let of = rows::text(row, "state").unwrap_or("no state");
         let held = row.contains_key("data_key") || row.contains_key("tenant_keys");

@@ -10,6 +10,9 @@ use local::wire::{Engine, Sent, query};
 use serde_json::{Value, json};
 use shared::id::Tenant;
 
+/// The partitions that a request to a table is about.
+pub const LEADING_KEYS: &str = "dynamodb:LeadingKeys";
+
 /// What a request asks for: an action on a resource, and what IAM knows beside.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Asked {
@@ -177,6 +180,10 @@ fn documents<'t>(
 /// What one request asks for.
 pub fn asked(sent: &Sent<'_>) -> Vec<Asked> {
     let body = sent.request.body();
+    if sent.operation == "ListRecoveryPointsByResource" {
+        let asked = asks(&format!("backup:{}", sent.operation), "*".to_owned());
+        return vec![asked.with("aws:RequestedRegion", REGION)];
+    }
     match sent.engine {
         Engine::DynamoDb => of_table(sent.operation, &read(body)),
         Engine::S3 => of_bucket(sent, &String::from_utf8_lossy(body)),
@@ -208,17 +215,16 @@ impl Asked {
     }
 }
 
-/// Whoever uses a table or an object under the key needs the key as well.
-fn by_key(action: &str, service: &str) -> Asked {
+/// Whoever uses a table or an object under a key needs the key as well.
+fn by_key(key: &str, action: &str, service: &str) -> Asked {
     let via = format!("{service}.{REGION}.amazonaws.com");
-    asks(action, local::template::key_arn("Key")).with("kms:ViaService", &via)
+    asks(action, local::template::key_arn(key)).with("kms:ViaService", &via)
 }
 
 fn of_table(operation: &str, body: &Value) -> Vec<Asked> {
     let arn = |table: &Value| format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{}", text(table));
     let row = |action: &str, table: &Value, row: &Value| {
-        asks(&format!("dynamodb:{action}"), arn(table))
-            .with("dynamodb:LeadingKeys", text(&row["PK"]["S"]))
+        asks(&format!("dynamodb:{action}"), arn(table)).with(LEADING_KEYS, text(&row["PK"]["S"]))
     };
     let mut asked = match operation {
         "GetItem" | "UpdateItem" | "DeleteItem" => {
@@ -233,7 +239,7 @@ fn of_table(operation: &str, body: &Value) -> Vec<Asked> {
             let partition = text(&body["ExpressionAttributeValues"][":pk"]["S"]);
             vec![
                 asks("dynamodb:Query", arn(&body["TableName"]) + &index)
-                    .with("dynamodb:LeadingKeys", partition),
+                    .with(LEADING_KEYS, partition),
             ]
         }
         // One decision for all keys of a table.
@@ -245,12 +251,13 @@ fn of_table(operation: &str, body: &Value) -> Vec<Asked> {
                 requests.iter().fold(all, |all, request| {
                     // Nothing is put in a batch.
                     let key = request.pointer("/DeleteRequest/Key").unwrap_or(request);
-                    all.with("dynamodb:LeadingKeys", text(&key["PK"]["S"]))
+                    all.with(LEADING_KEYS, text(&key["PK"]["S"]))
                 })
             };
             tables.map(table).collect()
         }
-        // Each part needs what it would need alone.
+        // AWS does not document whether each part is judged alone, or with all keys of its
+        // table: it has to pass either way.
         "TransactWriteItems" => {
             let parts = body["TransactItems"].as_array().expect("parts").iter();
             let part = |part: &Value| {
@@ -269,10 +276,19 @@ fn of_table(operation: &str, body: &Value) -> Vec<Asked> {
                 };
                 row(action, &of["TableName"], key)
             };
-            parts.map(part).collect()
+            let alone: Vec<_> = parts.map(part).collect();
+            let together = alone.iter().map(|one| {
+                let of_table = alone.iter().filter(|it| it.resource == one.resource);
+                let keys = of_table.flat_map(|it| it.context[LEADING_KEYS].clone());
+                let mut all = one.clone();
+                all.context.insert(LEADING_KEYS.to_owned(), keys.collect());
+                all
+            });
+            let together: Vec<_> = together.collect();
+            [alone, together].concat()
         }
-        "ListBackups" => {
-            let asked = asks("dynamodb:ListBackups", "*".to_owned());
+        "ListBackups" | "ListExports" => {
+            let asked = asks(&format!("dynamodb:{operation}"), "*".to_owned());
             return vec![asked.with("aws:RequestedRegion", REGION)];
         }
         "DescribeTable" | "DescribeContinuousBackups" | "DescribeTimeToLive" => {
@@ -282,7 +298,18 @@ fn of_table(operation: &str, body: &Value) -> Vec<Asked> {
         "Scan" => vec![asks("dynamodb:Scan", arn(&body["TableName"]))],
         other => panic!("{other} is not known to this test"),
     };
-    asked.push(by_key("kms:Decrypt", "dynamodb"));
+    // Each table has its key.
+    let keys: BTreeSet<_> = asked
+        .iter()
+        .map(|it| match it.resource.contains("eyring") {
+            true => "KeyringKey",
+            false => "Key",
+        })
+        .collect();
+    asked.extend(
+        keys.iter()
+            .map(|key| by_key(key, "kms:Decrypt", "dynamodb")),
+    );
     asked
 }
 
@@ -296,8 +323,8 @@ fn of_bucket(sent: &Sent<'_>, body: &str) -> Vec<Asked> {
         None => "",
     };
     let prefix = query(uri, "prefix").unwrap_or_default().replace("%2F", "/");
-    let encrypts = || by_key("kms:GenerateDataKey", "s3");
-    let decrypts = || by_key("kms:Decrypt", "s3");
+    let encrypts = || by_key("Key", "kms:GenerateDataKey", "s3");
+    let decrypts = || by_key("Key", "kms:Decrypt", "s3");
     match sent.operation {
         "GetObject" => {
             let asked = asks(&format!("s3:GetObject{version}"), arn);
@@ -305,7 +332,8 @@ fn of_bucket(sent: &Sent<'_>, body: &str) -> Vec<Asked> {
             let asked = asked.with("s3:ExistingObjectTag/lethe-verdict", "clean");
             vec![asked, decrypts()]
         }
-        "PutObject" => vec![asks("s3:PutObject", arn), encrypts()],
+        // Where a bucket has a key of its own, S3 opens it before it uses it.
+        "PutObject" => vec![asks("s3:PutObject", arn), encrypts(), decrypts()],
         "CreateMultipartUpload" | "UploadPart" | "CompleteMultipartUpload" => {
             vec![asks("s3:PutObject", arn), encrypts(), decrypts()]
         }

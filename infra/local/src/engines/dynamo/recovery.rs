@@ -1,5 +1,6 @@
-//! What stands before the engine: recovery windows and backups, which it has no notion of.
-//! It answers what is asked or said of them, and passes everything else on as it came.
+//! What stands before the engine: recovery windows, backups and exports, which it has no notion
+//! of. It answers what is asked or said of them, to DynamoDB and to AWS Backup, and passes
+//! everything else on as it came.
 //!
 //! They are only talked of here, nothing is copied or recovered. What was said lasts as
 //! long as the engine: it starts with the template's windows and no backup.
@@ -40,6 +41,9 @@ struct Table {
     window: Option<u8>,
     /// When each backup of it was made.
     backups: Vec<Timestamp>,
+    /// The same of those that AWS Backup made, which DynamoDB does not list.
+    points: Vec<Timestamp>,
+    exports: Vec<Timestamp>,
 }
 
 impl Recovery {
@@ -86,6 +90,11 @@ impl Front {
             Some("DynamoDB_20120810.UpdateContinuousBackups") => update,
             Some("DynamoDB_20120810.CreateBackup") => back_up,
             Some("DynamoDB_20120810.ListBackups") => list,
+            Some("DynamoDB_20120810.ExportTableToPointInTime") => export,
+            Some("DynamoDB_20120810.ListExports") => list_exports,
+            None if is_of_aws_backup(request.uri().path()) => {
+                return self.answer_for_aws_backup(request).await;
+            }
             _ => return self.pass_on(request).await,
         };
         let body = Limited::new(request.into_body(), MAX_BODY).collect().await;
@@ -101,9 +110,41 @@ impl Front {
 
     fn run(&self, run: Operation, asked: &Asked) -> Result<Value, Value> {
         let mut tables = self.recovery.tables();
-        let table = tables.get_mut(&asked.table_name);
+        let table = tables.get_mut(name_of(&asked.table));
         let table = table.ok_or_else(|| refusal("TableNotFoundException"))?;
         run(table, asked, self.recovery.clock.now())
+    }
+
+    /// AWS Backup's REST: a job that backs up a table, and what there is of one.
+    async fn answer_for_aws_backup(self, request: Request<Incoming>) -> Response<ResponseBody> {
+        let path = request.uri().path().to_owned();
+        let body = Limited::new(request.into_body(), MAX_BODY).collect().await;
+        let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+        let of = path.strip_prefix("/resources/");
+        let of = of.and_then(|rest| rest.strip_suffix("/recovery-points"));
+        let job = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+        let arn = of.map_or_else(
+            || job["ResourceArn"].as_str().unwrap_or_default().to_owned(),
+            |of| of.replace("%3A", ":").replace("%2F", "/"),
+        );
+        let mut tables = self.recovery.tables();
+        let Some(table) = tables.get_mut(name_of(&arn)) else {
+            let unknown = json!({"Code": "ResourceNotFoundException"});
+            return reply(StatusCode::BAD_REQUEST, &unknown);
+        };
+        if of.is_none() {
+            table.points.push(self.recovery.clock.now());
+            return reply(StatusCode::OK, &json!({"BackupJobId": arn}));
+        }
+        let point = |at: &Timestamp| {
+            json!({
+                "RecoveryPointArn": format!("{arn}/backup/{}", at.as_millisecond()),
+                "CreationDate": at.as_second(),
+                "Status": "COMPLETED",
+            })
+        };
+        let points: Vec<_> = table.points.iter().map(point).collect();
+        reply(StatusCode::OK, &json!({"RecoveryPoints": points}))
     }
 
     async fn pass_on(&self, request: Request<Incoming>) -> Response<ResponseBody> {
@@ -127,7 +168,9 @@ type Operation = fn(&mut Table, &Asked, Timestamp) -> Result<Value, Value>;
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Asked {
-    table_name: String,
+    /// By its name or its ARN.
+    #[serde(alias = "TableName", alias = "TableArn")]
+    table: String,
     /// Backups made before this second.
     time_range_upper_bound: Option<f64>,
     point_in_time_recovery_specification: Option<Specification>,
@@ -168,15 +211,42 @@ fn update(table: &mut Table, asked: &Asked, now: Timestamp) -> Result<Value, Val
 
 fn back_up(table: &mut Table, asked: &Asked, now: Timestamp) -> Result<Value, Value> {
     table.backups.push(now);
-    Ok(json!({"BackupDetails": backup(&asked.table_name, now)}))
+    Ok(json!({"BackupDetails": backup(&asked.table, now)}))
 }
 
 fn list(table: &mut Table, asked: &Asked, _: Timestamp) -> Result<Value, Value> {
     let before = asked.time_range_upper_bound.unwrap_or(f64::INFINITY);
     let made = table.backups.iter();
     let made = made.filter(|at| (at.as_second() as f64) < before);
-    let backups: Vec<_> = made.map(|at| backup(&asked.table_name, *at)).collect();
+    let backups: Vec<_> = made.map(|at| backup(&asked.table, *at)).collect();
     Ok(json!({"BackupSummaries": backups}))
+}
+
+fn export(table: &mut Table, asked: &Asked, now: Timestamp) -> Result<Value, Value> {
+    table.exports.push(now);
+    Ok(json!({"ExportDescription": exported(&asked.table, now)}))
+}
+
+fn list_exports(table: &mut Table, asked: &Asked, _: Timestamp) -> Result<Value, Value> {
+    let exports = table.exports.iter().map(|at| exported(&asked.table, *at));
+    Ok(json!({"ExportSummaries": exports.collect::<Vec<_>>()}))
+}
+
+fn exported(table: &str, at: Timestamp) -> Value {
+    json!({
+        "ExportArn": format!("{table}/export/{}", at.as_millisecond()),
+        "ExportStatus": "COMPLETED",
+        "ExportType": "FULL_EXPORT",
+    })
+}
+
+fn is_of_aws_backup(path: &str) -> bool {
+    path == "/backup-jobs" || path.starts_with("/resources/")
+}
+
+/// The name of a table that is given by its name or its ARN.
+fn name_of(table: &str) -> &str {
+    table.rsplit('/').next().unwrap_or(table)
 }
 
 fn backup(table: &str, at: Timestamp) -> Value {
