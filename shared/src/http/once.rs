@@ -63,9 +63,8 @@ impl Call {
             Earlier::Answered(status, sealed) => {
                 let partition = keys::once(tenant, key);
                 let plain = keys.wrapping.open(place(&partition), &sealed)?;
-                let kept: Kept = serde_json::from_slice(&plain).map_err(|_| {
-                    Error::Unavailable("a kept answer is not as it was written".into())
-                })?;
+                let kept: Kept = serde_json::from_slice(&plain)
+                    .map_err(|_| Error::Corrupt("a kept answer is not as it was written".into()))?;
                 let answer = Answer::text("application/json", kept.body).status(status);
                 Ok(Some(match kept.location {
                     Some(location) => answer.header("location", location),
