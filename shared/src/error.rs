@@ -11,8 +11,8 @@ pub enum Error {
     NotJson,
     /// 401: no key, or none that we know.
     Unauthorized,
-    /// 403: the key lacks this scope.
-    Forbidden(&'static str),
+    /// 403: the key is good, and not for this.
+    Forbidden(Lacks),
     /// 404: not there, or another tenant's: the two are the same.
     NotFound,
     /// 405: the path has only these methods.
@@ -34,11 +34,24 @@ pub enum Error {
     Invalid(Vec<FieldError>),
     /// 429: over a budget; try again after this many seconds.
     TooMany { retry_after: u32 },
+    /// 500: what is stored is not as it was written. The request cannot succeed until somebody
+    /// has looked into it; nothing that a caller sends leads here.
+    Corrupt(String),
     /// 503: a store did not answer; the same request may succeed later.
     Unavailable(String),
     /// 503: a row does not open under the keys that its life had when they were read. The
     /// life may have been re-keyed since: who reads again, keys first, can open it.
     Unreadable,
+}
+
+/// What a good key lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lacks {
+    Scope(&'static str),
+    /// Every scope, as the tenant's owner has.
+    Ownership,
+    /// The page that sent the request is not among the key's origins.
+    Origin,
 }
 
 /// One field at fault.
@@ -81,6 +94,7 @@ impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Error::Unavailable(cause) => write!(f, "unavailable: {cause}"),
+            Error::Corrupt(cause) => write!(f, "corrupt: {cause}"),
             Error::Invalid(errors) => write!(f, "invalid: {} fields", errors.len()),
             other => write!(f, "{other:?}"),
         }

@@ -73,6 +73,17 @@ impl Faults {
         self.0
     }
 
+    /// What was read, if nothing was wrong.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with every fault. A reader that gives nothing has named one.
+    pub fn unless_any<T>(self, read: Option<T>) -> Result<T> {
+        match read {
+            Some(read) if self.none() => Ok(read),
+            _ => Err(self.into()),
+        }
+    }
+
     /// # Errors
     /// [`Error::Invalid`] with every fault, if there was one.
     pub fn end(self) -> Result<()> {
@@ -226,6 +237,40 @@ impl<'a> Object<'a> {
             .collect()
     }
 
+    /// A whole number in a range, if it was sent.
+    pub fn number(
+        &self,
+        name: &str,
+        range: std::ops::RangeInclusive<u8>,
+        faults: &mut Faults,
+    ) -> Option<u8> {
+        let number = self
+            .said(name)?
+            .as_u64()
+            .and_then(|it| u8::try_from(it).ok());
+        let number = number.filter(|number| range.contains(number));
+        if number.is_none() {
+            let expected = format!(
+                "must be a whole number, {} to {}",
+                range.start(),
+                range.end()
+            );
+            faults.add(self.pointer(name), "range", &expected);
+        }
+        number
+    }
+
+    /// One of a closed list of words, if it was sent.
+    pub fn one_of<T: Copy>(
+        &self,
+        name: &str,
+        choices: &[(&str, T)],
+        faults: &mut Faults,
+    ) -> Option<T> {
+        self.said(name)?;
+        self.choice(name, choices, faults)
+    }
+
     /// One of a closed list of words, which must be sent.
     pub fn choice<T: Copy>(
         &self,
@@ -289,8 +334,41 @@ pub fn lookup(value: &Value, at: &str, faults: &mut Faults) -> Option<(&'static 
     Some((kind, value))
 }
 
+/// Errors told of one event, or of a request that is one thing.
+const TOLD: usize = 20;
+/// Bytes of errors in one answer. Their pointers hold the names that were sent, so an answer
+/// would grow with the request past what Lambda can return.
+pub const ROOM: usize = 256_000;
+
+/// Adds errors to an answer, as many as there is room for, and how many more there are.
+pub fn tell(answer: &mut Value, errors: &[FieldError], room: &mut usize) {
+    let mut told = Vec::new();
+    for error in errors.iter().take(TOLD) {
+        let error = serde_json::json!(error);
+        let size = sent_size(&error);
+        if size > *room {
+            break;
+        }
+        *room -= size;
+        told.push(error);
+    }
+    let more = errors.len() - told.len();
+    answer["errors"] = told.into();
+    if more > 0 {
+        answer["more"] = more.into();
+    }
+}
+
+/// Bytes that a value takes in an answer as it is sent: Lambda's response is JSON, with the
+/// answer's body as a text in it.
+pub fn sent_size(value: &Value) -> usize {
+    let text = value.to_string();
+    let escaped = text.bytes().filter(|byte| matches!(byte, b'"' | b'\\'));
+    text.len() + escaped.count()
+}
+
 /// The JSON Pointer (RFC 6901) of a field.
-fn pointer(at: &str, name: &str) -> String {
+pub fn pointer(at: &str, name: &str) -> String {
     format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 

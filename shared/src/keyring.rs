@@ -220,10 +220,10 @@ impl Living {
     ///
     /// # Errors
     /// [`Error::Unreadable`] when none of the life's keys opens it, and
-    /// [`Error::Unavailable`] when what was sealed is not as we wrote it.
+    /// [`Error::Corrupt`] when what was sealed is not as we wrote it.
     pub fn open<T: DeserializeOwned>(&self, row: &str, part: &str, sealed: &Sealed) -> Result<T> {
         serde_json::from_slice(&self.unseal(row, part, sealed)?)
-            .map_err(|_| Error::Unavailable("a sealed value is not as it was written".into()))
+            .map_err(|_| Error::Corrupt("a sealed value is not as it was written".into()))
     }
 
     /// Seals a part under the current key, whichever it was sealed under.
@@ -397,7 +397,7 @@ impl Keyring {
             .map(|row| {
                 let name = row.partition().rsplit('#').next().and_then(Subject::parse);
                 let subject =
-                    name.ok_or_else(|| Error::Unavailable("a keyring row has no subject".into()))?;
+                    name.ok_or_else(|| Error::Corrupt("a keyring row has no subject".into()))?;
                 Ok((subject, Entry::read(tenant, subject, row)?))
             })
             .collect()
@@ -488,7 +488,7 @@ impl Keyring {
 
 impl Entry {
     fn read(tenant: Tenant, subject: Subject, row: &Item) -> Result<Entry> {
-        let broken = || Error::Unavailable("a keyring row is not as it was written".into());
+        let broken = || Error::Corrupt("a keyring row is not as it was written".into());
         let life = Life::parse(row.text("life")?).ok_or_else(broken)?;
         Ok(Entry {
             key: LifeKey {

@@ -25,7 +25,7 @@ impl Profile {
     /// Opens the person's row, and what the door keeps of the last visit.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when the life has ended meanwhile, [`Error::Unavailable`] when a
+    /// [`Error::NotFound`] when the life has ended meanwhile, [`Error::Corrupt`] when a
     /// row is not as it was written.
     pub fn open(living: &Living, door: Door, row: Option<&Item>) -> Result<Profile> {
         let row = row.ok_or(Error::NotFound)?;

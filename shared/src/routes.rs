@@ -498,6 +498,14 @@ pub static DEFAULT: Route = Route {
 
 /// The methods that a path has; none where there is no such path.
 pub fn methods(path: &str) -> Vec<&'static str> {
+    let mut methods = declared(path);
+    if methods.contains(&"GET") {
+        methods.push("HEAD");
+    }
+    methods
+}
+
+fn declared(path: &str) -> Vec<&'static str> {
     let keys = ROUTES.iter().filter_map(|route| route.key.split_once(' '));
     keys.filter(|(_, known)| {
         let (known, given) = (known.split('/'), path.split('/'));
@@ -513,9 +521,13 @@ pub fn methods(path: &str) -> Vec<&'static str> {
     .collect()
 }
 
-/// The route that API Gateway names by this key.
+/// The route that API Gateway names by this key. `HEAD` is the route of `GET`.
 pub fn find(key: &str) -> Option<&'static Route> {
-    ROUTES.iter().find(|route| route.key == key)
+    let head = key.strip_prefix("HEAD ");
+    ROUTES.iter().find(|route| match head {
+        Some(path) => route.key.strip_prefix("GET ") == Some(path),
+        None => route.key == key,
+    })
 }
 
 #[cfg(test)]

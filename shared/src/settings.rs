@@ -1,9 +1,10 @@
 //! What a tenant has chosen. Pure: the shape, the defaults, what is allowed.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::error::{Error, FieldError, Result};
+use crate::error::Result;
+use crate::faults::{Faults, Object};
 
 /// How much of an address is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +14,14 @@ pub enum StoreIp {
     /// The network only: /24 of IPv4, /48 of IPv6.
     Truncated,
     None,
+}
+
+impl StoreIp {
+    const CHOICES: [(&str, StoreIp); 3] = [
+        ("full", StoreIp::Full),
+        ("truncated", StoreIp::Truncated),
+        ("none", StoreIp::None),
+    ];
 }
 
 /// How much of a page's URL is kept.
@@ -25,6 +34,14 @@ pub enum StoreUrl {
     None,
 }
 
+impl StoreUrl {
+    const CHOICES: [(&str, StoreUrl); 3] = [
+        ("full", StoreUrl::Full),
+        ("path", StoreUrl::Path),
+        ("none", StoreUrl::None),
+    ];
+}
+
 /// For what a consent must be on record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -34,6 +51,14 @@ pub enum ConsentRequired {
     Identity,
     /// For anything at all.
     All,
+}
+
+impl ConsentRequired {
+    const CHOICES: [(&str, ConsentRequired); 3] = [
+        ("none", ConsentRequired::None),
+        ("identity", ConsentRequired::Identity),
+        ("all", ConsentRequired::All),
+    ];
 }
 
 /// A switch of an integration that the tenant's pages may run.
@@ -88,80 +113,72 @@ impl Settings {
     /// The settings in a body, each field checked by name.
     ///
     /// # Errors
-    /// [`Error::Invalid`] naming every field at fault.
+    /// [`Error::Invalid`](crate::error::Error::Invalid) naming every field at fault.
     pub fn parse(body: &Value) -> Result<Settings> {
-        let Value::Object(fields) = body else {
-            return Err(Error::field("", "type", "must be an object"));
-        };
-        // One field at a time, so that every fault is named and none hides another.
-        let mut errors = Vec::new();
-        for (name, value) in fields {
-            let alone = Map::from_iter([(name.clone(), value.clone())]);
-            if let Err(cause) = serde_json::from_value::<Settings>(Value::Object(alone)) {
-                errors.push(fault(name, &cause.to_string()));
-            }
-        }
-        let settings: Settings = match serde_json::from_value(body.clone()) {
-            Ok(settings) if errors.is_empty() => settings,
-            _ => return Err(Error::Invalid(errors)),
-        };
-        settings.check()?;
-        Ok(settings)
-    }
-
-    fn check(&self) -> Result<()> {
-        let mut errors = Vec::new();
-        if !(1..=30).contains(&self.retention_days) {
-            errors.push(FieldError::new(
-                "/retention_days",
-                "range",
-                "must be 1 to 30",
-            ));
-        }
-        if self.hide_selectors.len() > 100 {
-            errors.push(FieldError::new(
-                "/hide_selectors",
-                "too_many",
-                "must hold at most 100",
-            ));
-        }
-        for (at, selector) in self.hide_selectors.iter().enumerate() {
-            if selector.is_empty() || selector.chars().count() > 256 {
-                let pointer = format!("/hide_selectors/{at}");
-                errors.push(FieldError::new(
-                    pointer,
-                    "length",
-                    "must be 1 to 256 characters",
-                ));
-            }
-        }
-        if errors.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::Invalid(errors))
-        }
+        let mut faults = Faults::default();
+        let settings = read(body, &mut faults);
+        faults.unless_any(settings)
     }
 }
 
-fn fault(name: &str, cause: &str) -> FieldError {
-    let known = serde_json::to_value(Settings::default())
-        .is_ok_and(|defaults| defaults.get(name).is_some());
-    if !known {
-        // The name of an unknown field is the caller's own text: it is named as a place,
-        // escaped as JSON Pointer asks, and never interpreted.
-        return FieldError::new(pointer(name), "unknown", "is not a setting");
-    }
-    // The last one: before it the cause may repeat what was sent, whatever that says.
-    let expected = match cause.rsplit_once("expected ") {
-        Some((_, "u8")) => "a whole number",
-        Some((_, rest)) => rest,
-        None => "another type",
+fn read(body: &Value, faults: &mut Faults) -> Option<Settings> {
+    let default = Settings::default();
+    let known = serde_json::to_value(&default).expect("settings are plain data");
+    let known: Vec<_> = known.as_object()?.keys().map(String::as_str).collect();
+    let body = faults.object(body, "", &known)?;
+    let days = body.number("retention_days", 1..=30, faults);
+    let ip = body.one_of("store_ip", &StoreIp::CHOICES, faults);
+    let url = body.one_of("store_url", &StoreUrl::CHOICES, faults);
+    let consent = body.one_of("consent_required", &ConsentRequired::CHOICES, faults);
+    Some(Settings {
+        retention_days: days.unwrap_or(default.retention_days),
+        full_privacy: body.flag("full_privacy", faults),
+        store_ip: ip.unwrap_or(default.store_ip),
+        store_url: url.unwrap_or(default.store_url),
+        location: body.flag("location", faults),
+        hide_selectors: selectors(&body, faults),
+        consent_required: consent.unwrap_or(default.consent_required),
+        integrations: integrations(&body, faults).unwrap_or_default(),
+    })
+}
+
+fn selectors(body: &Object<'_>, faults: &mut Faults) -> Vec<String> {
+    let place = body.pointer("hide_selectors");
+    let list = match body.get("hide_selectors") {
+        None => return Vec::new(),
+        Some(Value::Array(list)) if list.len() <= 100 => list,
+        Some(_) => {
+            faults.add(place, "length", "must be a list of at most 100");
+            return Vec::new();
+        }
     };
-    FieldError::new(pointer(name), "type", format!("must be {expected}"))
+    let mut selectors = Vec::new();
+    for (at, selector) in list.iter().enumerate() {
+        match selector.as_str() {
+            Some(text) if (1..=256).contains(&text.chars().count()) => selectors.push(text.into()),
+            Some(_) => {
+                let expected = "must be 1 to 256 characters";
+                faults.add(format!("{place}/{at}"), "length", expected);
+            }
+            None => faults.add(format!("{place}/{at}"), "type", "must be a string"),
+        }
+    }
+    selectors
 }
 
-fn pointer(name: &str) -> String {
-    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
+fn integrations(body: &Object<'_>, faults: &mut Faults) -> Option<Integrations> {
+    let place = body.pointer("integrations");
+    let integrations = faults.object(body.get("integrations")?, place, &["clarity"])?;
+    let place = integrations.pointer("clarity");
+    let clarity = faults.object(integrations.get("clarity")?, place, &["enabled"])?;
+    if !clarity.has("enabled") {
+        faults.add(clarity.pointer("enabled"), "required", "is required");
+    }
+    Some(Integrations {
+        clarity: Integration {
+            enabled: clarity.flag("enabled", faults),
+        },
+    })
 }
 
 #[cfg(test)]
@@ -169,6 +186,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::error::Error;
 
     #[test]
     fn a_field_at_fault_is_named() {

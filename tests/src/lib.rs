@@ -183,14 +183,17 @@ impl Service {
         }
     }
 
-    /// Every route of the template.
+    /// Every route of the template, but for `HEAD`, which is answered as `GET`.
     pub fn routes(&self) -> Vec<Route> {
-        if self.site().is_none() {
-            return self.cloud.routes().to_vec();
-        }
-        let template = Template::read(&Options::default().template);
-        let routes = template.expect("the template is readable").routes;
-        routes.all().to_vec()
+        let mut routes = if self.site().is_none() {
+            self.cloud.routes().to_vec()
+        } else {
+            let template = Template::read(&Options::default().template);
+            let routes = template.expect("the template is readable").routes;
+            routes.all().to_vec()
+        };
+        routes.retain(|route| route.method != "HEAD");
+        routes
     }
 
     pub fn now(&self) -> Timestamp {

@@ -53,6 +53,11 @@ async fn show(app: &App, call: &Call) -> Result<Answer> {
 fn moment(call: &Call, name: &str) -> Result<Option<jiff::Timestamp>> {
     let parse = |text: &str| {
         let expected = "must be a time as RFC 3339 has it";
+        // In a query a plus stands for a blank: the one before an offset was sent unescaped.
+        let text = match text.rsplit_once(' ') {
+            Some((time, offset)) => format!("{time}+{offset}"),
+            None => text.to_owned(),
+        };
         text.parse()
             .map_err(|_| Error::field(name, "format", expected))
     };

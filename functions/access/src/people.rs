@@ -56,8 +56,7 @@ pub async fn lookup(app: &App, call: &Call) -> Result<Answer> {
 fn one_value(body: &Value) -> Result<(&'static str, String)> {
     let mut faults = Faults::default();
     let value = faults::lookup(body, "", &mut faults);
-    faults.end()?;
-    value.ok_or(Error::NotJson)
+    faults.unless_any(value)
 }
 
 /// `GET /v1/subjects`

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use shared::app::App;
 use shared::catalog;
 use shared::error::{Error, Result};
+use shared::faults::sent_size;
 use shared::http::{Answer, Call};
 use shared::id::KeyedHash;
 use shared::keyring::Living;
@@ -17,9 +18,9 @@ use shared::vault::HashKey;
 const READS: usize = 2000;
 /// Rows that are read together then.
 const READ: usize = 100;
-/// A page is full at this size, whatever its limit: under what Lambda can answer (6 MB),
-/// with room for one more message.
-const BYTES: usize = 4_000_000;
+/// A page is full at this size as it is sent, whatever its limit: under what Lambda can answer
+/// (6 MB), with room for one more message.
+const BYTES: usize = 5_000_000;
 
 /// What to list.
 struct Wanted {
@@ -156,7 +157,7 @@ pub async fn list(app: &App, call: &Call) -> Result<Answer> {
             continue;
         };
         let record = record.json(&keys.hash);
-        bytes += record.to_string().len();
+        bytes += sent_size(&record);
         data.push(record);
         if bytes > BYTES {
             return call.page(app, data, Some(place)).await;

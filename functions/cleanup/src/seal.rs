@@ -106,8 +106,8 @@ async fn tree(app: &App, tenant: Tenant, day: Date, deadline: Instant) -> Result
         while hashes.len() < PART
             && let Some(row) = entries.next().await?
         {
-            let hash = leaf(&shown(&row)?)
-                .ok_or_else(|| Error::Unavailable("an entry has no leaf".into()))?;
+            let hash =
+                leaf(&shown(&row)?).ok_or_else(|| Error::Corrupt("an entry has no leaf".into()))?;
             tree.push(hash);
             hashes.push(hash);
             row.sort().clone_into(&mut last);

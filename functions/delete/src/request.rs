@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use shared::app::App;
 use shared::catalog::{self, Record};
-use shared::error::{Error, Result};
+use shared::error::{Error, Lacks, Result};
 use shared::faults::{self, Faults, Object};
 use shared::http::jobs::accepted;
 use shared::http::{Answer, Call};
@@ -256,7 +256,7 @@ async fn begin_tenant(
         .filter(|scope| *scope != Scope::Collect)
         .all(|scope| caller.may(scope));
     if !owner {
-        return Err(Error::Forbidden("owner"));
+        return Err(Error::Forbidden(Lacks::Ownership));
     }
     let mut job = leaving::job(call.tenant(), not_before, app.clock.now());
     erase.note(&mut job);

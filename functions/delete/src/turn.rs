@@ -40,11 +40,11 @@ pub struct Turn<'a> {
 
 impl<'a> Turn<'a> {
     /// # Errors
-    /// [`Error::Unavailable`] when the job is not as it was written.
+    /// [`Error::Corrupt`] when the job is not as it was written.
     pub fn take(app: &'a App, job: Job, deadline: Instant) -> Result<Turn<'a>> {
         let erasing = Erasing::of(&job)?;
         let place: Option<Place> = serde_json::from_value(job.place.clone())
-            .map_err(|_| Error::Unavailable("an erasure is not as it was written".into()))?;
+            .map_err(|_| Error::Corrupt("an erasure is not as it was written".into()))?;
         Ok(Turn {
             app,
             job,

@@ -73,7 +73,7 @@ struct Spec {
 
 impl Spec {
     fn of(job: &Job) -> Result<(Spec, LifeKey)> {
-        let broken = || Error::Unavailable("an export is not as it was written".into());
+        let broken = || Error::Corrupt("an export is not as it was written".into());
         let spec: Spec = serde_json::from_value(job.spec.clone()).map_err(|_| broken())?;
         let life = LifeKey::parse(&spec.life).ok_or_else(broken)?;
         Ok((spec, life))

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::error::{Error, Result};
+use shared::error::Result;
 use shared::faults::{self, Faults, Object};
 use shared::id::Subject;
 
@@ -43,13 +43,12 @@ pub struct Wanted {
 
 impl Wanted {
     /// # Errors
-    /// [`Error::Invalid`] naming every field at fault.
+    /// [`Error::Invalid`](shared::error::Error::Invalid) naming every field at fault.
     pub fn parse(body: &Value) -> Result<Wanted> {
         let mut faults = Faults::default();
         let known = ["subject", "lookup", "kind", "include_agents"];
         let Some(body) = faults.object(body, "", &known) else {
-            faults.end()?;
-            return Err(Error::NotJson);
+            return Err(faults.into());
         };
         let kind = body.parsed(
             "kind",
@@ -59,8 +58,7 @@ impl Wanted {
         );
         let include_agents = body.flag("include_agents", &mut faults);
         let whom = whom(&body, &mut faults);
-        faults.end()?;
-        let whom = whom.ok_or(Error::NotJson)?;
+        let whom = faults.unless_any(whom)?;
         Ok(Wanted {
             whom,
             kind: kind.unwrap_or(Kind::Access),
@@ -93,6 +91,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use shared::error::Error;
 
     fn parse(body: Value) -> Result<Wanted, Vec<String>> {
         Wanted::parse(&body).map_err(|error| match error {

@@ -213,8 +213,7 @@ fn parse(call: &Call) -> Result<Announced> {
     ];
     let mut faults = Faults::default();
     let announced = read(call, &known, &mut faults);
-    faults.end()?;
-    announced.ok_or(Error::NotJson)
+    faults.unless_any(announced)
 }
 
 fn read(call: &Call, known: &[&str], faults: &mut Faults) -> Option<Announced> {

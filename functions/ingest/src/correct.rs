@@ -96,8 +96,7 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
 fn parse(call: &Call) -> Result<Correction> {
     let mut faults = Faults::default();
     let correction = read(call, &mut faults);
-    faults.end()?;
-    correction.ok_or(Error::NotJson)
+    faults.unless_any(correction)
 }
 
 fn read(call: &Call, faults: &mut Faults) -> Option<Correction> {

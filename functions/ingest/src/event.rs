@@ -170,7 +170,8 @@ impl Event {
 
 fn read(value: &Value, base: &str, rules: &Rules<'_>, wrong: &mut Wrong) -> Option<Event> {
     if value.is_null() {
-        let expected = "must be an object in JSON (RFC 8259), its numbers in range";
+        let expected =
+            "must be an object in JSON (RFC 8259), with numbers in range and no name twice";
         wrong.event.add(base, "not_json", expected);
         return None;
     }

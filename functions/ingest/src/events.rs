@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use shared::app::App;
 use shared::error::{Error, FieldError, Result};
-use shared::faults::Faults;
+use shared::faults::{self, Faults};
 use shared::http::{Answer, Call};
 use shared::id::{Message as MessageId, Subject, uuid_at};
 
@@ -65,6 +65,7 @@ pub async fn take_in(app: &App, call: &Call) -> Result<Answer> {
         read.push(Read::of(&context, &rules, event, format!("/events/{at}")).await?);
     }
     let stored = store(&context, grouped(&context, &read)).await?;
+    let mut room = faults::ROOM;
     let results = read
         .iter()
         .zip(stored)
@@ -76,9 +77,16 @@ pub async fn take_in(app: &App, call: &Call) -> Result<Answer> {
                 .ok()
                 .map(|event| keys.hash.subject(&event.visitor_id));
             let mut result = match &read.event {
-                Err(errors) => json!({"status": "rejected", "errors": errors}),
+                Err(errors) => {
+                    let mut rejected = json!({"status": "rejected"});
+                    faults::tell(&mut rejected, errors, &mut room);
+                    rejected
+                }
                 Ok(_) if page => json!({"status": "accepted"}),
-                Ok(event) => told(event, stored.unwrap_or(Fate::Ignored("unknown"))),
+                Ok(event) => {
+                    let fate = stored.unwrap_or(Fate::Ignored("unknown"));
+                    told(event, fate, &mut room)
+                }
             };
             result["index"] = at.into();
             if let (false, Some(subject)) = (page, subject) {
@@ -214,7 +222,7 @@ fn message_id(context: &Context<'_>, subject: Subject, event: &Event) -> Option<
 }
 
 /// What became of an event, as a server learns of it.
-fn told(event: &Event, fate: Fate) -> Value {
+fn told(event: &Event, fate: Fate, room: &mut usize) -> Value {
     let mut left_out = event.left_out.clone();
     let mut told = match fate {
         Fate::Stored(None) => json!({"status": "stored"}),
@@ -227,7 +235,7 @@ fn told(event: &Event, fate: Fate) -> Value {
         Fate::Ignored(reason) => json!({"status": "ignored", "reason": reason}),
     };
     if !left_out.is_empty() {
-        told["errors"] = json!(left_out);
+        faults::tell(&mut told, &left_out, room);
     }
     told
 }

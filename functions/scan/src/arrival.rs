@@ -47,9 +47,7 @@ impl Arrival {
             return Ok(None);
         };
         let Some(said) = file.content.clone() else {
-            return Err(Error::Unavailable(
-                "a record is not as it was written".into(),
-            ));
+            return Err(Error::Corrupt("a record is not as it was written".into()));
         };
         let size = file.size;
         let announced = |length: u64| length <= size;

@@ -4,7 +4,7 @@
 use aws_lc_rs::{constant_time, digest};
 
 use crate::app::App;
-use crate::error::{Error, Result};
+use crate::error::{Error, Lacks, Result};
 use crate::id::{KeyId, Tenant};
 use crate::routes::Scope;
 
@@ -25,7 +25,7 @@ impl Caller {
         origin: Option<&str>,
     ) -> Result<Caller> {
         let token = authorization
-            .and_then(|value| value.strip_prefix("Bearer "))
+            .and_then(bearer)
             .and_then(Token::parse)
             .ok_or(Error::Unauthorized)?;
         let key = app
@@ -47,7 +47,7 @@ impl Caller {
             origins: key.origins,
         };
         if !caller.allows_origin(origin) {
-            return Err(Error::Forbidden("origin"));
+            return Err(Error::Forbidden(Lacks::Origin));
         }
         Ok(caller)
     }
@@ -66,6 +66,12 @@ impl Caller {
         self.origins.is_empty()
             || origin.is_none_or(|origin| self.origins.iter().any(|it| it == origin))
     }
+}
+
+/// What follows the scheme `Bearer`, in any case, and one or more blanks (RFC 9110, 11.4).
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// A key as its holder has it: `lethe_` and three runs of hexadecimal for the tenant, the

@@ -1,20 +1,139 @@
 //! Reading a body that senders have not written quite as they should: half a surrogate pair
-//! becomes U+FFFD, and an item of a list of independent ones is lost alone. Pure.
+//! becomes U+FFFD, and an item of a list of independent ones is lost alone. A name that an
+//! object has twice is refused: readers differ in which of the two counts (RFC 8259, 4). Pure.
 
 use std::borrow::Cow;
+use std::fmt;
 
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Deserializer, Map, Value};
 
+use crate::error::{Error, Result};
+use crate::faults::pointer;
+
 /// A body in JSON. An item of its list `each` that does not parse reads as `null`.
-pub fn read(body: &[u8], each: Option<&str>) -> Option<Value> {
-    value(body).or_else(|| one_by_one(body, each?))
+///
+/// # Errors
+/// [`Error::NotJson`], or [`Error::Invalid`] with the place of a name that is given twice.
+pub fn read(body: &[u8], each: Option<&str>) -> Result<Value> {
+    value(body).or_else(|error| one_by_one(body, each.unwrap_or_default()).ok_or(error))
 }
 
-fn value(text: &[u8]) -> Option<Value> {
-    let strict = serde_json::from_slice(text);
-    strict
-        .or_else(|_| serde_json::from_slice(&whole_pairs(text)))
-        .ok()
+fn value(text: &[u8]) -> Result<Value> {
+    match strict(text) {
+        Err(Error::NotJson) => strict(&whole_pairs(text)),
+        read => read,
+    }
+}
+
+fn strict(text: &[u8]) -> Result<Value> {
+    let mut twice = None;
+    let mut json = Deserializer::from_slice(text);
+    let reader = Reader {
+        place: &Place::Top,
+        twice: &mut twice,
+    };
+    let read = reader.deserialize(&mut json);
+    let read = read.and_then(|value| json.end().map(|()| value));
+    read.map_err(|_| match twice {
+        Some(place) => Error::field(place, "duplicate", "is given twice"),
+        None => Error::NotJson,
+    })
+}
+
+/// Where a value is in the body.
+enum Place<'a> {
+    Top,
+    Field(&'a Place<'a>, &'a str),
+    Item(&'a Place<'a>, usize),
+}
+
+impl Place<'_> {
+    fn pointer(&self) -> String {
+        match self {
+            Place::Top => String::new(),
+            Place::Field(object, name) => pointer(&object.pointer(), name),
+            Place::Item(list, at) => format!("{}/{at}", list.pointer()),
+        }
+    }
+}
+
+/// Reads a value as [`Value`] does, but for names that are given twice.
+struct Reader<'a> {
+    place: &'a Place<'a>,
+    twice: &'a mut Option<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for Reader<'_> {
+    type Value = Value;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<Value, D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Reader<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        loop {
+            let reader = Reader {
+                place: &Place::Item(self.place, items.len()),
+                twice: &mut *self.twice,
+            };
+            match list.next_element_seed(reader)? {
+                Some(item) => items.push(item),
+                None => return Ok(items.into()),
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
+        let mut fields = Map::new();
+        while let Some(name) = object.next_key::<String>()? {
+            let place = Place::Field(self.place, &name);
+            if fields.contains_key(&name) {
+                *self.twice = Some(place.pointer());
+                return Err(A::Error::custom("a name is given twice"));
+            }
+            let reader = Reader {
+                place: &place,
+                twice: &mut *self.twice,
+            };
+            let value = object.next_value_seed(reader)?;
+            fields.insert(name, value);
+        }
+        Ok(fields.into())
+    }
 }
 
 /// The body, an object, with the items of a list each parsed by itself.
@@ -32,9 +151,11 @@ fn one_by_one(body: &[u8], list: &str) -> Option<Value> {
                 .into_iter()
                 .map(|it| value(it).unwrap_or_default())
                 .collect(),
-            None => value(text)?,
+            None => value(text).ok()?,
         };
-        object.insert(name, value);
+        if object.insert(name, value).is_some() {
+            return None;
+        }
     }
     Some(Value::Object(object))
 }
@@ -104,8 +225,46 @@ mod tests {
 
     use super::*;
 
+    fn read(text: &[u8], each: Option<&str>) -> Option<Value> {
+        super::read(text, each).ok()
+    }
+
     fn events(text: impl AsRef<[u8]>) -> Option<Value> {
         read(text.as_ref(), Some("events"))
+    }
+
+    #[test]
+    fn a_name_given_twice_is_refused_by_its_place() {
+        for (body, place) in [
+            (r#"{"a": 1, "a": 1}"#, "/a"),
+            (r#"{"a": 1, "\u0061": 1}"#, "/a"),
+            (
+                r#"{"a": [{}, {"b/c": {"d": 1, "d": 2}}], "a": 3}"#,
+                "/a/1/b~1c/d",
+            ),
+            (r#"{"a": "\ud83d", "a": 1}"#, "/a"),
+        ] {
+            let Err(Error::Invalid(errors)) = super::read(body.as_bytes(), None) else {
+                panic!("{body} is refused")
+            };
+            assert_eq!(
+                (errors[0].pointer.as_str(), errors[0].code),
+                (place, "duplicate")
+            );
+        }
+        assert_eq!(events(r#"{"events": [], "events": []}"#), None);
+        let others = json!({"events": [1, null, {"a": 1}]});
+        assert_eq!(
+            events(r#"{"events": [1, {"a": 1, "a": 1}, {"a": 1}]}"#),
+            Some(others)
+        );
+    }
+
+    #[test]
+    fn values_are_read_as_they_are_written() {
+        let body = r#"[null, true, -1, 18446744073709551615, 0.5, 1e300, "a\u00e9\n", {"a": []}]"#;
+        let value: Value = serde_json::from_str(body).unwrap();
+        assert_eq!(read(body.as_bytes(), None), Some(value));
     }
 
     #[test]
@@ -122,7 +281,7 @@ mod tests {
         ] {
             let text = format!(r#"{{"a": "{sent}"}}"#);
             assert_eq!(
-                super::read(text.as_bytes(), None),
+                super::read(text.as_bytes(), None).ok(),
                 Some(json!({"a": read})),
                 "{sent}"
             );
@@ -134,7 +293,7 @@ mod tests {
             r#"{"a": "\ud83g"}"#,
             "\\",
         ] {
-            assert_eq!(super::read(cut.as_bytes(), None), None, "{cut}");
+            assert_eq!(read(cut.as_bytes(), None), None, "{cut}");
         }
     }
 

@@ -14,13 +14,14 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use lambda_http::http::Method;
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt};
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
 use crate::budget::Spending;
-use crate::error::{Error, FieldError, Result};
+use crate::error::{Error, FieldError, Lacks, Result};
 use crate::id::{Subject, Tenant};
 use crate::keyring::Rules;
 use crate::routes::Scope;
@@ -194,7 +195,7 @@ impl Call {
                 let (key, origin) = (self.header("authorization"), self.header("origin"));
                 let caller = Caller::check(app, key, origin).await?;
                 if !scopes.iter().any(|scope| caller.may(*scope)) {
-                    return Err(Error::Forbidden(scopes[0].name()));
+                    return Err(Error::Forbidden(Lacks::Scope(scopes[0].name())));
                 }
                 if caller.may(Scope::Collect) {
                     let (key, now) = (caller.key, app.clock.now());
@@ -240,6 +241,8 @@ impl Call {
             Body::Binary(bytes) => bytes,
             _ => &[],
         };
+        // Some clients begin a text with a byte order mark; a reader may skip it (RFC 8259, 8.1).
+        let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
         if self.route.body == 0 {
             return Ok(());
         }
@@ -251,21 +254,26 @@ impl Call {
             essence.eq_ignore_ascii_case("application/json")
                 || essence.eq_ignore_ascii_case("application/merge-patch+json")
         });
-        if !json {
+        let encoded = self.header("content-encoding").is_some_and(|codings| {
+            let mut codings = codings.split(',').map(str::trim);
+            codings.any(|coding| !coding.eq_ignore_ascii_case("identity"))
+        });
+        if !json || encoded {
             return Err(Error::UnsupportedMediaType);
         }
-        self.body = json::read(bytes, self.route.each).ok_or(Error::NotJson)?;
+        self.body = json::read(bytes, self.route.each)?;
         simplify(&mut self.body);
         Ok(())
     }
 
     fn refuse(&self, error: &Error) -> Value {
-        if let Error::Unavailable(cause) = error {
-            tracing::error!(
-                request_id = self.request_id,
-                cause,
-                "a store did not answer"
-            );
+        let request_id = &self.request_id;
+        match error {
+            Error::Unavailable(cause) => {
+                tracing::error!(request_id, cause, "a store did not answer");
+            }
+            Error::Corrupt(cause) => tracing::error!(request_id, cause, "stored data is damaged"),
+            _ => {}
         }
         self.finish(
             problem::answer(error, &self.request_id),
@@ -273,7 +281,11 @@ impl Call {
         )
     }
 
-    fn finish(&self, answer: Answer, outcome: &str) -> Value {
+    fn finish(&self, mut answer: Answer, outcome: &str) -> Value {
+        // `HEAD` is answered as `GET`, but for the body (RFC 9110, 9.3.2).
+        if self.request.method() == Method::HEAD {
+            answer.body.clear();
+        }
         tracing::info!(
             request_id = self.request_id,
             tenant = self.caller.as_ref().map(|caller| caller.tenant.to_string()),
@@ -358,16 +370,6 @@ impl Call {
         &self.body
     }
 
-    /// The body into a type that refuses unknown fields.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] with what serde found, never the value.
-    pub fn object(&self) -> Result<&Map<String, Value>> {
-        self.body
-            .as_object()
-            .ok_or_else(|| Error::field("", "type", "must be an object"))
-    }
-
     pub fn header(&self, name: &str) -> Option<&str> {
         self.request.headers().get(name)?.to_str().ok()
     }
@@ -428,8 +430,9 @@ fn request_id(request: &Request) -> String {
 fn simplify(value: &mut Value) {
     match value {
         Value::Number(number) => {
-            // Below 2^53 a double holds every whole number, and nothing else for it.
-            let whole = |float: &f64| float.fract() == 0.0 && float.abs() < 9_007_199_254_740_992.0;
+            // No field of the API is larger. A tenant's own value may be, and stays as it is: a
+            // measured number must not turn into what looks like a card.
+            let whole = |float: &f64| float.fract() == 0.0 && float.abs() < 1e12;
             if let Some(float) = number.as_f64().filter(|it| number.is_f64() && whole(it)) {
                 *value = json!(float as i64);
             }

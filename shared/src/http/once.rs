@@ -73,9 +73,8 @@ impl Call {
                 detail: "The same request is still being carried out.",
             }),
             Earlier::Answered(status, kept) => {
-                let kept: Kept = serde_json::from_slice(&kept).map_err(|_| {
-                    Error::Unavailable("a kept answer is not as it was written".into())
-                })?;
+                let kept: Kept = serde_json::from_slice(&kept)
+                    .map_err(|_| Error::Corrupt("a kept answer is not as it was written".into()))?;
                 Ok(Some(kept.answer(status)))
             }
         }

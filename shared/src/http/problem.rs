@@ -4,7 +4,11 @@
 use serde_json::json;
 
 use super::Answer;
-use crate::error::Error;
+use crate::error::{Error, Lacks};
+use crate::faults;
+
+/// People named where a lookup finds several.
+const CANDIDATES: usize = 100;
 
 /// Status, code, title and detail of an error.
 fn describe(error: &Error) -> (u16, &'static str, &'static str, String) {
@@ -21,12 +25,14 @@ fn describe(error: &Error) -> (u16, &'static str, &'static str, String) {
             "Unauthorized",
             "The key is missing or not valid.".into(),
         ),
-        Error::Forbidden(scope) => (
-            403,
-            "forbidden",
-            "Forbidden",
-            format!("The key lacks: {scope}."),
-        ),
+        Error::Forbidden(lacks) => {
+            let detail = match lacks {
+                Lacks::Scope(scope) => format!("The key lacks the scope {scope}."),
+                Lacks::Ownership => "Only a key with every scope may do this.".into(),
+                Lacks::Origin => "The key is not for pages of this origin.".into(),
+            };
+            (403, "forbidden", "Forbidden", detail)
+        }
         Error::NotFound => (
             404,
             "not_found",
@@ -62,7 +68,7 @@ fn describe(error: &Error) -> (u16, &'static str, &'static str, String) {
             415,
             "unsupported_media_type",
             "Unsupported media type",
-            "The body must be application/json.".into(),
+            "The body must be application/json, without a content encoding.".into(),
         ),
         Error::Invalid(_) => (
             422,
@@ -75,6 +81,12 @@ fn describe(error: &Error) -> (u16, &'static str, &'static str, String) {
             "too_many",
             "Too many requests",
             format!("Try again in {retry_after} s."),
+        ),
+        Error::Corrupt(_) => (
+            500,
+            "internal",
+            "Internal error",
+            "Stored data is damaged; the operator has to look into it.".into(),
         ),
         Error::Unavailable(_) | Error::Unreadable => (
             503,
@@ -97,11 +109,14 @@ pub(super) fn answer(error: &Error, request_id: &str) -> Answer {
         "request_id": request_id,
     });
     if let Error::Invalid(errors) = error {
-        body["errors"] = json!(errors);
+        faults::tell(&mut body, errors, &mut { faults::ROOM });
     }
     if let Error::Ambiguous(candidates) = error {
-        let candidates: Vec<_> = candidates.iter().map(ToString::to_string).collect();
-        body["candidates"] = json!(candidates);
+        let named = candidates.iter().take(CANDIDATES).map(ToString::to_string);
+        body["candidates"] = named.collect();
+        if candidates.len() > CANDIDATES {
+            body["more"] = json!(candidates.len() - CANDIDATES);
+        }
     }
     let answer = Answer::json(status, body).header("content-type", "application/problem+json");
     match error {

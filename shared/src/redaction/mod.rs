@@ -209,7 +209,7 @@ fn tally(job: &mut Job, ended: &[(usize, Status)]) {
 /// # Errors
 /// [`Error::Unavailable`]: the turn can be done again.
 pub async fn turn(app: &App, mut job: Job, deadline: Instant) -> Result<()> {
-    let broken = || Error::Unavailable("a redaction is not as it was written".into());
+    let broken = || Error::Corrupt("a redaction is not as it was written".into());
     let mut spec: Spec = serde_json::from_value(job.spec.clone()).map_err(|_| broken())?;
     spec.cause.job = Some(job.key.id);
     let place: Option<Place> = serde_json::from_value(job.place.clone()).map_err(|_| broken())?;

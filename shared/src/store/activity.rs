@@ -177,7 +177,7 @@ fn put(entry: &Entry<'_>) -> Write {
 /// # Errors
 /// [`Error::Unavailable`] when the row is not as we wrote it.
 pub fn shown(row: &Item) -> Result<Value> {
-    let broken = || Error::Unavailable("an entry is not as it was written".into());
+    let broken = || Error::Corrupt("an entry is not as it was written".into());
     let (_, id) = row.sort().split_once('#').ok_or_else(broken)?;
     let about: Vec<_> = row.text("about")?.split_whitespace().collect();
     let mut entry = json!({

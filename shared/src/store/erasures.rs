@@ -69,7 +69,7 @@ impl Closed {
 
 impl Erasing {
     /// # Errors
-    /// [`Error::Unavailable`] when the job is not as it was written, as everywhere below.
+    /// [`Error::Corrupt`] when the job is not as it was written, as everywhere below.
     pub fn of(job: &Job) -> Result<Erasing> {
         serde_json::from_value(job.spec.clone()).map_err(|_| broken())
     }
@@ -123,7 +123,7 @@ impl Erasing {
 }
 
 fn broken() -> Error {
-    Error::Unavailable("an erasure is not as it was written".into())
+    Error::Corrupt("an erasure is not as it was written".into())
 }
 
 impl Job {

@@ -123,7 +123,7 @@ impl Item {
     }
 
     /// # Errors
-    /// [`Error::Unavailable`] when the row lacks it: it is not as we wrote it.
+    /// [`Error::Corrupt`] when the row lacks it: it is not as we wrote it.
     pub fn text(&self, name: &'static str) -> Result<&str> {
         self.try_text(name).ok_or_else(|| missing(name))
     }
@@ -196,7 +196,7 @@ impl Item {
 }
 
 fn missing(name: &'static str) -> Error {
-    Error::Unavailable(format!("a row lacks its attribute {name}"))
+    Error::Corrupt(format!("a row lacks its attribute {name}"))
 }
 
 impl std::fmt::Debug for Item {

@@ -142,7 +142,7 @@ impl Job {
     }
 
     fn read(row: &Item) -> Result<Job> {
-        let broken = || Error::Unavailable("a job is not as it was written".into());
+        let broken = || Error::Corrupt("a job is not as it was written".into());
         let (tenant, kind) = row.partition().split_once("#jobs#").ok_or_else(broken)?;
         let json = |name| serde_json::from_str(row.text(name)?).map_err(|_| broken());
         Ok(Job {

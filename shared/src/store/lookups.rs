@@ -144,7 +144,7 @@ impl Store {
                 verified: lookup.verified,
             })
         };
-        let broken = || Error::Unavailable("a lookup is not as it was written".into());
+        let broken = || Error::Corrupt("a lookup is not as it was written".into());
         rows.iter()
             .map(|row| read(row).ok_or_else(broken))
             .collect()

@@ -20,7 +20,7 @@ use crate::vault::HashKey;
 const CONTENT: &str = "content";
 
 fn broken() -> Error {
-    Error::Unavailable("a record is not as it was written".into())
+    Error::Corrupt("a record is not as it was written".into())
 }
 
 /// Who a person is.

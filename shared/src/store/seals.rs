@@ -29,7 +29,7 @@ pub struct Seal {
 
 impl Seal {
     fn read(row: &Item) -> Result<Seal> {
-        let broken = || Error::Unavailable("a seal is not as it was written".into());
+        let broken = || Error::Corrupt("a seal is not as it was written".into());
         Ok(Seal {
             day: row.sort().parse().map_err(|_| broken())?,
             entries: row.count("entries"),

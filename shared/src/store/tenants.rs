@@ -70,7 +70,7 @@ impl ApiKey {
     }
 
     fn read(row: &Item) -> Result<ApiKey> {
-        let broken = || Error::Unavailable("an API key is not as it was written".into());
+        let broken = || Error::Corrupt("an API key is not as it was written".into());
         let tenant = row.partition().split('#').next().and_then(Tenant::parse);
         Ok(ApiKey {
             tenant: tenant.ok_or_else(broken)?,
@@ -104,7 +104,7 @@ impl Record {
     fn read(row: &Item) -> Result<Record> {
         let tenant = Tenant::parse(row.sort());
         Ok(Record {
-            tenant: tenant.ok_or_else(|| Error::Unavailable("a tenant's row has no id".into()))?,
+            tenant: tenant.ok_or_else(|| Error::Corrupt("a tenant's row has no id".into()))?,
             created_at: row.time("created_at")?,
             leaving: row.try_text("leaving").and_then(JobId::parse),
             going: row.try_text("going").is_some(),
@@ -163,7 +163,7 @@ impl Store {
             .await?
             .ok_or(Error::NotFound)?;
         let settings = serde_json::from_str(row.text("settings")?)
-            .map_err(|_| Error::Unavailable("settings are not as they were written".into()))?;
+            .map_err(|_| Error::Corrupt("settings are not as they were written".into()))?;
         let small = |name| u8::try_from(row.count(name)).unwrap_or(u8::MAX);
         Ok(Stored {
             settings,

@@ -35,13 +35,24 @@ fn the_template_has_the_route_tables_routes() {
         .collect();
     let listed: BTreeSet<_> = ROUTES
         .iter()
-        .map(|it| {
+        .flat_map(|it| {
             let operator = it.access == Access::Operator;
-            (it.key.to_owned(), it.function.to_owned(), operator)
+            // `HEAD` is answered wherever `GET` is.
+            let head = it
+                .key
+                .strip_prefix("GET ")
+                .map(|path| format!("HEAD {path}"));
+            let keys = std::iter::once(it.key.to_owned()).chain(head);
+            keys.map(move |key| (key, it.function.to_owned(), operator))
         })
         .collect();
     assert_eq!(declared, listed);
-    assert_eq!(listed.len(), ROUTES.len(), "each stands there once");
+    let gets = ROUTES.iter().filter(|it| it.key.starts_with("GET "));
+    assert_eq!(
+        listed.len(),
+        ROUTES.len() + gets.count(),
+        "each stands there once"
+    );
     let (default, _) = template.routes.find("ANY", "/").expect("a default route");
     assert_eq!(default.key(), DEFAULT.key);
     assert_eq!(default.function, DEFAULT.function);

@@ -13,6 +13,7 @@ mod costs;
 mod declared;
 mod door;
 mod drift;
+mod edge;
 mod erasure;
 mod expiry;
 mod export;

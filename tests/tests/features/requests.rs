@@ -362,7 +362,7 @@ impl Stage {
 /// The routes, in an order in which each finds what it acts on: `POST /v1/erasures` erases
 /// whom `POST /v1/events` brought.
 pub fn routes(service: &Service) -> Vec<String> {
-    let mut routes: Vec<_> = service.cloud.routes().iter().map(|it| it.key()).collect();
+    let mut routes: Vec<_> = service.routes().iter().map(|it| it.key()).collect();
     routes.sort_by_key(|key| {
         (
             key.starts_with("DELETE ") || key == "POST /v1/erasures",

@@ -68,7 +68,7 @@ impl Known {
     }
 
     fn note(&mut self, body: &[u8], restored: Restored) -> Result<()> {
-        let broken = || Error::Unavailable("a ledger is not as it was written".into());
+        let broken = || Error::Corrupt("a ledger is not as it was written".into());
         let noted: Noted = serde_json::from_slice(body).map_err(|_| broken())?;
         let tenant = Tenant::parse(&noted.tenant).ok_or_else(broken)?;
         if noted.everybody {

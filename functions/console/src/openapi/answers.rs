@@ -60,6 +60,7 @@ fn edge() -> Vec<Schema> {
             ("request_id", text()),
             ("errors", list(reference("schemas", "Fault"))),
             ("candidates", list(id("sub"))),
+            ("more", more()),
         ],
     );
     vec![
@@ -119,6 +120,14 @@ fn signing_key() -> Value {
     ])
 }
 
+fn more() -> Value {
+    described(
+        count(),
+        "How many more there are: at most 20 errors of an event or a request are told, 256 kB of \
+         them in one answer, and at most 100 candidates.",
+    )
+}
+
 fn ingest() -> Vec<Schema> {
     let result = object(
         &["index", "status"],
@@ -145,6 +154,7 @@ fn ingest() -> Vec<Schema> {
                     "Of a rejected event, why; of any other, which fields were left out.",
                 ),
             ),
+            ("more", more()),
         ],
     );
     let config = settings_fields()

@@ -143,6 +143,10 @@ fn edge_problems(route: &Route, operation: &Operation) -> Vec<(u16, &'static str
         ),
         (429, "Too many requests; try again after `Retry-After`."),
         (
+            500,
+            "Stored data is damaged; the operator has to look into it.",
+        ),
+        (
             503,
             "A store did not answer, and nothing was lost; try again.",
         ),
@@ -165,7 +169,10 @@ fn edge_problems(route: &Route, operation: &Operation) -> Vec<(u16, &'static str
         problems.extend([
             (400, "The body is not JSON."),
             (413, "The body is larger than `x-max-bytes`."),
-            (415, "The body is not `application/json`."),
+            (
+                415,
+                "The body is not `application/json`, or has a content encoding.",
+            ),
         ]);
     }
     if route.once {

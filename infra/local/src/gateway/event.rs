@@ -172,13 +172,14 @@ pub fn response(result: &Value) -> Result<Response<Full<Bytes>>, String> {
     let status = status
         .and_then(|status| StatusCode::from_u16(status).ok())
         .ok_or("statusCode is not a status")?;
-    let body = result["body"].as_str().unwrap_or_default();
-    if body.len() > MAX_RESULT {
+    // The body is a text in the result, so its quotes count twice.
+    let size = result.to_string().len();
+    if size > MAX_RESULT {
         return Err(format!(
-            "a body of {} bytes is more than Lambda hands on",
-            body.len()
+            "a result of {size} bytes is more than Lambda hands on"
         ));
     }
+    let body = result["body"].as_str().unwrap_or_default();
     let body = match result["isBase64Encoded"].as_bool() {
         Some(true) => BASE64
             .decode(body)
