@@ -110,6 +110,8 @@ async fn work(app: &App, job: Job, deadline: Instant) -> Result<()> {
         JobKind::Erasure | JobKind::Expiry => erasure::turn(app, job, deadline).await,
         JobKind::Redaction => shared::redaction::turn(app, job, deadline).await,
         JobKind::Rekey => rekey::turn(app, job, deadline).await,
-        JobKind::Export => Err(Error::Unavailable("an export's turn came to delete".into())),
+        JobKind::Export | JobKind::Discard => {
+            Err(Error::Unavailable("an export's turn came to delete".into()))
+        }
     }
 }

@@ -11,7 +11,7 @@ use shared::http::{Answer, Call};
 use shared::record::Observed;
 use shared::store::activity::{self, Deed};
 use shared::store::keys::PERSON;
-use shared::store::lives::{Passing, Shut};
+use shared::store::lives::{Exports, Passing, Shut};
 use shared::store::lookups;
 use shared::store::records::Person;
 
@@ -32,7 +32,7 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
     let (tenant, subject) = (call.tenant(), call.subject()?);
     let keys = app.keyring.tenant(tenant).await?;
     for _ in 0..TRIES {
-        let (living, _, row) = app.person_and(tenant, subject, PERSON).await?;
+        let (living, door, row) = app.person_and(tenant, subject, PERSON).await?;
         call.may_use(living.rules)?;
         living.rules.expect_no_hold()?;
         let before = match Person::read(&row.ok_or(Error::NotFound)?, &living) {
@@ -61,6 +61,10 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
             at: now,
             happened_at: None,
         };
+        let passing = Passing {
+            exports: changes(&before, &after).then_some(Exports::Withdraw(door.edition)),
+            ..Passing::default()
+        };
         let mut writes = vec![after.replace(&living, before.rev)];
         writes.extend(activity::writes(&[entry]));
         writes.extend(lookups::change_writes(
@@ -71,7 +75,7 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
         ));
         match app
             .store
-            .through_door(&living, &Passing::default(), writes, now)
+            .through_door(&living, &passing, writes, now)
             .await?
         {
             Ok(()) => return Ok(Answer::nothing().revision(after.rev)),
@@ -82,6 +86,12 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
     Err(Error::Unavailable(
         "a person's life changes faster than it can be written".into(),
     ))
+}
+
+/// Whether an export that was made before is untrue now.
+fn changes(before: &Person, after: &Person) -> bool {
+    (&before.identity, &before.contact, &before.custom)
+        != (&after.identity, &after.contact, &after.custom)
 }
 
 fn parse(call: &Call) -> Result<Correction> {

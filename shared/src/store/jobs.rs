@@ -223,7 +223,7 @@ impl Job {
         let until = now + JOB_KEPT;
         let item = match self.key.kind {
             JobKind::Erasure | JobKind::Expiry => self.live_item(until),
-            JobKind::Redaction | JobKind::Export | JobKind::Rekey => {
+            JobKind::Redaction | JobKind::Export | JobKind::Discard | JobKind::Rekey => {
                 self.item().with("expires_at", until.as_second())
             }
         };

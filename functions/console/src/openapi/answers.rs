@@ -231,6 +231,12 @@ fn jobs() -> Vec<Schema> {
         ("url", json!({"type": "string", "format": "uri"})),
         ("expires_at", time()),
     ]);
+    let withdrawn = described(
+        yes_or_no(),
+        "Whether the export can be had no more because it has become untrue: something in it \
+         was redacted or corrected since, a consent was withdrawn, or the person's data has \
+         gone. Make a new one.",
+    );
     let counts = whole(vec![
         ("dry_run", json!({"const": true})),
         ("subjects", count()),
@@ -269,6 +275,7 @@ fn jobs() -> Vec<Schema> {
                 vec![
                     ("subject", id("sub")),
                     ("export", choice(&["access", "portability"])),
+                    ("withdrawn", withdrawn),
                     ("downloads", list(download)),
                 ],
             )),
