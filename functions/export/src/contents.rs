@@ -179,7 +179,8 @@ impl<'a, 'u> Contents<'a, 'u> {
                 break;
             }
             if table.length() + self.page.length() >= WAITING {
-                self.archive.add(&part(name, number, "csv"), &table.finish()?)?;
+                self.archive
+                    .add(&part(name, number, "csv"), &table.finish()?)?;
                 self.archive.begin(&self.page.next_name())?;
                 self.page.turn(&mut self.archive)?;
                 self.go_on().await?;
@@ -188,7 +189,8 @@ impl<'a, 'u> Contents<'a, 'u> {
                 self.archive.begin(&part(name, number, "jsonl"))?;
             }
         }
-        self.archive.add(&part(name, number, "csv"), &table.finish()?)?;
+        self.archive
+            .add(&part(name, number, "csv"), &table.finish()?)?;
         self.go_on().await
     }
 

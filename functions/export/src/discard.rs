@@ -23,8 +23,8 @@ pub fn later(life: &LifeKey, export: JobId, now: Timestamp) -> Write {
 /// Deletes an export whose day is over, then the job: it names whom it was about.
 pub async fn turn(app: &App, job: &Job) -> Result<()> {
     let objects = job.spec["objects"].as_str();
-    let objects = objects
-        .ok_or_else(|| Error::Unavailable("a deletion is not as it was written".into()))?;
+    let objects =
+        objects.ok_or_else(|| Error::Unavailable("a deletion is not as it was written".into()))?;
     app.objects.delete_all_versions(objects).await?;
     let partition = keys::jobs(job.key.tenant, job.key.kind);
     let write = Write::delete(&partition, &job.key.id.to_string())

@@ -64,12 +64,7 @@ impl Step {
 ///
 /// # Errors
 /// [`Error::Unavailable`] when a store does not answer.
-pub async fn pass(
-    app: &App,
-    life: LifeKey,
-    step: Step,
-    writes: &[Write],
-) -> Result<Passed> {
+pub async fn pass(app: &App, life: LifeKey, step: Step, writes: &[Write]) -> Result<Passed> {
     match app.life(&life).await? {
         Some(person) => pass_as(app, person, step, writes).await,
         None => Ok(Passed::Over),

@@ -105,23 +105,37 @@ mod tests {
         assert_eq!(long, format!("{}.pdf", "ä".repeat(96)));
         assert_eq!(sanitise(&"x".repeat(300), BYTES), "x".repeat(100));
         let japanese = sanitise(&format!("{}.txt", "日本".repeat(60)), BYTES);
-        assert!(japanese.len() > BYTES - 3 && japanese.ends_with(".txt"), "{japanese}");
+        assert!(
+            japanese.len() > BYTES - 3 && japanese.ends_with(".txt"),
+            "{japanese}"
+        );
         let cut = sanitise(&format!("{} {}", "x".repeat(99), "y".repeat(60)), BYTES);
         assert_eq!(cut, "x".repeat(99));
-        let cut = sanitise(&format!("{} . {}.txt", "x".repeat(94), "y".repeat(60)), BYTES);
+        let cut = sanitise(
+            &format!("{} . {}.txt", "x".repeat(94), "y".repeat(60)),
+            BYTES,
+        );
         assert_eq!(cut, format!("{}.txt", "x".repeat(94)));
     }
 
     #[test]
     fn any_name_is_taken_by_every_file_system() {
-        let pieces = ["x", ".", " ", "日", "👩", "e\u{301}", "\u{202E}", "\u{200D}", "/", "\\", ":", "CON", "\u{7}", "한"];
+        let pieces = [
+            "x", ".", " ", "日", "👩", "e\u{301}", "\u{202E}", "\u{200D}", "/", "\\", ":", "CON",
+            "\u{7}", "한",
+        ];
         for length in [1, 3, 20, 99, 120, 400] {
             for seed in 0..200_usize {
-                let name: String = (0..length).map(|at| pieces[(at * at + seed * (at + 7)) % pieces.len()]).collect();
+                let name: String = (0..length)
+                    .map(|at| pieces[(at * at + seed * (at + 7)) % pieces.len()])
+                    .collect();
                 let path = attachment_path(Attachment::random(), &name);
                 let (folder, name) = path.split_once('/').unwrap();
                 assert_eq!(folder, "attachments");
-                assert!(name.len() <= NAME && name.encode_utf16().count() <= 37 + UNITS, "{name}");
+                assert!(
+                    name.len() <= NAME && name.encode_utf16().count() <= 37 + UNITS,
+                    "{name}"
+                );
                 assert!(name.len() > 37 && !name.ends_with(['.', ' ']), "{name:?}");
                 let refused = |c: char| c.is_control() || invisible(c) || "<>:\"/\\|?*".contains(c);
                 assert!(!name.contains(refused), "{name:?}");

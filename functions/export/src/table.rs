@@ -160,8 +160,19 @@ mod tests {
     #[test]
     fn formulas_are_quoted_and_text_is_kept() {
         for formula in [
-            "=1+1", "+49", "-2", "@x", "\t=x", "＝1", " =1", "\u{A0}=1", "\u{200B}=1",
-            "\u{FEFF}+1", "\u{3164}=1", "\"=1", "\u{E0001} -1",
+            "=1+1",
+            "+49",
+            "-2",
+            "@x",
+            "\t=x",
+            "＝1",
+            " =1",
+            "\u{A0}=1",
+            "\u{200B}=1",
+            "\u{FEFF}+1",
+            "\u{3164}=1",
+            "\"=1",
+            "\u{E0001} -1",
         ] {
             assert_eq!(guarded(formula), format!("'{formula}"));
         }
@@ -187,9 +198,18 @@ mod tests {
     #[test]
     fn no_cell_is_a_formula_whatever_separates_cells() {
         let texts = [
-            "hi;=1+1", "hi\";=1+1;\"", ";\"=1", "a\n=1", "a\n\"=1+1\"", "x|=1", "x\t-1", "\"\n;=1", "a;\u{FEFF}=1",
+            "hi;=1+1",
+            "hi\";=1+1;\"",
+            ";\"=1",
+            "a\n=1",
+            "a\n\"=1+1\"",
+            "x|=1",
+            "x\t-1",
+            "\"\n;=1",
+            "a;\u{FEFF}=1",
         ];
-        let mut table = Table::new(Record::Message, |name| name == "body" || name == "message").unwrap();
+        let mut table =
+            Table::new(Record::Message, |name| name == "body" || name == "message").unwrap();
         for text in texts {
             let row = json!({"message": "m", "body": text});
             table.add(row.as_object().unwrap()).unwrap();
@@ -202,7 +222,11 @@ mod tests {
                 for row in reader.from_reader(bytes.as_slice()).records() {
                     for cell in &row.unwrap() {
                         let begins = cell.trim_start_matches(skipped).chars().next();
-                        assert!(!begins.is_some_and(formula), "{cell:?} by {}", char::from(delimiter));
+                        assert!(
+                            !begins.is_some_and(formula),
+                            "{cell:?} by {}",
+                            char::from(delimiter)
+                        );
                     }
                 }
             }

@@ -151,7 +151,12 @@ impl LifeKey {
 
 /// The edition in an export's key.
 pub fn edition_of_export(object: &str) -> Option<u64> {
-    object.rsplit('/').next()?.strip_suffix(".zip")?.parse().ok()
+    object
+        .rsplit('/')
+        .next()?
+        .strip_suffix(".zip")?
+        .parse()
+        .ok()
 }
 
 /// Whether a row of a life says that the bucket may hold something of it. One that a restore

@@ -154,11 +154,15 @@ impl Page {
         }
         self.placed
             .sort_by_key(|it| (it.conversation, it.at, it.from));
-        let talks = self.placed.chunk_by(|one, next| one.conversation == next.conversation);
+        let talks = self
+            .placed
+            .chunk_by(|one, next| one.conversation == next.conversation);
         let mut talks: Vec<_> = talks
             .map(|talk| (self.conversations.get(&talk[0].conversation), talk))
             .collect();
-        talks.sort_by_key(|(known, talk)| (known.map_or(talk[0].at, |it| it.0), talk[0].conversation));
+        talks.sort_by_key(|(known, talk)| {
+            (known.map_or(talk[0].at, |it| it.0), talk[0].conversation)
+        });
         for (known, talk) in talks {
             let heading = known.map_or("<h3>Conversation</h3>\n", |it| it.1.as_str());
             page.write_all(heading.as_bytes())?;

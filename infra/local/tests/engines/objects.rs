@@ -3,9 +3,9 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::builders::LifecycleRuleBuilder;
 use aws_sdk_s3::types::{
     AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, BucketVersioningStatus,
-    ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart, Delete, ExpirationStatus,
-    LifecycleExpiration, LifecycleRule, LifecycleRuleFilter, NoncurrentVersionExpiration,
-    ObjectIdentifier, ServerSideEncryption, Tag, Tagging,
+    ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart, Delete,
+    ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter,
+    NoncurrentVersionExpiration, ObjectIdentifier, ServerSideEncryption, Tag, Tagging,
 };
 use aws_sdk_s3::{Client, Error};
 use base64::Engine as _;
@@ -544,7 +544,11 @@ async fn an_upload_in_parts_is_checked_by_what_was_agreed_on() {
     let refused = send(&upload, ChecksumAlgorithm::Crc32).await;
     assert_eq!(code(refused), "InvalidRequest");
     let part = send(&upload, ChecksumAlgorithm::Sha256).await.unwrap();
-    let listed = || CompletedPart::builder().part_number(1).set_e_tag(part.e_tag.clone());
+    let listed = || {
+        CompletedPart::builder()
+            .part_number(1)
+            .set_e_tag(part.e_tag.clone())
+    };
     let refused = finish(&upload, listed().build()).await;
     assert_eq!(code(refused), "InvalidRequest");
     let refused = finish(&upload, listed().checksum_sha256("AAAA").build()).await;

@@ -91,7 +91,11 @@ fn check<T>(
     let sums = [
         ("x-amz-checksum-crc32", "CRC32", sums.checksum_crc32),
         ("x-amz-checksum-crc32c", "CRC32C", sums.checksum_crc32c),
-        ("x-amz-checksum-crc64nvme", "CRC64NVME", sums.checksum_crc64nvme),
+        (
+            "x-amz-checksum-crc64nvme",
+            "CRC64NVME",
+            sums.checksum_crc64nvme,
+        ),
         ("x-amz-checksum-sha1", "SHA1", sums.checksum_sha1),
         ("x-amz-checksum-sha256", "SHA256", Some(sha256.to_owned())),
         (

@@ -84,11 +84,21 @@ impl Service {
         let id = (&*key, &*upload_id);
         match self
             .store
-            .add_part(&bucket, id, part_number, (etag.clone(), checksum.clone()), received.bytes)
+            .add_part(
+                &bucket,
+                id,
+                part_number,
+                (etag.clone(), checksum.clone()),
+                received.bytes,
+            )
             .map_err(Failure::from)?
         {
             true => {
-                let by = |algorithm| checksum.clone().filter(|_| agreed.as_deref() == Some(algorithm));
+                let by = |algorithm| {
+                    checksum
+                        .clone()
+                        .filter(|_| agreed.as_deref() == Some(algorithm))
+                };
                 Ok(UploadPartOutput {
                     e_tag: Some(ETag::Strong(etag)),
                     checksum_crc32: by("CRC32"),
