@@ -4,10 +4,12 @@
 //! the public description are derived from it. A field in no row cannot be stored, and
 //! there is no second list of field names.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use Category::{Contact, Content, Custom, Device, Identity, Network, Usage};
+use Category::{Contact, Content, Device, Identity, Network, Usage};
 use Record::{Attachment, Conversation, Interaction, Message, Person, Visit};
+
+use crate::normal;
 
 /// What kind of personal data a field is. Each category of a record is sealed on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,19 +63,19 @@ pub enum Record {
 /// What a value must look like. Lengths count Unicode code points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Text up to this many code points.
+    /// Text of one line, up to this many code points. Line breaks become blanks.
     Text(usize),
     /// Text up to this many bytes of UTF-8.
     Body(usize),
     /// An absolute `http` or `https` URL (RFC 3986) up to this many code points.
     Url(usize),
-    /// An IPv4 or IPv6 address.
+    /// An IPv4 or IPv6 address, as proxies write it.
     Address,
     /// An e-mail address: one `@`, up to 254 characters (RFC 5321).
     Email,
-    /// A telephone number; E.164 form makes it findable.
+    /// A telephone number of up to 64 characters; E.164 form makes it findable.
     Phone,
-    /// A name that a tenant chose. Never rewritten, so a card number in it is refused.
+    /// A name that a tenant chose. Never rewritten, so a card number is refused.
     Name(usize),
     /// An object of up to 50 names (64 code points) and text, numbers or booleans.
     Custom,
@@ -152,7 +154,7 @@ pub const FIELDS: &[Field] = &[
     given(row("last_name", Person, Identity, Kind::Text(128))),
     given(found_by(row("email", Person, Contact, Kind::Email))),
     given(found_by(row("phone", Person, Contact, Kind::Phone))),
-    given(row("custom", Person, Custom, Kind::Custom)),
+    given(row("custom", Person, Category::Custom, Kind::Custom)),
     row("conversation_id", Conversation, Content, Kind::Name(256)),
     redacted(
         Redaction::Whole,
@@ -201,13 +203,16 @@ pub fn text(record: Record, name: &str, text: &str) -> Result<String, Misfit> {
 pub type Misfit = (&'static str, String);
 
 impl Kind {
-    /// The value as it will be stored, with payment-card numbers masked, or why not.
+    /// The value as it will be stored, with payment-card numbers masked, or why not. Of the
+    /// tenant's own values, the first at fault; see [`custom`].
     ///
     /// # Errors
     /// A code and a sentence that says what would be right, never what was sent.
     pub fn accept(self, value: &Value) -> Result<Value, Misfit> {
         if let Kind::Custom = self {
-            return custom(value);
+            let Custom { kept, at_fault } = custom(value)?;
+            let first = at_fault.into_iter().next();
+            return first.map_or(Ok(Value::Object(kept)), Err);
         }
         let Value::String(text) = value else {
             return Err(("type", "must be a string".into()));
@@ -217,7 +222,10 @@ impl Kind {
 
     fn accept_text(self, text: &str) -> Result<String, Misfit> {
         match self {
-            Kind::Text(limit) => bounded(text, limit).map(crate::detect::mask_cards),
+            Kind::Text(limit) => {
+                let text = normal::one_line(text);
+                bounded(&text, limit).map(crate::detect::mask_cards)
+            }
             Kind::Body(limit) if text.len() > limit => {
                 Err(("too_long", format!("must be at most {limit} bytes")))
             }
@@ -227,47 +235,37 @@ impl Kind {
                 if text.is_empty() {
                     return Err(("empty", "must not be empty".into()));
                 }
-                not_a_card(text)
+                no_card(text)?;
+                Ok(text.to_owned())
             }
             Kind::Url(limit) => {
-                let text = bounded(text, limit)?;
                 let valid = url::Url::parse(text)
                     .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
                 if !valid {
                     return Err(("url", "must be an absolute http or https URL".into()));
                 }
-                Ok(crate::detect::mask_cards(text))
+                bounded(text, limit).map(crate::detect::mask_cards)
             }
-            Kind::Address => match text.parse::<std::net::IpAddr>() {
-                Ok(address) => Ok(address.to_canonical().to_string()),
-                Err(_) => Err(("address", "must be an IPv4 or IPv6 address".into())),
-            },
+            Kind::Address => {
+                let expected = || ("address", "must be an IPv4 or IPv6 address".into());
+                let address = normal::address(text).ok_or_else(expected)?;
+                Ok(address.to_string())
+            }
             Kind::Email => {
-                let text = bounded(text.trim(), 254)?;
-                let valid = text.split_once('@').is_some_and(|(local, domain)| {
-                    !local.is_empty() && !domain.is_empty() && !domain.contains('@')
-                }) && !text.contains(char::is_whitespace);
-                if !valid {
-                    return Err(("email", "must be an e-mail address".into()));
-                }
-                not_a_card(text)
+                let expected = || ("email", "must be an e-mail address".into());
+                let address = normal::email(text).ok_or_else(expected)?;
+                bounded(&address, 254)?;
+                // The part before the `@`: a card number is no address, whatever follows it.
+                let (local, _) = address.split_once('@').unwrap_or((&address, ""));
+                no_card(local)?;
+                Ok(address)
             }
             Kind::Phone => {
-                let text = bounded(text.trim(), 32)?;
-                let allowed = |c: char| c.is_ascii_digit() || "+-.()/ ".contains(c);
-                let digits = text.chars().filter(char::is_ascii_digit).count();
-                if !text.chars().all(allowed) || !(3..=15).contains(&digits) {
-                    return Err((
-                        "phone",
-                        "must be a telephone number of 3 to 15 digits".into(),
-                    ));
-                }
-                // An international number is no card, though it may satisfy the same checksum.
-                if text.starts_with('+') {
-                    Ok(text.to_owned())
-                } else {
-                    not_a_card(text)
-                }
+                // No card, though its digits may satisfy the same checksum.
+                let expected = "must be a telephone number of 3 to 15 digits";
+                let number = normal::phone(text).ok_or_else(|| ("phone", expected.into()))?;
+                bounded(&number, 64)?;
+                Ok(number)
             }
             Kind::Custom => unreachable!("custom values are objects, handled by accept"),
         }
@@ -284,37 +282,69 @@ fn bounded(text: &str, limit: usize) -> Result<&str, Misfit> {
     Ok(text)
 }
 
-fn not_a_card(text: &str) -> Result<String, Misfit> {
-    if crate::detect::mask_cards(text) != text {
-        return Err(("card_number", "must not hold a payment-card number".into()));
+/// Names are kept as they are, so a card number is refused rather than masked.
+fn no_card(name: &str) -> Result<(), Misfit> {
+    if crate::detect::is_card(name) {
+        return Err(("card_number", "must not be a payment-card number".into()));
     }
-    Ok(text.to_owned())
+    Ok(())
 }
 
-fn custom(value: &Value) -> Result<Value, Misfit> {
+/// The tenant's own values of a person.
+#[derive(Debug, Default)]
+pub struct Custom {
+    /// Those that fit, as they will be stored.
+    pub kept: Map<String, Value>,
+    /// What is wrong with the others, each kind of fault once. Their names are the tenant's
+    /// own words, and so not repeated.
+    pub at_fault: Vec<Misfit>,
+}
+
+/// The tenant's own values, each judged by itself.
+///
+/// # Errors
+/// When they are no object of a size that is taken.
+pub fn custom(value: &Value) -> Result<Custom, Misfit> {
     let Value::Object(entries) = value else {
         return Err(("type", "must be an object".into()));
     };
     if entries.len() > 50 {
         return Err(("too_many", "must hold at most 50 names".into()));
     }
-    let mut kept = serde_json::Map::new();
+    let mut custom = Custom::default();
     for (name, value) in entries {
-        let name = Kind::Name(64).accept_text(name)?;
-        let value = match value {
-            Value::String(text) => Value::String(Kind::Text(1024).accept_text(text)?),
-            // A number is stored as it reads, so a card number in it is masked like text.
-            Value::Number(number)
-                if crate::detect::mask_cards(&number.to_string()) != number.to_string() =>
-            {
-                Value::String(crate::detect::mask_cards(&number.to_string()))
+        let entry = Kind::Name(64)
+            .accept_text(name)
+            .and_then(|name| Ok((name, custom_value(value)?)));
+        match entry {
+            Ok((name, value)) => {
+                custom.kept.insert(name, value);
             }
-            Value::Number(_) | Value::Bool(_) | Value::Null => value.clone(),
-            _ => return Err(("type", "values must be text, numbers or booleans".into())),
-        };
-        kept.insert(name, value);
+            Err(misfit) if custom.at_fault.contains(&misfit) => {}
+            Err(misfit) => custom.at_fault.push(misfit),
+        }
     }
-    Ok(Value::Object(kept))
+    Ok(custom)
+}
+
+fn custom_value(value: &Value) -> Result<Value, Misfit> {
+    match value {
+        Value::String(text) => Kind::Text(1024).accept_text(text).map(Value::String),
+        Value::Number(number) => Ok(measured(number)),
+        Value::Bool(_) | Value::Null => Ok(value.clone()),
+        _ => Err(("type", "values must be text, numbers or booleans".into())),
+    }
+}
+
+/// A whole number is masked as text is; one with a fraction or an exponent is no card.
+fn measured(number: &serde_json::Number) -> Value {
+    let text = number.to_string();
+    let masked = crate::detect::mask_cards(&text);
+    if number.is_f64() || masked == text {
+        Value::Number(number.clone())
+    } else {
+        Value::String(masked)
+    }
 }
 
 #[cfg(test)]

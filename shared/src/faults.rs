@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::catalog::{self, Category, Record};
 use crate::error::{Error, FieldError, Result};
+use crate::normal;
 
 /// The faults found so far.
 #[derive(Debug, Default)]
@@ -14,6 +15,7 @@ pub struct Faults(Vec<FieldError>);
 pub struct Object<'a> {
     at: String,
     fields: &'a Map<String, Value>,
+    lenient: bool,
 }
 
 impl Faults {
@@ -54,7 +56,11 @@ impl Faults {
             self.add(at, "type", "must be an object");
             return None;
         };
-        Some(Object { at, fields })
+        Some(Object {
+            at,
+            fields,
+            lenient: false,
+        })
     }
 
     /// Whether nothing was wrong so far.
@@ -90,17 +96,32 @@ impl<'a> Object<'a> {
         pointer(&self.at, name)
     }
 
+    /// Takes `null` for not sent, and an optional field's empty text or list: SDKs send both
+    /// for what they do not know.
+    #[must_use]
+    pub fn lenient(mut self) -> Object<'a> {
+        self.lenient = true;
+        self
+    }
+
     pub fn get(&self, name: &str) -> Option<&'a Value> {
-        self.fields.get(name)
+        let value = self.fields.get(name);
+        value.filter(|value| !(self.lenient && value.is_null()))
     }
 
     pub fn has(&self, name: &str) -> bool {
-        self.fields.contains_key(name)
+        self.get(name).is_some()
+    }
+
+    /// An optional field, if something was sent in it.
+    pub fn said(&self, name: &str) -> Option<&'a Value> {
+        let blank = |value: &Value| value.as_str().is_some_and(normal::blank);
+        self.get(name).filter(|it| !(self.lenient && blank(it)))
     }
 
     /// A text field, if it was sent.
     pub fn text(&self, name: &str, faults: &mut Faults) -> Option<&'a str> {
-        let text = self.get(name)?.as_str();
+        let text = self.said(name)?.as_str();
         if text.is_none() {
             faults.add(self.pointer(name), "type", "must be a string");
         }
@@ -109,7 +130,7 @@ impl<'a> Object<'a> {
 
     /// A field that is true or false; false when it was not sent.
     pub fn flag(&self, name: &str, faults: &mut Faults) -> bool {
-        let flag = self.get(name).map(Value::as_bool);
+        let flag = self.said(name).map(Value::as_bool);
         if flag == Some(None) {
             faults.add(self.pointer(name), "type", "must be true or false");
         }
@@ -133,9 +154,39 @@ impl<'a> Object<'a> {
 
     /// A field of the catalog as it will be stored, if it was sent.
     pub fn field(&self, record: Record, name: &str, faults: &mut Faults) -> Option<Value> {
+        self.accept(record, name, self.said(name)?, faults)
+    }
+
+    /// A value of a field of the catalog, as it will be stored.
+    pub fn accept(
+        &self,
+        record: Record,
+        name: &str,
+        value: &Value,
+        faults: &mut Faults,
+    ) -> Option<Value> {
         let row = catalog::field(record, name).expect("the name is a row of the catalog");
-        match row.kind.accept(self.get(name)?) {
+        match row.kind.accept(value) {
             Ok(value) => Some(value),
+            Err((code, message)) => {
+                faults.add(self.pointer(name), code, &message);
+                None
+            }
+        }
+    }
+
+    /// The tenant's own values that can be stored, as they will be, if they were sent.
+    pub fn custom(&self, name: &str, faults: &mut Faults) -> Option<Map<String, Value>> {
+        match catalog::custom(self.said(name)?) {
+            Ok(mut custom) => {
+                for (code, message) in custom.at_fault {
+                    faults.add(self.pointer(name), code, &message);
+                }
+                custom
+                    .kept
+                    .retain(|_, value| !(self.lenient && value.is_null()));
+                Some(custom.kept)
+            }
             Err((code, message)) => {
                 faults.add(self.pointer(name), code, &message);
                 None
@@ -153,20 +204,27 @@ impl<'a> Object<'a> {
 
     /// A text of the catalog that must be sent.
     pub fn required_text(&self, record: Record, name: &str, faults: &mut Faults) -> Option<String> {
-        if !self.has(name) {
+        let Some(value) = self.get(name) else {
             faults.add(self.pointer(name), "required", "is required");
+            return None;
+        };
+        match self.accept(record, name, value, faults)? {
+            Value::String(text) => Some(text),
+            _ => None,
         }
-        self.stored_text(record, name, faults)
     }
 
-    /// The fields of one category that stand in this object, as they will be stored.
+    /// The fields of one category that stand in this object, as they will be stored. Those
+    /// that are not `wanted` are not judged either.
     pub fn category(
         &self,
         record: Record,
         category: Category,
+        wanted: impl Fn(&str) -> bool,
         faults: &mut Faults,
     ) -> Map<String, Value> {
         catalog::fields(record, category)
+            .filter(|row| wanted(row.name))
             .filter_map(|row| Some((row.name.to_owned(), self.field(record, row.name, faults)?)))
             .collect()
     }
@@ -194,10 +252,13 @@ impl<'a> Object<'a> {
 
     /// A list of 1 to `most` values, if it was sent.
     pub fn list(&self, name: &str, most: usize, faults: &mut Faults) -> Option<&'a [Value]> {
-        let Some(list) = self.get(name)?.as_array() else {
+        let Some(list) = self.said(name)?.as_array() else {
             faults.add(self.pointer(name), "type", "must be a list");
             return None;
         };
+        if list.is_empty() && self.lenient {
+            return None;
+        }
         if list.is_empty() || list.len() > most {
             let expected = format!("must hold 1 to {most}");
             faults.add(self.pointer(name), "length", &expected);

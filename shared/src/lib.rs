@@ -6,7 +6,7 @@
 //! | `app`, `person`, `profile`, `rights`, `tenants`, `leaving`, `receipt`, `budget`, `redaction` | what a handler is given; who is there; what may be done with them; redaction in turns |
 //! | `store`, `objects`, `keyring` | rows, files, keys and who is alive |
 //! | `vault` | every cryptographic decision |
-//! | `record`, `redact`, `detect`, `activity`, `settings`, `faults`, `jws`, `merkle` | pure rules |
+//! | `record`, `normal`, `redact`, `detect`, `activity`, `settings`, `faults`, `jws`, `merkle` | pure rules |
 //! | `catalog` | the one table of fields |
 //! | `error`, `aws`, `trust`, `id`, `clock`, `held`, `config` | what all others stand on |
 //!
@@ -31,6 +31,7 @@ pub mod keyring;
 pub mod leaving;
 pub mod merkle;
 pub mod metric;
+pub mod normal;
 pub mod objects;
 pub mod person;
 pub mod profile;

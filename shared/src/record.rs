@@ -78,6 +78,22 @@ pub enum GivenBy {
     Guardian,
 }
 
+impl Basis {
+    pub const ALL: [(&'static str, Basis); 6] = [
+        ("consent", Basis::Consent),
+        ("contract", Basis::Contract),
+        ("legal_obligation", Basis::LegalObligation),
+        ("vital_interests", Basis::VitalInterests),
+        ("public_task", Basis::PublicTask),
+        ("legitimate_interests", Basis::LegitimateInterests),
+    ];
+}
+
+impl GivenBy {
+    pub const ALL: [(&'static str, GivenBy); 2] =
+        [("self", GivenBy::Person), ("guardian", GivenBy::Guardian)];
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConversationContent {
     pub conversation_id: String,
@@ -191,32 +207,6 @@ pub fn without_nulls(value: Value) -> Value {
     }
 }
 
-/// Phone numbers and e-mail addresses in the one form by which they are found.
-///
-/// `None` when a value has no such form: it is kept, but nobody is found by it.
-pub fn normalise(field: &str, value: &str) -> Option<String> {
-    use unicode_normalization::UnicodeNormalization;
-    match field {
-        // Unicode NFC, and case folded as far as lower-casing goes (RFC 6532, RFC 5321 2.4
-        // allows case to matter in the local part; no provider in use lets it).
-        "email" => Some(value.trim().nfc().collect::<String>().to_lowercase()),
-        "phone" => e164(value),
-        _ => Some(value.nfc().collect()),
-    }
-}
-
-/// A number in international form (ITU-T E.164), without its separators.
-fn e164(value: &str) -> Option<String> {
-    let compact: String = value.chars().filter(|c| !" -.()/".contains(*c)).collect();
-    let digits = compact
-        .strip_prefix('+')
-        .or_else(|| compact.strip_prefix("00"))?;
-    let valid = (7..=15).contains(&digits.len())
-        && digits.bytes().all(|b| b.is_ascii_digit())
-        && !digits.starts_with('0');
-    valid.then(|| format!("+{digits}"))
-}
-
 /// An address as the tenant chose to keep it.
 pub fn shorten_address(address: std::net::IpAddr, how: crate::settings::StoreIp) -> Option<String> {
     use std::net::IpAddr::{V4, V6};
@@ -257,25 +247,6 @@ pub fn shorten_url(text: &str, how: crate::settings::StoreUrl) -> Option<String>
 mod tests {
     use super::*;
     use crate::settings::{StoreIp, StoreUrl};
-
-    #[test]
-    fn values_are_found_by_one_form() {
-        assert_eq!(
-            normalise("email", "Ada@Example.COM "),
-            Some("ada@example.com".into())
-        );
-        assert_eq!(normalise("email", "e\u{301}@x"), normalise("email", "É@x"));
-        assert_eq!(
-            normalise("phone", "+49 (151) 234-5678"),
-            Some("+491512345678".into())
-        );
-        assert_eq!(
-            normalise("phone", "0049 151 2345678"),
-            Some("+491512345678".into())
-        );
-        assert_eq!(normalise("phone", "0151 2345678"), None);
-        assert_eq!(normalise("user_id", "U-1"), Some("U-1".into()));
-    }
 
     #[test]
     fn addresses_and_pages_are_kept_as_chosen() {

@@ -76,6 +76,9 @@ pub struct Route {
     pub once: bool,
     /// The largest body, in bytes; none is taken where it is 0.
     pub body: usize,
+    /// The list of the body whose items are judged one by one: one that is no JSON reads as
+    /// `null`, and does not cost the others.
+    pub each: Option<&'static str>,
     pub summary: &'static str,
 }
 
@@ -98,6 +101,7 @@ const fn get(
         query,
         once: false,
         body: 0,
+        each: None,
         summary,
     }
 }
@@ -117,6 +121,7 @@ const fn change(
         query: &[],
         once,
         body,
+        each: None,
         summary,
     }
 }
@@ -126,15 +131,23 @@ const fn with_query(mut route: Route, query: &'static [&'static str]) -> Route {
     route
 }
 
+const fn one_by_one(mut route: Route, list: &'static str) -> Route {
+    route.each = Some(list);
+    route
+}
+
 /// Every route of the service.
 pub const ROUTES: &[Route] = &[
-    change(
-        "POST /v1/events",
-        "ingest",
-        Key(&[Collect, Ingest]),
-        MIB,
-        true,
-        "Take in up to 100 events",
+    one_by_one(
+        change(
+            "POST /v1/events",
+            "ingest",
+            Key(&[Collect, Ingest]),
+            MIB,
+            true,
+            "Take in up to 100 events",
+        ),
+        "events",
     ),
     change(
         "POST /v1/attachments",
@@ -471,6 +484,7 @@ pub static DEFAULT: Route = Route {
     query: &[],
     once: false,
     body: 0,
+    each: None,
     summary: "",
 };
 

@@ -74,7 +74,7 @@ impl Default for Settings {
         Settings {
             retention_days: 30,
             full_privacy: false,
-            store_ip: StoreIp::Full,
+            store_ip: StoreIp::Truncated,
             store_url: StoreUrl::Path,
             location: false,
             hide_selectors: Vec::new(),

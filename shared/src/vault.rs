@@ -195,7 +195,7 @@ impl HashKey {
     /// What people are found by: one form of a value of a kind (`user_id`, `email`,
     /// `phone`). `None` when the value has no such form.
     pub fn lookup(&self, kind: &str, value: &str) -> Option<KeyedHash> {
-        let value = Zeroizing::new(crate::record::normalise(kind, value)?);
+        let value = Zeroizing::new(crate::normal::found_by(kind, value)?);
         Some(self.hash("lookup", &[kind.as_bytes(), value.as_bytes()]))
     }
 

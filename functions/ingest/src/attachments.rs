@@ -146,7 +146,7 @@ fn parse(call: &Call) -> Result<Announced> {
 }
 
 fn read(call: &Call, known: &[&str], faults: &mut Faults) -> Option<Announced> {
-    let body = faults.object(call.body(), "", known)?;
+    let body = faults.object(call.body(), "", known)?.lenient();
     let visitor_id = body.required_text(Record::Person, "visitor_id", faults);
     let conversation_id = body.stored_text(Record::Conversation, "conversation_id", faults);
     let filename = body.required_text(Record::Attachment, "filename", faults);

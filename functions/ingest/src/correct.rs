@@ -108,10 +108,7 @@ fn read(call: &Call, faults: &mut Faults) -> Option<Correction> {
         let value = body.get(category.name())?;
         if category == Category::Custom {
             // The catalog knows custom values by one row: their names are the tenant's own.
-            return match body.field(Record::Person, category.name(), faults)? {
-                Value::Object(custom) => Some(custom),
-                _ => None,
-            };
+            return body.custom(category.name(), faults);
         }
         let known: Vec<_> = catalog::fields(Record::Person, category)
             .map(|row| row.name)

@@ -86,7 +86,7 @@ fn word(fate: &Fate) -> String {
         Fate::Stored(Some(id)) => format!("stored:{id}"),
         Fate::Duplicate(id) => format!("duplicate:{id}"),
         Fate::Ignored(why) => format!("ignored:{why}"),
-        Fate::Rejected(_) => "rejected".to_owned(),
+        Fate::StoredWithout(_) => "without".to_owned(),
     }
 }
 
@@ -99,8 +99,8 @@ fn fate(word: &str, incoming: &Incoming<'_>) -> Fate {
             "no_consent" => "no_consent",
             _ => "unknown",
         }),
-        // The one reason to reject an event once it has been read.
-        ("rejected", _) => Fate::Rejected(vec![too_many_values(incoming.base)]),
+        // There is one field that a person may have no room for.
+        ("without", _) => Fate::StoredWithout(too_many_values(incoming.base)),
         (_, id) => Fate::Stored(id),
     }
 }

@@ -29,9 +29,10 @@ pub const CUSTOM_NAMES: usize = 50;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fate {
     Stored(Option<MessageId>),
+    /// Stored, but for a field that the person has no room for.
+    StoredWithout(FieldError),
     Duplicate(MessageId),
     Ignored(&'static str),
-    Rejected(Vec<FieldError>),
 }
 
 /// Everything about a request that its groups share.
@@ -51,8 +52,6 @@ pub struct Incoming<'a> {
     pub base: &'a str,
     /// The tenant's server said so, or vouches for the page that did.
     pub verified: bool,
-    /// A page learns nothing: what it may not change is passed over, not refused.
-    pub page: bool,
     /// Made once, so that every try writes the same message.
     pub message: Option<MessageId>,
     /// A message that another try found to be there already.
@@ -268,11 +267,8 @@ impl<'a> Builder<'a> {
     fn identify(&mut self, incoming: &Incoming<'_>, identify: &Identify) -> Fate {
         let mut custom = self.person.custom.clone();
         merge(&mut custom, &identify.custom, incoming.verified);
-        if custom.len() > CUSTOM_NAMES {
-            if !incoming.page {
-                return Fate::Rejected(vec![too_many_values(incoming.base)]);
-            }
-        } else {
+        let crowded = custom.len() > CUSTOM_NAMES;
+        if !crowded {
             self.person.custom = custom;
         }
         merge(
@@ -287,6 +283,9 @@ impl<'a> Builder<'a> {
         );
         if let Some(consent) = &identify.consent {
             self.person.consent = Some(consent.clone());
+        }
+        if crowded {
+            return Fate::StoredWithout(too_many_values(incoming.base));
         }
         Fate::Stored(None)
     }
@@ -477,7 +476,7 @@ impl<'a> Builder<'a> {
 }
 
 /// Takes over what is new. What a tenant vouched for is not replaced by what nobody
-/// vouches for. `null` removes.
+/// vouches for. `null` removes: a correction may say so, an event never does.
 pub fn merge(known: &mut Fields, new: &Observed, verified: bool) {
     for (name, value) in new {
         if known.get(name).is_some_and(|old| old.verified && !verified) {

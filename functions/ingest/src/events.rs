@@ -64,7 +64,7 @@ pub async fn take_in(app: &App, call: &Call) -> Result<Answer> {
     for (at, event) in list.iter().enumerate() {
         read.push(Read::of(&context, &rules, event, format!("/events/{at}")).await?);
     }
-    let stored = store(&context, grouped(&context, &read, page)).await?;
+    let stored = store(&context, grouped(&context, &read)).await?;
     let results = read
         .iter()
         .zip(stored)
@@ -75,11 +75,16 @@ pub async fn take_in(app: &App, call: &Call) -> Result<Answer> {
                 .as_ref()
                 .ok()
                 .map(|event| keys.hash.subject(&event.visitor_id));
-            let fate = match (&read.event, stored) {
-                (Err(errors), _) => Fate::Rejected(errors.clone()),
-                (Ok(_), fate) => fate.unwrap_or(Fate::Ignored("unknown")),
+            let mut result = match &read.event {
+                Err(errors) => json!({"status": "rejected", "errors": errors}),
+                Ok(_) if page => json!({"status": "accepted"}),
+                Ok(event) => told(event, stored.unwrap_or(Fate::Ignored("unknown"))),
             };
-            result(at, fate, subject, page)
+            result["index"] = at.into();
+            if let (false, Some(subject)) = (page, subject) {
+                result["subject"] = subject.to_string().into();
+            }
+            result
         });
     Ok(Answer::ok(json!({"results": results.collect::<Vec<_>>()})))
 }
@@ -117,7 +122,7 @@ impl Read {
 }
 
 /// The events that can be stored, by person, in the order in which they were sent.
-fn grouped<'a>(context: &Context<'_>, read: &'a [Read], page: bool) -> Vec<Group<'a>> {
+fn grouped<'a>(context: &Context<'_>, read: &'a [Read]) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
     let mut known = HashMap::new();
     for (at, read) in read.iter().enumerate() {
@@ -136,7 +141,6 @@ fn grouped<'a>(context: &Context<'_>, read: &'a [Read], page: bool) -> Vec<Group
             event,
             base: &read.base,
             verified: read.verified,
-            page,
             message: message_id(context, subject, event),
             duplicate: false,
         });
@@ -198,19 +202,21 @@ fn message_id(context: &Context<'_>, subject: Subject, event: &Event) -> Option<
     Some(MessageId { conversation, uuid })
 }
 
-/// One event's result. A page learns only whether it was acceptable.
-fn result(index: usize, fate: Fate, subject: Option<Subject>, page: bool) -> Value {
-    let mut result = match &fate {
-        Fate::Rejected(errors) => json!({"status": "rejected", "errors": errors}),
-        _ if page => json!({"status": "accepted"}),
+/// What became of an event, as a server learns of it.
+fn told(event: &Event, fate: Fate) -> Value {
+    let mut left_out = event.left_out.clone();
+    let mut told = match fate {
         Fate::Stored(None) => json!({"status": "stored"}),
         Fate::Stored(Some(message)) => json!({"status": "stored", "message": message.to_string()}),
+        Fate::StoredWithout(field) => {
+            left_out.push(field);
+            json!({"status": "stored"})
+        }
         Fate::Duplicate(message) => json!({"status": "duplicate", "message": message.to_string()}),
         Fate::Ignored(reason) => json!({"status": "ignored", "reason": reason}),
     };
-    result["index"] = index.into();
-    if let (false, Some(subject)) = (page, subject) {
-        result["subject"] = subject.to_string().into();
+    if !left_out.is_empty() {
+        told["errors"] = json!(left_out);
     }
-    result
+    told
 }

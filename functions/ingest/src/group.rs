@@ -237,20 +237,17 @@ async fn begin(
     };
     let existing = Existing::nothing(&first.event.visitor_id);
     let draft = draft(context, &living, existing, incoming);
-    let stored = |fate: &Fate| matches!(fate, Fate::Stored(_));
+    let stored = |fate: &Fate| matches!(fate, Fate::Stored(_) | Fate::StoredWithout(_));
     if !draft.fates.iter().any(stored) {
         // Nothing of it may be stored, so nobody's life begins.
         return Ok(Some(draft.fates));
     }
-    let earliest = incoming
-        .iter()
-        .map(|it| it.event.at)
-        .max()
-        .unwrap_or(context.now);
-    let (seen, expires) = draft.passing.seen.unwrap_or((
-        earliest,
-        expires_at(earliest, context.settings.retention_days),
-    ));
+    let latest = incoming.iter().map(|it| it.event.at).max();
+    let latest = latest.unwrap_or(context.now);
+    let (seen, expires) = draft
+        .passing
+        .seen
+        .unwrap_or((latest, expires_at(latest, context.settings.retention_days)));
     let done = context.done.write(slice, &draft.fates);
     let writes = draft.writes.into_iter().map(|(write, _)| write);
     let beginning = Beginning {

@@ -4,6 +4,7 @@
 
 pub mod caller;
 pub mod jobs;
+mod json;
 mod once;
 pub mod page;
 mod problem;
@@ -260,7 +261,7 @@ impl Call {
         if !json {
             return Err(Error::UnsupportedMediaType);
         }
-        self.body = serde_json::from_slice(bytes).map_err(|_| Error::NotJson)?;
+        self.body = json::read(bytes, self.route.each).ok_or(Error::NotJson)?;
         simplify(&mut self.body);
         Ok(())
     }

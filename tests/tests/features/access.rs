@@ -90,7 +90,7 @@ async fn a_person_is_shown_as_they_are_known() {
         person["device"],
         json!({"browser": "Firefox", "os": "Linux"})
     );
-    assert_eq!(person["network"]["ip"], "203.0.113.9");
+    assert_eq!(person["network"]["ip"], "203.0.113.0");
     assert_eq!(person["verified"], true);
     assert_eq!(
         person["related"],

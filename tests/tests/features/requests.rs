@@ -146,7 +146,7 @@ pub fn announcement(who: &str, text: &str) -> Value {
 pub async fn stage(service: &Service) -> Stage {
     let tenant = service.ours.clone();
     let owner = &tenant.owner;
-    let settings = json!({"store_url": "full", "location": true});
+    let settings = json!({"store_url": "full", "store_ip": "full", "location": true});
     service
         .call("PUT", "/v1/settings", owner, Some(&settings))
         .await

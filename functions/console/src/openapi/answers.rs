@@ -120,7 +120,13 @@ fn ingest() -> Vec<Schema> {
             ("subject", id("sub")),
             ("message", message_id()),
             ("reason", described(text(), "Why it was ignored.")),
-            ("errors", list(reference("schemas", "Fault"))),
+            (
+                "errors",
+                described(
+                    list(reference("schemas", "Fault")),
+                    "Of a rejected event, why; of any other, which fields were left out.",
+                ),
+            ),
         ],
     );
     let config = settings_fields()

@@ -3,12 +3,13 @@
 
 use serde_json::{Map, Value, json};
 use shared::catalog::{self, Category, Field, Kind, Record};
+use shared::record::{Basis, GivenBy};
 use shared::routes::Scope;
 
 use super::reference;
 use super::shape::{choice, described, id, time};
 
-/// Text without control characters.
+/// A name without control characters.
 const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 /// A name that is kept for good, and so holds nothing personal.
 const CODE: &str = "^[A-Za-z0-9._-]{1,64}$";
@@ -32,6 +33,7 @@ pub fn schemas() -> Map<String, Value> {
             ("Interaction", interaction()),
             ("Session", session()),
             ("ConsentGiven", consent()),
+            ("NotSaid", not_said()),
             ("AttachmentAnnouncement", attachment()),
             ("Correction", correction()),
             ("Lookup", lookup()),
@@ -71,28 +73,47 @@ fn flag(description: &str) -> Value {
     json!({"type": "boolean", "default": false, "description": description})
 }
 
-/// What a kind of field accepts.
+/// What a kind of field accepts: the plain forms. More is read than these say.
 fn value(kind: Kind) -> Value {
     match kind {
-        Kind::Text(limit) => json!({"type": "string", "maxLength": limit, "pattern": PLAIN}),
+        Kind::Text(limit) => json!({
+            "type": "string",
+            "maxLength": limit,
+            "description": "One line: line breaks and other control characters become a blank.",
+        }),
         Kind::Body(limit) => json!({
             "type": "string",
             "maxLength": limit,
             "description": format!("At most {limit} bytes of UTF-8."),
         }),
-        Kind::Url(limit) => {
-            json!({"type": "string", "format": "uri", "pattern": "^https?://", "maxLength": limit})
-        }
+        Kind::Url(limit) => json!({
+            "type": "string",
+            "format": "uri",
+            "pattern": "^https?://",
+            "maxLength": limit,
+            "description": "Measured as it is kept: without what `store_url` drops.",
+        }),
         Kind::Address => json!({
             "type": "string",
             "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}],
+            "description": "Also with a port, in brackets, with a zone, or first in a list, as \
+                            proxies write it.",
         }),
-        Kind::Email => json!({"type": "string", "format": "email", "maxLength": 254}),
+        Kind::Email => json!({
+            "type": "string",
+            "format": "email",
+            "maxLength": 254,
+            "description": "Kept as sent, without invisible characters. A person is found by it \
+                            in any case, and by either form of an internationalised domain.",
+        }),
         Kind::Phone => json!({
             "type": "string",
-            "pattern": r"^[-+.()/ ]*([0-9][-+.()/ ]*){3,15}$",
-            "maxLength": 32,
-            "description": "3 to 15 digits. In E.164 form a person can be found by it.",
+            "pattern": r"^\+?[-.()/ ]*([0-9][-.()/ ]*){3,15}((ext\.?|x|;ext=) ?[0-9]{1,7})?$",
+            "maxLength": 64,
+            "description": "3 to 15 digits, of any script, with any blanks and dashes, as \
+                            `tel:` or not, with an extension or none. A person is found by its \
+                            E.164 form, if it is international (`+` or `00`): without the \
+                            extension, and without the `(0)` that is dialled at home.",
         }),
         Kind::Name(limit) => {
             json!({"type": "string", "minLength": 1, "maxLength": limit, "pattern": PLAIN})
@@ -104,7 +125,6 @@ fn value(kind: Kind) -> Value {
             "additionalProperties": {
                 "type": ["string", "number", "boolean", "null"],
                 "maxLength": 1024,
-                "pattern": PLAIN,
             },
         }),
     }
@@ -123,13 +143,33 @@ fn fields_of(record: Record, category: Category) -> Vec<(&'static str, Value)> {
         .collect()
 }
 
+/// A field that may say nothing. SDKs send `null` or an empty text for what they do not know.
+fn optional(schema: Value) -> Value {
+    json!({"anyOf": [schema, reference("schemas", "NotSaid")]})
+}
+
+fn not_said() -> Value {
+    let says = "Says nothing: the same as a field that is not sent.";
+    described(
+        json!({"type": ["string", "null"], "pattern": r"^\s*$"}),
+        says,
+    )
+}
+
+fn optional_fields_of(record: Record, category: Category) -> Vec<(&'static str, Value)> {
+    let fields = fields_of(record, category).into_iter();
+    fields
+        .map(|(name, schema)| (name, optional(schema)))
+        .collect()
+}
+
 /// An event of a type: what all have, and what this one adds.
 fn event(kind: &str, required: &[&str], mut fields: Vec<(&'static str, Value)>) -> Value {
     fields.extend([
         ("type", json!({"const": kind})),
         ("visitor_id", field(Record::Person, "visitor_id")),
         ("id", json!({"type": "string", "format": "uuid", "description": "The sender's own; a message that is sent again is stored once."})),
-        ("at", json!({"type": "string", "format": "date-time", "description": "When it happened: up to 24 h ago, up to 5 min ahead."})),
+        ("at", json!({"type": "string", "format": "date-time", "description": "When it happened: up to 24 h ago, up to 5 min ahead. Now, unless said."})),
         ("full_privacy", flag("Drops custom values and device ids from this event.")),
         ("visitor_token", json!({
             "type": "string",
@@ -138,7 +178,15 @@ fn event(kind: &str, required: &[&str], mut fields: Vec<(&'static str, Value)>) 
             "description": "A JWT over the visitor id, signed by the tenant's server.",
         })),
     ]);
-    object(&[&["type", "visitor_id"], required].concat(), fields)
+    let required = [&["type", "visitor_id"], required].concat();
+    let fields = fields.into_iter().map(|(name, schema)| {
+        let schema = match required.contains(&name) {
+            true => schema,
+            false => optional(schema),
+        };
+        (name, schema)
+    });
+    object(&required, fields.collect())
 }
 
 fn events() -> Value {
@@ -158,7 +206,9 @@ fn events() -> Value {
     let event = json!({
         "oneOf": KINDS.map(|(_, schema)| reference("schemas", schema)),
         "discriminator": {"propertyName": "type", "mapping": Map::from_iter(mapping)},
-        "description": "One that breaks a rule is rejected by itself, in its result.",
+        "description": "One that lacks a required field, has an unknown one, is older than it may \
+                        be or does not parse is rejected by itself, in its result. Any other \
+                        field that does not parse is left out, and named in the result.",
     });
     let list = json!({"type": "array", "minItems": 1, "maxItems": 100, "items": event});
     object(&["events"], vec![("events", list)])
@@ -168,7 +218,7 @@ fn visit() -> Value {
     let mut fields = fields_of(Record::Visit, Category::Network);
     fields.push((
         "device",
-        object(&[], fields_of(Record::Visit, Category::Device)),
+        object(&[], optional_fields_of(Record::Visit, Category::Device)),
     ));
     event("visit", &[], fields)
 }
@@ -184,21 +234,16 @@ fn identify() -> Value {
 }
 
 fn consent() -> Value {
-    let bases = [
-        "consent",
-        "contract",
-        "legal_obligation",
-        "vital_interests",
-        "public_task",
-        "legitimate_interests",
-    ];
     object(
         &["basis"],
         vec![
-            ("basis", choice(&bases)),
-            ("source", code()),
-            ("given_by", choice(&["self", "guardian"])),
-            ("at", time()),
+            ("basis", choice(&Basis::ALL.map(|(name, _)| name))),
+            ("source", optional(code())),
+            (
+                "given_by",
+                optional(choice(&GivenBy::ALL.map(|(name, _)| name))),
+            ),
+            ("at", optional(time())),
         ],
     )
 }
@@ -240,7 +285,7 @@ fn attachment() -> Value {
             ("visitor_id", field(Record::Person, "visitor_id")),
             (
                 "conversation_id",
-                field(Record::Conversation, "conversation_id"),
+                optional(field(Record::Conversation, "conversation_id")),
             ),
             ("filename", field(Record::Attachment, "filename")),
             (
@@ -415,7 +460,14 @@ pub fn settings_fields() -> Vec<(&'static str, Value)> {
             json!({"type": "integer", "minimum": 1, "maximum": 30}),
         ),
         ("full_privacy", json!({"type": "boolean"})),
-        ("store_ip", choice(&["full", "truncated", "none"])),
+        (
+            "store_ip",
+            described(
+                choice(&["full", "truncated", "none"]),
+                "How much of an address is kept: `truncated`, unless said, is the network (/24 \
+                 of IPv4, /48 of IPv6).",
+            ),
+        ),
         ("store_url", choice(&["full", "path", "none"])),
         ("location", json!({"type": "boolean"})),
         (

@@ -1,0 +1,141 @@
+//! The form in which a value is kept, and the one by which it is found. Pure.
+//!
+//! Values arrive as people paste them, and as proxies and SDKs pass them on. What can be
+//! seen of a value decides: invisible characters are dropped, typographic ones are read as
+//! the plain ones they stand for, and both forms of a domain are one.
+
+mod phone;
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use unicode_normalization::UnicodeNormalization;
+
+pub use phone::phone;
+
+/// The form by which people are found, of a value of a kind (`user_id`, `email`, `phone`).
+/// Whatever is stored or looked up is hashed in this form, so a value is found however it
+/// is written.
+///
+/// `None` when a value has no such form: it is kept, but nobody is found by it.
+pub fn found_by(kind: &str, value: &str) -> Option<String> {
+    match kind {
+        "email" => Some(mailbox(value)),
+        "phone" => phone::e164(value),
+        _ => Some(visible(value).nfc().collect()),
+    }
+}
+
+/// An e-mail address as it is kept: as sent, in NFC, without what cannot be seen. A link
+/// (`mailto:`, RFC 6068) or a name around it (`Ada <ada@example.com>`) is left out.
+///
+/// `None` when it is not an address: something, one `@`, and a domain.
+pub fn email(text: &str) -> Option<String> {
+    let text = plain(text);
+    let address = match (text.strip_suffix('>'), strip_scheme(&text, "mailto:")) {
+        (Some(named), _) => named.rsplit_once('<')?.1,
+        (None, Some(link)) => link.split('?').next()?,
+        (None, None) => &text,
+    };
+    let (local, domain) = address.trim().split_once('@')?;
+    let odd = |c: char| c.is_whitespace() || "@<>(),;\"\\".contains(c);
+    let fits = !local.is_empty() && !local.contains(' ') && !domain.is_empty();
+    (fits && !domain.contains(odd)).then(|| format!("{local}@{domain}").nfc().collect())
+}
+
+/// An e-mail address in the form by which it is found: the domain in Unicode (UTS #46,
+/// which makes a name and its punycode one), all of it in lower case and NFC. RFC 5321, 2.4
+/// allows case to matter in the local part; no provider in use lets it.
+fn mailbox(text: &str) -> String {
+    let address = email(text).unwrap_or_else(|| plain(text));
+    let Some((local, domain)) = address.rsplit_once('@') else {
+        return fold(&address);
+    };
+    let domain = match idna::domain_to_unicode(domain) {
+        (unicode, Ok(())) => visible(&unicode),
+        (_, Err(_)) => domain.to_owned(),
+    };
+    // The root's dot may stand at the end of any domain (RFC 1034, 3.1).
+    format!("{}@{}", fold(local), fold(domain.trim_end_matches('.')))
+}
+
+/// Lower case, letter by letter, in NFC. The sigma at the end of a word is one as well.
+fn fold(text: &str) -> String {
+    let lower = text.nfc().flat_map(char::to_lowercase);
+    lower
+        .map(|c| if c == 'ς' { 'σ' } else { c })
+        .nfc()
+        .collect()
+}
+
+/// The address of a client as proxies give it: with a port, in brackets, with a zone
+/// (RFC 4007), or first in a list of those it came through (`X-Forwarded-For`).
+pub fn address(text: &str) -> Option<IpAddr> {
+    let text = plain(text);
+    let mut list = text.split(',').map(|it| it.trim_matches([' ', '"']));
+    let first = list.find(|it| !it.is_empty())?;
+    let host = match first.strip_prefix('[') {
+        Some(bracketed) => bracketed.split_once(']')?.0,
+        None => first,
+    };
+    let parse = |host: &str| host.split('%').next()?.parse::<IpAddr>().ok();
+    let without_port = || {
+        let (host, port) = host.rsplit_once(':')?;
+        port.parse::<u16>().ok().and_then(|_| parse(host))
+    };
+    let address = parse(host).or_else(without_port)?;
+    Some(address.to_canonical())
+}
+
+/// A text of one line: line breaks and other control characters become a blank.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    if !text.contains(breaks) {
+        return Cow::Borrowed(text);
+    }
+    let parts = text.split(breaks).map(str::trim);
+    let parts: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
+    Cow::Owned(parts.join(" "))
+}
+
+/// Whether nothing of a text can be seen.
+pub fn blank(text: &str) -> bool {
+    visible(text).is_empty()
+}
+
+/// A text without what cannot be seen: invisible characters, and blanks at its ends.
+fn visible(text: &str) -> String {
+    let seen: String = text.chars().filter(|c| !invisible(*c)).collect();
+    let blank = |c: char| c.is_whitespace() || c.is_control();
+    seen.trim_matches(blank).to_owned()
+}
+
+/// The visible text of a value that is one word to a machine: any blank or control
+/// character reads as a space, and the full-width forms of East Asian keyboards as ASCII.
+fn plain(text: &str) -> String {
+    let plain = |c: char| match c {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
+        c if c.is_whitespace() || c.is_control() => ' ',
+        c => c,
+    };
+    visible(text).chars().map(plain).collect()
+}
+
+/// Characters that show nothing: those that Unicode lets a renderer ignore
+/// (`Default_Ignorable_Code_Point`), with them the marks of direction, and annotations.
+fn invisible(c: char) -> bool {
+    matches!(u32::from(c),
+        0x00ad | 0x034f | 0x061c | 0x115f..=0x1160 | 0x17b4..=0x17b5 | 0x180b..=0x180f
+        | 0x200b..=0x200f | 0x202a..=0x202e | 0x2060..=0x206f | 0x3164 | 0xfe00..=0xfe0f
+        | 0xfeff | 0xffa0 | 0xfff0..=0xfffb | 0x1bca0..=0x1bca3 | 0x1d173..=0x1d17a
+        | 0xe0000..=0xe0fff)
+}
+
+/// What follows a URI's scheme, written in any case.
+fn strip_scheme<'a>(text: &'a str, scheme: &str) -> Option<&'a str> {
+    let (start, rest) = text.split_at_checked(scheme.len())?;
+    start.eq_ignore_ascii_case(scheme).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests;
