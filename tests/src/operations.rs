@@ -71,16 +71,16 @@ pub const OPERATIONS: &[Operation] = &[
     operation("redact a message", "4 BatchGetItem, 3 GetItem, TransactWriteItems", 8.0, 13.0, "three would do: keyring; door and rows; the transaction. It reads again for each life, so that a long list is judged by the rules of its moment"),
     operation("restrict", "3 GetItem, TransactWriteItems", 3.0, 10.0, "keyring; door; the retention as it is stored, not as it is remembered; keyring, door, list, activity and its gate"),
     operation("lift a restriction", "3 GetItem, TransactWriteItems", 3.0, 12.0, "the same, and the clock"),
-    operation("export: the request", "2 GetItem, TransactWriteItems", 2.0, 11.0, "keyring; door; job, its turn, activity and its gate"),
-    operation("export: the worker", "BatchGetItem, 4 GetItem, 4 Query, TransactWriteItems, 2 UpdateItem, s3:CompleteMultipartUpload, s3:CreateMultipartUpload, 2 s3:GetObject, s3:UploadPart", 18.0, 11.0, "the lease; the door before and after, so that nobody who was erased meanwhile is packed; each type of record; each file"),
+    operation("export: the request", "2 GetItem, TransactWriteItems", 2.0, 13.0, "keyring; door; job, its turn, activity and its gate; the row by which an erasure knows that the bucket may hold something"),
+    operation("export: the worker", "BatchGetItem, 4 GetItem, 4 Query, TransactWriteItems, 2 UpdateItem, 2 s3:GetObject, s3:PutObject", 18.0, 15.0, "the lease; the door before and after, so that nobody who was erased meanwhile is packed, nor what was redacted; each type of record; each file; the job that deletes it after its day"),
     operation("erase: the request", "2 BatchGetItem, TransactWriteItems", 2.0, 13.0, "keyring; door; key removed, door closed, job, its turn, activity and its gate, together"),
-    operation("erase: the worker", "BatchWriteItem, 2 DeleteItem, PutItem, 2 Query, 2 TransactWriteItems, UpdateItem, kms:GetPublicKey, kms:Sign, 4 s3:ListMultipartUploads, 4 s3:ListObjectVersions, 2 s3:PutObject", 2.0, 28.0, "the lease; whom it is about, in the bucket; files, exports and rows listed, the count saved, the rows removed; all of it listed again and found empty; clock and keyring row; the receipt, signed and kept twice"),
+    operation("erase: the worker", "BatchWriteItem, 2 DeleteItem, PutItem, 2 Query, 2 TransactWriteItems, UpdateItem, kms:GetPublicKey, kms:Sign, 2 s3:PutObject", 2.0, 28.0, "the lease; whom it is about, in the bucket; rows listed, the count saved, the rows removed; listed again and found empty; no row leads to a file or an export, so the bucket is not asked; clock and keyring row; the receipt, signed and kept twice"),
     operation("job", "GetItem", 1.0, 0.0, "its row"),
     operation("receipt", "GetItem", 1.0, 0.0, "its row"),
     operation("activity, a page", "GetItem, 4 Query", 5.0, 0.0, "the tenant's first day; a day has four shards"),
     operation("cleanup, nothing due", "6 GetItem, 14 Query", 15.0, 0.0, "of two tenants: four shards of the index each, the retention in force, the last seal and receipt; jobs that stalled, and whether one is overdue"),
     operation("cleanup, one person due", "6 GetItem, 14 Query, TransactWriteItems", 15.0, 9.0, "the same, and the end of that life"),
-    operation("expire: the worker", "BatchWriteItem, 2 PutItem, Query, UpdateItem, 2 s3:ListMultipartUploads, 2 s3:ListObjectVersions", 1.0, 6.0, "the lease; files, exports and rows listed, the count saved, the rows removed; the second look comes ten minutes later, as of an erasure"),
+    operation("expire: the worker", "BatchWriteItem, 2 PutItem, Query, UpdateItem", 1.0, 6.0, "the lease; rows listed, the count saved, the rows removed; the second look comes ten minutes later, as of an erasure"),
 ];
 
 /// Performs every operation of the table, in its order: what each has cost.

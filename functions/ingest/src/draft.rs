@@ -394,7 +394,7 @@ impl<'a> Builder<'a> {
             seen: self.seen.map(|at| (at, expires_at(at, days))),
             visit,
             added: self.added,
-            uploads: None,
+            ..Passing::default()
         };
         Draft {
             passing,

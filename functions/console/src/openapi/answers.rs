@@ -10,6 +10,7 @@ use super::reference;
 use super::requests::settings_fields;
 use super::shape::{
     Schema, choice, count, described, id, list, message_id, object, or_null, text, time, whole,
+    yes_or_no,
 };
 
 /// Every schema of an answer.
