@@ -5,15 +5,18 @@ pub mod live;
 
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::presigning::{PresignedRequest, PresigningConfig};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
-    CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier, ServerSideEncryption, Tag,
-    Tagging,
+    ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, Delete, ObjectIdentifier,
+    ServerSideEncryption, Tag, Tagging,
 };
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -167,17 +170,19 @@ impl Objects {
         }
     }
 
-    /// Writes a small object whole, encrypted under the service's key.
+    /// Writes a small object whole, encrypted under the service's key. Its version.
     ///
     /// # Errors
     /// As [`Objects::open`].
-    pub async fn put(&self, object: &str, content_type: &str, body: Vec<u8>) -> Result<()> {
+    pub async fn put(&self, object: &str, content_type: &str, body: Vec<u8>) -> Result<String> {
         let patience = aws::sending(body.len());
-        self.client
+        let answer = self
+            .client
             .put_object()
             .bucket(&self.bucket)
             .key(object)
             .content_type(content_type)
+            .checksum_sha256(checksum(&body))
             .body(ByteStream::from(body))
             .server_side_encryption(ServerSideEncryption::AwsKms)
             .ssekms_key_id(&self.key)
@@ -186,7 +191,9 @@ impl Objects {
             .send()
             .await
             .map_err(|cause| unavailable("PutObject", &cause))?;
-        Ok(())
+        answer
+            .version_id
+            .ok_or_else(|| Error::Unavailable("PutObject: no version".into()))
     }
 
     /// Sets the verdict's tag on one version.
@@ -390,7 +397,8 @@ impl Objects {
         }
     }
 
-    /// Begins an upload in parts, encrypted under the service's key. Its id.
+    /// Begins an upload in parts, encrypted under the service's key. Its id. S3 takes no
+    /// part without the checksum that is agreed on here.
     ///
     /// # Errors
     /// As [`Objects::open`].
@@ -401,6 +409,7 @@ impl Objects {
             .bucket(&self.bucket)
             .key(object)
             .content_type(content_type)
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .server_side_encryption(ServerSideEncryption::AwsKms)
             .ssekms_key_id(&self.key)
             .send()
@@ -422,7 +431,7 @@ impl Objects {
         number: i32,
         body: Vec<u8>,
     ) -> Result<CompletedPart> {
-        let patience = aws::sending(body.len());
+        let (patience, checksum) = (aws::sending(body.len()), checksum(&body));
         let answer = self
             .client
             .upload_part()
@@ -430,6 +439,7 @@ impl Objects {
             .key(object)
             .upload_id(upload)
             .part_number(number)
+            .checksum_sha256(&checksum)
             .body(ByteStream::from(body))
             .customize()
             .config_override(patience)
@@ -439,6 +449,7 @@ impl Objects {
         Ok(CompletedPart::builder()
             .part_number(number)
             .set_e_tag(answer.e_tag)
+            .checksum_sha256(checksum)
             .build())
     }
 
@@ -492,6 +503,11 @@ impl Objects {
             Err(cause) => Err(unavailable("AbortMultipartUpload", &cause)),
         }
     }
+}
+
+/// SHA-256 in base64, as S3 takes it.
+fn checksum(body: &[u8]) -> String {
+    STANDARD.encode(digest(&SHA256, body))
 }
 
 fn link(signed: &PresignedRequest, expires_at: Timestamp) -> Link {

@@ -11,7 +11,7 @@ use shared::record::{Basis, Withdrawal};
 use shared::redaction::backups::rekey_writes;
 use shared::store::activity::{self, Deed};
 use shared::store::keys::PERSON;
-use shared::store::lives::{Passing, Shut};
+use shared::store::lives::{Exports, Passing, Shut};
 use shared::store::lookups;
 use shared::store::records::Person;
 
@@ -24,7 +24,7 @@ pub async fn withdraw(app: &App, call: &Call) -> Result<Answer> {
     let (tenant, subject) = (call.tenant(), call.subject()?);
     let keys = app.keyring.tenant(tenant).await?;
     for _ in 0..TRIES {
-        let (living, _, row) = app.person_and(tenant, subject, PERSON).await?;
+        let (living, door, row) = app.person_and(tenant, subject, PERSON).await?;
         let before = match Person::read(&row.ok_or(Error::NotFound)?, &living) {
             // Re-keyed since its key was read.
             Err(Error::Unreadable) => continue,
@@ -35,6 +35,10 @@ pub async fn withdraw(app: &App, call: &Call) -> Result<Answer> {
             return Ok(Answer::nothing());
         };
         living.rules.expect_no_hold()?;
+        let passing = Passing {
+            exports: Some(Exports::Withdraw(door.edition)),
+            ..Passing::default()
+        };
         let mut writes = vec![after.replace(&living, before.rev)];
         writes.extend(lookups::change_writes(
             &keys.hash,
@@ -48,7 +52,7 @@ pub async fn withdraw(app: &App, call: &Call) -> Result<Answer> {
         writes.extend(logged(call, &living, now));
         match app
             .store
-            .through_door(&living, &Passing::default(), writes, now)
+            .through_door(&living, &passing, writes, now)
             .await?
         {
             Ok(()) => return Ok(Answer::nothing()),

@@ -10,16 +10,29 @@ use shared::error::Result;
 use shared::store::keys::{self, CLOCK, LifeKey};
 use shared::store::{Query, Range, Write};
 
-use crate::place::Within;
+use crate::place::{STORES, Within};
 use crate::turn::{Halt, Turn};
 
 /// Rows removed in one step.
 const PAGE: usize = 500;
 
-/// Removes what is left of a life but its clock.
+/// A page of a life's rows: their sort keys, and where the next one begins.
+type Rows = (Vec<String>, Option<String>);
+
+/// Removes what is left of a life but its clock. Most people never sent a file, and S3 need
+/// not be asked about them: every write behind the door that can lead to an object leaves a
+/// row, and rows go last.
 pub async fn clear(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
-    clear_objects(turn, &life.object_prefixes()).await?;
-    clear_rows(turn, life).await?;
+    let first = rows(turn.app, life).await?;
+    let led = first.1.is_some() || first.0.iter().any(|sort| keys::leads_to_objects(sort));
+    // Its rows are gone when this is gone through again.
+    turn.place.objects |= led;
+    if turn.place.objects {
+        clear_objects(turn, &life.object_prefixes()).await?;
+    } else {
+        turn.place.within.store = STORES.len() - 1;
+    }
+    remove_rows(turn, life, first).await?;
     turn.place.within = Within::default();
     Ok(())
 }
@@ -53,17 +66,28 @@ async fn clear_prefix(turn: &mut Turn<'_>, prefix: &str) -> Result<(), Halt> {
 /// Removes a life's rows; a lookup's reverse goes after its lookup, so that a crash between
 /// the two leaves the way to it.
 pub async fn clear_rows(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
+    let first = rows(turn.app, life).await?;
+    remove_rows(turn, life, first).await
+}
+
+/// The first page of what a life has.
+async fn rows(app: &App, life: &LifeKey) -> Result<Rows> {
+    let query = Query {
+        partition: &life.partition(),
+        range: Range::All,
+        ascending: true,
+        limit: Some(PAGE),
+        after: None,
+    };
+    app.store.query_sorts(query).await
+}
+
+async fn remove_rows(turn: &mut Turn<'_>, life: &LifeKey, first: Rows) -> Result<(), Halt> {
     let app = turn.app;
     let partition = life.partition();
+    let mut page = first;
     loop {
-        let query = Query {
-            partition: &partition,
-            range: Range::All,
-            ascending: true,
-            limit: Some(PAGE),
-            after: None,
-        };
-        let (mut sorts, next) = app.store.query_sorts(query).await?;
+        let (mut sorts, next) = page;
         sorts.retain(|sort| sort != CLOCK);
         if !sorts.is_empty() {
             let keys: Vec<_> = sorts.iter().map(String::as_str).collect();
@@ -77,6 +101,7 @@ pub async fn clear_rows(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt>
             return Ok(());
         }
         turn.still_time()?;
+        page = rows(app, life).await?;
     }
 }
 

@@ -113,6 +113,8 @@ async fn work(app: &App, job: Job, deadline: Instant) -> Result<()> {
         JobKind::Redaction => shared::redaction::turn(app, job, deadline).await,
         JobKind::Rekey => rekey::turn(app, job, deadline).await,
         JobKind::Rotation => rotation::turn(app, job).await,
-        JobKind::Export => Err(Error::Unavailable("an export's turn came to delete".into())),
+        JobKind::Export | JobKind::Discard => {
+            Err(Error::Unavailable("an export's turn came to delete".into()))
+        }
     }
 }

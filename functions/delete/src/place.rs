@@ -19,6 +19,9 @@ pub struct Place {
     pub found: u64,
     /// Which life it is at.
     pub life: usize,
+    /// The bucket may hold something of these lives: it is asked about each.
+    #[serde(default)]
+    pub objects: bool,
     pub within: Within,
     /// Since when a store has not done what it should.
     #[serde(default)]

@@ -1,5 +1,5 @@
 //! The ZIP: made in one pass, sent to S3 in parts as it grows. Owns the form of the
-//! archive, what its files are called and their checksums; knows nothing of what they say.
+//! archive and its files' checksums; knows nothing of what they say.
 //!
 //! Memory holds one part at a time, whatever the archive's size. Sizes and checksums of
 //! each file follow its content (APPNOTE.TXT 4.3.9, data descriptors), since a stream
@@ -13,13 +13,14 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use shared::error::{Error, Result};
-use shared::id::Attachment;
 use shared::objects::{Objects, Part};
 use zip::write::{SimpleFileOptions, StreamWriter};
 use zip::{CompressionMethod, ZipWriter};
 
-/// How much is sent at once. S3 wants at least 5 MiB and at most 10,000 parts.
+/// How much is sent at once; less than that is put whole. S3 wants parts of at least 5 MiB,
+/// and at most 10,000.
 const PART: usize = 8 * 1024 * 1024;
+const ZIP: &str = "application/zip";
 
 /// A file in the archive, as the manifest lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -32,6 +33,8 @@ pub struct File {
 /// The finished archive, as it lies in the bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
+    /// Of which edition of the life it is.
+    pub edition: u64,
     pub version: String,
     pub size: u64,
     pub sha256: String,
@@ -174,35 +177,40 @@ impl Write for Archive {
     }
 }
 
-/// An upload in parts. What is left unfinished must be aborted.
+/// An archive on its way to S3. What is left unfinished must be aborted.
 pub struct Upload<'a> {
     objects: &'a Objects,
     object: String,
-    id: String,
+    edition: u64,
+    /// Once it is an upload in parts.
+    id: Option<String>,
     parts: Vec<Part>,
     size: u64,
     digest: Context,
 }
 
 impl Upload<'_> {
-    /// # Errors
-    /// [`Error::Unavailable`] when S3 does not answer, as everywhere below.
-    pub async fn begin(objects: &Objects, object: String) -> Result<Upload<'_>> {
-        let id = objects.begin_upload(&object, "application/zip").await?;
-        Ok(Upload {
+    pub fn new(objects: &Objects, object: String, edition: u64) -> Upload<'_> {
+        Upload {
             objects,
             object,
-            id,
+            edition,
+            id: None,
             parts: Vec::new(),
             size: 0,
             digest: Context::new(&SHA256),
-        })
+        }
+    }
+
+    /// Which edition of the life it is of.
+    pub fn edition(&self) -> u64 {
+        self.edition
     }
 
     /// Sends what the archive has, as soon as it makes a part.
     ///
     /// # Errors
-    /// As [`Upload::begin`].
+    /// [`Error::Unavailable`] when S3 does not answer, as everywhere below.
     pub async fn drain(&mut self, archive: &Archive) -> Result<()> {
         match archive.part() {
             Some(part) => self.send(part).await,
@@ -211,30 +219,45 @@ impl Upload<'_> {
     }
 
     async fn send(&mut self, part: Vec<u8>) -> Result<()> {
-        self.size += part.len() as u64;
-        self.digest.update(&part);
+        self.count(&part);
+        let id = match &self.id {
+            Some(id) => id,
+            None => {
+                let id = self.objects.begin_upload(&self.object, ZIP).await?;
+                self.id.insert(id)
+            }
+        };
         let number = i32::try_from(self.parts.len() + 1)
             .map_err(|_| Error::Unavailable("an upload has too many parts".into()))?;
         let part = self
             .objects
-            .upload_part(&self.object, &self.id, number, part)
+            .upload_part(&self.object, id, number, part)
             .await?;
         self.parts.push(part);
         Ok(())
     }
 
-    /// Sends the rest and puts the parts together.
+    fn count(&mut self, part: &[u8]) {
+        self.size += part.len() as u64;
+        self.digest.update(part);
+    }
+
+    /// Sends the rest and puts the parts together; what made no part is put whole.
     ///
     /// # Errors
-    /// As [`Upload::begin`].
+    /// As [`Upload::drain`].
     pub async fn finish(&mut self, rest: Vec<u8>) -> Result<Stored> {
-        self.send(rest).await?;
-        let parts = std::mem::take(&mut self.parts);
-        let version = self
-            .objects
-            .finish_upload(&self.object, &self.id, parts)
-            .await?;
+        let version = if self.id.is_none() {
+            self.count(&rest);
+            self.objects.put(&self.object, ZIP, rest).await?
+        } else {
+            self.send(rest).await?;
+            let (id, parts) = (self.id.as_deref(), std::mem::take(&mut self.parts));
+            let id = id.unwrap_or_default();
+            self.objects.finish_upload(&self.object, id, parts).await?
+        };
         Ok(Stored {
+            edition: self.edition,
             version,
             size: self.size,
             sha256: hex(self.digest.clone()),
@@ -244,55 +267,13 @@ impl Upload<'_> {
     /// Ends it, so that nothing of it is kept.
     ///
     /// # Errors
-    /// As [`Upload::begin`].
+    /// As [`Upload::drain`].
     pub async fn abort(self) -> Result<()> {
-        self.objects.abort(&self.object, &self.id).await
-    }
-}
-
-/// Where a person's file lies in the archive.
-pub fn attachment_path(id: Attachment, filename: &str) -> String {
-    format!("attachments/{id}-{}", sanitise(filename))
-}
-
-/// A file's name as any system will take it: no path, nothing that is not shown or that
-/// turns the reading direction, at most 100 characters with its extension kept.
-fn sanitise(filename: &str) -> String {
-    const LONGEST: usize = 100;
-    const LONGEST_EXTENSION: usize = 16;
-    let last = filename.rsplit(['/', '\\']).next().unwrap_or_default();
-    let kept: String = last
-        .chars()
-        .filter(|c| !c.is_control() && !invisible(*c))
-        .map(|c| if "<>:\"|?*".contains(c) { '_' } else { c })
-        .collect();
-    let kept = kept.trim_matches(|c: char| c == '.' || c.is_whitespace());
-    if kept.is_empty() {
-        return "file".to_owned();
-    }
-    let length = kept.chars().count();
-    if length <= LONGEST {
-        return kept.to_owned();
-    }
-    let extension = kept
-        .rsplit_once('.')
-        .map(|(_, extension)| extension)
-        .filter(|it| !it.is_empty() && it.chars().count() < LONGEST_EXTENSION);
-    match extension {
-        None => kept.chars().take(LONGEST).collect(),
-        Some(extension) => {
-            let stem = LONGEST - 1 - extension.chars().count();
-            let stem: String = kept.chars().take(stem).collect();
-            format!("{stem}.{extension}")
+        match &self.id {
+            Some(id) => self.objects.abort(&self.object, id).await,
+            None => Ok(()),
         }
     }
-}
-
-/// Marks of direction and width: they make a name read as another.
-fn invisible(c: char) -> bool {
-    matches!(c,
-        '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{FEFF}'
-        | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}')
 }
 
 fn dos_time(at: Timestamp) -> Option<zip::DateTime> {
@@ -357,27 +338,5 @@ mod tests {
         file.read_to_end(&mut read).unwrap();
         assert!(read == noise);
         assert_eq!(file.last_modified().unwrap().year(), 2026);
-    }
-
-    #[test]
-    fn a_files_name_stays_within_its_folder_and_says_what_it_is() {
-        for (given, kept) in [
-            ("report.pdf", "report.pdf"),
-            ("../../etc/passwd", "passwd"),
-            ("C:\\Users\\ada\\cv.docx", "cv.docx"),
-            ("..", "file"),
-            ("", "file"),
-            ("a\u{0}b\r\n.txt", "ab.txt"),
-            ("exe\u{202E}fdp.scr", "exefdp.scr"),
-            ("a<b>:c?.png", "a_b__c_.png"),
-            (" .hidden. ", "hidden"),
-            ("Überweisung 1.pdf", "Überweisung 1.pdf"),
-        ] {
-            assert_eq!(sanitise(given), kept, "{given:?}");
-        }
-        let long = format!("{}.pdf", "ä".repeat(300));
-        assert_eq!(sanitise(&long).chars().count(), 100);
-        assert!(sanitise(&long).ends_with("ä.pdf"));
-        assert_eq!(sanitise(&"x".repeat(300)).len(), 100);
     }
 }

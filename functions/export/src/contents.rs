@@ -2,7 +2,7 @@
 //! files as they are streamed, then the page, and last the manifest with every checksum.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -20,23 +20,28 @@ use shared::store::{Query, Range};
 use shared::vault::TenantKeys;
 
 use crate::Spec;
-use crate::archive::{Archive, Upload, attachment_path};
+use crate::archive::{Archive, Upload};
 use crate::choice::Choice;
+use crate::names::attachment_path;
 use crate::page::{Facts, Page};
 use crate::processing;
 use crate::request::Kind;
-use crate::spool::Spool;
 use crate::table::Table;
 
 /// How often progress is saved and the life is looked at.
 const PAUSE: Duration = Duration::from_secs(3);
 /// Rows of one read.
 const ROWS: usize = 200;
+/// How much of tables and page may wait in memory for its place in the archive, before it is
+/// written and others are begun.
+const WAITING: usize = 8 * 1024 * 1024;
 
 /// Why there will be no archive.
 pub enum Stop {
     /// The life has ended, or a later turn has taken over.
     Over,
+    /// What was packed is no longer so: it has been redacted or corrected.
+    Untrue,
     Failed(Error),
 }
 
@@ -126,28 +131,31 @@ impl<'a, 'u> Contents<'a, 'u> {
             Kind::Access => processing::of_every_category(settings.retention_days),
             Kind::Portability => Vec::new(),
         };
-        let page = std::mem::replace(&mut self.page, Page::new(false));
-        let mut page = page.render(&Facts {
+        let facts = Facts {
             kind: self.choice.kind,
             made_at: self.app.clock.now(),
             profile: &profile,
             processing: &processing,
             left_out: &self.choice.left_out(),
-        })?;
-        self.spool("index.html", &mut page).await?;
+        };
+        self.archive.begin("index.html")?;
+        std::mem::take(&mut self.page).render(&facts, &mut self.archive)?;
+        self.archive.end();
         let manifest = self.manifest(&json!(processing));
         self.archive.add("manifest.json", &pretty(&manifest))?;
         Ok(self.archive.finish()?)
     }
 
     /// The records of one type, as JSON Lines and as CSV. A ZIP takes one file at a time, so
-    /// the CSV waits in a spool.
+    /// the CSV waits, and so does the page: a type of which there is a lot is written in
+    /// several pairs of files.
     async fn records(&mut self, name: &'static str, prefix: &str) -> Result<(), Stop> {
         let Some(of) = catalog_type(name).filter(|of| self.choice.takes(*of)) else {
             return Ok(());
         };
+        let mut number = 1;
         let mut table = Table::new(of, |column| self.choice.shows(of, column))?;
-        self.archive.begin(&format!("{name}s.jsonl"))?;
+        self.archive.begin(&part(name, number, "jsonl"))?;
         let partition = self.living.key.partition();
         let mut after = None;
         loop {
@@ -170,10 +178,20 @@ impl<'a, 'u> Contents<'a, 'u> {
             if after.is_none() {
                 break;
             }
+            if table.length() + self.page.length() >= WAITING {
+                self.archive
+                    .add(&part(name, number, "csv"), &table.finish()?)?;
+                self.archive.begin(&self.page.next_name())?;
+                self.page.turn(&mut self.archive)?;
+                self.go_on().await?;
+                number += 1;
+                table = Table::new(of, |column| self.choice.shows(of, column))?;
+                self.archive.begin(&part(name, number, "jsonl"))?;
+            }
         }
-        self.archive.end();
-        self.spool(&format!("{name}s.csv"), &mut table.finish()?)
-            .await
+        self.archive
+            .add(&part(name, number, "csv"), &table.finish()?)?;
+        self.go_on().await
     }
 
     fn record(
@@ -200,7 +218,7 @@ impl<'a, 'u> Contents<'a, 'u> {
             });
             path = Some(lies_at);
         }
-        self.page.add(record, path.as_deref())?;
+        self.page.add(record, path.as_deref());
         table.add(&json)?;
         self.archive
             .write_all(format!("{}\n", Value::Object(json)).as_bytes())?;
@@ -226,22 +244,6 @@ impl<'a, 'u> Contents<'a, 'u> {
         Ok(())
     }
 
-    async fn spool(&mut self, name: &str, spool: &mut Spool) -> Result<(), Stop> {
-        spool.rewind()?;
-        self.archive.begin(name)?;
-        let mut chunk = vec![0; 256 * 1024];
-        loop {
-            let read = spool.read(&mut chunk)?;
-            if read == 0 {
-                break;
-            }
-            self.archive.write_all(&chunk[..read])?;
-            self.go_on().await?;
-        }
-        self.archive.end();
-        Ok(())
-    }
-
     /// Sends what makes a part; now and then saves the progress, and looks whether there is
     /// a point in going on.
     async fn go_on(&mut self) -> Result<(), Stop> {
@@ -255,10 +257,10 @@ impl<'a, 'u> Contents<'a, 'u> {
             .store
             .save_job(self.job, self.app.clock.now())
             .await?;
-        if latest && self.app.store.door(&self.living.key).await?.is_some() {
-            Ok(())
-        } else {
-            Err(Stop::Over)
+        match self.app.store.door(&self.living.key).await? {
+            Some(door) if latest && door.edition == self.upload.edition() => Ok(()),
+            Some(_) if latest => Err(Stop::Untrue),
+            _ => Err(Stop::Over),
         }
     }
 
@@ -274,13 +276,23 @@ impl<'a, 'u> Contents<'a, 'u> {
             "counts": self.counts,
             "files": self.archive.files(),
             "left_out": self.choice.left_out(),
-            "csv": "UTF-8, RFC 4180. A cell that a spreadsheet would take for a formula has an \
-                    apostrophe in front; the JSON Lines hold every value as it is.",
+            "csv": "UTF-8 with a byte order mark, RFC 4180. What a spreadsheet would take for a \
+                    formula has an apostrophe in front; the JSON Lines hold every value as it is.",
+            "parts": "Records of one type that are too many for one file continue in the next: \
+                      messages.jsonl, messages-2.jsonl and so on.",
         });
         if self.choice.kind == Kind::Access {
             manifest["processing"] = processing.clone();
         }
         manifest
+    }
+}
+
+/// The name of one of the files of a type.
+fn part(name: &str, number: usize, form: &str) -> String {
+    match number {
+        1 => format!("{name}s.{form}"),
+        _ => format!("{name}s-{number}.{form}"),
     }
 }
 

@@ -1,5 +1,6 @@
-//! Writing about the person whose export it is, for as long as the one life goes on.
-//! Owns the retries at its door; knows nothing of what is written.
+//! Writing about the person whose export it is, for as long as the one life goes on and
+//! what was packed of it is true. Owns the retries at its door; knows nothing of what is
+//! written.
 
 use jiff::Timestamp;
 use shared::app::App;
@@ -7,29 +8,39 @@ use shared::error::{Error, Result};
 use shared::keyring::Living;
 use shared::store::Write;
 use shared::store::keys::LifeKey;
-use shared::store::lives::{Door, Passing, Shut};
+use shared::store::lives::{Door, Exports, Passing, Shut};
 
 /// How often to try against others who change the same door.
 const TRIES: u32 = 8;
 
-/// What becomes of the door's list of those who may still write under the life's prefixes.
-/// An erasure looks again only after the last of them has run out.
+/// Where an export is. The door's list says until when somebody may write under the life's
+/// prefixes: an erasure looks again only after the last of them has run out.
 #[derive(Clone, Copy)]
-pub enum Links {
-    Leave,
-    /// This job writes until then.
-    Add(Timestamp),
-    /// The job that was to write until then has written all that it ever will.
-    Remove(Timestamp),
+pub enum Step {
+    Request,
+    /// A turn reads what there is, and writes until then.
+    Begin(Timestamp),
+    /// The turn that was to write until then has packed this edition.
+    Finish(Timestamp, u64),
 }
 
-impl Links {
-    fn apply(self, open: &[Timestamp], now: Timestamp) -> Option<Vec<Timestamp>> {
+/// What came of a step.
+pub enum Passed {
+    /// It is done: the life, and the edition that it has.
+    Through(Box<Living>, u64),
+    /// The life has ended, or a write's own condition failed: nothing was changed.
+    Over,
+    /// What was packed is untrue by now: nothing was changed.
+    Untrue,
+}
+
+impl Step {
+    fn links(self, open: &[Timestamp], now: Timestamp) -> Option<Vec<Timestamp>> {
         let mut links: Vec<_> = open.iter().copied().filter(|until| *until > now).collect();
         match self {
-            Links::Leave => return None,
-            Links::Add(until) => links.push(until),
-            Links::Remove(until) => {
+            Step::Request => return None,
+            Step::Begin(until) => links.push(until),
+            Step::Finish(until, _) => {
                 // One entry: another may run out in the same millisecond.
                 if let Some(at) = links.iter().position(|link| *link == until) {
                     links.remove(at);
@@ -38,22 +49,25 @@ impl Links {
         }
         Some(links)
     }
+
+    fn exports(self, door: &Door) -> Option<Exports> {
+        match self {
+            Step::Request => None,
+            Step::Begin(_) => Some(Exports::Make(door.edition)),
+            Step::Finish(_, edition) => Some(Exports::Make(edition)),
+        }
+    }
 }
 
-/// Carries out `writes` if this life goes on, all or nothing, and gives its data key.
-/// `None`: it has ended, or a write's own condition failed, and nothing was changed.
+/// Carries out `writes` if this life goes on and what was packed of it is true, all or
+/// nothing.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when a store does not answer.
-pub async fn pass(
-    app: &App,
-    life: LifeKey,
-    links: Links,
-    writes: &[Write],
-) -> Result<Option<Living>> {
+pub async fn pass(app: &App, life: LifeKey, step: Step, writes: &[Write]) -> Result<Passed> {
     match app.life(&life).await? {
-        Some(person) => pass_as(app, person, links, writes).await,
-        None => Ok(None),
+        Some(person) => pass_as(app, person, step, writes).await,
+        None => Ok(Passed::Over),
     }
 }
 
@@ -64,14 +78,18 @@ pub async fn pass(
 pub async fn pass_as(
     app: &App,
     mut person: (Living, Door),
-    links: Links,
+    step: Step,
     writes: &[Write],
-) -> Result<Option<Living>> {
+) -> Result<Passed> {
     for _ in 0..TRIES {
         let (living, door) = person;
+        if matches!(step, Step::Finish(_, edition) if edition != door.edition) {
+            return Ok(Passed::Untrue);
+        }
         let now = app.clock.now();
-        let uploads = links.apply(&door.uploads, now);
+        let uploads = step.links(&door.uploads, now);
         let passing = Passing {
+            exports: step.exports(&door),
             uploads: uploads.map(|new| (door.uploads, new)),
             ..Passing::default()
         };
@@ -80,11 +98,12 @@ pub async fn pass_as(
             .through_door(&living, &passing, writes.to_vec(), now)
             .await?;
         match outcome {
-            Ok(()) => return Ok(Some(living)),
-            Err(Shut::Over | Shut::Row { .. }) => return Ok(None),
+            // The first export begins the first edition.
+            Ok(()) => return Ok(Passed::Through(Box::new(living), door.edition.max(1))),
+            Err(Shut::Over | Shut::Row { .. }) => return Ok(Passed::Over),
             Err(Shut::Gate | Shut::Later(_)) => match app.life(&living.key).await? {
                 Some(again) => person = again,
-                None => return Ok(None),
+                None => return Ok(Passed::Over),
             },
         }
     }
@@ -99,13 +118,13 @@ mod tests {
     fn what_has_run_out_is_dropped_and_one_entry_at_a_time_is_removed() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let open = [at(1), at(20), at(20), at(30)];
-        assert_eq!(Links::Leave.apply(&open, at(10)), None);
+        assert_eq!(Step::Request.links(&open, at(10)), None);
         assert_eq!(
-            Links::Add(at(40)).apply(&open, at(10)),
+            Step::Begin(at(40)).links(&open, at(10)),
             Some(vec![at(20), at(20), at(30), at(40)])
         );
         assert_eq!(
-            Links::Remove(at(20)).apply(&open, at(10)),
+            Step::Finish(at(20), 1).links(&open, at(10)),
             Some(vec![at(20), at(30)])
         );
     }

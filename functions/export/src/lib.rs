@@ -2,16 +2,19 @@
 //!
 //! A request makes a job; a turn of the job, handed over by the table's stream, writes one
 //! ZIP under the life's prefix; a download link is made at each GET. An export belongs to
-//! one life: it can be begun, finished and fetched only while that life goes on.
+//! one life: it can be begun, finished and fetched only while that life goes on. It is of
+//! one edition, too: a redaction, a correction or a withdrawn consent begins the next one,
+//! and withdraws what was made before.
 
 mod archive;
 mod choice;
 mod contents;
+mod discard;
 mod door;
+mod names;
 mod page;
 mod processing;
 mod request;
-mod spool;
 mod table;
 mod worker;
 
@@ -28,13 +31,15 @@ use shared::runtime::Trigger;
 use shared::store::activity::{self, Deed, Entry};
 use shared::store::jobs::{Job, JobKind, JobState};
 use shared::store::keys::LifeKey;
+use shared::store::lives::objects_write;
 use shared::store::lookups::Whose;
 
 use archive::Stored;
+use door::Passed;
 use request::{Kind, Wanted, Whom};
 
-/// How long an archive can be fetched. The bucket keeps it hardly longer: it is a person
-/// in one file, made to be fetched, not kept.
+/// How long an archive can be fetched; then it is deleted. It is a person in one file, made
+/// to be fetched, not kept.
 const KEPT: SignedDuration = SignedDuration::from_hours(24);
 
 /// # Errors
@@ -97,6 +102,8 @@ async fn begin(app: &App, call: &Call) -> Result<Answer> {
     });
     job.outcome = json!({"subject": subject.to_string(), "export": wanted.kind});
     let mut writes = job.begin_writes();
+    // Its erasure looks into the bucket, from here on.
+    writes.push(objects_write(&living.key));
     writes.extend(activity::writes(&[Entry {
         tenant,
         deed: Deed::ExportRequested,
@@ -107,10 +114,10 @@ async fn begin(app: &App, call: &Call) -> Result<Answer> {
     }]));
     let answer = accepted(&job, "exports");
     let answer = call.kept_with(answer, &mut writes);
-    door::pass_as(app, (living, door), door::Links::Leave, &writes)
-        .await?
-        .ok_or(Error::NotFound)?;
-    Ok(answer)
+    match door::pass_as(app, (living, door), door::Step::Request, &writes).await? {
+        Passed::Through(..) => Ok(answer),
+        Passed::Over | Passed::Untrue => Err(Error::NotFound),
+    }
 }
 
 /// The one person who is meant. An unverified value names nobody: what a web page says
@@ -134,32 +141,39 @@ async fn only_one(app: &App, tenant: Tenant, whom: &Whom) -> Result<Subject> {
 async fn show(app: &App, call: &Call) -> Result<Answer> {
     let job = call.job(app, JobKind::Export).await?;
     let mut body = job.body();
-    body["downloads"] = json!(downloads(app, call, &job).await?);
+    let (withdrawn, download) = made(app, call, &job).await?;
+    body["withdrawn"] = json!(withdrawn);
+    body["downloads"] = json!(Vec::from_iter(download));
     Ok(Answer::ok(body))
 }
 
-/// Links to the archive, made anew. Once the life has ended there is nothing to fetch.
-async fn downloads(app: &App, call: &Call, job: &Job) -> Result<Vec<Value>> {
+/// Whether what a job made is withdrawn: its life has ended, or says something else by now;
+/// and else the link to it, made anew.
+async fn made(app: &App, call: &Call, job: &Job) -> Result<(bool, Option<Value>)> {
     let stored = serde_json::from_value::<Stored>(job.place.clone());
     let (JobState::Completed, Ok(stored)) = (job.state, stored) else {
-        return Ok(Vec::new());
+        return Ok((false, None));
     };
     let (_, life) = Spec::of(job)?;
-    let kept = job
-        .finished_at
-        .is_some_and(|at| app.clock.now() < at + KEPT);
-    let living = app.living(&life).await?;
-    let (true, Some(living)) = (kept, living) else {
-        return Ok(Vec::new());
+    let Some((living, door)) = app.life(&life).await? else {
+        return Ok((true, None));
     };
     call.may_use(living.rules)?;
-    let object = life.export_object(job.key.id);
+    if stored.edition != door.edition {
+        return Ok((true, None));
+    }
+    let now = app.clock.now();
+    if job.finished_at.is_none_or(|at| now >= at + KEPT) {
+        return Ok((false, None));
+    }
+    let object = life.export_object(job.key.id, stored.edition);
     let link = app.objects.download_link(&object, &stored.version).await?;
-    Ok(vec![json!({
+    let download = json!({
         "name": format!("{}.zip", job.key.id),
         "size": stored.size,
         "sha256": stored.sha256,
         "url": link.url,
         "expires_at": link.expires_at,
-    })])
+    });
+    Ok((false, Some(download)))
 }

@@ -1,14 +1,14 @@
 //! Records as rows of CSV (RFC 4180), for a spreadsheet. JSON Lines is the faithful form.
 //!
 //! A cell that a spreadsheet would take for a formula gets an apostrophe in front: texts
-//! come from strangers. The manifest says so.
+//! come from strangers. Every cell is quoted. The manifest says so.
 
 use std::io;
 
 use serde_json::{Map, Value};
 use shared::catalog::Record;
 
-use crate::spool::Spool;
+use crate::names::invisible;
 
 /// The columns of a record type: the names under which its JSON form holds values.
 const fn columns(record: Record) -> &'static [&'static str] {
@@ -47,23 +47,27 @@ const fn columns(record: Record) -> &'static [&'static str] {
     }
 }
 
-/// One table, written row by row.
+/// By this a spreadsheet knows that the text is UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
+
+/// One table, written row by row. It waits in memory.
 pub struct Table {
     columns: Vec<&'static str>,
-    writer: csv::Writer<Spool>,
+    writer: csv::Writer<Vec<u8>>,
 }
 
 impl Table {
     /// A table of those columns of a record that are wanted.
     ///
     /// # Errors
-    /// When the disk fails, as everywhere below.
+    /// When memory fails, as everywhere below.
     pub fn new(record: Record, wanted: impl Fn(&str) -> bool) -> io::Result<Table> {
         let all = columns(record).iter().copied();
         let columns: Vec<_> = all.filter(|name| wanted(name)).collect();
         let mut writer = csv::WriterBuilder::new()
             .terminator(csv::Terminator::CRLF)
-            .from_writer(Spool::new());
+            .quote_style(csv::QuoteStyle::Always)
+            .from_writer(BYTE_ORDER_MARK.to_vec());
         writer.write_record(&columns)?;
         Ok(Table { columns, writer })
     }
@@ -76,9 +80,14 @@ impl Table {
         Ok(())
     }
 
+    /// How much waits.
+    pub fn length(&self) -> usize {
+        self.writer.get_ref().len()
+    }
+
     /// # Errors
     /// As [`Table::new`].
-    pub fn finish(self) -> io::Result<Spool> {
+    pub fn finish(self) -> io::Result<Vec<u8>> {
         self.writer
             .into_inner()
             .map_err(csv::IntoInnerError::into_error)
@@ -98,19 +107,46 @@ fn cell(value: Option<&Value>) -> String {
     }
 }
 
-/// A text that no spreadsheet takes for a formula (OWASP, CSV Injection).
+/// A text that no spreadsheet takes for a formula (OWASP, CSV Injection): one that begins
+/// like a formula gets an apostrophe in front, and so does what begins like one behind a
+/// separator of cells or rows. One that is set to semicolons does not see our quotes.
 fn guarded(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) {
-        format!("'{text}")
-    } else {
-        text.to_owned()
+    let mut guarded = String::with_capacity(text.len() + 8);
+    // Whether a cell begins here; whether the text does; whether a separator has come.
+    let (mut begins, mut front, mut separated) = (true, true, false);
+    for c in text.chars() {
+        if begins && formula(c) {
+            if front {
+                guarded.insert(0, '\'');
+            }
+            if separated {
+                guarded.push('\'');
+            }
+        }
+        let separates = matches!(c, ';' | '|' | '\r' | '\n') || (c == '\t' && !front);
+        begins = separates || (begins && skipped(c));
+        front &= skipped(c);
+        separated |= separates;
+        guarded.push(c);
     }
+    guarded
+}
+
+/// What a spreadsheet may take for the beginning of a formula; in full width as well.
+fn formula(c: char) -> bool {
+    matches!(
+        c,
+        '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠' | '﹦' | '﹢' | '﹣' | '﹫'
+    )
+}
+
+/// What it may pass over in front of a formula.
+fn skipped(c: char) -> bool {
+    c == '"' || c.is_whitespace() || c.is_control() || invisible(c)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-
     use jiff::Timestamp;
     use serde_json::json;
     use shared::id::{Attachment, KeyedHash};
@@ -123,11 +159,77 @@ mod tests {
 
     #[test]
     fn formulas_are_quoted_and_text_is_kept() {
-        for formula in ["=1+1", "+49", "-2", "@x", "\tx", "\rx", "\nx", "＝1"] {
+        for formula in [
+            "=1+1",
+            "+49",
+            "-2",
+            "@x",
+            "\t=x",
+            "＝1",
+            " =1",
+            "\u{A0}=1",
+            "\u{200B}=1",
+            "\u{FEFF}+1",
+            "\u{3164}=1",
+            "\"=1",
+            "\u{E0001} -1",
+        ] {
             assert_eq!(guarded(formula), format!("'{formula}"));
         }
-        for text in ["", "hello", "a=b", "'quoted", "1-2"] {
+        for (text, kept) in [
+            ("hi;=1+1", "hi;'=1+1"),
+            ("hi\";=1+1;\"", "hi\";'=1+1;\""),
+            ("a\n=1", "a\n'=1"),
+            ("a|\u{200B}@x|b", "a|\u{200B}'@x|b"),
+            ("a\t +1;-2", "a\t '+1;'-2"),
+            ("==;==", "'==;'=="),
+            ("\r-x", "'\r'-x"),
+            ("\n =x", "'\n '=x"),
+            (";=x", ";'=x"),
+        ] {
+            assert_eq!(guarded(text), kept);
+        }
+        for text in ["", "hello", "a=b", "'quoted", "1-2", "a, -b", "x; y | z"] {
             assert_eq!(guarded(text), text);
+        }
+    }
+
+    /// Whatever separates cells for whoever opens it, and however it reads our quotes.
+    #[test]
+    fn no_cell_is_a_formula_whatever_separates_cells() {
+        let texts = [
+            "hi;=1+1",
+            "hi\";=1+1;\"",
+            ";\"=1",
+            "a\n=1",
+            "a\n\"=1+1\"",
+            "x|=1",
+            "x\t-1",
+            "\"\n;=1",
+            "a;\u{FEFF}=1",
+        ];
+        let mut table =
+            Table::new(Record::Message, |name| name == "body" || name == "message").unwrap();
+        for text in texts {
+            let row = json!({"message": "m", "body": text});
+            table.add(row.as_object().unwrap()).unwrap();
+        }
+        let bytes = table.finish().unwrap();
+        for delimiter in [b',', b';', b'\t', b'|'] {
+            for quoting in [true, false] {
+                let mut reader = csv::ReaderBuilder::new();
+                reader.delimiter(delimiter).quoting(quoting).flexible(true);
+                for row in reader.from_reader(bytes.as_slice()).records() {
+                    for cell in &row.unwrap() {
+                        let begins = cell.trim_start_matches(skipped).chars().next();
+                        assert!(
+                            !begins.is_some_and(formula),
+                            "{cell:?} by {}",
+                            char::from(delimiter)
+                        );
+                    }
+                }
+            }
         }
     }
 
@@ -139,11 +241,9 @@ mod tests {
             "body": "two\r\nlines, \"quoted\"", "attachments": ["att_1", "att_2"]});
         table.add(row.as_object().unwrap()).unwrap();
         table.add(&Map::new()).unwrap();
-        let mut spool = table.finish().unwrap();
-        let mut text = String::new();
-        spool.rewind().unwrap();
-        spool.read_to_string(&mut text).unwrap();
-        assert!(text.starts_with("message,body,redacted,attachments\r\n"));
+        let text = String::from_utf8(table.finish().unwrap()).unwrap();
+        let text = text.strip_prefix('\u{FEFF}').unwrap();
+        assert!(text.starts_with("\"message\",\"body\",\"redacted\",\"attachments\"\r\n"));
         let rows: Vec<_> = csv::Reader::from_reader(text.as_bytes())
             .into_records()
             .map(|row| row.unwrap().iter().map(str::to_owned).collect::<Vec<_>>())

@@ -1,14 +1,15 @@
 //! Turns of exports: a turn writes the whole archive, or nothing.
 //!
-//! An erasure that comes meanwhile takes the door away, and the last transaction of a turn
-//! insists on it: an archive is either finished within the life, or deleted. Until when a
+//! An erasure that comes meanwhile takes the door away, a redaction begins another edition,
+//! and the last transaction of a turn insists on both: an archive is either finished within
+//! the life and true, or deleted. Until when a
 //! turn may write stands on the door, and is no longer than an upload link lives, so every
 //! erasure and expiry looks again after it. The function's timeout must be below that, too
 //! (570 s): one person's archive has to be made in eight and a half minutes.
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::app::App;
 use shared::error::Result;
@@ -17,66 +18,80 @@ use shared::objects::UPLOAD_SECONDS;
 use shared::objects::Version;
 use shared::runtime::StreamRecord;
 use shared::store::activity::{self, Deed, Entry};
-use shared::store::jobs::{Job, JobState};
+use shared::store::jobs::{Job, JobKind, JobState};
 use shared::store::keys::{self, LifeKey};
 
 use crate::Spec;
 use crate::archive::{Stored, Upload};
 use crate::contents::{Contents, Stop};
-use crate::door::{self, Links};
+use crate::discard;
+use crate::door::{self, Passed, Step};
 
 /// How long a turn may work.
 const LIMIT: Duration = Duration::from_secs(510);
 /// Turns after which an export is given up: cleanup begins a new one when one has died.
 const TURNS: u64 = 10;
+/// Turns that follow at once on one whose work has become untrue: somebody who redacts a lot
+/// is given time.
+const HASTE: u64 = 3;
+const TIME: SignedDuration = SignedDuration::from_mins(5);
 
 /// Does a batch, in order, and names the first record that failed: the stream comes again
 /// with it and what follows.
 pub async fn work(app: &App, batch: &[StreamRecord]) -> Value {
     for record in batch {
-        let Some((job, number)) = keys::parse_turn(&record.partition, &record.sort) else {
-            continue;
-        };
-        // Over, or another turn has taken over: a late or repeated record changes nothing.
-        let outcome = match app.store.take_turn(job, number, app.clock.now()).await {
-            Ok(Some(job)) => turn(app, job).await,
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = outcome {
-            tracing::error!(cause = %error, job = %job.id, "a turn failed");
+        if let Err(error) = one(app, record).await {
+            tracing::error!(function = "export", cause = %error, "a turn failed");
             return json!({"batchItemFailures": [{"itemIdentifier": record.sequence}]});
         }
     }
     json!({"batchItemFailures": []})
 }
 
+async fn one(app: &App, record: &StreamRecord) -> Result<()> {
+    if let Some(life) = keys::parse_withdrawal(&record.partition, &record.sort) {
+        return discard::withdrawn(app, &life).await;
+    }
+    let Some((key, number)) = keys::parse_turn(&record.partition, &record.sort) else {
+        return Ok(());
+    };
+    // Over, or another turn has taken over: a late or repeated record changes nothing.
+    match app.store.take_turn(key, number, app.clock.now()).await? {
+        Some(job) if key.kind == JobKind::Discard => discard::turn(app, &job).await,
+        Some(job) => turn(app, job).await,
+        None => Ok(()),
+    }
+}
+
 async fn turn(app: &App, mut job: Job) -> Result<()> {
     let (spec, life) = Spec::of(&job)?;
     if job.turn > TURNS {
-        return fail(app, job, "too_many_tries").await;
+        return fail(app, job, &life, "too_many_tries").await;
     }
     // Before anything is written: from here on an erasure waits for this turn.
     let until = app.clock.now() + SignedDuration::from_secs(UPLOAD_SECONDS);
-    let Some(living) = door::pass(app, life, Links::Add(until), &[]).await? else {
+    let Passed::Through(living, edition) = door::pass(app, life, Step::Begin(until), &[]).await?
+    else {
         return end(app, job, JobState::Cancelled).await;
     };
-    let mut upload = Upload::begin(&app.objects, life.export_object(job.key.id)).await?;
+    let object = life.export_object(job.key.id, edition);
+    let mut upload = Upload::new(&app.objects, object, edition);
     let written = write(app, &mut job, &spec, &living, &mut upload);
     let outcome = match tokio::time::timeout(LIMIT, written).await {
-        Ok(Ok(stored)) => return finish(app, job, life, Links::Remove(until), stored).await,
+        Ok(Ok(stored)) => return finish(app, job, life, until, stored).await,
         Ok(Err(stop)) => Some(stop),
         Err(_elapsed) => None,
     };
     upload.abort().await?;
     match outcome {
         Some(Stop::Over) => end(app, job, JobState::Cancelled).await,
+        Some(Stop::Untrue) => again(app, job).await,
         // An erasure aborts uploads and deletes what is being read: then there is no fault.
         Some(Stop::Failed(_)) if app.living(&life).await?.is_none() => {
             end(app, job, JobState::Cancelled).await
         }
         Some(Stop::Failed(error)) => Err(error),
-        None => fail(app, job, "too_large").await,
+        None => fail(app, job, &life, "too_large").await,
     }
 }
 
@@ -94,13 +109,13 @@ async fn write(
     Ok(upload.finish(rest).await?)
 }
 
-/// Completes the job if the life still goes on and no later turn has taken over; else what
-/// was written goes.
+/// Completes the job if the life still goes on, what was packed is true, and no later turn
+/// has taken over; else what was written goes.
 async fn finish(
     app: &App,
     mut job: Job,
     life: LifeKey,
-    links: Links,
+    until: Timestamp,
     stored: Stored,
 ) -> Result<()> {
     let unfinished = job.clone();
@@ -118,20 +133,41 @@ async fn finish(
         at: now,
         happened_at: None,
     };
-    let mut writes = vec![job.finish_write(JobState::Completed, now)];
+    let mut writes = vec![
+        job.finish_write(JobState::Completed, now),
+        discard::later(&life, job.key.id, now),
+    ];
     writes.extend(activity::writes(&[entry]));
-    if door::pass(app, life, links, &writes).await?.is_some() {
+    let passed = door::pass(app, life, Step::Finish(until, stored.edition), &writes).await?;
+    if let Passed::Through(..) = passed {
         return Ok(());
     }
     let written = Version {
-        object: life.export_object(job.key.id),
+        object: life.export_object(job.key.id, stored.edition),
         version: stored.version,
     };
     app.objects.delete(&[written]).await?;
-    end(app, unfinished, JobState::Cancelled).await
+    match passed {
+        Passed::Untrue => again(app, unfinished).await,
+        _ => end(app, unfinished, JobState::Cancelled).await,
+    }
 }
 
-async fn fail(app: &App, mut job: Job, why: &str) -> Result<()> {
+/// Packs anew what has become untrue meanwhile.
+async fn again(app: &App, mut job: Job) -> Result<()> {
+    let now = app.clock.now();
+    // Refused in either case: a later turn has taken over.
+    let _fenced = match job.turn < HASTE {
+        true => app.store.next_turn(&mut job, now).await?,
+        false => app.store.wait_until(&mut job, now + TIME).await?,
+    };
+    Ok(())
+}
+
+async fn fail(app: &App, mut job: Job, life: &LifeKey, why: &str) -> Result<()> {
+    // What turns that died may have left.
+    let objects = life.export_objects(job.key.id);
+    app.objects.delete_all_versions(&objects).await?;
     job.outcome["error"] = why.into();
     end(app, job, JobState::Failed).await
 }

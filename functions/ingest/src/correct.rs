@@ -13,7 +13,7 @@ use shared::record::Observed;
 use shared::redaction::backups::rekey_writes;
 use shared::store::activity::{self, Deed};
 use shared::store::keys::PERSON;
-use shared::store::lives::{Passing, Shut};
+use shared::store::lives::{Exports, Passing, Shut};
 use shared::store::lookups;
 use shared::store::records::Person;
 
@@ -34,7 +34,7 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
     let (tenant, subject) = (call.tenant(), call.subject()?);
     let keys = app.keyring.tenant(tenant).await?;
     for _ in 0..TRIES {
-        let (living, _, row) = app.person_and(tenant, subject, PERSON).await?;
+        let (living, door, row) = app.person_and(tenant, subject, PERSON).await?;
         call.may_use(living.rules)?;
         living.rules.expect_no_hold()?;
         let before = match Person::read(&row.ok_or(Error::NotFound)?, &living) {
@@ -67,6 +67,10 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
             at: now,
             happened_at: None,
         };
+        let passing = Passing {
+            exports: changes(&before, &after).then_some(Exports::Withdraw(door.edition)),
+            ..Passing::default()
+        };
         let mut writes = vec![after.replace(&living, before.rev)];
         writes.extend(activity::writes(&[entry]));
         writes.extend(lookups::change_writes(
@@ -80,7 +84,7 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
         }
         match app
             .store
-            .through_door(&living, &Passing::default(), writes, now)
+            .through_door(&living, &passing, writes, now)
             .await?
         {
             Ok(()) => return Ok(Answer::nothing().revision(after.rev)),
@@ -91,6 +95,12 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
     Err(Error::Unavailable(
         "a person's life changes faster than it can be written".into(),
     ))
+}
+
+/// Whether an export that was made before is untrue now.
+fn changes(before: &Person, after: &Person) -> bool {
+    (&before.identity, &before.contact, &before.custom)
+        != (&after.identity, &after.contact, &after.custom)
 }
 
 fn parse(call: &Call) -> Result<Correction> {

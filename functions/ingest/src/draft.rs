@@ -430,7 +430,7 @@ impl<'a> Builder<'a> {
             vouched: self.vouched,
             visit,
             added: self.added,
-            uploads: None,
+            ..Passing::default()
         };
         Draft {
             passing,

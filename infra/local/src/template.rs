@@ -261,7 +261,7 @@ mod tests {
         let bucket = &template.buckets[0];
         assert_eq!(bucket.name, "lethe-prod-000000000000-us-east-1");
         assert_eq!(bucket.encryption_key, Some(key_arn("Key")));
-        assert!(bucket.encryption_required);
+        assert!(bucket.encryption_own);
         assert_eq!(bucket.notify_prefix.as_deref(), Some("attachments/"));
         assert_eq!(
             bucket

@@ -15,7 +15,7 @@ use crate::keyring::Living;
 use crate::record::FileState;
 use crate::store::activity::{self, Deed};
 use crate::store::keys::{self, LifeKey};
-use crate::store::lives::{Passing, Shut};
+use crate::store::lives::{Door, Exports, Passing, Shut};
 use crate::store::records::{Attachment, Conversation, Message, Record, purge_write};
 use crate::store::{Item, Write, in_transactions};
 use crate::vault::HashKey;
@@ -66,7 +66,7 @@ pub(super) async fn redact(
         .map(|sort| (partition.clone(), sort))
         .collect();
     for _ in 0..TRIES {
-        let Some(living) = app.living(life).await? else {
+        let Some((living, door)) = app.life(life).await? else {
             break;
         };
         let keys = app.keyring.tenant(life.tenant).await?;
@@ -88,7 +88,7 @@ pub(super) async fn redact(
             return Ok(pieces.iter().zip(statuses).map(kept).collect());
         }
         let files = opened.files();
-        match pass(app, &living, opened, cause).await? {
+        match pass(app, (&living, &door), opened, cause).await? {
             Ok(()) => {
                 for file in files {
                     purge(app, life, file).await?;
@@ -123,10 +123,10 @@ pub(super) async fn purge(app: &App, life: &LifeKey, file: AttachmentId) -> Resu
 
 /// Writes what has changed through the door, each transaction with its own entry in the
 /// log, with what calls for redacted files to be deleted, and with the re-keying that takes
-/// what it redacts out of backups.
+/// what it redacts out of backups. Exports that hold it are withdrawn.
 async fn pass(
     app: &App,
-    living: &Living,
+    (living, door): (&Living, &Door),
     opened: Opened,
     cause: &Cause,
 ) -> Result<Result<(), Shut>> {
@@ -151,7 +151,10 @@ async fn pass(
         }
         // The first transaction sees to it for all.
         writes.extend(std::mem::take(&mut rekey));
-        let passing = Passing::default();
+        let passing = Passing {
+            exports: Some(Exports::Withdraw(door.edition)),
+            ..Passing::default()
+        };
         if let Err(shut) = app
             .store
             .through_door(living, &passing, writes, now)

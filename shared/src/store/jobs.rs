@@ -259,9 +259,11 @@ impl Job {
         let until = now + KEPT;
         let item = match self.key.kind {
             JobKind::Erasure | JobKind::Expiry => self.live_item(until),
-            JobKind::Redaction | JobKind::Export | JobKind::Rekey | JobKind::Rotation => {
-                self.item().with("expires_at", until.as_second())
-            }
+            JobKind::Redaction
+            | JobKind::Export
+            | JobKind::Discard
+            | JobKind::Rekey
+            | JobKind::Rotation => self.item().with("expires_at", until.as_second()),
         };
         self.saved(item, &new_fence())
     }

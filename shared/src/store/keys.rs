@@ -13,6 +13,8 @@
 //! | attachment | `ten#sub#life` | `attachment#uuid` |
 //! | interaction | `ten#sub#life` | `interaction#hash` |
 //! | redacted files are to go | `ten#sub#life` | `turn#redaction#purge#uuid` |
+//! | withdrawn exports are to go | `ten#sub#life` | `turn#export#withdrawn#uuid` |
+//! | the bucket may hold objects of it | `ten#sub#life` | `objects` |
 //! | job | `ten#jobs#kind` | `job_…` |
 //! | turn of a job | `ten#jobs#kind` | `turn#worker#job_…#number` |
 //! | a long list of lives | `ten#jobs#kind` | `job_…#lives#number` |
@@ -39,7 +41,7 @@
 //! | object | key |
 //! |---|---|
 //! | attachment | `attachments/ten/sub/life/uuid` |
-//! | export | `exports/ten/sub/life/job_….zip` |
+//! | export | `exports/ten/sub/life/job_…/edition.zip` |
 //! | seal | `seals/ten/day.jws` |
 //! | receipt | `receipts/ten/job_….jws`, or a day in place of the job |
 //! | whom an erasure is about | `ledger/ten/job_…/number.json` |
@@ -56,6 +58,8 @@ pub const DOOR: &str = "door";
 pub const PERSON: &str = "person";
 pub const CLOCK: &str = "clock";
 pub const RESTORED: &str = "restored";
+/// The bucket may hold more of a life than its attachment rows lead to.
+pub const OBJECTS: &str = "objects";
 pub const SETTINGS: &str = "settings";
 pub const ONCE: &str = "once";
 pub const TENANTS: &str = "tenants";
@@ -134,9 +138,35 @@ impl LifeKey {
         self.object_prefix("attachments") + &attachment.uuid().to_string()
     }
 
-    pub fn export_object(&self, job: JobId) -> String {
-        format!("{}{job}.zip", self.object_prefix(EXPORTS))
+    /// Where all exports of this life lie.
+    pub fn exports(&self) -> String {
+        self.object_prefix(EXPORTS)
     }
+
+    /// Where everything lies that an export has written: a redaction makes it begin anew.
+    pub fn export_objects(&self, job: JobId) -> String {
+        format!("{}{job}/", self.exports())
+    }
+
+    pub fn export_object(&self, job: JobId, edition: u64) -> String {
+        format!("{}{edition}.zip", self.export_objects(job))
+    }
+}
+
+/// The edition in an export's key.
+pub fn edition_of_export(object: &str) -> Option<u64> {
+    object
+        .rsplit('/')
+        .next()?
+        .strip_suffix(".zip")?
+        .parse()
+        .ok()
+}
+
+/// Whether a row of a life says that the bucket may hold something of it. One that a restore
+/// has handed over may have lost its rows.
+pub fn leads_to_objects(sort: &str) -> bool {
+    sort == OBJECTS || sort == RESTORED || parse_attachment(sort).is_some()
 }
 
 /// The life and attachment in an object's key, if it is an attachment's.
@@ -169,6 +199,8 @@ pub enum JobKind {
     Expiry,
     Redaction,
     Export,
+    /// An export has been kept for its day: it is deleted.
+    Discard,
     /// A life gets a new data key, so that what was redacted goes from backups too.
     Rekey,
     /// A tenant's wrapping key gets a new version each year. Ends with the tenant.
@@ -176,11 +208,12 @@ pub enum JobKind {
 }
 
 impl JobKind {
-    pub const ALL: [JobKind; 6] = [
+    pub const ALL: [JobKind; 7] = [
         JobKind::Erasure,
         JobKind::Expiry,
         JobKind::Redaction,
         JobKind::Export,
+        JobKind::Discard,
         JobKind::Rekey,
         JobKind::Rotation,
     ];
@@ -191,6 +224,7 @@ impl JobKind {
             JobKind::Expiry => "expiry",
             JobKind::Redaction => "redaction",
             JobKind::Export => "export",
+            JobKind::Discard => "discard",
             JobKind::Rekey => "rekey",
             JobKind::Rotation => "rotation",
         }
@@ -201,7 +235,7 @@ impl JobKind {
         match self {
             JobKind::Erasure | JobKind::Expiry => "erasure",
             JobKind::Redaction => "redaction",
-            JobKind::Export => "export",
+            JobKind::Export | JobKind::Discard => "export",
             JobKind::Rekey | JobKind::Rotation => "rekey",
         }
     }
@@ -410,6 +444,19 @@ pub fn parse_purge(partition: &str, sort: &str) -> Option<LifeKey> {
     sort.starts_with(PURGE).then(|| LifeKey::parse(partition))?
 }
 
+/// A turn of no job: what lies in the bucket of a life's withdrawn exports is to go.
+pub fn withdrawal(id: Uuid) -> String {
+    format!("{WITHDRAWN}{}", id.simple())
+}
+
+const WITHDRAWN: &str = "turn#export#withdrawn#";
+
+/// The life whose withdrawn exports are to go.
+pub fn parse_withdrawal(partition: &str, sort: &str) -> Option<LifeKey> {
+    sort.starts_with(WITHDRAWN)
+        .then(|| LifeKey::parse(partition))?
+}
+
 /// The job that a turn's key belongs to, and the turn's number.
 pub fn parse_turn(partition: &str, sort: &str) -> Option<(JobKey, u64)> {
     let (tenant, kind) = partition.split_once("#jobs#")?;
@@ -523,7 +570,8 @@ mod tests {
         assert_eq!(parse_attachment(&attachment(file)), Some(file));
         let object = parse_attachment_object(&key.attachment_object(file));
         assert_eq!(object, Some((key, file)));
-        let archive = key.export_object(JobId::at(Timestamp::UNIX_EPOCH));
+        let archive = key.export_object(JobId::at(Timestamp::UNIX_EPOCH), 3);
+        assert_eq!(edition_of_export(&archive), Some(3));
         assert_eq!(parse_life_of_object(&archive), Some(key));
         let list = standing(key.tenant, Standing::Held);
         let listed = parse_standing(&list, &key.subject.to_string());

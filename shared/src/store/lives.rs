@@ -12,10 +12,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::jobs::Job;
+use super::jobs::{Job, TURN_KEPT};
 use super::keys::{self, CLOCK, DOOR, LifeKey, Standing, day_of};
 use super::{Attribute, Item, Refusal, Store, Write};
 use crate::error::Result;
+use crate::id::uuid_at;
 use crate::keyring::{Entry, Living, Rules, State};
 use crate::objects::upload_ends;
 use crate::vault::Sealed;
@@ -66,6 +67,9 @@ pub struct Door {
     pub counts: Counts,
     /// Until when each handed-out link may still write under this life's prefixes.
     pub uploads: Vec<Timestamp>,
+    /// Which edition an export made now is of: whatever makes exports untrue begins the
+    /// next one, so an export of an earlier edition is withdrawn. 0 before the first export.
+    pub edition: u64,
     pub visit_at: Option<Timestamp>,
     pub network: Option<Sealed>,
     pub device: Option<Sealed>,
@@ -88,6 +92,7 @@ impl Door {
                 interactions: row.count("interactions"),
             },
             uploads: row.times("uploads"),
+            edition: row.count("edition"),
             visit_at: row.try_time("visit_at"),
             network: row.sealed("network"),
             device: row.sealed("device"),
@@ -129,6 +134,17 @@ pub struct Passing {
     pub added: Counts,
     /// Open links, as read and as they become.
     pub uploads: Option<(Vec<Timestamp>, Vec<Timestamp>)>,
+    pub exports: Option<Exports>,
+}
+
+/// What a write has to do with exports of the life. Each names the door's edition as read.
+#[derive(Clone, Copy, Debug)]
+pub enum Exports {
+    /// They become untrue: the next edition begins, and the worker deletes what lies in the
+    /// bucket of earlier ones.
+    Withdraw(u64),
+    /// One is made of this edition, which must still be the current one.
+    Make(u64),
 }
 
 impl Passing {
@@ -159,8 +175,8 @@ pub enum Shut {
     Over,
     /// The rules have changed since the keyring was read: read again.
     Gate,
-    /// The door has seen something later, its links have changed, or it lets no such thing
-    /// pass: as it stands now.
+    /// The door has seen something later, its links or its edition have changed, or it lets no
+    /// such thing pass: as it stands now.
     Later(Door),
     /// The condition of the row in this place failed; the row as it was.
     Row { place: usize, row: Option<Item> },
@@ -209,6 +225,9 @@ impl Change {
         if let Some((old, new)) = &passing.uploads {
             change.uploads(old, new);
         }
+        if let Some(exports) = passing.exports {
+            change.exports(exports);
+        }
         change.count(passing.added);
         change
     }
@@ -250,6 +269,26 @@ impl Change {
         } else {
             self.conditions.push("uploads = :open");
             self.value(":open", old);
+        }
+    }
+
+    fn exports(&mut self, exports: Exports) {
+        match exports {
+            Exports::Withdraw(0) => self.conditions.push("attribute_not_exists(edition)"),
+            Exports::Withdraw(_) => {
+                self.conditions.push("attribute_exists(edition)");
+                self.add.push("edition :next".to_owned());
+                self.value(":next", 1_u64);
+            }
+            Exports::Make(0) => {
+                self.conditions.push("attribute_not_exists(edition)");
+                self.set.push("edition = :edition");
+                self.value(":edition", 1_u64);
+            }
+            Exports::Make(edition) => {
+                self.conditions.push("edition = :edition");
+                self.value(":edition", edition);
+            }
         }
     }
 
@@ -351,9 +390,12 @@ impl Store {
         &self,
         living: &Living,
         passing: &Passing,
-        writes: Vec<Write>,
+        mut writes: Vec<Write>,
         now: Timestamp,
     ) -> Result<Result<(), Shut>> {
+        if let Some(Exports::Withdraw(1..)) = passing.exports {
+            writes.push(withdrawal_write(&living.key, now));
+        }
         let door = Change::of(living, passing, now).into_write(&living.key.partition());
         let repeats = passing.uploads.is_none();
         let outcome = if writes.is_empty() && !door.only_checks() && repeats {
@@ -516,6 +558,18 @@ pub fn next_gate_write(entry: &Entry, now: Timestamp) -> Write {
         .value(":next", entry.gate + 1)
         .value(":gate", entry.gate)
         .value(":now", now.as_second())
+}
+
+/// Notes that the bucket may hold something of a life: its erasure asks.
+pub fn objects_write(life: &LifeKey) -> Write {
+    Write::put(Item::new(&life.partition(), keys::OBJECTS))
+}
+
+/// Calls the worker to delete what lies in the bucket of a life's withdrawn exports.
+fn withdrawal_write(life: &LifeKey, now: Timestamp) -> Write {
+    let sort = keys::withdrawal(uuid_at(now));
+    let row = Item::new(&life.partition(), &sort).with("expires_at", (now + TURN_KEPT).as_second());
+    Write::put(row)
 }
 
 /// A life's clock, at the day on which it is to be looked at.

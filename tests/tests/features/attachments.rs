@@ -797,3 +797,48 @@ async fn a_link_runs_out_when_the_door_says_so_however_long_the_request_takes() 
     let told: Vec<_> = open.iter().filter_map(|at| at.as_n().ok()).collect();
     assert_eq!(told, [&ends.as_millisecond().to_string()]);
 }
+
+#[tokio::test]
+async fn a_media_type_is_taken_as_browsers_give_it() {
+    let service = Service::start().await;
+    for (given, kept) in [
+        ("audio/webm;codecs=opus", "audio/webm"),
+        ("text/plain; charset=utf-8", "text/plain"),
+        ("text/csv; charset=\"UTF-8;x\" ; header=present", "text/csv"),
+        ("Image/PNG", "image/png"),
+        (" video/mp4 ;codecs=avc1", "video/mp4"),
+        ("text/plain;", "text/plain"),
+        ("", "application/octet-stream"),
+    ] {
+        let file = json!({"visitor_id": "ada", "filename": "a", "content_type": given, "size": 5,
+                          "sha256": sha256(b"hello")});
+        let key = &service.ours.ingest;
+        service.post("/v1/attachments", key, file).await.expect(201);
+        let ada = service.visit("ada").await;
+        let path = format!("/v1/subjects/{ada}/records?type=attachment&limit=100");
+        let page = service.get(&path, &service.ours.read).await.expect(200);
+        let types = page["data"].as_array().unwrap().iter();
+        let found = types.filter(|it| it["content_type"] == kept).count();
+        assert!(found > 0, "{given:?}: {page}");
+    }
+    for given in [
+        "png",
+        "image/",
+        "/png",
+        "image/png, text/plain",
+        "text/plain charset=x",
+        ";",
+        "a b/c",
+    ] {
+        let file = json!({"visitor_id": "ada", "filename": "a", "content_type": given, "size": 5,
+                          "sha256": sha256(b"hello")});
+        let reply = service
+            .post("/v1/attachments", &service.ours.ingest, file)
+            .await;
+        match given {
+            // No type, and no parameter either.
+            ";" => drop(reply.expect(201)),
+            _ => assert_eq!(reply.faults(), ["/content_type"], "{given:?}"),
+        }
+    }
+}

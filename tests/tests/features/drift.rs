@@ -160,6 +160,7 @@ fn every_turn_is_handed_to_one_worker() {
         handed.insert(kind.name(), takers.concat());
     }
     let expected = [
+        ("discard", "export"),
         ("erasure", "delete"),
         ("expiry", "delete"),
         ("export", "export"),

@@ -53,6 +53,15 @@ impl Copy {
         self.0.keys().map(String::as_str).collect()
     }
 
+    /// The cells of a table, row by row, as a spreadsheet reads them.
+    fn table(&self, name: &str) -> Vec<Vec<String>> {
+        let text = self.text(name);
+        let text = text.strip_prefix('\u{FEFF}').expect("a byte order mark");
+        let rows = csv::Reader::from_reader(text.as_bytes()).into_records();
+        rows.map(|row| row.expect("a row").iter().map(str::to_owned).collect())
+            .collect()
+    }
+
     fn text(&self, name: &str) -> &str {
         let content = self.0.get(name).unwrap_or_else(|| panic!("no {name}"));
         std::str::from_utf8(content).expect("UTF-8")
@@ -348,7 +357,7 @@ async fn a_spreadsheet_takes_no_text_for_a_formula() {
         "-1",
         "@SUM(A1)",
         "\t=1",
-        "\r=1",
+        "\u{200B}=1",
         "plain, \"quoted\"",
     ];
     let events: Vec<_> = texts
@@ -369,6 +378,13 @@ async fn a_spreadsheet_takes_no_text_for_a_formula() {
             assert!(!cell.starts_with(['=', '+', '-', '@']), "{line}");
         }
     }
+    let cells = copy.table("messages.csv");
+    assert!(
+        cells
+            .iter()
+            .flatten()
+            .any(|cell| cell == "plain, \"quoted\"")
+    );
     let mut bodies: Vec<_> = copy
         .lines("messages.jsonl")
         .iter()
@@ -761,26 +777,34 @@ async fn an_erasure_takes_the_exports_along() {
 }
 
 #[tokio::test]
-async fn an_export_is_kept_for_a_day() {
+async fn an_export_is_kept_for_a_day_and_then_deleted_in_every_version() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
+    // Begun just after midnight, from when S3 counts days.
+    service
+        .advance(SignedDuration::from_mins(12 * 60 + 5))
+        .await;
     let place = begin(&service, json!({"subject": ada})).await;
     service.cloud.settle().await;
     service.advance(SignedDuration::from_hours(23)).await;
     let job = service.job(&place).await;
     assert_eq!(fetch(download(&job)).await.0, 200);
-    service.advance(days(1)).await;
+    service.advance(SignedDuration::from_mins(80)).await;
     let job = service.job(&place).await;
     assert_eq!(
-        (&job["state"], &job["downloads"]),
-        (&json!("completed"), &json!([]))
+        (&job["state"], &job["downloads"], &job["withdrawn"]),
+        (&json!("completed"), &json!([]), &json!(false))
     );
-    service.advance(days(1)).await;
-    assert!(versions(&service, "exports/").is_empty());
-    service.advance(days(1)).await;
     assert!(rows::files(&service).is_empty(), "not even a marker");
     let path = format!("/v1/subjects/{ada}");
     service.get(&path, &service.ours.owner).await.expect(200);
+    // Nothing of the deletion is left that names whom it was about.
+    service.advance(days(2)).await;
+    let rows = rows::records(&service).await;
+    let discards = rows
+        .iter()
+        .filter(|row| rows::text(row, "PK").is_some_and(|it| it.contains("#jobs#discard")));
+    assert_eq!(discards.count(), 0);
 }
 
 #[tokio::test]
@@ -940,4 +964,275 @@ async fn an_export_stands_in_the_activity_log_without_its_subject() {
         [json!("export.completed"), json!("export.requested")]
     );
     assert!(!text.contains(&ada));
+}
+
+/// The ways in which what an export says becomes untrue.
+async fn correct(service: &Service, ada: &str) {
+    let path = format!("/v1/subjects/{ada}");
+    let body = json!({"identity": {"name": "Ada King"}});
+    let owner = &service.ours.owner;
+    let reply = service.call("PATCH", &path, owner, Some(&body)).await;
+    reply.expect(204);
+}
+
+async fn redact(service: &Service, ada: &str, target: Value) {
+    let body = json!({"subject": ada, "targets": [target]});
+    let reply = service
+        .post("/v1/redactions", &service.ours.owner, body)
+        .await;
+    assert!([200, 202].contains(&reply.status), "{}", reply.text);
+}
+
+/// The first message of somebody, by its id.
+async fn message(service: &Service, ada: &str) -> Value {
+    let path = format!("/v1/subjects/{ada}/records?type=message");
+    let page = service.get(&path, &service.ours.read).await.expect(200);
+    page["data"][0].clone()
+}
+
+#[tokio::test]
+async fn what_makes_an_export_untrue_withdraws_it() {
+    let service = Service::start().await;
+    let ada = service.acquaint("ada").await;
+    let file = service.upload("ada", "dot.gif", "image/gif", GIF).await;
+    let consent = json!([{"type": "identify", "visitor_id": "ada", "name": "Ada", "consent": {"basis": "consent"}}]);
+    service.store(consent).await;
+    let owner = &service.ours.owner;
+    let first = message(&service, &ada).await;
+    let span = json!({"message": first["message"], "content_hash": first["content_hash"],
+                      "spans": [{"start": 0, "end": 2}]});
+    let many: Vec<_> = (0..100)
+        .map(|n| json!({"type": "message", "visitor_id": "ada", "conversation_id": "long", "author": "end_user",
+                        "body": format!("number {n}")}))
+        .collect();
+    service.store(Value::Array(many)).await;
+    for how in ["span", "message", "file", "long", "correction", "consent"] {
+        let place = begin(&service, json!({"subject": ada})).await;
+        let job = service.job(&place).await;
+        assert_eq!(job["withdrawn"], false);
+        let link = download(&job).clone();
+        assert_eq!(fetch(&link).await.0, 200, "{how}");
+        match how {
+            "span" => redact(&service, &ada, span.clone()).await,
+            "message" => redact(&service, &ada, json!({"message": first["message"]})).await,
+            "file" => redact(&service, &ada, json!({"attachment": file})).await,
+            "long" => {
+                redact(&service, &ada, json!({"conversation": "long"})).await;
+                service.cloud.settle().await;
+            }
+            "correction" => correct(&service, &ada).await,
+            _ => {
+                let path = format!("/v1/subjects/{ada}/consent");
+                service.call("DELETE", &path, owner, None).await.expect(204);
+            }
+        }
+        // As soon as that is answered there is no link to it.
+        let job = service.get(&place, owner).await.expect(200);
+        assert_eq!(
+            (&job["state"], &job["withdrawn"], &job["downloads"]),
+            (&json!("completed"), &json!(true), &json!([])),
+            "{how}"
+        );
+        service.cloud.settle().await;
+        assert_eq!(fetch(&link).await.0, 404, "{how}: a link from before");
+        let exports = rows::files(&service)
+            .into_iter()
+            .filter(|key| key.starts_with("exports/"));
+        assert_eq!(exports.count(), 0, "{how}");
+    }
+    let copy = copy(&service, json!({"subject": ada})).await;
+    assert_eq!(copy.saying("number 7"), Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn what_leaves_an_export_true_leaves_it() {
+    let service = Service::start().await;
+    let ada = service.acquaint("ada").await;
+    let place = begin(&service, json!({"subject": ada})).await;
+    let path = format!("/v1/subjects/{ada}");
+    let job = service.job(&place).await;
+    let name = json!({"identity": {"name": "Ada Lovelace"}});
+    let owner = &service.ours.owner;
+    service
+        .call("PATCH", &path, owner, Some(&name))
+        .await
+        .expect(204);
+    redact(
+        &service,
+        &ada,
+        json!({"attachment": "att_00112233445566778899aabbccddeeff"}),
+    )
+    .await;
+    service.acquaint("ada").await;
+    let later = service.job(&place).await;
+    assert_eq!(later["withdrawn"], false);
+    assert_eq!(
+        fetch(download(&later)).await.1,
+        fetch(download(&job)).await.1
+    );
+}
+
+#[tokio::test]
+async fn an_export_that_runs_while_something_is_redacted_is_packed_anew() {
+    let (service, export) = asleep("export").await;
+    let owner = &service.ours.owner;
+    for delay in [0_u64, 4, 8, 12, 16, 24, 32, 48] {
+        let ada = service.acquaint(&format!("ada-{delay}")).await;
+        let secret = message(&service, &ada).await;
+        let body = secret["body"].as_str().unwrap().to_owned();
+        let place = begin(&service, json!({"subject": ada})).await;
+        service.cloud.settle().await;
+        let id = place.rsplit('/').next().unwrap();
+        let turns = turns(&service, "export").await;
+        let turn = turns
+            .iter()
+            .find(|turn| turn.to_string().contains(id))
+            .unwrap();
+        export.wake();
+        let redacts = async {
+            // It meets the turn at another place each time.
+            tokio::time::sleep(std::time::Duration::from_millis(delay)).await;
+            redact(&service, &ada, json!({"message": secret["message"]})).await;
+        };
+        let (turned, ()) = tokio::join!(service.cloud.invoke("export", turn.clone()), redacts);
+        turned.unwrap();
+        let job = service.get(&place, owner).await.expect(200);
+        for download in job["downloads"].as_array().unwrap() {
+            let (_, bytes) = fetch(download).await;
+            assert_eq!(
+                Copy::open(bytes).saying(&body),
+                Vec::<&str>::new(),
+                "after {delay} ms"
+            );
+        }
+        let job = service.job(&place).await;
+        assert_eq!(job["state"], "completed", "{job}");
+        let exports = versions(&service, &format!("exports/{}/{ada}/", service.ours.id));
+        let withdrawn = job["withdrawn"] == true;
+        assert_eq!(exports.len(), usize::from(!withdrawn), "after {delay} ms");
+        for export in exports {
+            let copy = Copy::open(export.body.to_vec());
+            assert_eq!(copy.saying(&body), Vec::<&str>::new(), "after {delay} ms");
+        }
+        export.sleep();
+    }
+    assert!(service.cloud.dead_letters().is_empty());
+}
+
+#[tokio::test]
+async fn a_withdrawn_export_goes_though_the_first_try_to_delete_it_was_lost() {
+    let (service, export) = asleep("export").await;
+    export.wake();
+    let ada = service.acquaint("ada").await;
+    let place = begin(&service, json!({"subject": ada})).await;
+    service.job(&place).await;
+    export.sleep();
+    correct(&service, &ada).await;
+    service.cloud.settle().await;
+    assert_eq!(versions(&service, "exports/").len(), 1, "the worker sleeps");
+    let job = service.get(&place, &service.ours.owner).await.expect(200);
+    assert_eq!(
+        (&job["withdrawn"], &job["downloads"]),
+        (&json!(true), &json!([]))
+    );
+    export.wake();
+    // After its day at the latest.
+    service
+        .advance(SignedDuration::from_mins(24 * 60 + 20))
+        .await;
+    assert!(rows::files(&service).is_empty());
+}
+
+#[tokio::test]
+async fn a_flood_is_exported_in_parts_and_nothing_of_it_waits_for_long() {
+    let service = Service::start().await;
+    let mut ada = String::new();
+    for request in 0..11 {
+        // 64 KiB each, and no two alike.
+        let said = |n: usize| {
+            json!({"type": "message", "visitor_id": "ada", "conversation_id": format!("c-{request}"),
+            "author": "end_user", "body": format!("r{request:02}m{n:02} ").repeat(9_300)})
+        };
+        let events = (0..15).map(said).collect();
+        ada = subject(&service.store(events).await[0]);
+    }
+    let copy = copy(&service, json!({"subject": ada})).await;
+    let files = |start: &str, end: &str| -> Vec<String> {
+        let names = copy.names().into_iter();
+        names
+            .filter(|it| it.starts_with(start) && it.ends_with(end))
+            .map(str::to_owned)
+            .collect()
+    };
+    let (lines, tables, pages) = (
+        files("messages", ".jsonl"),
+        files("messages", ".csv"),
+        files("more-", ".html"),
+    );
+    assert!(lines.len() > 1 && lines.len() == tables.len() && pages.len() == lines.len() - 1);
+    let read: usize = lines.iter().map(|name| copy.lines(name).len()).sum();
+    let rows: usize = tables.iter().map(|name| copy.table(name).len()).sum();
+    assert_eq!((read, rows), (165, 165));
+    // What is read at once comes on top of what may wait.
+    let most = copy.0.values().map(Vec::len).max().unwrap();
+    assert!(most < 11_000_000, "{most}");
+    let shown = pages.iter().map(String::as_str).chain(["index.html"]);
+    let shown: usize = shown
+        .map(|name| copy.text(name).matches("<li class=\"yours\">").count())
+        .sum();
+    assert_eq!(shown, 165);
+    for page in &pages {
+        assert!(
+            copy.text("index.html")
+                .contains(&format!("href=\"{page}\""))
+        );
+    }
+}
+
+#[tokio::test]
+async fn files_with_long_and_hostile_names_can_be_unpacked_anywhere() {
+    let service = Service::start().await;
+    let names = [
+        format!("{}.txt", "日本語".repeat(30)),
+        format!("{}.txt", "👩".repeat(60)),
+        format!("{} {}", "x".repeat(99), "y".repeat(60)),
+        "CON".to_owned(),
+        "nul.txt".to_owned(),
+        "SAME.TXT".to_owned(),
+        "same.txt".to_owned(),
+        "e\u{301}.txt".to_owned(),
+        "evil\u{202E}txt.exe".to_owned(),
+        "a:b?.txt".to_owned(),
+        " .txt. ".to_owned(),
+    ];
+    let ada = service.visit("ada").await;
+    for name in &names {
+        service.upload("ada", name, "text/plain", b"x").await;
+    }
+    let copy = copy(&service, json!({"subject": ada})).await;
+    let mut seen = std::collections::BTreeSet::new();
+    for name in copy.names() {
+        for part in name.split('/') {
+            assert!(part.len() <= 255 && !part.ends_with(['.', ' ']), "{part:?}");
+            let stem = part.split('.').next().unwrap_or_default().to_lowercase();
+            assert!(
+                !["con", "nul", "prn", "aux"].contains(&stem.as_str()),
+                "{part}"
+            );
+            assert!(
+                !part.contains(['<', '>', ':', '"', '|', '?', '*', '\\', '\u{202E}']),
+                "{part}"
+            );
+        }
+        assert!(
+            seen.insert(name.to_lowercase()),
+            "{name} and another differ by case alone"
+        );
+    }
+    assert_eq!(
+        seen.iter()
+            .filter(|it| it.starts_with("attachments/"))
+            .count(),
+        names.len()
+    );
 }

@@ -8,6 +8,7 @@ use shared::id::{Subject, Tenant};
 use shared::keyring::restore::{lives, unknown_write};
 use shared::keyring::{Entry, Rules};
 use shared::store::keys::{self, CLOCK, DOOR, LifeKey, PERSON, RESTORED, Standing};
+use shared::store::lives::objects_write;
 use shared::store::records::Record;
 use shared::store::scan::At;
 use shared::store::{Item, Write};
@@ -316,7 +317,13 @@ pub async fn objects(
     let people = named.iter().map(|life| (life.tenant, life.subject));
     let entries = entries(replay, people).await?;
     let alive = |life: &LifeKey| lives(entries.get(&(life.tenant, life.subject)), life);
-    let over: Vec<_> = named.into_iter().filter(|life| !alive(life)).collect();
+    let (goes_on, over): (Vec<_>, Vec<_>) = named.into_iter().partition(alive);
+    if replay.acts {
+        for life in &goes_on {
+            // What led to them may be lost; one day their erasure has to find them.
+            carry_out(app, vec![objects_write(life)]).await?;
+        }
+    }
     let rows = [DOOR, PERSON, CLOCK, RESTORED];
     let wanted: Vec<_> = over
         .iter()

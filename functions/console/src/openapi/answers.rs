@@ -10,7 +10,7 @@ use super::reference;
 use super::requests::settings_fields;
 use super::shape::{
     Schema, choice, count, described, id, list, message_id, object, only, or_null, text, time,
-    whole,
+    whole, yes_or_no,
 };
 
 /// Every schema of an answer.
@@ -276,6 +276,12 @@ fn jobs() -> Vec<Schema> {
         ("url", json!({"type": "string", "format": "uri"})),
         ("expires_at", time()),
     ]);
+    let withdrawn = described(
+        yes_or_no(),
+        "Whether the export can be had no more because it has become untrue: something in it \
+         was redacted or corrected since, a consent was withdrawn, or the person's data has \
+         gone. Make a new one.",
+    );
     let counts = whole(vec![
         ("dry_run", only(true)),
         ("subjects", count()),
@@ -314,6 +320,7 @@ fn jobs() -> Vec<Schema> {
                 vec![
                     ("subject", id("sub")),
                     ("export", choice(&["access", "portability"])),
+                    ("withdrawn", withdrawn),
                     ("downloads", list(download)),
                 ],
             )),

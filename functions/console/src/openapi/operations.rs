@@ -426,7 +426,7 @@ pub const OPERATIONS: &[Operation] = &[
         &[gives(
             200,
             "ExportJob",
-            "The job; links when it is completed.",
+            "The job; a link for a day after it is completed, unless it is withdrawn.",
         )],
     )
     .describes(

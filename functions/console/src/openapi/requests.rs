@@ -290,7 +290,14 @@ fn attachment() -> Value {
             ("filename", field(Record::Attachment, "filename")),
             (
                 "content_type",
-                json!({"type": "string", "maxLength": 127, "pattern": "^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$"}),
+                json!({
+                    "type": "string",
+                    "maxLength": 255,
+                    "pattern": r"^[ \t]*([A-Za-z0-9!#$&^_.+-]{1,63}/[A-Za-z0-9!#$&^_.+-]{1,63}[ \t]*)?(;[\s\S]*)?$",
+                    "description": "The file's media type. Parameters are dropped; an empty one is \
+                                    application/octet-stream.",
+                    "examples": ["image/png", "audio/webm;codecs=opus", ""],
+                }),
             ),
             (
                 "size",

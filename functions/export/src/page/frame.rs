@@ -26,6 +26,17 @@ pub fn top(facts: &Facts<'_>) -> String {
         Kind::Access => "<a href=\"#processing\">How it is used</a>",
         Kind::Portability => "",
     };
+    let head = head(title);
+    format!(
+        "{head}<p>{right}, made on {}. Times are in UTC.</p>\n\
+         <nav><a href=\"#person\">You</a><a href=\"#when\">When it goes</a>\
+         <a href=\"#messages\">Conversations</a><a href=\"#files\">Files</a>{more}</nav></header>\n",
+        time(facts.made_at)
+    )
+}
+
+/// How a page begins, up to its title.
+fn head(title: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
@@ -33,11 +44,31 @@ pub fn top(facts: &Facts<'_>) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"referrer\" content=\"no-referrer\">\n<meta name=\"robots\" content=\"noindex\">\n\
          <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
-         <header><h1>{title}</h1><p>{right}, made on {}. Times are in UTC.</p>\n\
-         <nav><a href=\"#person\">You</a><a href=\"#when\">When it goes</a>\
-         <a href=\"#messages\">Conversations</a><a href=\"#files\">Files</a>{more}</nav></header>\n",
-        time(facts.made_at)
+         <header><h1>{title}</h1>"
     )
+}
+
+/// The beginning of a page that takes what would be too much for one.
+pub fn more(number: usize) -> String {
+    let head = head(&format!("More of what is kept about you, part {number}"));
+    format!(
+        "{head}<p>Times are in UTC.</p>\n<nav><a href=\"index.html\">To the first page</a></nav></header>\n"
+    )
+}
+
+/// Where those pages are.
+pub fn earlier(pages: &[String]) -> String {
+    let links: Vec<_> = (1..)
+        .zip(pages)
+        .map(|(number, name)| format!("<a href=\"{name}\">part {number}</a>"))
+        .collect();
+    match links.is_empty() {
+        true => String::new(),
+        false => format!(
+            "<section id=\"more\"><h2>More pages</h2>\n<p>This is too much for one page. The rest: {}.</p>\n</section>\n",
+            links.join(", ")
+        ),
+    }
 }
 
 pub fn person(facts: &Facts<'_>) -> String {
@@ -174,6 +205,9 @@ pub fn processing(facts: &Facts<'_>) -> String {
     html
 }
 
+/// How a page ends.
+pub const END: &str = "</main>\n</body>\n</html>\n";
+
 pub fn bottom(facts: &Facts<'_>) -> String {
     let mut html = String::new();
     if !facts.left_out.is_empty() {
@@ -193,8 +227,8 @@ pub fn bottom(facts: &Facts<'_>) -> String {
     }
     html.push_str(
         "<footer>The same data for machines: <a href=\"subject.json\">subject.json</a> and the .jsonl and .csv files \
-         beside it. <a href=\"manifest.json\">manifest.json</a> lists every file with its SHA-256.</footer>\n\
-         </main>\n</body>\n</html>\n",
+         beside it. <a href=\"manifest.json\">manifest.json</a> lists every file with its SHA-256.</footer>\n",
     );
+    html.push_str(END);
     html
 }

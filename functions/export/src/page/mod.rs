@@ -2,11 +2,13 @@
 //! scripts and without anything fetched; all text in it comes from strangers and is escaped.
 //!
 //! Messages are stored by conversation, not by time. So each is laid down as it is read, and
-//! the page picks them up in the order in which they were written.
+//! the page picks them up in the order in which they were written. What waits is kept in
+//! memory: when it is a lot, it becomes a page of its own, which `index.html` leads to.
 
 mod frame;
 mod text;
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 use jiff::Timestamp;
@@ -18,8 +20,10 @@ use shared::store::records::{Attachment, Conversation, Interaction, Message, Rec
 
 use crate::processing::Processing;
 use crate::request::Kind;
-use crate::spool::Spool;
 use text::{address, escape, push, size, time};
+
+/// Conversations that are shown with their titles; a person may have millions.
+const TITLES: usize = 50_000;
 
 /// What the page says besides the records.
 pub struct Facts<'a> {
@@ -32,114 +36,139 @@ pub struct Facts<'a> {
 }
 
 /// The page in the making.
+#[derive(Default)]
 pub struct Page {
     /// Whether agents are named.
     agents: bool,
-    conversations: Vec<(Timestamp, KeyedHash, String)>,
-    messages: Spool,
+    /// When each conversation began, and what stands above it.
+    conversations: HashMap<KeyedHash, (Timestamp, String)>,
+    messages: String,
     placed: Vec<Placed>,
-    files: Spool,
-    usage: Spool,
+    files: String,
+    usage: String,
+    /// The pages that were written before.
+    earlier: Vec<String>,
 }
 
-/// Where a message lies in the spool.
+/// Where a message lies among the others.
 struct Placed {
     conversation: KeyedHash,
     at: Timestamp,
-    offset: u64,
-    length: u64,
+    from: usize,
+    to: usize,
 }
 
 impl Page {
     pub fn new(agents: bool) -> Page {
         Page {
             agents,
-            conversations: Vec::new(),
-            messages: Spool::new(),
-            placed: Vec::new(),
-            files: Spool::new(),
-            usage: Spool::new(),
+            ..Page::default()
         }
     }
 
     /// Takes in a record. `path`: where its file lies in the archive.
-    ///
-    /// # Errors
-    /// When the disk fails, as everywhere below.
-    pub fn add(&mut self, record: &Record, path: Option<&str>) -> io::Result<()> {
+    pub fn add(&mut self, record: &Record, path: Option<&str>) {
         match record {
-            Record::Conversation(it) => self.conversations.push((it.at, it.hash, heading(it))),
+            Record::Conversation(it) if self.conversations.len() < TITLES => {
+                self.conversations.insert(it.hash, (it.at, heading(it)));
+            }
+            Record::Conversation(_) => {}
             Record::Message(it) => {
-                let (offset, text) = (self.messages.length(), message(it, self.agents));
-                self.messages.write_all(text.as_bytes())?;
-                let length = self.messages.length() - offset;
+                let from = self.messages.len();
+                self.messages.push_str(&message(it, self.agents));
                 self.placed.push(Placed {
                     conversation: it.id.conversation,
                     at: it.at,
-                    offset,
-                    length,
+                    from,
+                    to: self.messages.len(),
                 });
             }
-            Record::Attachment(it) => self.files.write_all(file(it, path).as_bytes())?,
-            Record::Interaction(it) => self.usage.write_all(interaction(it).as_bytes())?,
+            Record::Attachment(it) => self.files.push_str(&file(it, path)),
+            Record::Interaction(it) => self.usage.push_str(&interaction(it)),
         }
+    }
+
+    /// How much waits.
+    pub fn length(&self) -> usize {
+        let placed = self.placed.len() * size_of::<Placed>();
+        self.messages.len() + placed + self.files.len() + self.usage.len()
+    }
+
+    /// The name of the page that [`Page::turn`] would write.
+    pub fn next_name(&self) -> String {
+        format!("more-{}.html", self.earlier.len() + 1)
+    }
+
+    /// Writes what waits as a page of its own.
+    ///
+    /// # Errors
+    /// When it cannot be written, as below.
+    pub fn turn(&mut self, page: &mut impl Write) -> io::Result<()> {
+        let name = self.next_name();
+        page.write_all(frame::more(self.earlier.len() + 1).as_bytes())?;
+        self.records(page)?;
+        page.write_all(frame::END.as_bytes())?;
+        self.messages.clear();
+        self.placed.clear();
+        self.files.clear();
+        self.usage.clear();
+        self.earlier.push(name);
         Ok(())
     }
 
-    /// The whole page.
+    /// The whole page, but what stands in earlier ones.
     ///
     /// # Errors
-    /// As [`Page::add`].
-    pub fn render(mut self, facts: &Facts<'_>) -> io::Result<Spool> {
-        let mut page = Spool::new();
+    /// As [`Page::turn`].
+    pub fn render(mut self, facts: &Facts<'_>, page: &mut impl Write) -> io::Result<()> {
         page.write_all(frame::top(facts).as_bytes())?;
         page.write_all(frame::person(facts).as_bytes())?;
         page.write_all(frame::when(facts).as_bytes())?;
-        self.talk(&mut page)?;
+        page.write_all(frame::earlier(&self.earlier).as_bytes())?;
+        self.records(page)?;
+        page.write_all(frame::processing(facts).as_bytes())?;
+        page.write_all(frame::bottom(facts).as_bytes())
+    }
+
+    /// The records that wait.
+    fn records(&mut self, page: &mut impl Write) -> io::Result<()> {
+        self.talk(page)?;
         let heads = "<th>File</th><th>Type</th><th class=\"number\">Size</th><th>Kept since</th>";
         let none = "<p class=\"soft\">No files.</p>";
-        rows(
-            &mut page,
-            "files",
-            "Files",
-            heads,
-            &mut self.files,
-            Some(none),
-        )?;
+        let none = self.earlier.is_empty().then_some(none);
+        rows(page, "files", "Files", heads, &self.files, none)?;
         let heads = "<th>Help item</th><th>Where</th><th class=\"number\">Loaded</th>\
             <th class=\"number\">Viewed</th><th class=\"number\">Clicked</th><th>First</th><th>Last</th>";
-        rows(
-            &mut page,
-            "usage",
-            "Help that you were shown",
-            heads,
-            &mut self.usage,
-            None,
-        )?;
-        page.write_all(frame::processing(facts).as_bytes())?;
-        page.write_all(frame::bottom(facts).as_bytes())?;
-        Ok(page)
+        let title = "Help that you were shown";
+        rows(page, "usage", title, heads, &self.usage, None)
     }
 
     /// Conversations by their beginning, messages by their time.
-    fn talk(&mut self, page: &mut Spool) -> io::Result<()> {
+    fn talk(&mut self, page: &mut impl Write) -> io::Result<()> {
+        if self.placed.is_empty() && !self.earlier.is_empty() {
+            return Ok(());
+        }
         page.write_all(b"<section id=\"messages\"><h2>Conversations</h2>\n")?;
         if self.placed.is_empty() {
             page.write_all(b"<p class=\"soft\">No messages.</p>\n")?;
         }
-        self.conversations.sort_by_key(|(at, hash, _)| (*at, *hash));
         self.placed
-            .sort_by_key(|it| (it.conversation, it.at, it.offset));
-        for (_, hash, heading) in &self.conversations {
-            let from = self.placed.partition_point(|it| it.conversation < *hash);
-            let to = self.placed.partition_point(|it| it.conversation <= *hash);
-            if from == to {
-                continue;
-            }
+            .sort_by_key(|it| (it.conversation, it.at, it.from));
+        let talks = self
+            .placed
+            .chunk_by(|one, next| one.conversation == next.conversation);
+        let mut talks: Vec<_> = talks
+            .map(|talk| (self.conversations.get(&talk[0].conversation), talk))
+            .collect();
+        talks.sort_by_key(|(known, talk)| {
+            (known.map_or(talk[0].at, |it| it.0), talk[0].conversation)
+        });
+        for (known, talk) in talks {
+            let heading = known.map_or("<h3>Conversation</h3>\n", |it| it.1.as_str());
             page.write_all(heading.as_bytes())?;
             page.write_all(b"<ol class=\"talk\">\n")?;
-            for it in &self.placed[from..to] {
-                self.messages.copy_to(it.offset, it.length, page)?;
+            for it in talk {
+                page.write_all(&self.messages.as_bytes()[it.from..it.to])?;
             }
             page.write_all(b"</ol>\n")?;
         }
@@ -230,35 +259,31 @@ fn interaction(it: &Interaction) -> String {
 
 /// A section with a table of rows that were laid down before.
 fn rows(
-    page: &mut Spool,
+    page: &mut impl Write,
     id: &str,
     title: &str,
     heads: &str,
-    rows: &mut Spool,
+    rows: &str,
     none: Option<&str>,
 ) -> io::Result<()> {
-    let length = rows.length();
-    if length == 0 && none.is_none() {
-        return Ok(());
-    }
-    writeln!(page, "<section id=\"{id}\"><h2>{title}</h2>")?;
-    if length == 0 {
-        page.write_all(none.unwrap_or_default().as_bytes())?;
-    } else {
-        writeln!(
-            page,
-            "<div class=\"scroll\"><table><thead><tr>{heads}</tr></thead><tbody>"
-        )?;
-        rows.copy_to(0, length, page)?;
-        page.write_all(b"</tbody></table></div>")?;
-    }
-    page.write_all(b"\n</section>\n")
+    let table = || {
+        format!(
+            "<div class=\"scroll\"><table><thead><tr>{heads}</tr></thead><tbody>\n{rows}</tbody></table></div>"
+        )
+    };
+    let content = match (rows, none) {
+        ("", None) => return Ok(()),
+        ("", Some(none)) => none.to_owned(),
+        _ => table(),
+    };
+    writeln!(
+        page,
+        "<section id=\"{id}\"><h2>{title}</h2>\n{content}\n</section>"
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-
     use shared::id;
     use shared::record::{
         AttachmentContent, ConversationContent, InteractionContent, Known, MessageContent,
@@ -297,6 +322,7 @@ mod tests {
             gate: 1,
             counts: Counts::default(),
             uploads: Vec::new(),
+            edition: 0,
             network: None,
             device: None,
         };
@@ -346,7 +372,7 @@ mod tests {
     fn render(kind: Kind, agents: bool, records: &[(Record, Option<&str>)]) -> String {
         let mut page = Page::new(agents);
         for (record, path) in records {
-            page.add(record, *path).unwrap();
+            page.add(record, *path);
         }
         let processing = of_every_category(30);
         let facts = Facts {
@@ -360,11 +386,9 @@ mod tests {
             },
             left_out: &[serde_json::json!({"what": HOSTILE, "count": 2, "why": "redacted"})],
         };
-        let mut spool = page.render(&facts).unwrap();
-        let mut html = String::new();
-        spool.rewind().unwrap();
-        spool.read_to_string(&mut html).unwrap();
-        html
+        let mut html = Vec::new();
+        page.render(&facts, &mut html).unwrap();
+        String::from_utf8(html).unwrap()
     }
 
     #[test]

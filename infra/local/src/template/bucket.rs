@@ -38,7 +38,7 @@ pub fn read(node: &Node<'_>) -> Result<BucketSpec, TemplateError> {
     Ok(BucketSpec {
         name: node.get("BucketName")?.text()?,
         encryption_key,
-        encryption_required: false,
+        encryption_own: false,
         clean_tag_gated: None,
         allowed_origins,
         notify_prefix: None,
@@ -86,11 +86,15 @@ pub fn read_policy(node: &Node<'_>, buckets: &mut [BucketSpec]) -> Result<(), Te
         if statement.get("Effect")?.text()? != "Deny" {
             return Err(statement.error("the local run knows only statements that deny"));
         }
-        for (_, conditions) in statement.get("Condition")?.entries()? {
+        for (operator, conditions) in statement.get("Condition")?.entries()? {
             for (name, value) in conditions.entries()? {
                 match name {
+                    // What names nothing is refused too: no part of an upload names it.
+                    ENCRYPTION | ENCRYPTION_KEY if operator == "StringNotEquals" => {
+                        return Err(value.error("would refuse the parts of every upload"));
+                    }
                     TLS | ENCRYPTION_KEY | "s3:authType" => {}
-                    ENCRYPTION => bucket.encryption_required = true,
+                    ENCRYPTION => bucket.encryption_own = true,
                     _ => {
                         let key = name.strip_prefix(TAG);
                         let key = key.ok_or_else(|| {

@@ -3,9 +3,9 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::builders::LifecycleRuleBuilder;
 use aws_sdk_s3::types::{
     AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, BucketVersioningStatus,
-    ChecksumMode, CompletedMultipartUpload, CompletedPart, Delete, ExpirationStatus,
-    LifecycleExpiration, LifecycleRule, LifecycleRuleFilter, NoncurrentVersionExpiration,
-    ObjectIdentifier, ServerSideEncryption, Tag, Tagging,
+    ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart, Delete,
+    ExpirationStatus, LifecycleExpiration, LifecycleRule, LifecycleRuleFilter,
+    NoncurrentVersionExpiration, ObjectIdentifier, ServerSideEncryption, Tag, Tagging,
 };
 use aws_sdk_s3::{Client, Error};
 use base64::Engine as _;
@@ -36,7 +36,7 @@ fn buckets() -> Vec<BucketSpec> {
     let guarded = BucketSpec {
         name: "guarded".into(),
         encryption_key: Some(KEY_ARN.into()),
-        encryption_required: true,
+        encryption_own: true,
         clean_tag_gated: Some(CleanTag {
             prefix: "attachments/".into(),
             key: "scan".into(),
@@ -424,6 +424,7 @@ async fn an_upload_in_parts_becomes_one_object_or_nothing() {
             .bucket("guarded")
             .key("attachments/big");
         request
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .server_side_encryption(ServerSideEncryption::AwsKms)
             .ssekms_key_id(KEY_ARN)
     };
@@ -439,6 +440,7 @@ async fn an_upload_in_parts_becomes_one_object_or_nothing() {
             .upload_id(&upload);
         let part = request
             .part_number(number)
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .body(body.into())
             .send()
             .await
@@ -447,6 +449,7 @@ async fn an_upload_in_parts_becomes_one_object_or_nothing() {
             CompletedPart::builder()
                 .part_number(number)
                 .set_e_tag(part.e_tag)
+                .set_checksum_sha256(part.checksum_sha256)
                 .build(),
         );
     }
@@ -514,6 +517,46 @@ async fn an_upload_in_parts_becomes_one_object_or_nothing() {
     assert_eq!(s3.objects.everything().len(), 1);
 }
 
+/// Amazon S3 User Guide, "Checking object integrity": the algorithm is agreed on when an upload
+/// begins, every part brings its checksum, and so does the list of parts.
+#[tokio::test]
+async fn an_upload_in_parts_is_checked_by_what_was_agreed_on() {
+    let s3 = start().await;
+    let begin = |algorithm| {
+        let begin = s3.client.create_multipart_upload();
+        let begin = begin.bucket("plain").key("big");
+        begin.set_checksum_algorithm(algorithm)
+    };
+    let send = |upload: &str, algorithm| {
+        let part = s3.client.upload_part();
+        let part = part.bucket("plain").key("big").upload_id(upload);
+        let part = part.part_number(1).checksum_algorithm(algorithm);
+        part.body(ByteStream::from_static(b"part")).send()
+    };
+    let finish = |upload: &str, part: CompletedPart| {
+        let finish = s3.client.complete_multipart_upload();
+        let finish = finish.bucket("plain").key("big").upload_id(upload);
+        let parts = CompletedMultipartUpload::builder().parts(part).build();
+        finish.multipart_upload(parts).send()
+    };
+    let upload = begin(Some(ChecksumAlgorithm::Sha256)).send().await;
+    let upload = upload.unwrap().upload_id.unwrap();
+    let refused = send(&upload, ChecksumAlgorithm::Crc32).await;
+    assert_eq!(code(refused), "InvalidRequest");
+    let part = send(&upload, ChecksumAlgorithm::Sha256).await.unwrap();
+    let listed = || {
+        CompletedPart::builder()
+            .part_number(1)
+            .set_e_tag(part.e_tag.clone())
+    };
+    let refused = finish(&upload, listed().build()).await;
+    assert_eq!(code(refused), "InvalidRequest");
+    let refused = finish(&upload, listed().checksum_sha256("AAAA").build()).await;
+    assert_eq!(code(refused), "InvalidPart");
+    let whole = listed().set_checksum_sha256(part.checksum_sha256.clone());
+    finish(&upload, whole.build()).await.unwrap();
+}
+
 #[tokio::test]
 async fn what_is_not_encrypted_as_the_bucket_wants_is_refused() {
     let s3 = start().await;
@@ -524,7 +567,8 @@ async fn what_is_not_encrypted_as_the_bucket_wants_is_refused() {
             .key("attachments/x")
             .body(ByteStream::from_static(b"x"))
     };
-    let refused = put().send().await.unwrap_err();
+    let by_s3 = put().server_side_encryption(ServerSideEncryption::Aes256);
+    let refused = by_s3.send().await.unwrap_err();
     assert_eq!(refused.raw_response().unwrap().status().as_u16(), 403);
     assert_eq!(code(Err::<(), _>(refused)), "AccessDenied");
     let by_kms = || put().server_side_encryption(ServerSideEncryption::AwsKms);
@@ -538,10 +582,14 @@ async fn what_is_not_encrypted_as_the_bucket_wants_is_refused() {
         .create_multipart_upload()
         .bucket("guarded")
         .key("attachments/x")
+        .server_side_encryption(ServerSideEncryption::AwsKms)
+        .ssekms_key_id("another")
         .send()
         .await;
     assert_eq!(code(begun), "AccessDenied");
     by_kms().ssekms_key_id(KEY_ARN).send().await.unwrap();
+    // What names none is encrypted as the bucket is.
+    put().send().await.unwrap();
     let head = s3
         .client
         .head_object()

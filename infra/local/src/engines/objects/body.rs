@@ -1,6 +1,8 @@
 //! Bodies on their way in: read whole, and held against every checksum that came
 //! with them, in a header or in a trailer.
 
+use std::collections::BTreeMap;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -18,6 +20,8 @@ const MAX_BODY: usize = 512 * 1024 * 1024;
 pub(super) struct Received {
     pub(super) bytes: Bytes,
     pub(super) sha256: String,
+    /// The checksums that came with it, by the names of their algorithms.
+    pub(super) checksums: BTreeMap<&'static str, String>,
 }
 
 impl Received {
@@ -50,14 +54,19 @@ pub(super) async fn receive<T>(
         bytes.extend_from_slice(&chunk);
     }
     let sha256 = BASE64.encode(digest(&SHA256, &bytes));
-    check(request, &bytes, &sha256)?;
+    let checksums = check(request, &bytes, &sha256)?;
     Ok(Received {
         bytes: bytes.into(),
         sha256,
+        checksums,
     })
 }
 
-fn check<T>(request: &S3Request<T>, bytes: &[u8], sha256: &str) -> S3Result<()> {
+fn check<T>(
+    request: &S3Request<T>,
+    bytes: &[u8],
+    sha256: &str,
+) -> S3Result<BTreeMap<&'static str, String>> {
     let said = |name: &str| {
         let header = request.headers.get(name).cloned();
         let trailer = || {
@@ -80,23 +89,32 @@ fn check<T>(request: &S3Request<T>, bytes: &[u8], sha256: &str) -> S3Result<()> 
     hasher.update(bytes);
     let sums = hasher.finalize();
     let sums = [
-        ("x-amz-checksum-crc32", sums.checksum_crc32),
-        ("x-amz-checksum-crc32c", sums.checksum_crc32c),
-        ("x-amz-checksum-crc64nvme", sums.checksum_crc64nvme),
-        ("x-amz-checksum-sha1", sums.checksum_sha1),
-        ("x-amz-checksum-sha256", Some(sha256.to_owned())),
+        ("x-amz-checksum-crc32", "CRC32", sums.checksum_crc32),
+        ("x-amz-checksum-crc32c", "CRC32C", sums.checksum_crc32c),
+        (
+            "x-amz-checksum-crc64nvme",
+            "CRC64NVME",
+            sums.checksum_crc64nvme,
+        ),
+        ("x-amz-checksum-sha1", "SHA1", sums.checksum_sha1),
+        ("x-amz-checksum-sha256", "SHA256", Some(sha256.to_owned())),
         (
             "content-md5",
+            "MD5",
             said("content-md5").map(|_| BASE64.encode(Md5::checksum(bytes))),
         ),
     ];
-    for (name, sum) in sums {
-        if said(name).is_some_and(|said| Some(said) != sum) {
+    let mut checksums = BTreeMap::new();
+    for (name, algorithm, sum) in sums {
+        let Some(said) = said(name) else { continue };
+        if Some(&said) != sum.as_ref() {
             return Err(s3_error!(
                 BadDigest,
                 "The {name} you specified did not match the calculated checksum."
             ));
         }
+        checksums.insert(algorithm, said);
     }
-    Ok(())
+    checksums.remove("MD5");
+    Ok(checksums)
 }

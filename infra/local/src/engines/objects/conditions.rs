@@ -56,7 +56,8 @@ pub(super) fn encrypt(
     let by_own_key = key
         .zip(own_key)
         .is_some_and(|(key, own)| key_id(key) == key_id(own));
-    if spec.encryption_required && !(by_kms && by_own_key) {
+    let named = algorithm.is_some() || key.is_some();
+    if spec.encryption_own && named && !(by_kms && by_own_key) {
         return Err(s3_error!(AccessDenied, "Access Denied"));
     }
     about.encryption = match algorithm {

@@ -56,8 +56,9 @@ pub struct BucketSpec {
     pub name: String,
     /// The KMS key that what is put is encrypted under, unless it says otherwise.
     pub encryption_key: Option<String>,
-    /// Refuses every put that does not itself ask for SSE-KMS under `encryption_key`.
-    pub encryption_required: bool,
+    /// Refuses every put that asks for another encryption than SSE-KMS under
+    /// `encryption_key`.
+    pub encryption_own: bool,
     /// What presigned URLs may not read.
     pub clean_tag_gated: Option<CleanTag>,
     /// Web origins that a browser may send presigned requests from; `*` is any.

@@ -1,5 +1,7 @@
 //! Multipart uploads: begun, filled part by part, made an object or given up.
 
+use std::collections::BTreeMap;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use s3s::dto::*;
 use s3s::{S3Request, S3Result, s3_error};
@@ -26,6 +28,7 @@ impl Service {
             cache_control: input.cache_control,
             metadata: input.metadata.unwrap_or_default().into_iter().collect(),
             tags: parse_tags(input.tagging.as_deref().unwrap_or(""))?,
+            checksum: input.checksum_algorithm.map(|it| it.as_str().to_owned()),
             ..About::default()
         };
         self.bucket(&input.bucket, |bucket| {
@@ -44,6 +47,7 @@ impl Service {
             bucket: Some(input.bucket),
             key: Some(input.key),
             upload_id: Some(upload.id),
+            checksum_algorithm: upload.about.checksum.map(ChecksumAlgorithm::from),
             server_side_encryption: upload.about.encryption.map(ServerSideEncryption::from),
             ssekms_key_id: upload.about.encryption_key,
             ..CreateMultipartUploadOutput::default()
@@ -61,7 +65,6 @@ impl Service {
             key,
             upload_id,
             part_number,
-            checksum_sha256,
             ..
         } = request.input;
         if !(1..=MAX_PARTS).contains(&part_number) {
@@ -70,18 +73,42 @@ impl Service {
                 "Part number must be an integer between 1 and 10000, inclusive"
             ));
         }
+        let at = (key.clone(), upload_id.clone());
+        let agreed = self.bucket(&bucket, |held| {
+            let upload = held.uploads.get(&at);
+            let upload = upload.ok_or_else(|| s3_error!(NoSuchUpload))?;
+            Ok(upload.about.checksum.clone())
+        })?;
+        let checksum = agreed_checksum(agreed.as_deref(), &received.checksums)?;
         let etag = received.etag();
         let id = (&*key, &*upload_id);
         match self
             .store
-            .add_part(&bucket, id, part_number, etag.clone(), received.bytes)
+            .add_part(
+                &bucket,
+                id,
+                part_number,
+                (etag.clone(), checksum.clone()),
+                received.bytes,
+            )
             .map_err(Failure::from)?
         {
-            true => Ok(UploadPartOutput {
-                e_tag: Some(ETag::Strong(etag)),
-                checksum_sha256: checksum_sha256.map(|_| received.sha256),
-                ..UploadPartOutput::default()
-            }),
+            true => {
+                let by = |algorithm| {
+                    checksum
+                        .clone()
+                        .filter(|_| agreed.as_deref() == Some(algorithm))
+                };
+                Ok(UploadPartOutput {
+                    e_tag: Some(ETag::Strong(etag)),
+                    checksum_crc32: by("CRC32"),
+                    checksum_crc32c: by("CRC32C"),
+                    checksum_crc64nvme: by("CRC64NVME"),
+                    checksum_sha1: by("SHA1"),
+                    checksum_sha256: by("SHA256"),
+                    ..UploadPartOutput::default()
+                })
+            }
             false => Err(s3_error!(NoSuchUpload)),
         }
     }
@@ -155,6 +182,39 @@ impl Service {
     }
 }
 
+/// The checksum that a part must bring: by the algorithm that its upload was begun with.
+fn agreed_checksum(
+    agreed: Option<&str>,
+    came: &BTreeMap<&'static str, String>,
+) -> S3Result<Option<String>> {
+    let checksum = agreed.and_then(|agreed| came.get(agreed)).cloned();
+    // Where none was named, S3 makes its own of the whole object.
+    let fits = match agreed {
+        Some(_) => checksum.is_some(),
+        None => came.keys().all(|name| *name == "CRC64NVME"),
+    };
+    if fits {
+        return Ok(checksum);
+    }
+    Err(s3_error!(
+        InvalidRequest,
+        "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
+        agreed.unwrap_or("null").to_lowercase(),
+        came.keys().next().unwrap_or(&"null").to_lowercase()
+    ))
+}
+
+/// The checksum that a listed part is said to have.
+fn told_checksum<'a>(part: &'a CompletedPart, algorithm: &str) -> Option<&'a String> {
+    match algorithm {
+        "CRC32" => part.checksum_crc32.as_ref(),
+        "CRC32C" => part.checksum_crc32c.as_ref(),
+        "SHA1" => part.checksum_sha1.as_ref(),
+        "SHA256" => part.checksum_sha256.as_ref(),
+        _ => part.checksum_crc64nvme.as_ref(),
+    }
+}
+
 /// The parts that the caller lists, in order and as they were uploaded.
 fn chosen<'a>(upload: &'a Upload, listed: &[CompletedPart]) -> S3Result<Vec<&'a Part>> {
     if listed.is_empty() {
@@ -163,12 +223,25 @@ fn chosen<'a>(upload: &'a Upload, listed: &[CompletedPart]) -> S3Result<Vec<&'a 
     if !listed.is_sorted_by(|a, b| a.part_number < b.part_number) {
         return Err(s3_error!(InvalidPartOrder));
     }
+    // Of checksums of the whole object S3 needs none for each part.
+    let algorithm = upload.about.checksum.as_deref();
+    let algorithm = algorithm.filter(|it| *it != "CRC64NVME");
+    for part in listed {
+        if algorithm.is_some_and(|it| told_checksum(part, it).is_none()) {
+            return Err(s3_error!(
+                InvalidRequest,
+                "The upload was created using a {} checksum. The complete request must include the \
+                 checksum for each part. It was missing for part {} in the request.",
+                algorithm.unwrap_or_default().to_lowercase(),
+                part.part_number.unwrap_or_default()
+            ));
+        }
+    }
     let find = |part: &CompletedPart| {
         let held = upload.parts.get(&part.part_number?)?;
-        part.e_tag
-            .as_ref()
-            .is_some_and(|etag| etag.value() == held.etag)
-            .then_some(held)
+        let same = part.e_tag.as_ref()?.value() == held.etag
+            && algorithm.is_none_or(|it| told_checksum(part, it) == held.checksum.as_ref());
+        same.then_some(held)
     };
     let parts: Option<Vec<_>> = listed.iter().map(find).collect();
     let parts = parts.ok_or_else(|| s3_error!(InvalidPart))?;

@@ -71,6 +71,9 @@ pub(super) struct About {
     pub(super) tags: BTreeMap<String, String>,
     pub(super) encryption: Option<String>,
     pub(super) encryption_key: Option<String>,
+    /// The algorithm by which every part of an upload is checked.
+    #[serde(default)]
+    pub(super) checksum: Option<String>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -86,6 +89,9 @@ pub(super) struct Upload {
 pub(super) struct Part {
     pub(super) size: usize,
     pub(super) etag: String,
+    /// By the upload's algorithm.
+    #[serde(default)]
+    pub(super) checksum: Option<String>,
     pub(super) modified: Timestamp,
     /// The name its body is kept under: every try has its own.
     pub(super) body: String,
@@ -305,7 +311,7 @@ impl Store {
         bucket: &str,
         (key, id): (&str, &str),
         number: i32,
-        etag: String,
+        (etag, checksum): (String, Option<String>),
         body: Bytes,
     ) -> io::Result<bool> {
         let mut state = self.state();
@@ -321,6 +327,7 @@ impl Store {
         let part = Part {
             size: body.len(),
             etag,
+            checksum,
             modified: self.clock.now(),
             body: name,
         };

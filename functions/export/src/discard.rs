@@ -1,0 +1,50 @@
+//! What the bucket holds of exports goes: after their day, and at once when they have become
+//! untrue. Every step may be done again.
+
+use jiff::Timestamp;
+use serde_json::json;
+use shared::app::App;
+use shared::error::{Error, Result};
+use shared::id::JobId;
+use shared::store::Write;
+use shared::store::jobs::{Job, JobKind};
+use shared::store::keys::{self, LifeKey};
+
+use crate::KEPT;
+
+/// The job that deletes an export when its day is over: part of the transaction that
+/// completes it.
+pub fn later(life: &LifeKey, export: JobId, now: Timestamp) -> Write {
+    let mut job = Job::new(life.tenant, JobKind::Discard, Vec::new(), now);
+    job.spec = json!({"objects": life.export_objects(export)});
+    job.begin_later(now + KEPT)
+}
+
+/// Deletes an export whose day is over, then the job: it names whom it was about.
+pub async fn turn(app: &App, job: &Job) -> Result<()> {
+    let objects = job.spec["objects"].as_str();
+    let objects =
+        objects.ok_or_else(|| Error::Unavailable("a deletion is not as it was written".into()))?;
+    app.objects.delete_all_versions(objects).await?;
+    let partition = keys::jobs(job.key.tenant, job.key.kind);
+    let write = Write::delete(&partition, &job.key.id.to_string())
+        .only_if("turn = :turn")
+        .value(":turn", job.turn);
+    // Refused: a later turn has taken over, and deletes it.
+    let _fenced = app.store.write(write).await?;
+    Ok(())
+}
+
+/// Deletes all exports of a life but those of its current edition.
+pub async fn withdrawn(app: &App, life: &LifeKey) -> Result<()> {
+    // Without a door the life has ended, and its erasure sees to them.
+    while let Some(door) = app.store.door(life).await? {
+        let mut versions = app.objects.versions(&life.exports()).await?;
+        versions.retain(|it| keys::edition_of_export(&it.object) != Some(door.edition));
+        if versions.is_empty() {
+            return Ok(());
+        }
+        app.objects.delete(&versions).await?;
+    }
+    Ok(())
+}
