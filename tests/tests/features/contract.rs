@@ -103,10 +103,10 @@ async fn another_method_of_a_path_is_told_which_there_are() {
     let service = Service::start().await;
     let owner = &service.ours.owner;
     for (method, path, allowed) in [
-        ("POST", "/v1/health", "GET"),
+        ("POST", "/v1/health", "GET, HEAD"),
         ("TRACE", "/v1/events", "POST"),
-        ("PUT", "/v1/subjects/sub_1", "PATCH, GET, DELETE"),
-        ("DELETE", "/v1/tenants?limit=1", "POST, GET"),
+        ("PUT", "/v1/subjects/sub_1", "PATCH, GET, DELETE, HEAD"),
+        ("DELETE", "/v1/tenants?limit=1", "POST, GET, HEAD"),
     ] {
         let reply = service.call(method, path, owner, None).await;
         assert_eq!(reply.expect(405)["code"], "method_not_allowed", "{path}");
