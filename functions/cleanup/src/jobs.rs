@@ -8,7 +8,7 @@ use shared::error::Result;
 use shared::store::keys::{self, JOBS_DUE, JobKey};
 
 use crate::sweep::Sweep;
-use crate::{PAGE, at_once, tombstones};
+use crate::{PAGE, at_once};
 
 /// Hands over the next turn of every job that is due, the longest due first.
 pub async fn resume(sweep: &mut Sweep<'_>, until: Instant) {
@@ -45,8 +45,5 @@ async fn hand_over(app: &App, key: JobKey) -> Result<bool> {
     if job.look_at.is_none_or(|at| at > now) {
         return Ok(false);
     }
-    match job.state.over() {
-        true => tombstones::remove(app, &job, now).await,
-        false => app.store.next_turn(&mut job, now).await,
-    }
+    app.store.next_turn(&mut job, now).await
 }

@@ -20,7 +20,6 @@ mod replay;
 mod seal;
 mod shorten;
 mod sweep;
-mod tombstones;
 
 use std::time::Instant;
 

@@ -10,23 +10,20 @@ use shared::metric::{Metric, Unit};
 use shared::store::jobs::{Job, JobKind, JobState};
 use shared::store::keys::{self, JOBS_DUE};
 
-use crate::PAGE;
-
+/// Jobs listed together: as many as a page of DynamoDB holds, or so.
+const PAGE: usize = 1000;
 /// How long an erasure takes at most when nothing is wrong: a person's some minutes, a
 /// tenant's as long as caches, links and sweeps have to be waited for.
 const TAKES: SignedDuration = SignedDuration::from_hours(3);
-/// Whatever is not over is looked at within a day. What `due` lists later is over, and kept.
-const LOOKED_AT: SignedDuration = SignedDuration::from_hours(25);
 
 /// Says for how many seconds the oldest is overdue: 0 when none is.
 pub async fn measure(app: &App) -> Result<()> {
     let now = app.clock.now();
-    let until = keys::moment(now + LOOKED_AT);
     let younger = JobId::bound(now - TAKES);
     let (mut longest, mut oldest) = (SignedDuration::ZERO, None);
     let mut after = None;
     loop {
-        let (sorts, next) = app.store.due(JOBS_DUE, Some(&until), PAGE, after).await?;
+        let (sorts, next) = app.store.due(JOBS_DUE, None, PAGE, after).await?;
         for key in sorts.iter().filter_map(|sort| keys::parse_job_due(sort)) {
             let erases = matches!(key.kind, JobKind::Erasure | JobKind::Expiry);
             if !erases || key.id >= younger {

@@ -242,6 +242,7 @@ async fn end_job(app: &App, mut job: Job, lives: Lives, now: Timestamp) -> Resul
         let receipt = Receipt::of_job(&job, lives, now);
         writes.push(receipt.issue(app).await?.1);
     }
+    writes.extend(job.lists_end_writes(now)?);
     writes.push(job.finish_write(JobState::Completed, now));
     // Refused: a later turn has finished it.
     let _fenced = app.store.transact(writes).await?;

@@ -500,6 +500,7 @@ pub async fn cancel(app: &App, call: &Call) -> Result<Answer> {
             };
             writes.extend(unblock);
             if job.outcome["unreadable_at"].is_null() {
+                writes.extend(job.lists_end_writes(now)?);
                 writes.push(job.finish_write(JobState::Cancelled, now));
             } else {
                 // Others have gone: for them it goes on to its receipt.

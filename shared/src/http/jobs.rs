@@ -22,7 +22,9 @@ impl Call {
             kind,
             id,
         };
-        app.store.job(key).await?.ok_or(Error::NotFound)
+        let job = app.store.job(key).await?;
+        let kept = job.filter(|job| !job.outlived(app.clock.now()));
+        kept.ok_or(Error::NotFound)
     }
 
     /// A page of the tenant's jobs of a kind, newest first, by `?state=&subject=`.
@@ -36,8 +38,9 @@ impl Call {
             .store
             .jobs(self.tenant(), kind, &filter, limit, after)
             .await?;
-        self.page(app, jobs.iter().map(Job::body).collect(), next)
-            .await
+        let now = app.clock.now();
+        let kept = jobs.iter().filter(|job| !job.outlived(now));
+        self.page(app, kept.map(Job::body).collect(), next).await
     }
 
     fn job_filter(&self) -> Result<JobFilter> {

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::id::{Subject, Tenant};
 use crate::merkle::{Hash, Tree};
 use crate::objects::last_upload;
+use crate::recovery::KEPT;
 
 /// Lives that stand in the job itself.
 const INLINE: usize = 100;
@@ -146,6 +147,25 @@ impl Job {
         (job, lists)
     }
 
+    /// Lets the lists of an erasure go with it: part of the transaction that ends it.
+    ///
+    /// # Errors
+    /// As [`Erasing::of`].
+    pub fn lists_end_writes(&self, now: Timestamp) -> Result<Vec<Write>> {
+        let erasing = Erasing::of(self)?;
+        let lists = match erasing.lives.is_empty() {
+            true => erasing.count.div_ceil(LISTED),
+            false => 0,
+        };
+        let partition = keys::jobs(self.key.tenant, self.key.kind);
+        let until = (now + KEPT).as_second();
+        let end = |number| {
+            let list = keys::list_of_job(self.key.id, number);
+            Write::update(&partition, &list, "SET expires_at = :until").value(":until", until)
+        };
+        Ok((0..lists).map(end).collect())
+    }
+
     /// The job of erasing a life whose time is over.
     pub fn expiry(key: LifeKey, now: Timestamp) -> Job {
         let erasing = Erasing {
@@ -230,24 +250,5 @@ impl Store {
         let row = Item::new(&keys::receipts(tenant), EXPIRIES).with("day", day.to_string());
         let _done = self.write(Write::put(row)).await?;
         Ok(())
-    }
-
-    /// Deletes a job that is no longer kept, with its lists.
-    ///
-    /// # Errors
-    /// As [`Store::lives_of`].
-    pub async fn forget_job(&self, job: JobKey, erasing: &Erasing) -> Result<()> {
-        let mut sorts: Vec<_> = match erasing.lives.is_empty() {
-            true => (0..erasing.count.div_ceil(LISTED))
-                .map(|number| keys::list_of_job(job.id, number))
-                .collect(),
-            false => Vec::new(),
-        };
-        // The job last: while it is there, the rest is found.
-        self.delete_many(&keys::jobs(job.tenant, job.kind), &sorts)
-            .await?;
-        sorts = vec![job.id.to_string()];
-        self.delete_many(&keys::jobs(job.tenant, job.kind), &sorts)
-            .await
     }
 }

@@ -251,24 +251,20 @@ impl Job {
             .value(":fence", self.fence.clone())
     }
 
-    /// The job at its end: part of the transaction that ends it. An erasure stays due:
-    /// when it is no longer kept, its lists go with it.
+    /// The job at its end: part of the transaction that ends it. It leaves the index, and TTL
+    /// removes it when it is no longer kept.
     pub fn finish_write(&mut self, state: JobState, now: Timestamp) -> Write {
         self.state = state;
         self.finished_at = Some(now);
         let until = now + KEPT;
-        let item = match self.key.kind {
-            JobKind::Erasure | JobKind::Expiry => self.live_item(until),
-            JobKind::Redaction
-            | JobKind::Export
-            | JobKind::Discard
-            | JobKind::Rekey
-            | JobKind::Rotation => self.item().with("expires_at", until.as_second()),
-        };
-        self.saved(item, &new_fence())
+        self.saved(
+            self.item().with("expires_at", until.as_second()),
+            &new_fence(),
+        )
     }
 
-    /// Whether the job has been over for so long that nothing of it is needed any more.
+    /// Whether the job has been over for so long that nothing of it is needed any more, though
+    /// TTL may not have come to it yet.
     pub fn outlived(&self, now: Timestamp) -> bool {
         self.finished_at.is_some_and(|at| at + KEPT <= now)
     }

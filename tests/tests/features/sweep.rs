@@ -627,3 +627,49 @@ async fn a_hand_over_is_refused_once_somebody_has_taken_the_job_up() {
     service.cloud.clock().advance(minutes(10));
     assert_eq!(sweep(&service).await["jobs_resumed"], 1);
 }
+
+#[tokio::test]
+async fn erasures_that_are_over_are_in_no_index_and_go_by_ttl_with_their_lists() {
+    let options = Options {
+        ttl: false,
+        schedules: false,
+        ..Options::default()
+    };
+    let service = Service::with(options).await;
+    let visits = (0..101).map(|n| json!({"type": "visit", "visitor_id": format!("v-{n}")}));
+    let visits: Vec<_> = visits.collect();
+    let mut subjects = Vec::new();
+    for some in visits.chunks(100) {
+        let stored = service.store(some.into()).await;
+        subjects.extend(stored.iter().map(lethe_tests::subject));
+    }
+    let owner = &service.ours.owner;
+    let body = json!({"subjects": subjects});
+    let job = service.post("/v1/erasures", owner, body).await.expect(202);
+    let path = format!("/v1/erasures/{}", job["id"].as_str().expect("an id"));
+    for _ in 0..3 {
+        service.cloud.settle().await;
+        service.cloud.clock().advance(minutes(15));
+        sweep(&service).await;
+    }
+    assert_eq!(service.job(&path).await["state"], "completed");
+    let kept = async || {
+        let mut rows = rows::records(&service).await;
+        rows.retain(|row| rows::text(row, "SK").is_some_and(|sort| sort.starts_with("job_")));
+        rows.retain(|row| rows::text(row, "PK").is_some_and(|of| of.ends_with("#jobs#erasure")));
+        rows
+    };
+    let rows = kept().await;
+    assert_eq!(rows.len(), 2, "the job and its list");
+    for row in &rows {
+        assert!(row.contains_key("expires_at"), "{row:?}");
+        assert!(!row.contains_key("due_pk"), "{row:?}");
+    }
+    // Not shown any more, whether or not TTL has come to it.
+    service.cloud.clock().advance(days(36));
+    service.get(&path, owner).await.expect(404);
+    let listed = service.get("/v1/erasures", owner).await.expect(200);
+    assert_eq!(listed["data"], json!([]));
+    service.cloud.sweep_ttl().await;
+    assert!(kept().await.is_empty());
+}
