@@ -265,6 +265,10 @@ impl Kind {
                 let expected = "must be a telephone number of 3 to 15 digits";
                 let number = normal::phone(text).ok_or_else(|| ("phone", expected.into()))?;
                 bounded(&number, 64)?;
+                // An international number is no card, though it may satisfy the same checksum.
+                if !number.starts_with('+') {
+                    no_card(&number)?;
+                }
                 Ok(number)
             }
             Kind::Custom => unreachable!("custom values are objects, handled by accept"),

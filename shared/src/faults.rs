@@ -188,21 +188,18 @@ impl<'a> Object<'a> {
 
     /// The tenant's own values that can be stored, as they will be, if they were sent.
     pub fn custom(&self, name: &str, faults: &mut Faults) -> Option<Map<String, Value>> {
-        match catalog::custom(self.said(name)?) {
-            Ok(mut custom) => {
-                for (code, message) in custom.at_fault {
-                    faults.add(self.pointer(name), code, &message);
-                }
-                custom
-                    .kept
-                    .retain(|_, value| !(self.lenient && value.is_null()));
-                Some(custom.kept)
-            }
-            Err((code, message)) => {
-                faults.add(self.pointer(name), code, &message);
-                None
-            }
+        let mut sent = self.said(name)?.clone();
+        if let (true, Value::Object(values)) = (self.lenient, &mut sent) {
+            values.retain(|_, value| !value.is_null());
         }
+        let (kept, at_fault) = match catalog::custom(&sent) {
+            Ok(custom) => (Some(custom.kept), custom.at_fault),
+            Err(misfit) => (None, vec![misfit]),
+        };
+        for (code, message) in at_fault {
+            faults.add(self.pointer(name), code, &message);
+        }
+        kept
     }
 
     /// A text of the catalog as it will be stored, if it was sent.

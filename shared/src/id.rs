@@ -131,6 +131,13 @@ impl From<KeyedHash> for Subject {
     }
 }
 
+impl From<KeyedHash> for Life {
+    /// Only [`crate::vault::HashKey::nobody`] makes one that is not random.
+    fn from(hash: KeyedHash) -> Life {
+        Life(hash.0)
+    }
+}
+
 impl Life {
     pub fn random() -> Life {
         Life(Uuid::new_v4().into_bytes())
@@ -186,8 +193,8 @@ impl JobId {
     }
 }
 
-/// A message: the keyed hash of its conversation and its own UUID, so that the public
-/// name alone finds the row.
+/// A message: the keyed hash of its conversation and a UUID of its own (never the one that
+/// its sender chose), so that the public name alone finds the row.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Message {
     pub conversation: KeyedHash,

@@ -6,7 +6,7 @@ pub mod restore;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
@@ -14,9 +14,13 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::held::Held;
 use crate::id::{JobId, Life, Subject, Tenant};
+use crate::recovery::KEPT;
 use crate::store::keys::{self, LifeKey, Standing};
 use crate::store::{Item, Store, Write};
-use crate::vault::{Place, Sealed, SealingKey, TenantKeys, Vault, WrappedTenantKeys};
+use crate::vault::{Place, Sealed, SealingKey, TenantKeys, Vault};
+
+/// Erasures that may wait for one hold.
+pub const BLOCKED: usize = 40;
 
 /// Where a subject stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,17 +60,20 @@ pub struct Entry {
     pub expired: bool,
     pub rules: Rules,
     pub hold: Option<Hold>,
-    /// Erasures that wait for the hold to end.
+    /// Erasures that wait for the hold to end; of a hold that has ended, those that are still
+    /// to be released.
     pub blocked: Vec<JobId>,
     /// Which of the life's data keys is the current one: counts the re-keyings.
     pub generation: u64,
     /// When the latest re-keying began.
     pub rekeyed_at: Option<Timestamp>,
+    /// When the key before the current one was deleted.
+    pub retired_at: Option<Timestamp>,
     /// The re-keying that is to come. It has not begun: whatever was redacted so far is
     /// sealed under the keys that it retires.
     pub rekey: Option<Rekey>,
-    /// Of a tombstone, after a restore: the erasure that will remove it.
-    pub removed_by: Option<JobId>,
+    /// When somebody last lifted the suppression: no erasure asked for before restores it.
+    pub welcome_at: Option<Timestamp>,
     wrapped: Option<Sealed>,
     retiring: Option<Sealed>,
 }
@@ -96,6 +103,11 @@ impl Rules {
     /// Whether the life has no end for the time being.
     pub const fn stop_clock(self) -> bool {
         self.restricted || self.held
+    }
+
+    /// Whether a rule outlasts the life, and keeps the row when it has ended.
+    pub const fn outlast(self) -> bool {
+        self.objected || self.suppressed
     }
 
     pub const fn under(self, rule: Standing) -> bool {
@@ -165,6 +177,9 @@ pub struct Living {
     /// The generation of `data_key`: every row sealed under it says so in its attribute
     /// `key`.
     pub generation: u64,
+    /// As of [`Entry`].
+    pub rekeyed_at: Option<Timestamp>,
+    pub rekey: Option<Rekey>,
     data_key: SealingKey,
     /// What some rows are still sealed under, while the life is being re-keyed.
     retiring: Option<SealingKey>,
@@ -230,6 +245,15 @@ impl Living {
     }
 }
 
+/// The attribute of a tenant's row that holds its keys.
+const TENANT_KEYS: &str = "tenant_keys";
+/// The age at which the newest version of a wrapping key is followed by another (NIST SP
+/// 800-57 Part 1, 5.3.6: two years at most).
+pub const ROTATION: SignedDuration = SignedDuration::from_hours(365 * 24);
+/// A new version of the wrapping key seals nothing until then: by now every cache has it,
+/// and so has every copy that the keyring can be recovered to.
+const SETTLED: SignedDuration = SignedDuration::from_hours(48);
+
 /// Where a life's data key is bound: to the life, in the keyring.
 fn data_key_place(partition: &str) -> Place<'_> {
     Place {
@@ -254,7 +278,7 @@ impl Keyring {
             store,
             vault,
             clock,
-            tenants: Held::default(),
+            tenants: Held::tenant_keys(),
         }
     }
 
@@ -263,18 +287,22 @@ impl Keyring {
     /// # Errors
     /// [`Error::Unavailable`] when a store does not answer, as everywhere below.
     pub async fn add_tenant(&self, tenant: Tenant) -> Result<()> {
-        let wrapped = self.vault.new_tenant_keys(tenant).await?;
+        let now = self.clock.now();
+        let keys = TenantKeys::random(tenant);
         let row = Item::default()
             .with("PK", tenant.to_string())
-            .with("wrapping_key", wrapped.wrapping)
-            .with("hash_key", wrapped.hash);
+            .with(
+                TENANT_KEYS,
+                self.vault.wrap_tenant_keys(tenant, &keys).await?,
+            )
+            .with("rotated_at", now);
         let added = self.store.write(Write::put_keyring(row).only_new()).await?;
-        added
-            .map(|_| ())
-            .map_err(|_| Error::Unavailable("a new tenant's id is taken".into()))
+        added.map_err(|_| Error::Unavailable("a new tenant's id is taken".into()))?;
+        self.tenants.put(tenant, Arc::new(keys), now);
+        Ok(())
     }
 
-    /// A tenant's keys, from memory for up to 60 seconds.
+    /// A tenant's keys, from memory for up to [`crate::held::TENANT_KEYS_HELD`].
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is no such tenant.
@@ -283,29 +311,53 @@ impl Keyring {
         if let Some(keys) = self.tenants.get(&tenant, now) {
             return Ok(keys);
         }
-        let row = self
-            .store
-            .get_keyring(&tenant.to_string())
-            .await?
-            .ok_or(Error::NotFound)?;
-        let part = |name| row.bytes(name).map(<[u8]>::to_vec);
-        let (Some(wrapping), Some(hash)) = (part("wrapping_key"), part("hash_key")) else {
-            return Err(Error::NotFound);
-        };
-        let wrapped = WrappedTenantKeys { wrapping, hash };
-        let keys = Arc::new(self.vault.open_tenant_keys(tenant, &wrapped).await?);
+        let row = self.store.get_keyring(&tenant.to_string()).await?;
+        let row = row.ok_or(Error::NotFound)?;
+        let wrapped = row.bytes(TENANT_KEYS).ok_or(Error::NotFound)?;
+        let newest = now >= row.time("rotated_at")? + SETTLED;
+        let keys = self.vault.unwrap_tenant_keys(tenant, wrapped, newest);
+        let keys = Arc::new(keys.await?);
         self.tenants.put(tenant, Arc::clone(&keys), now);
         Ok(keys)
     }
 
+    /// Gives a tenant's wrapping key a new version, once the newest is a year old. The versions
+    /// before are kept, as KMS keeps those of its own keys: what they sealed opens until it is
+    /// deleted or sealed anew. False when the tenant has no keys any more.
+    ///
+    /// # Errors
+    /// As [`Keyring::add_tenant`].
+    pub async fn rotate(&self, tenant: Tenant) -> Result<bool> {
+        let now = self.clock.now();
+        let row = self.store.get_keyring(&tenant.to_string()).await?;
+        let row = row.unwrap_or_default();
+        let Some(wrapped) = row.bytes(TENANT_KEYS) else {
+            return Ok(false);
+        };
+        if now < row.time("rotated_at")? + ROTATION {
+            return Ok(true);
+        }
+        let mut keys = self.vault.unwrap_tenant_keys(tenant, wrapped, true).await?;
+        keys.rotate();
+        let rotated = self.vault.wrap_tenant_keys(tenant, &keys).await?;
+        let expression = "SET tenant_keys = :rotated, rotated_at = :now";
+        let write = Write::update_keyring(&tenant.to_string(), expression)
+            .only_if("tenant_keys = :read")
+            .value(":rotated", rotated)
+            .value(":read", wrapped.to_vec())
+            .value(":now", now);
+        // Refused: another turn was first, or the tenant has just left.
+        let _done = self.store.write(write).await?;
+        Ok(true)
+    }
+
     /// Deletes the keys of a tenant: nothing that was sealed under them opens any more, and
-    /// no name leads to a pseudonym. What a cache holds of them lasts a minute.
+    /// no name leads to a pseudonym, once no cache holds them any more.
     ///
     /// # Errors
     /// As [`Keyring::add_tenant`].
     pub async fn remove_tenant(&self, tenant: Tenant) -> Result<()> {
-        let expression =
-            "SET erased_at = if_not_exists(erased_at, :now) REMOVE wrapping_key, hash_key";
+        let expression = "SET erased_at = if_not_exists(erased_at, :now) REMOVE tenant_keys";
         let write = Write::update_keyring(&tenant.to_string(), expression)
             .only_if("attribute_exists(PK)")
             .value(":now", self.clock.now());
@@ -361,12 +413,14 @@ impl Keyring {
         };
         let keys = self.tenant(entry.key.tenant).await?;
         let partition = entry.key.partition();
-        let unwrap = |wrapped| keys.wrapping.unwrap(data_key_place(&partition), wrapped);
+        let unwrap = |wrapped| keys.unwrap(data_key_place(&partition), wrapped);
         Ok(Some(Living {
             key: entry.key,
             gate: entry.gate,
             rules: entry.rules,
             generation: entry.generation,
+            rekeyed_at: entry.rekeyed_at,
+            rekey: entry.rekey,
             data_key: unwrap(wrapped)?,
             retiring: entry.retiring.as_ref().map(unwrap).transpose()?,
         }))
@@ -381,9 +435,7 @@ impl Keyring {
     pub async fn rekey_write(&self, entry: &Entry, job: JobId, now: Timestamp) -> Result<Write> {
         let keys = self.tenant(entry.key.tenant).await?;
         let place = entry.key.partition();
-        let wrapped = keys
-            .wrapping
-            .wrap(data_key_place(&place), &SealingKey::random());
+        let wrapped = keys.wrap(data_key_place(&place), &SealingKey::random());
         let expression = "SET retiring_key = data_key, data_key = :key, generation = :generation, \
                           gate = :next, rekeyed_at = :now REMOVE rekey, rekey_at";
         Ok(entry
@@ -414,9 +466,7 @@ impl Keyring {
         };
         let data_key = SealingKey::random();
         let keys = self.tenant(tenant).await?;
-        let wrapped = keys
-            .wrapping
-            .wrap(data_key_place(&key.partition()), &data_key);
+        let wrapped = keys.wrap(data_key_place(&key.partition()), &data_key);
         Ok((
             Living {
                 key,
@@ -426,6 +476,8 @@ impl Keyring {
                     ..Rules::default()
                 },
                 generation: 1,
+                rekeyed_at: None,
+                rekey: None,
                 data_key,
                 retiring: None,
             },
@@ -448,12 +500,7 @@ impl Entry {
             gate: row.count("gate"),
             erased_at: row.try_time("erased_at"),
             expired: row.flag("expired"),
-            rules: Rules {
-                restricted: row.flag("restricted"),
-                objected: row.flag("objected"),
-                held: row.flag("held"),
-                suppressed: row.flag("suppressed"),
-            },
+            rules: rules(row),
             hold: row.try_text("hold_reason").map(|reason| Hold {
                 reason: reason.to_owned(),
                 until: row.try_time("hold_until"),
@@ -465,12 +512,13 @@ impl Entry {
                 .collect(),
             generation: row.count("generation"),
             rekeyed_at: row.try_time("rekeyed_at"),
+            retired_at: row.try_time("retired_at"),
             rekey: row
                 .try_text("rekey")
                 .and_then(JobId::parse)
                 .zip(row.try_time("rekey_at"))
                 .map(|(job, at)| Rekey { job, at }),
-            removed_by: row.try_text("removed_by").and_then(JobId::parse),
+            welcome_at: row.try_time("welcome_at"),
             wrapped: row.sealed("data_key"),
             retiring: row.sealed("retiring_key"),
         })
@@ -481,16 +529,57 @@ impl Entry {
         self.retiring.is_some()
     }
 
+    /// When TTL deletes this row under these rules: only a tombstone that nothing keeps.
+    pub fn expires_at(&self, rules: Rules) -> Option<Timestamp> {
+        let erased_at = self.erased_at.filter(|_| self.state == State::Erased)?;
+        (!rules.outlast()).then_some(erased_at + KEPT)
+    }
+
+    /// The write happens only if the erasures that wait for the hold are still those that were
+    /// read: one that comes or is cancelled meanwhile changes no gate.
+    pub(crate) fn if_blocked_as_read(&self, write: Write) -> Write {
+        if self.blocked.is_empty() {
+            return write.and_if("attribute_not_exists(blocked)");
+        }
+        let blocked: Vec<_> = self.blocked.iter().map(JobId::to_string).collect();
+        write
+            .and_if("blocked = :blocked")
+            .value(":blocked", blocked)
+    }
+
+    /// Deletes this row, if it is still as it was read.
+    pub fn forget_write(&self) -> Write {
+        self.as_read(Write::delete_keyring(&partition(&self.key)))
+    }
+
     /// A change of this row that happens only if the row is still as it was read: a gate
     /// never comes twice.
     pub fn change(&self, expression: &str) -> Write {
-        Write::update_keyring(&partition(&self.key), expression)
+        self.as_read(Write::update_keyring(&partition(&self.key), expression))
+    }
+
+    fn as_read(&self, write: Write) -> Write {
+        write
             .only_if("#state = :state AND life = :life AND gate = :gate")
             .name("#state", "state")
             .value(":state", self.state.name())
             .value(":life", self.key.life.to_string())
             .value(":gate", self.gate)
     }
+}
+
+fn rules(row: &Item) -> Rules {
+    Rules {
+        restricted: row.flag("restricted"),
+        objected: row.flag("objected"),
+        held: row.flag("held"),
+        suppressed: row.flag("suppressed"),
+    }
+}
+
+/// Whether a rule in a subject's row outlasts the life.
+pub fn outlasted(row: &Item) -> bool {
+    rules(row).outlast()
 }
 
 fn partition(key: &LifeKey) -> String {
@@ -508,6 +597,7 @@ pub(crate) fn begin_write(living: &Living, wrapped: Sealed, follows: Option<&Ent
         .with_some("objected", living.rules.objected.then_some(true))
         // Kept through the next life: an event older than the erasure is still refused.
         .with_some("erased_at", follows.and_then(|entry| entry.erased_at))
+        .with_some("welcome_at", follows.and_then(|entry| entry.welcome_at))
         .with("data_key", wrapped);
     let write = Write::put_keyring(row);
     match follows {
@@ -522,7 +612,10 @@ pub(crate) fn begin_write(living: &Living, wrapped: Sealed, follows: Option<&Ent
 }
 
 /// What ends with a life, and goes from the keyring the moment it does.
-const ENDS: &str = "data_key, retiring_key, restricted, rekeyed_at, rekey, rekey_at";
+const ENDS: &str = "data_key, retiring_key, restricted, rekeyed_at, retired_at, rekey, rekey_at";
+
+/// A hold, without the erasures that wait for its end.
+const HOLD: &str = "held, hold_reason, hold_until";
 
 /// Deletes the keys of a life whose time is over, if it is the current one and nothing
 /// holds it. Nobody asked for it, so who returns meanwhile is welcome.
@@ -549,52 +642,72 @@ fn ending_write(key: &LifeKey, expression: String) -> Write {
 }
 
 /// Deletes the keys of a life that is asked to be erased, if its row is still as it was
-/// read: unreadable from here on. `suppress`: the person stays away afterwards.
+/// read: unreadable from here on. A hold ends with it; the erasures that wait for it stay
+/// noted until they are released. `suppress`: the person stays away afterwards.
 pub(crate) fn erasing_write(entry: &Entry, suppress: bool) -> Write {
     let suppressed = if suppress { ", suppressed = :true" } else { "" };
+    let expression =
+        format!("SET #state = :erasing, expired = :false{suppressed} REMOVE {ENDS}, {HOLD}");
     let write = entry
-        .change(&format!(
-            "SET #state = :erasing, expired = :false{suppressed} REMOVE {ENDS}"
-        ))
+        .change(&expression)
         .value(":erasing", State::Erasing.name())
         .value(":false", false);
-    if suppress {
-        write.value(":true", true)
-    } else {
-        write
+    let write = match suppress {
+        true => write.value(":true", true),
+        false => write,
+    };
+    match entry.rules.held {
+        true => entry.if_blocked_as_read(write),
+        false => write,
     }
 }
 
-/// Notes an erasure that waits for a hold to end.
+/// Notes an erasure that waits for a hold to end. Refused when as many wait as may.
 pub fn block_write(entry: &Entry, job: JobId) -> Write {
     entry
         .change("ADD blocked :job")
+        .and_if("attribute_not_exists(blocked) OR size(blocked) < :most")
         .value(":job", vec![job.to_string()])
+        .value(":most", BLOCKED as u64)
 }
 
-/// Deletes the tombstone of a life, if it is one still and the subject stands under no rule
-/// that outlasts lives.
-pub fn forget_write(key: &LifeKey) -> Write {
-    Write::delete_keyring(&partition(key))
-        .only_if("#state = :erased AND life = :life AND attribute_not_exists(objected) AND attribute_not_exists(suppressed)")
-        .name("#state", "state")
-        .value(":erased", State::Erased.name())
+/// Takes an erasure back that waits for the hold on this life, if the hold still stands.
+pub fn unblock_write(key: &LifeKey, job: JobId) -> Write {
+    Write::update_keyring(&partition(key), "DELETE blocked :job")
+        .only_if("life = :life AND attribute_exists(held)")
+        .value(":job", vec![job.to_string()])
         .value(":life", key.life.to_string())
 }
 
-/// Notes the re-keying to come, if there is none.
-pub(crate) fn rekey_later_write(entry: &Entry, rekey: Rekey) -> Write {
-    entry
-        .change("SET rekey = :rekey, rekey_at = :at")
-        .and_if("attribute_not_exists(rekey)")
-        .value(":rekey", rekey.job.to_string())
-        .value(":at", rekey.at)
+/// Forgets which erasures waited for the hold on this life, once it has ended.
+pub(crate) fn released_write(key: &LifeKey) -> Write {
+    Write::update_keyring(&partition(key), "REMOVE blocked")
+        .only_if("life = :life AND attribute_not_exists(held)")
+        .value(":life", key.life.to_string())
+}
+
+/// Notes the re-keying to come, if there is none, and the life is still behind the gate at
+/// which it was read.
+pub(crate) fn rekey_later_write(living: &Living, rekey: Rekey) -> Write {
+    Write::update_keyring(
+        &partition(&living.key),
+        "SET rekey = :rekey, rekey_at = :at",
+    )
+    .only_if("#state = :active AND life = :life AND gate = :gate AND attribute_not_exists(rekey)")
+    .name("#state", "state")
+    .value(":active", State::Active.name())
+    .value(":life", living.key.life.to_string())
+    .value(":gate", living.gate)
+    .value(":rekey", rekey.job.to_string())
+    .value(":at", rekey.at)
 }
 
 /// Deletes the key that nothing is sealed under any more. Whatever rules have changed
 /// meanwhile: it is about the keys alone.
-pub fn retire_write(living: &Living) -> Write {
-    Write::update_keyring(&partition(&living.key), "REMOVE retiring_key")
+pub fn retire_write(living: &Living, now: Timestamp) -> Write {
+    let expression = "SET retired_at = :now REMOVE retiring_key";
+    Write::update_keyring(&partition(&living.key), expression)
+        .value(":now", now)
         .only_if("#state = :active AND life = :life AND generation = :generation")
         .name("#state", "state")
         .value(":active", State::Active.name())
@@ -602,13 +715,30 @@ pub fn retire_write(living: &Living) -> Write {
         .value(":generation", living.generation)
 }
 
-/// Marks a life as erased, if the keyring has not gone on to a later one.
-pub fn erased_write(key: &LifeKey, now: Timestamp) -> Write {
-    Write::update_keyring(&partition(key), "SET #state = :erased, erased_at = :now")
-        .only_if("#state = :erasing AND life = :life")
+/// Marks a life as erased, if the keyring has not gone on to a later one. What is left is a
+/// tombstone, which TTL deletes; `kept`: it stays, for a rule that outlasts lives. Refused
+/// where that is not so.
+pub fn erased_write(key: &LifeKey, kept: bool, now: Timestamp) -> Write {
+    let (expires, rule) = match kept {
+        true => (
+            "",
+            "(attribute_exists(objected) OR attribute_exists(suppressed))",
+        ),
+        false => (
+            ", expires_at = :expires",
+            "attribute_not_exists(objected) AND attribute_not_exists(suppressed)",
+        ),
+    };
+    let expression = format!("SET #state = :erased, erased_at = :now{expires}");
+    let write = Write::update_keyring(&partition(key), expression)
+        .only_if(format!("#state = :erasing AND life = :life AND {rule}"))
         .name("#state", "state")
         .value(":erased", State::Erased.name())
         .value(":erasing", State::Erasing.name())
         .value(":life", key.life.to_string())
-        .value(":now", now)
+        .value(":now", now);
+    match kept {
+        true => write,
+        false => write.value(":expires", (now + KEPT).as_second()),
+    }
 }

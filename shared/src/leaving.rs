@@ -1,5 +1,9 @@
 //! A tenant leaves: asked for by its owner or by the operator, begun a day later, and until
 //! then taken back as easily. Owns how that is noted; the worker of erasures does the rest.
+//!
+//! Two marks stand in the tenant's row. `leaving` names the job; it can be taken back. `going`
+//! says that the job has begun: from then on nobody can be held, and once the worker has seen
+//! that nobody is, nothing takes it back.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -10,7 +14,7 @@ use crate::id::{JobId, Tenant};
 use crate::store::activity::{self, Deed, Entry};
 use crate::store::erasures::Erasing;
 use crate::store::jobs::{Job, JobKind, JobState};
-use crate::store::keys::{self, Standing, TENANTS};
+use crate::store::keys::{self, JobKey, Standing, TENANTS};
 use crate::store::{Query, Range, Write};
 
 /// Until an erasure of everybody begins, unless the owner says sooner.
@@ -91,10 +95,36 @@ pub fn cancel_writes(job: &mut Job, now: Timestamp) -> Vec<Write> {
     let tenant = job.key.tenant.to_string();
     vec![
         Write::update(TENANTS, &tenant, "REMOVE leaving")
-            .only_if("leaving = :job")
+            .only_if("leaving = :job AND attribute_not_exists(going)")
             .value(":job", job.key.id.to_string()),
         job.finish_write(JobState::Cancelled, now),
     ]
+}
+
+/// Begins to leave: from here on nobody can be held.
+pub fn going_write(job: JobKey) -> Write {
+    let id = job.id.to_string();
+    Write::update(TENANTS, &job.tenant.to_string(), "SET going = :job")
+        .only_if("leaving = :job")
+        .value(":job", id)
+}
+
+/// Leaves later: somebody is held.
+pub fn staying_write(job: JobKey) -> Write {
+    Write::update(TENANTS, &job.tenant.to_string(), "REMOVE going")
+}
+
+/// Lets a transaction depend on the tenant not going.
+pub fn stays_check(tenant: Tenant) -> Write {
+    Write::check(TENANTS, &tenant.to_string()).only_if("attribute_not_exists(going)")
+}
+
+/// What is refused to a tenant that is going.
+pub const fn gone() -> Error {
+    Error::Conflict {
+        code: "leaving",
+        detail: "This tenant is being erased.",
+    }
 }
 
 /// The tenant's row once it has left: the operator's record of it.

@@ -8,7 +8,7 @@
 //! | `vault` | every cryptographic decision |
 //! | `record`, `normal`, `redact`, `detect`, `activity`, `settings`, `faults`, `jws`, `merkle` | pure rules |
 //! | `catalog` | the one table of fields |
-//! | `error`, `aws`, `trust`, `id`, `clock`, `held`, `config` | what all others stand on |
+//! | `error`, `aws`, `trust`, `id`, `clock`, `held`, `config`, `recovery` | what all others stand on |
 //!
 //! AWS SDK types stay inside `store`, `objects`, `keyring`, `vault`, `app` and
 //! `trust`.
@@ -37,6 +37,7 @@ pub mod person;
 pub mod profile;
 pub mod receipt;
 pub mod record;
+pub mod recovery;
 pub mod redact;
 pub mod redaction;
 pub mod rights;

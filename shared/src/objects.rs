@@ -23,6 +23,9 @@ use crate::error::{Error, Result};
 
 /// How long an upload link may be used.
 pub const UPLOAD_SECONDS: i64 = 600;
+/// How long an upload may last: S3 checks a link when the upload begins, and takes what is
+/// on its way.
+const UPLOAD_TAKES: SignedDuration = SignedDuration::from_mins(10);
 /// How long a download link may be used.
 pub const DOWNLOAD_SECONDS: i64 = 60;
 /// The tag that opens an attachment to download links: the bucket policy refuses the rest.
@@ -47,7 +50,7 @@ pub struct Upload<'a> {
 }
 
 /// A link to send or fetch one object with, once made good for anybody who holds it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Serialize)]
 pub struct Link {
     pub method: String,
     pub url: String,
@@ -56,8 +59,24 @@ pub struct Link {
     pub expires_at: Timestamp,
 }
 
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Link(…)")
+    }
+}
+
 /// One part of an upload, as S3 took it.
 pub type Part = CompletedPart;
+
+/// When the last upload by a link that runs out then has come to its end.
+pub fn upload_ends(link: Timestamp) -> Timestamp {
+    link + UPLOAD_TAKES
+}
+
+/// When the last upload by a link that is handed out now has come to its end.
+pub fn last_upload(now: Timestamp) -> Timestamp {
+    upload_ends(now + SignedDuration::from_secs(UPLOAD_SECONDS))
+}
 
 /// One stored version of an object, or its delete marker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,8 +95,7 @@ impl Objects {
         }
     }
 
-    fn presigning(&self, seconds: i64) -> (PresigningConfig, Timestamp) {
-        let now = self.clock.now();
+    fn presigning(&self, seconds: i64, now: Timestamp) -> (PresigningConfig, Timestamp) {
         let config = PresigningConfig::builder()
             .start_time(now.into())
             .expires_in(Duration::from_secs(seconds.unsigned_abs()))
@@ -92,8 +110,8 @@ impl Objects {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when there are no credentials to sign with.
-    pub async fn upload_link(&self, upload: Upload<'_>) -> Result<Link> {
-        let (config, expires_at) = self.presigning(UPLOAD_SECONDS);
+    pub async fn upload_link(&self, upload: Upload<'_>, now: Timestamp) -> Result<Link> {
+        let (config, expires_at) = self.presigning(UPLOAD_SECONDS, now);
         let signed = self
             .client
             .put_object()
@@ -116,7 +134,7 @@ impl Objects {
     /// # Errors
     /// As [`Objects::upload_link`].
     pub async fn download_link(&self, object: &str, version: &str) -> Result<Link> {
-        let (config, expires_at) = self.presigning(DOWNLOAD_SECONDS);
+        let (config, expires_at) = self.presigning(DOWNLOAD_SECONDS, self.clock.now());
         let signed = self
             .client
             .get_object()
@@ -258,6 +276,31 @@ impl Objects {
             .into_iter()
             .map(|it| version(it.key, it.version_id));
         Ok(bodies.chain(markers).flatten().collect())
+    }
+
+    /// How many versions and delete markers lie under a prefix.
+    ///
+    /// # Errors
+    /// As [`Objects::open`].
+    pub async fn count_versions(&self, prefix: &str) -> Result<u64> {
+        let (mut count, mut key, mut version) = (0, None, None);
+        loop {
+            let answer = self
+                .client
+                .list_object_versions()
+                .bucket(&self.bucket)
+                .prefix(prefix)
+                .set_key_marker(key)
+                .set_version_id_marker(version)
+                .send()
+                .await
+                .map_err(|cause| unavailable("ListObjectVersions", &cause))?;
+            count += answer.versions().len() + answer.delete_markers().len();
+            (key, version) = (answer.next_key_marker, answer.next_version_id_marker);
+            if key.is_none() {
+                return Ok(count as u64);
+            }
+        }
     }
 
     /// Deletes versions for good, up to 1,000.

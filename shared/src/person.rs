@@ -10,6 +10,7 @@ use crate::keyring::{Living, Rules, State};
 use crate::store::Item;
 use crate::store::keys::{DOOR, LifeKey, PERSON};
 use crate::store::lives::Door;
+use crate::store::lookups::{Found, Whose};
 
 /// Somebody who lives, as lists show them: nothing of it is sealed.
 #[derive(Clone, Debug)]
@@ -133,7 +134,13 @@ impl App {
     ///
     /// # Errors
     /// As [`App::present`].
-    pub async fn find(&self, tenant: Tenant, kind: &str, value: &str) -> Result<Vec<Present>> {
+    pub async fn find(
+        &self,
+        tenant: Tenant,
+        kind: &'static str,
+        value: &str,
+        whose: Whose,
+    ) -> Result<Vec<Present>> {
         let keys = self.keyring.tenant(tenant).await?;
         if kind == "visitor_id" {
             return self.present(tenant, &[keys.hash.subject(value)]).await;
@@ -141,21 +148,28 @@ impl App {
         let Some(hash) = keys.hash.lookup(kind, value) else {
             return Ok(Vec::new());
         };
-        let found: HashMap<_, _> = self
-            .store
-            .found(tenant, kind, hash)
-            .await?
-            .into_iter()
-            .map(|found| (found.subject, found))
+        let found = self.store.holders(tenant, kind, hash, whose, None).await?;
+        self.present_of(tenant, &found).await
+    }
+
+    /// Those who live of the ones that a value leads to; `verified` is that value's.
+    ///
+    /// # Errors
+    /// As [`App::present`].
+    pub async fn present_of(&self, tenant: Tenant, found: &[Found]) -> Result<Vec<Present>> {
+        let found: HashMap<_, _> = found
+            .iter()
+            .map(|it| ((it.subject, it.life), it.verified))
             .collect();
-        let mut subjects: Vec<_> = found.keys().copied().collect();
+        let mut subjects: Vec<_> = found.keys().map(|(subject, _)| *subject).collect();
         subjects.sort();
         let mut present = self.present(tenant, &subjects).await?;
         // A row that an earlier life left is not about this one.
-        present.retain(|it| found[&it.key.subject].life == it.key.life);
-        for it in &mut present {
-            it.verified = found[&it.key.subject].verified;
-        }
+        present.retain_mut(|it| {
+            let verified = found.get(&(it.key.subject, it.key.life));
+            it.verified = verified.is_some_and(|verified| *verified);
+            verified.is_some()
+        });
         Ok(present)
     }
 }

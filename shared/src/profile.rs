@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::keyring::Living;
-use crate::record::{Observed, Withdrawal, values};
+use crate::record::{Known, Observed, Withdrawal, values};
 use crate::store::Item;
 use crate::store::keys::DOOR;
 use crate::store::lives::Door;
@@ -59,7 +59,7 @@ impl Profile {
             "network": self.network,
             "device": self.device,
             "custom": values(&person.custom),
-            "consent": person.consent,
+            "consent": person.consent.as_ref().map(Known::json),
             "verified": person.verified(),
             "restriction": rules.restricted,
             "objection": rules.objected,

@@ -6,21 +6,21 @@
 //! backup could bring anything back: what was sealed, as long as the keyring's recovery
 //! window could bring back its key; rows without content, as long as the records' could.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::activity::mask;
 use crate::app::App;
 use crate::error::Result;
 use crate::id::Tenant;
-use crate::merkle::{Hash, Tree};
+use crate::merkle::Tree;
+use crate::store::erasures::Closed;
 use crate::store::jobs::Job;
 use crate::store::keys::{self, LifeKey};
 use crate::store::{Item, Write};
 
 /// The media type of a receipt's header, without `application/`.
 const TYPE: &str = "lethe-receipt+jwt";
-/// Lives that a receipt names one by one.
-const NAMED: usize = 100;
 /// What an erasure does not reach, and a receipt says so.
 const NOT_COVERED: [&str; 3] = ["downloaded_exports", "processors", "tenant_copies"];
 
@@ -34,13 +34,24 @@ pub enum Lives {
 
 impl Lives {
     pub fn of(lives: &[LifeKey]) -> Lives {
-        let names = lives.iter().map(|life| life.life.to_string());
-        if lives.len() <= NAMED {
-            return Lives::Named(names.collect());
+        Lives::after(Closed::default(), lives)
+    }
+
+    /// Those that were closed before, and then these.
+    pub fn after(mut closed: Closed, lives: &[LifeKey]) -> Lives {
+        lives.iter().for_each(|life| closed.push(life));
+        match closed.names.len() as u64 == closed.tree.size() {
+            true => Lives::Named(closed.names),
+            false => Lives::Root(closed.tree),
         }
-        let mut tree = Tree::default();
-        names.for_each(|name| tree.push(Hash::leaf(&[name.as_bytes()])));
-        Lives::Root(tree)
+    }
+
+    /// As the log has them: by name while they are few, else their number.
+    pub fn about(&self) -> Vec<String> {
+        match self {
+            Lives::Named(names) => names.clone(),
+            Lives::Root(tree) => vec![format!("lives:{}", tree.size())],
+        }
     }
 }
 
@@ -68,9 +79,10 @@ impl Receipt {
         receipt.claims["requested_at"] = json!(job.created_at);
         receipt.claims["unreadable_at"] = outcome["unreadable_at"].clone();
         receipt.claims["stores"] = outcome["stores"].clone();
+        // As in the log: a receipt is kept for good, and names nobody.
         for name in ["reason", "reference"] {
             if let Some(said) = outcome[name].as_str() {
-                receipt.claims[name] = json!(said);
+                receipt.claims[name] = json!(mask(said));
             }
         }
         receipt
@@ -140,26 +152,5 @@ impl Receipt {
             .with("jws", signed.clone())
             .with("at", self.erased_at);
         Ok((signed, Write::put(row)))
-    }
-}
-
-/// Until when backups could bring back what an erasure removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClearBy {
-    /// What was sealed: until the keyring can no longer be recovered with its key in it.
-    pub sealed: Timestamp,
-    /// Rows without content: until the records can no longer be recovered with them.
-    pub pseudonymous: Timestamp,
-}
-
-impl crate::config::Config {
-    /// By the recovery windows that are in force. `unreadable_at`: when the keys went;
-    /// `erased_at`: when the last row went.
-    pub fn backups_clear_by(&self, unreadable_at: Timestamp, erased_at: Timestamp) -> ClearBy {
-        let days = |days: u8| SignedDuration::from_hours(24 * i64::from(days));
-        ClearBy {
-            sealed: unreadable_at + days(self.keyring_recovery_days),
-            pseudonymous: erased_at + days(self.records_recovery_days),
-        }
     }
 }

@@ -9,10 +9,30 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// One field of a person, and whether the tenant's own server vouches for it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Known {
-    pub value: Value,
+/// Shows that there is something, and nothing of it: no log and no panic may hold what a
+/// person is or says.
+macro_rules! hide {
+    ($($personal:ident $(<$of:ident>)?),*) => {
+        $(impl$(<$of>)? std::fmt::Debug for $personal$(<$of>)? {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($personal), "(…)"))
+            }
+        })*
+    };
+}
+
+hide!(
+    Known<T>,
+    ConversationContent,
+    MessageContent,
+    AttachmentContent,
+    InteractionContent
+);
+
+/// Something that is said of a person, and whether the tenant's own server vouches for it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known<T = Value> {
+    pub value: T,
     pub verified: bool,
 }
 
@@ -44,16 +64,30 @@ pub struct Consent {
     pub at: Option<Timestamp>,
 }
 
+impl Known<Consent> {
+    /// Whether it covers what is said: a vouched one everything, one that only a page tells
+    /// of nothing but what pages say.
+    pub fn covers(&self, page: bool) -> bool {
+        self.verified || page
+    }
+
+    pub fn json(&self) -> Value {
+        let mut json = serde_json::json!(self.value);
+        json["verified"] = self.verified.into();
+        json
+    }
+}
+
 /// A consent that no longer holds (GDPR Art. 7(3)), kept to show what held until then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Withdrawal {
-    pub consent: Consent,
+    pub consent: Known<Consent>,
     pub withdrawn_at: Timestamp,
 }
 
 impl Withdrawal {
     pub fn json(&self) -> Value {
-        let mut json = serde_json::json!(self.consent);
+        let mut json = self.consent.json();
         json["withdrawn_at"] = serde_json::json!(self.withdrawn_at);
         json
     }
@@ -94,13 +128,13 @@ impl GivenBy {
         [("self", GivenBy::Person), ("guardian", GivenBy::Guardian)];
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConversationContent {
     pub conversation_id: String,
     pub title: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageContent {
     pub conversation_id: String,
     /// Gone once the message is redacted as a whole.
@@ -110,7 +144,7 @@ pub struct MessageContent {
     pub member: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttachmentContent {
     pub conversation_id: Option<String>,
     pub filename: String,
@@ -119,7 +153,7 @@ pub struct AttachmentContent {
     pub sha256: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InteractionContent {
     pub item_id: String,
     pub scope: Option<String>,

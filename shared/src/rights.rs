@@ -3,6 +3,9 @@
 //! lifted, and what a hold lets go on when it ends; what a rule forbids stands where it is
 //! obeyed.
 //!
+//! A hold that is lifted ends the life in the same transaction where an erasure waits for it,
+//! so that nobody returns in between; the erasures are released one by one afterwards.
+//!
 //! Keyring and door get a new gate in one transaction, so a write that began under the old
 //! rules fails, and reads again.
 
@@ -11,13 +14,15 @@ use jiff::Timestamp;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::id::{JobId, Subject, Tenant};
-use crate::keyring::{Entry, State};
-use crate::store::Write;
+use crate::keyring::{Entry, State, released_write};
+use crate::leaving;
 use crate::store::activity::{self, Deed};
+use crate::store::erasures::Erasing;
 use crate::store::jobs::{JobKey, JobKind};
 use crate::store::keys::{LifeKey, Standing};
-use crate::store::lives::{Door, expires_at};
+use crate::store::lives::{Door, erase_writes, expires_at};
 use crate::store::rules::Change;
+use crate::store::{Refusal, Write};
 
 /// Tries against others who change the same person.
 const TRIES: u32 = 12;
@@ -27,7 +32,8 @@ impl App {
     ///
     /// # Errors
     /// [`Error::NotFound`] for somebody who was never known, and for a hold or a
-    /// restriction of somebody of whom nothing is kept.
+    /// restriction of somebody of whom nothing is kept; [`Error::Conflict`] for a hold when
+    /// the tenant is being erased.
     pub async fn change_rule(
         &self,
         tenant: Tenant,
@@ -35,7 +41,7 @@ impl App {
         change: &Change,
         by: &str,
     ) -> Result<()> {
-        for _ in 0..TRIES {
+        for attempt in 0..TRIES {
             let entry = self
                 .keyring
                 .entry(tenant, subject)
@@ -45,6 +51,7 @@ impl App {
                 return Ok(());
             }
             // Somebody was seen, erased or put under another rule meanwhile: read again.
+            pause(attempt).await;
         }
         Err(Error::Unavailable(
             "a person changes faster than their rules can".into(),
@@ -72,36 +79,61 @@ impl App {
 /// it was read.
 async fn try_change(app: &App, entry: &Entry, change: &Change, by: &str) -> Result<bool> {
     let now = app.clock.now();
+    let lifts_hold = matches!(change, Change::Lift(Standing::Held));
+    if lifts_hold && !entry.rules.held && !entry.blocked.is_empty() {
+        // Lifted before, by somebody who did not come to release them all.
+        release(app, entry).await?;
+        return Ok(true);
+    }
     let door = open_door(app, entry, now).await?;
     // A life is held and restricted; objection and suppression outlast it.
     let of_a_life = matches!(change.rule(), Standing::Held | Standing::Restricted);
-    if door.is_none() && of_a_life {
+    // A tombstone may outlast its time by TTL's delay.
+    let forgotten = entry.expires_at(entry.rules).is_some_and(|at| at <= now);
+    if (door.is_none() && of_a_life) || forgotten {
         return Err(Error::NotFound);
     }
     if change.done(entry) {
         return Ok(true);
     }
-    let life = match &door {
-        None => None,
+    let waiting = match lifts_hold {
+        true => waiting(app, entry).await?,
+        false => Vec::new(),
+    };
+    let mut writes = match &door {
+        Some(door) if !waiting.is_empty() => {
+            let suppress = waiting.iter().any(|erasing| erasing.suppress);
+            erase_writes(entry, Some(door), suppress)
+        }
         Some(door) => {
             // As stored, not as remembered: a retention that became shorter counts.
-            let days = app
-                .store
-                .settings(entry.key.tenant)
-                .await?
-                .settings
-                .retention_days;
-            Some((door, expires_at(door.last_seen, days)))
+            let stored = app.store.settings(entry.key.tenant).await?;
+            let end = expires_at(door.last_seen, stored.settings.retention_days);
+            change.writes(entry, Some((door, end)), now)
         }
+        None => change.writes(entry, None, now),
     };
-    let mut writes = change.writes(entry, life, now);
-    if let Change::Lift(Standing::Held) = change {
-        for job in &entry.blocked {
-            writes.extend(release_writes(app, &entry.key, *job, now).await?);
-        }
-    }
     writes.extend(logged(entry, change, by, now));
-    Ok(app.store.transact(writes).await?.is_ok())
+    if let Change::Hold(_) = change {
+        writes.push(leaving::stays_check(entry.key.tenant));
+    }
+    let last = writes.len() - 1;
+    match (app.store.transact(writes).await?, change) {
+        (Ok(()), _) => {}
+        (Err(Refusal::Condition { place, .. }), Change::Hold(_)) if place == last => {
+            return Err(leaving::gone());
+        }
+        (Err(_), _) => return Ok(false),
+    }
+    if !waiting.is_empty() {
+        release(app, entry).await?;
+    }
+    Ok(true)
+}
+
+/// Lets others finish, longer each time.
+async fn pause(attempt: u32) {
+    tokio::time::sleep(std::time::Duration::from_millis(1 << attempt.min(7))).await;
 }
 
 /// The door of a life that goes on.
@@ -113,24 +145,50 @@ async fn open_door(app: &App, entry: &Entry, now: Timestamp) -> Result<Option<Do
     Ok(door.filter(|door| !door.expired(now)))
 }
 
-/// Lets an erasure go on that waits for the hold to end. One that is just about to wait is
-/// given its next turn as well, or it would wait for nobody.
-async fn release_writes(
-    app: &App,
-    life: &LifeKey,
-    id: JobId,
-    now: Timestamp,
-) -> Result<Vec<Write>> {
-    let key = JobKey {
+fn erasure(life: &LifeKey, id: JobId) -> JobKey {
+    JobKey {
         tenant: life.tenant,
         kind: JobKind::Erasure,
         id,
-    };
-    match app.store.job(key).await? {
-        Some(mut job) if !job.state.over() => Ok(job.release_writes(now).into()),
-        // Cancelled, or completed for the others.
-        _ => Ok(Vec::new()),
     }
+}
+
+/// The erasures that wait for the hold to end: none that was cancelled meanwhile.
+async fn waiting(app: &App, entry: &Entry) -> Result<Vec<Erasing>> {
+    let keys = entry.blocked.iter().map(|id| erasure(&entry.key, *id));
+    let jobs = app.store.jobs_named(&keys.collect::<Vec<_>>()).await?;
+    let open = jobs.iter().filter(|job| !job.state.over());
+    open.map(Erasing::of).collect()
+}
+
+/// Lets the erasures go on that waited for a hold which has ended. One that is just about to
+/// wait is given its next turn as well, or it would wait for nobody. Each reads again what
+/// there is to do, so this may be done again; what a crash leaves out, cleanup wakes within
+/// a day.
+async fn release(app: &App, entry: &Entry) -> Result<()> {
+    for id in &entry.blocked {
+        release_one(app, erasure(&entry.key, *id)).await?;
+    }
+    // Refused: the person has returned, and the row is another life's.
+    let _returned = app.store.write(released_write(&entry.key)).await?;
+    Ok(())
+}
+
+async fn release_one(app: &App, key: JobKey) -> Result<()> {
+    for attempt in 0..TRIES {
+        let job = app.store.job(key).await?;
+        let Some(job) = job.filter(|job| !job.state.over()) else {
+            return Ok(());
+        };
+        let writes = job.wake_writes(app.clock.now());
+        if app.store.transact(writes.into()).await?.is_ok() {
+            return Ok(());
+        }
+        pause(attempt).await;
+    }
+    Err(Error::Unavailable(
+        "an erasure changes faster than it can be released".into(),
+    ))
 }
 
 /// The entry in the tenant's log: it names the life, never the subject.

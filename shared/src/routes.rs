@@ -244,7 +244,7 @@ pub const ROUTES: &[Route] = &[
             "delete",
             Key(&[Erase]),
             0,
-            false,
+            true,
             "Erase a person (GDPR Art. 17)",
         ),
         &["suppress", "include_related"],
@@ -283,7 +283,7 @@ pub const ROUTES: &[Route] = &[
         "delete",
         Key(&[Erase]),
         0,
-        false,
+        true,
         "Cancel an erasure that is blocked or has not begun",
     ),
     change(
@@ -440,10 +440,18 @@ pub const ROUTES: &[Route] = &[
         "admin",
         Operator,
         SMALL,
-        false,
+        true,
         "Create a tenant with its first key",
     ),
     get("GET /v1/tenants", "admin", Operator, LIST, "List tenants"),
+    change(
+        "POST /v1/tenants/{tenant}/keys",
+        "admin",
+        Operator,
+        SMALL,
+        false,
+        "Give a tenant's owner another key",
+    ),
     change(
         "DELETE /v1/tenants/{tenant}",
         "admin",
@@ -520,4 +528,19 @@ pub fn find(key: &str) -> Option<&'static Route> {
         Some(path) => route.key.strip_prefix("GET ") == Some(path),
         None => route.key == key,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_post_that_changes_something_and_the_erasure_of_a_person_honour_idempotency_keys() {
+        let reads = ["POST /v1/lookup"];
+        for route in ROUTES {
+            let unsafe_once = route.key.starts_with("POST ") && !reads.contains(&route.key);
+            let erases = route.key == "DELETE /v1/subjects/{subject}";
+            assert_eq!(route.once, unsafe_once || erases, "{}", route.key);
+        }
+    }
 }

@@ -21,8 +21,8 @@ impl Tenants {
         Tenants {
             store,
             clock,
-            keys: Held::default(),
-            settings: Held::default(),
+            keys: Held::settings(),
+            settings: Held::settings(),
         }
     }
 

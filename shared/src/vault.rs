@@ -1,22 +1,24 @@
 //! KMS and AEAD: wraps keys, seals, opens and signs. Owns every cryptographic decision;
 //! knows nothing of tables or of what the sealed or signed bytes mean.
 //!
-//! Hierarchy: KMS key → tenant key (wraps data keys) and hash key (makes `sub_…` and
-//! lookups) → data key of a life → sealed categories. Sealing is AES-256-GCM with a random
-//! 96-bit nonce (NIST SP 800-38D); names are HMAC-SHA-256 (RFC 2104), cut to 128 bits.
+//! Hierarchy: KMS key → a tenant's keys, one blob: the hash key (makes `sub_…` and lookups)
+//! and the versions of its wrapping key → a key for each purpose and place (HKDF, RFC 5869)
+//! → data key of a life → sealed categories. Sealing is AES-256-GCM with a random 96-bit
+//! nonce (NIST SP 800-38D); names are HMAC-SHA-256 (RFC 2104), cut to 128 bits.
 
 use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::hmac;
+use aws_lc_rs::{hkdf, hmac};
 use aws_sdk_kms::primitives::Blob;
-use aws_sdk_kms::types::{DataKeySpec, MessageType, SigningAlgorithmSpec};
+use aws_sdk_kms::types::{MessageType, SigningAlgorithmSpec};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
-use crate::id::{KeyedHash, Subject, Tenant};
+use crate::id::{KeyedHash, Life, Subject, Tenant};
 use crate::jws::{PublicKey, Unsigned};
 
 /// Bytes that only their key can read. Cannot be shown.
@@ -63,8 +65,11 @@ impl From<Unreadable> for Error {
     }
 }
 
+/// The bytes of a key.
+const KEY: usize = 32;
+
 /// A 256-bit AES key. Wiped from memory when dropped; never shown.
-pub struct SealingKey(Zeroizing<[u8; 32]>);
+pub struct SealingKey(Zeroizing<[u8; KEY]>);
 
 /// The first byte of everything sealed, so that the form can change.
 const FORM: u8 = 1;
@@ -72,9 +77,7 @@ const FORM: u8 = 1;
 impl SealingKey {
     /// A new random key.
     pub fn random() -> SealingKey {
-        let mut bytes = Zeroizing::new([0; 32]);
-        fill_random(&mut *bytes);
-        SealingKey(bytes)
+        SealingKey(random_key())
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<SealingKey, Unreadable> {
@@ -133,50 +136,75 @@ impl SealingKey {
         body.truncate(length);
         Ok(body)
     }
-
-    /// Wraps another key to a place.
-    pub fn wrap(&self, place: Place<'_>, key: &SealingKey) -> Sealed {
-        self.seal(place, &*key.0)
-    }
-
-    /// Unwraps a key.
-    ///
-    /// # Errors
-    /// As [`SealingKey::open`].
-    pub fn unwrap(&self, place: Place<'_>, wrapped: &Sealed) -> Result<SealingKey, Unreadable> {
-        SealingKey::from_bytes(&self.open(place, wrapped)?)
-    }
 }
 
 /// The key that turns a tenant's names into pseudonyms. Never rotates: a name must always
 /// give the same hash.
 pub struct HashKey {
-    tenant: Tenant,
-    key: Zeroizing<[u8; 32]>,
+    /// Whose names these are.
+    owner: String,
+    key: Zeroizing<[u8; KEY]>,
 }
 
 impl HashKey {
+    /// The operator belongs to no tenant, so its names are hashed without a secret.
+    pub fn of_operator() -> HashKey {
+        HashKey {
+            owner: "operator".to_owned(),
+            key: Zeroizing::default(),
+        }
+    }
+
+    /// Whose names it hashes: a tenant's id, or the operator.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
     /// The keyed hash of some parts, within one purpose.
     pub fn hash(&self, purpose: &str, parts: &[&[u8]]) -> KeyedHash {
+        let mut short = [0; 16];
+        short.copy_from_slice(&self.mac(purpose, parts)[..16]);
+        KeyedHash(short)
+    }
+
+    /// A hash key that only the same parts make again.
+    pub fn within(&self, purpose: &str, parts: &[&[u8]]) -> HashKey {
+        HashKey {
+            owner: self.owner.clone(),
+            key: self.mac(purpose, parts),
+        }
+    }
+
+    /// The key that seals what belongs to this hash key.
+    pub fn sealing(&self) -> SealingKey {
+        SealingKey(self.mac("sealing", &[]))
+    }
+
+    fn mac(&self, purpose: &str, parts: &[&[u8]]) -> Zeroizing<[u8; KEY]> {
         // The key lives as long as this value: aws-lc's copy is made for each use, so that
         // only the zeroised one outlasts a call.
         let key = hmac::Key::new(hmac::HMAC_SHA256, &*self.key);
         let mut context = hmac::Context::with_key(&key);
-        for part in [purpose.as_bytes(), self.tenant.to_string().as_bytes()]
+        for part in [purpose.as_bytes(), self.owner.as_bytes()]
             .iter()
             .chain(parts)
         {
             context.update(&(part.len() as u64).to_be_bytes());
             context.update(part);
         }
-        let mut short = [0; 16];
-        short.copy_from_slice(&context.sign().as_ref()[..16]);
-        KeyedHash(short)
+        let mut mac = Zeroizing::new([0; KEY]);
+        mac.copy_from_slice(context.sign().as_ref());
+        mac
     }
 
     /// The subject behind a visitor id: the only way to one.
     pub fn subject(&self, visitor_id: &str) -> Subject {
         Subject::from(self.hash("subject", &[visitor_id.as_bytes()]))
+    }
+
+    /// The life of a subject that nobody lives: no random one is ever the same.
+    pub fn nobody(&self, subject: Subject) -> Life {
+        Life::from(self.hash("nobody", &[subject.to_string().as_bytes()]))
     }
 
     /// What stands in keys for a conversation's id.
@@ -185,6 +213,12 @@ impl HashKey {
             "conversation",
             &[subject.to_string().as_bytes(), conversation_id.as_bytes()],
         )
+    }
+
+    /// What stands in keys for the UUID that its sender gave a message: the same for the
+    /// same, so that a message sent twice is stored once.
+    pub fn message(&self, conversation: KeyedHash, id: Uuid) -> Uuid {
+        Uuid::from_bytes(self.hash("message", &[&conversation.0, id.as_bytes()]).0)
     }
 
     /// What stands in keys for a help item within a scope.
@@ -205,18 +239,144 @@ impl HashKey {
     }
 }
 
-/// Both keys of a tenant, in the clear, for as long as a cache may hold them.
-pub struct TenantKeys {
-    pub wrapping: SealingKey,
-    pub hash: HashKey,
+/// What something is sealed for under a tenant's key. Each purpose has keys of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The data key of a life.
+    DataKey,
+    /// The text of an API key, which visitor tokens are verified with.
+    ApiKey,
+    /// A place in a list, in the caller's hands.
+    Cursor,
 }
 
-/// The same, wrapped by KMS: the form that is stored.
-#[derive(Clone, Debug)]
-pub struct WrappedTenantKeys {
-    pub wrapping: Vec<u8>,
-    pub hash: Vec<u8>,
+impl Purpose {
+    const fn name(self) -> &'static str {
+        match self {
+            Purpose::DataKey => "data_key",
+            Purpose::ApiKey => "api_key",
+            Purpose::Cursor => "cursor",
+        }
+    }
 }
+
+/// The keys of a tenant, in the clear, for as long as a cache may hold them.
+///
+/// The wrapping key seals nothing itself. What it is asked to seal is sealed under a key
+/// derived for that purpose and place, behind the number of the version that it was derived
+/// from: so no key comes near the number of random nonces that AES-GCM allows, and whatever
+/// was sealed opens as long as its version is kept.
+pub struct TenantKeys {
+    pub hash: HashKey,
+    /// Every version so far, oldest first; the first has number 1.
+    wrapping: Vec<Zeroizing<[u8; KEY]>>,
+    /// The number of the version that seals.
+    current: u32,
+}
+
+impl TenantKeys {
+    /// New random keys.
+    pub(crate) fn random(tenant: Tenant) -> TenantKeys {
+        TenantKeys {
+            hash: HashKey {
+                owner: tenant.to_string(),
+                key: random_key(),
+            },
+            wrapping: vec![random_key()],
+            current: 1,
+        }
+    }
+
+    /// Adds a version of the wrapping key.
+    pub(crate) fn rotate(&mut self) {
+        self.wrapping.push(random_key());
+    }
+
+    /// The hash key, then every version of the wrapping key.
+    fn bytes(&self) -> Zeroizing<Vec<u8>> {
+        let keys = [&self.hash.key].into_iter().chain(&self.wrapping);
+        Zeroizing::new(keys.flat_map(|key| key.iter().copied()).collect())
+    }
+
+    /// `newest`: whether the newest version seals already, or still the one before.
+    fn from_bytes(tenant: Tenant, bytes: &[u8], newest: bool) -> Option<TenantKeys> {
+        let (keys, []) = bytes.as_chunks::<KEY>() else {
+            return None;
+        };
+        let (hash, wrapping) = keys.split_first()?;
+        let versions = u32::try_from(wrapping.len()).ok().filter(|it| *it > 0)?;
+        Some(TenantKeys {
+            hash: HashKey {
+                owner: tenant.to_string(),
+                key: Zeroizing::new(*hash),
+            },
+            wrapping: wrapping.iter().copied().map(Zeroizing::new).collect(),
+            current: if newest {
+                versions
+            } else {
+                versions.max(2) - 1
+            },
+        })
+    }
+
+    /// The key for a purpose and place, derived from a version of the wrapping key.
+    fn key(&self, version: u32, purpose: Purpose, place: Place<'_>) -> Option<SealingKey> {
+        let at = usize::try_from(version).ok()?.checked_sub(1)?;
+        let root = hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, &**self.wrapping.get(at)?);
+        let place = place.associated_data();
+        let info = [purpose.name().as_bytes(), &place];
+        let mut key = Zeroizing::new([0; KEY]);
+        root.expand(&info, hkdf::HKDF_SHA256)
+            .and_then(|derived| derived.fill(&mut *key))
+            .expect("HKDF gives one block of its hash");
+        Some(SealingKey(key))
+    }
+
+    /// Seals `plain` for a purpose, to a place.
+    pub fn seal(&self, purpose: Purpose, place: Place<'_>, plain: &[u8]) -> Sealed {
+        let key = self.key(self.current, purpose, place);
+        let sealed = key.expect("it has this version").seal(place, plain);
+        Sealed([&self.current.to_be_bytes()[..], &sealed.0].concat())
+    }
+
+    /// Opens what was sealed for this purpose, to this place, under any version.
+    ///
+    /// # Errors
+    /// As [`SealingKey::open`].
+    pub fn open(
+        &self,
+        purpose: Purpose,
+        place: Place<'_>,
+        sealed: &Sealed,
+    ) -> Result<Zeroizing<Vec<u8>>, Unreadable> {
+        let (version, sealed) = sealed.0.split_first_chunk().ok_or(Unreadable)?;
+        let version = u32::from_be_bytes(*version);
+        let key = self.key(version, purpose, place).ok_or(Unreadable)?;
+        key.open(place, &Sealed(sealed.to_vec()))
+    }
+
+    /// Wraps a data key to a place.
+    pub fn wrap(&self, place: Place<'_>, key: &SealingKey) -> Sealed {
+        self.seal(Purpose::DataKey, place, &*key.0)
+    }
+
+    /// Unwraps a data key.
+    ///
+    /// # Errors
+    /// As [`SealingKey::open`].
+    pub fn unwrap(&self, place: Place<'_>, wrapped: &Sealed) -> Result<SealingKey, Unreadable> {
+        SealingKey::from_bytes(&self.open(Purpose::DataKey, place, wrapped)?)
+    }
+}
+
+fn random_key() -> Zeroizing<[u8; KEY]> {
+    let mut bytes = Zeroizing::new([0; KEY]);
+    fill_random(&mut *bytes);
+    bytes
+}
+
+/// The purpose of a tenant's keys, in the encryption context.
+const TENANT_KEYS: &str = "tenant_keys";
 
 /// KMS. Every call that wraps names the tenant and the purpose in the encryption context,
 /// so that a wrapped key put in another's place does not open.
@@ -239,35 +399,53 @@ impl Vault {
         }
     }
 
-    /// Makes a tenant's keys, wrapped.
+    /// Wraps a tenant's keys: all of them are one blob, which one call opens.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when KMS does not answer.
-    pub async fn new_tenant_keys(&self, tenant: Tenant) -> Result<WrappedTenantKeys> {
-        let (wrapping, hash) = tokio::try_join!(
-            self.generate(tenant, "wrapping"),
-            self.generate(tenant, "hash")
-        )?;
-        Ok(WrappedTenantKeys { wrapping, hash })
+    pub(crate) async fn wrap_tenant_keys(
+        &self,
+        tenant: Tenant,
+        keys: &TenantKeys,
+    ) -> Result<Vec<u8>> {
+        let answer = self
+            .kms
+            .encrypt()
+            .key_id(&self.key)
+            .plaintext(Blob::new(keys.bytes().to_vec()))
+            .encryption_context("tenant", tenant.to_string())
+            .encryption_context("purpose", TENANT_KEYS)
+            .send()
+            .await
+            .map_err(|cause| crate::aws::unavailable("Encrypt", &cause))?;
+        let wrapped = answer.ciphertext_blob.map(Blob::into_inner);
+        wrapped.ok_or_else(|| Error::Unavailable("Encrypt gave no ciphertext".into()))
     }
 
-    /// Unwraps a tenant's keys.
+    /// Unwraps a tenant's keys. `newest`: whether the newest version of the wrapping key
+    /// seals already.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when KMS does not answer, or refuses: a foreign context.
-    pub async fn open_tenant_keys(
+    pub(crate) async fn unwrap_tenant_keys(
         &self,
         tenant: Tenant,
-        wrapped: &WrappedTenantKeys,
+        wrapped: &[u8],
+        newest: bool,
     ) -> Result<TenantKeys> {
-        let (wrapping, hash) = tokio::try_join!(
-            self.decrypt(tenant, "wrapping", &wrapped.wrapping),
-            self.decrypt(tenant, "hash", &wrapped.hash)
-        )?;
-        Ok(TenantKeys {
-            wrapping: SealingKey(wrapping),
-            hash: HashKey { tenant, key: hash },
-        })
+        let answer = self
+            .kms
+            .decrypt()
+            .key_id(&self.key)
+            .ciphertext_blob(Blob::new(wrapped))
+            .encryption_context("tenant", tenant.to_string())
+            .encryption_context("purpose", TENANT_KEYS)
+            .send()
+            .await
+            .map_err(|cause| crate::aws::unavailable("Decrypt", &cause))?;
+        let plain = Zeroizing::new(answer.plaintext.map(Blob::into_inner).unwrap_or_default());
+        TenantKeys::from_bytes(tenant, &plain, newest)
+            .ok_or_else(|| Error::Unavailable("a tenant's keys are not as they were made".into()))
     }
 
     /// Signs claims as a compact JWS (RFC 7515) under ES256. `typ` says what kind of
@@ -316,45 +494,6 @@ impl Vault {
                 .ok_or_else(|| Error::Unavailable("GetPublicKey gave no key of P-256".into()))
         };
         self.public_key.get_or_try_init(fetch).await
-    }
-
-    async fn generate(&self, tenant: Tenant, purpose: &str) -> Result<Vec<u8>> {
-        let answer = self
-            .kms
-            .generate_data_key()
-            .key_id(&self.key)
-            .key_spec(DataKeySpec::Aes256)
-            .encryption_context("tenant", tenant.to_string())
-            .encryption_context("purpose", purpose)
-            .send()
-            .await
-            .map_err(|cause| crate::aws::unavailable("GenerateDataKey", &cause))?;
-        let wrapped = answer.ciphertext_blob.map(Blob::into_inner);
-        wrapped.ok_or_else(|| Error::Unavailable("GenerateDataKey gave no key".into()))
-    }
-
-    async fn decrypt(
-        &self,
-        tenant: Tenant,
-        purpose: &str,
-        wrapped: &[u8],
-    ) -> Result<Zeroizing<[u8; 32]>> {
-        let answer = self
-            .kms
-            .decrypt()
-            .key_id(&self.key)
-            .ciphertext_blob(Blob::new(wrapped))
-            .encryption_context("tenant", tenant.to_string())
-            .encryption_context("purpose", purpose)
-            .send()
-            .await
-            .map_err(|cause| crate::aws::unavailable("Decrypt", &cause))?;
-        let plain = Zeroizing::new(answer.plaintext.map(Blob::into_inner).unwrap_or_default());
-        let bytes: [u8; 32] = plain
-            .as_slice()
-            .try_into()
-            .map_err(|_| Error::Unavailable("Decrypt gave a key of another length".into()))?;
-        Ok(Zeroizing::new(bytes))
     }
 }
 
@@ -413,5 +552,69 @@ mod tests {
         }
         assert_eq!(format!("{sealed:?}"), "Sealed(…)");
         assert!(!sealed.0.windows(6).any(|part| part == b"canary"));
+    }
+
+    fn keys() -> TenantKeys {
+        TenantKeys::random(Tenant::new())
+    }
+
+    #[test]
+    fn what_one_purpose_sealed_opens_for_no_other() {
+        let keys = keys();
+        let sealed = keys.seal(Purpose::Cursor, HERE, b"canary");
+        let opened = keys.open(Purpose::Cursor, HERE, &sealed).unwrap();
+        assert_eq!(opened.as_slice(), b"canary");
+        for other in [Purpose::DataKey, Purpose::ApiKey] {
+            assert!(keys.open(other, HERE, &sealed).is_err());
+        }
+        let elsewhere = Place {
+            row: "door",
+            ..HERE
+        };
+        assert!(keys.open(Purpose::Cursor, elsewhere, &sealed).is_err());
+        assert!(
+            keys.open(Purpose::Cursor, HERE, &Sealed(vec![0; 3]))
+                .is_err()
+        );
+        // Another purpose and another place are other keys, not only other associated data.
+        let key = |purpose, place| *keys.key(1, purpose, place).unwrap().0;
+        assert_ne!(key(Purpose::Cursor, HERE), key(Purpose::ApiKey, HERE));
+        assert_ne!(key(Purpose::Cursor, HERE), key(Purpose::Cursor, elsewhere));
+    }
+
+    #[test]
+    fn what_an_earlier_version_sealed_opens_after_a_rotation() {
+        let mut keys = keys();
+        let before = keys.seal(Purpose::DataKey, HERE, b"canary");
+        keys.rotate();
+        let tenant = Tenant::parse(&keys.hash.owner).unwrap();
+        let name = keys.hash.hash("subject", &[b"ada"]);
+        for (newest, version) in [(false, 1), (true, 2)] {
+            let read = TenantKeys::from_bytes(tenant, &keys.bytes(), newest).unwrap();
+            let after = read.seal(Purpose::DataKey, HERE, b"canary");
+            assert_eq!(after.0[..4], [0, 0, 0, version]);
+            for sealed in [&before, &after] {
+                assert!(read.open(Purpose::DataKey, HERE, sealed).is_ok());
+            }
+            assert_eq!(read.hash.hash("subject", &[b"ada"]), name);
+        }
+        let first = TenantKeys::from_bytes(tenant, &keys.bytes()[..2 * KEY], true).unwrap();
+        keys.current = 2;
+        let later = keys.seal(Purpose::DataKey, HERE, b"canary");
+        assert!(first.open(Purpose::DataKey, HERE, &later).is_err());
+        let broken = [0, KEY, 2 * KEY - 1, 2 * KEY + 1];
+        for length in broken {
+            assert!(TenantKeys::from_bytes(tenant, &vec![7; length], true).is_none());
+        }
+    }
+
+    #[test]
+    fn a_key_made_of_a_request_opens_nothing_of_another() {
+        let keys = keys();
+        let made = |body: &[u8]| keys.hash.within("once", &[b"key_1", body]);
+        let sealed = made(b"{}").sealing().seal(HERE, b"canary");
+        assert!(made(b"{}").sealing().open(HERE, &sealed).is_ok());
+        assert!(made(b"[]").sealing().open(HERE, &sealed).is_err());
+        assert!(keys.hash.sealing().open(HERE, &sealed).is_err());
     }
 }

@@ -188,7 +188,7 @@ def a_function_may_do_what_its_role_says_and_no_more(proof):
 
 def the_operators_routes_ask_for_a_signature_of_somebody_who_may(proof):
     stranger = user(proof.cloud, "stranger", allow(["s3:ListBucket"], "*"))
-    for method, path in [("POST", "/v1/tenants"), ("GET", "/v1/tenants"), ("DELETE", f"/v1/tenants/{proof.tenant}")]:
+    for method, path in [("POST", "/v1/tenants"), ("GET", "/v1/tenants"), ("POST", f"/v1/tenants/{proof.tenant}/keys"), ("DELETE", f"/v1/tenants/{proof.tenant}")]:
         proof.call(method, path).expect(403)
         proof.call(method, path, key=proof.owner).expect(403)
         proof.call(method, path, signed_by=stranger).expect(403)

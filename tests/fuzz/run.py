@@ -20,6 +20,9 @@ import urllib.request
 import venv
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from local_run import build, start, stop
+
 VERSION = "4.32.5"
 HERE = Path(__file__).resolve().parent
 
@@ -34,39 +37,6 @@ def schemathesis():
         pip = [folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, f"schemathesis=={VERSION}"], check=True)
     return program
-
-
-def build(profile):
-    """Builds the local run; its program."""
-    # Of the whole workspace, with the features that a build of everything has: then it is there.
-    command = ["cargo", "build", "--workspace", "--bin", "lethe-local", "--profile", profile]
-    built = subprocess.run(
-        [*command, "--message-format", "json-render-diagnostics"],
-        cwd=HERE, check=True, stdout=subprocess.PIPE,
-    )
-    messages = map(json.loads, built.stdout.splitlines())
-    return next(it["executable"] for it in messages if it.get("executable"))
-
-
-def start(program, data):
-    """Starts the local run; the process, and what it seeded."""
-    with open(data / "log", "wb") as log:
-        command = [program, "--memory", "--port", "0", "--data", data]
-        server = subprocess.Popen(command, stdout=log, stderr=log)
-    demo = data / "demo.json"
-    for _ in range(600):
-        if demo.exists():
-            return server, json.loads(demo.read_text())
-        if server.poll() is not None:
-            break
-        time.sleep(0.2)
-    stop(server)
-    sys.exit(f"the local run did not start:\n{(data / 'log').read_text()}")
-
-
-def stop(server):
-    server.terminate()
-    server.wait()
 
 
 def fuzz(program, demo, data, arguments, more):

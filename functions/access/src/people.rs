@@ -11,8 +11,9 @@ use shared::http::{Answer, Call};
 use shared::id::Subject;
 use shared::keyring::Entry;
 use shared::person::Present;
-use shared::store::keys::{self, CLOCK, SHARDS, Standing};
-use shared::store::{Item, Query, Range};
+use shared::store::keys::{self, SHARDS, Standing};
+use shared::store::lookups::Whose;
+use shared::store::{Query, Range};
 
 /// Pages of the index that one request reads at most; what is left comes with the cursor.
 const READS: usize = 20;
@@ -46,7 +47,7 @@ fn bare_row(entry: &Entry) -> Value {
 /// `POST /v1/lookup`
 pub async fn lookup(app: &App, call: &Call) -> Result<Answer> {
     let (kind, value) = one_value(call.body())?;
-    let people = app.find(call.tenant(), kind, &value).await?;
+    let people = app.find(call.tenant(), kind, &value, Whose::All).await?;
     let subjects: Vec<_> = people.iter().map(row).collect();
     Ok(Answer::ok(json!({"subjects": subjects})))
 }
@@ -127,11 +128,9 @@ async fn everybody(app: &App, call: &Call, before: Option<Timestamp>) -> Result<
             break;
         }
         let partition = keys::due_partition(call.tenant(), shard);
-        let start = after.as_deref().and_then(|sort| clock(call, sort));
-        let (sorts, next) = app
-            .store
-            .due(&partition, until.as_deref(), limit - data.len(), start)
-            .await?;
+        let left = limit - data.len();
+        let page = app.store.due(&partition, until.as_deref(), left, after);
+        let (sorts, next) = page.await?;
         let lives: Vec<_> = sorts
             .iter()
             .filter_map(|sort| keys::parse_due(call.tenant(), sort))
@@ -145,22 +144,13 @@ async fn everybody(app: &App, call: &Call, before: Option<Timestamp>) -> Result<
                 data.push(row(&person));
             }
         }
-        after = next.and_then(|row| row.try_text("due_sk").map(str::to_owned));
+        after = next;
         if after.is_none() {
             shard += 1;
         }
     }
     let next = (shard < SHARDS).then_some((shard, after));
     call.page(app, data, next).await
-}
-
-/// A clock's row in the index, as the index wants to be told where to go on.
-fn clock(call: &Call, sort: &str) -> Option<Item> {
-    let (_, life) = keys::parse_due(call.tenant(), sort)?;
-    let row = Item::new(&life.partition(), CLOCK)
-        .with("due_pk", life.due_partition())
-        .with("due_sk", sort);
-    Some(row)
 }
 
 #[cfg(test)]

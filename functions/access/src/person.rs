@@ -2,15 +2,15 @@
 
 use serde_json::{Value, json};
 use shared::app::App;
-use shared::catalog;
 use shared::error::Result;
 use shared::http::{Answer, Call};
 use shared::keyring::Living;
 use shared::profile::Profile;
 use shared::store::keys::PERSON;
+use shared::store::lookups::{Whose, found_by};
 use shared::store::records::Person;
 
-/// Related people that are named, and that are looked at for it.
+/// Related people that are named, and that are looked at for it by each value.
 const RELATED: usize = 20;
 const LOOKED_AT: usize = 60;
 
@@ -30,30 +30,14 @@ async fn related(app: &App, living: &Living, person: &Person) -> Result<Vec<Valu
     let tenant = living.key.tenant;
     let keys = app.keyring.tenant(tenant).await?;
     let mut related = Vec::new();
-    for field in catalog::FIELDS.iter().filter(|field| field.lookup) {
-        let known = person
-            .identity
-            .get(field.name)
-            .or(person.contact.get(field.name));
-        let hash = known
-            .and_then(|known| known.value.as_str())
-            .and_then(|value| keys.hash.lookup(field.name, value));
-        let Some(hash) = hash else { continue };
-        let mut found = app.store.found(tenant, field.name, hash).await?;
+    for held in found_by(&keys.hash, person) {
+        let (kind, hash, many) = (held.kind, held.hash, Some(LOOKED_AT));
+        let store = &app.store;
+        let mut found = store.holders(tenant, kind, hash, Whose::All, many).await?;
         found.retain(|it| it.subject != living.key.subject);
-        found.truncate(LOOKED_AT);
-        let subjects: Vec<_> = found.iter().map(|it| it.subject).collect();
-        for present in app.present(tenant, &subjects).await? {
-            let same = |it: &&shared::store::lookups::Found| {
-                it.subject == present.key.subject && it.life == present.key.life
-            };
-            if let Some(it) = found.iter().find(same) {
-                related.push(json!({
-                    "subject": it.subject,
-                    "via": field.name,
-                    "verified": it.verified,
-                }));
-            }
+        for it in app.present_of(tenant, &found).await? {
+            let row = json!({"subject": it.key.subject, "via": kind, "verified": it.verified});
+            related.push(row);
         }
     }
     related.truncate(RELATED);

@@ -1,5 +1,6 @@
 //! `DELETE /v1/subjects/{subject}/consent`: a consent is withdrawn (GDPR Art. 7(3)). What
-//! rested on it goes; that it was given stays on record for as long as the person does.
+//! rested on it goes, from backups too; that it was given stays on record for as long as the
+//! person does.
 
 use jiff::Timestamp;
 use shared::app::App;
@@ -7,6 +8,7 @@ use shared::error::{Error, Result};
 use shared::http::{Answer, Call};
 use shared::keyring::Living;
 use shared::record::{Basis, Withdrawal};
+use shared::redaction::backups::rekey_writes;
 use shared::store::activity::{self, Deed};
 use shared::store::keys::PERSON;
 use shared::store::lives::{Passing, Shut};
@@ -23,7 +25,11 @@ pub async fn withdraw(app: &App, call: &Call) -> Result<Answer> {
     let keys = app.keyring.tenant(tenant).await?;
     for _ in 0..TRIES {
         let (living, _, row) = app.person_and(tenant, subject, PERSON).await?;
-        let before = Person::read(&row.ok_or(Error::NotFound)?, &living)?;
+        let before = match Person::read(&row.ok_or(Error::NotFound)?, &living) {
+            // Re-keyed since its key was read.
+            Err(Error::Unreadable) => continue,
+            before => before?,
+        };
         let now = app.clock.now();
         let Some(after) = without_consent(&before, now)? else {
             return Ok(Answer::nothing());
@@ -36,6 +42,9 @@ pub async fn withdraw(app: &App, call: &Call) -> Result<Answer> {
             &before,
             &after,
         ));
+        if before.loses(&after) {
+            writes.extend(rekey_writes(&living, now));
+        }
         writes.extend(logged(call, &living, now));
         match app
             .store
@@ -64,7 +73,8 @@ fn without_consent(before: &Person, now: Timestamp) -> Result<Option<Person>> {
             }),
         };
     };
-    if consent.basis == Basis::Consent {
+    // What nobody vouches for keeps nothing: a page could name another basis.
+    if !consent.verified || consent.value.basis == Basis::Consent {
         after.identity.retain(|name, _| name == "visitor_id");
         after.contact.clear();
     }
@@ -91,17 +101,20 @@ fn logged(call: &Call, living: &Living, now: Timestamp) -> Vec<shared::store::Wr
 
 #[cfg(test)]
 mod tests {
-    use shared::record::Consent;
+    use shared::record::{Consent, Known};
 
     use super::*;
 
     #[test]
     fn the_latest_withdrawals_are_kept() {
-        let consent = |minute: u8| Consent {
-            basis: Basis::Contract,
-            source: Some(minute.to_string()),
-            given_by: None,
-            at: None,
+        let consent = |minute: u8| Known {
+            value: Consent {
+                basis: Basis::Contract,
+                source: Some(minute.to_string()),
+                given_by: None,
+                at: None,
+            },
+            verified: true,
         };
         let mut person = Person::default();
         for minute in 0..25 {

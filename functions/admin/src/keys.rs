@@ -8,11 +8,12 @@ use shared::faults::{self, Faults};
 use shared::http::caller::{new_token, secret_digest};
 use shared::http::{Answer, Call};
 use shared::id::{KeyId, Tenant};
+use shared::leaving;
 use shared::routes::Scope;
 use shared::store::activity::{self, Deed};
 use shared::store::tenants::ApiKey;
 use shared::store::{Refusal, Write, keys};
-use shared::vault::{Place, TenantKeys};
+use shared::vault::{Place, Purpose, TenantKeys};
 
 const ORIGINS: usize = 20;
 const TRIES: u32 = 5;
@@ -32,15 +33,38 @@ pub async fn create(app: &App, call: &Call) -> Result<Answer> {
     let (mut key, token) = new_key(call.tenant(), &keys, &asked.scopes, app.clock.now());
     key.origins = asked.origins;
     key.reference = asked.reference;
-    let mut writes = vec![key.write()];
-    writes.extend(entry(call, Deed::KeyCreated, key.id, app.clock.now()));
-    if app.store.transact(writes).await?.is_err() {
-        return Err(Error::Unavailable("a new key's id is taken".into()));
+    let entry = entry(call, Deed::KeyCreated, key.id, app.clock.now());
+    let answer = Answer::json(201, with_secret(&key, token)).keeping(row(&key));
+    add(app, call, &key, entry, answer).await
+}
+
+/// Keeps a new key and answers with it, unless its tenant is being erased: no key outlives
+/// that.
+///
+/// # Errors
+/// [`Error::Conflict`] when it is.
+pub async fn add(
+    app: &App,
+    call: &Call,
+    key: &ApiKey,
+    entry: Vec<Write>,
+    answer: Answer,
+) -> Result<Answer> {
+    let mut writes = vec![leaving::stays_check(key.tenant), key.write()];
+    writes.extend(entry);
+    let answer = call.kept_with(answer, &mut writes);
+    match app.store.transact(writes).await? {
+        Ok(()) => Ok(answer),
+        Err(Refusal::Condition { place: 0, .. }) => Err(leaving::gone()),
+        Err(_) => Err(Error::Unavailable("a new key's id is taken".into())),
     }
-    let kept = row(&key);
-    let mut shown = kept.clone();
+}
+
+/// A new key as it is shown once.
+pub fn with_secret(key: &ApiKey, token: String) -> Value {
+    let mut shown = row(key);
     shown["secret"] = token.into();
-    Ok(Answer::json(201, shown).keeping(kept))
+    shown
 }
 
 /// A new key, and its text: the only time that it is in the clear.
@@ -70,7 +94,7 @@ pub fn new_key(
         reference: None,
         created_at: now,
         digest: secret_digest(&secret),
-        secret: verifies.then(|| keys.wrapping.seal(place, token.as_bytes())),
+        secret: verifies.then(|| keys.seal(Purpose::ApiKey, place, token.as_bytes())),
     };
     (key, token)
 }
@@ -150,7 +174,7 @@ fn entry(call: &Call, deed: Deed, id: KeyId, now: Timestamp) -> Vec<Write> {
 }
 
 /// A key as lists show it. Scopes stand in the order in which they are published.
-fn row(key: &ApiKey) -> Value {
+pub fn row(key: &ApiKey) -> Value {
     let scopes: Vec<_> = Scope::ALL
         .iter()
         .map(|scope| scope.name())

@@ -51,6 +51,7 @@ async fn answer(app: &App, request: Request) -> Value {
         "GET /v1/activity" => activity::list(app, &call).await,
         "GET /v1/activity/seals" => seals::list(app, &call).await,
         "POST /v1/tenants" => tenants::create(app, &call).await,
+        "POST /v1/tenants/{tenant}/keys" => tenants::add_key(app, &call).await,
         "GET /v1/tenants" => tenants::list(app, &call).await,
         "DELETE /v1/tenants/{tenant}" => tenants::erase(app, &call).await,
         _ => Err(Error::NotFound),

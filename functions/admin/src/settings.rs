@@ -40,13 +40,14 @@ pub async fn change(app: &App, call: &Call) -> Result<Answer> {
             return Ok(Answer::ok(json!(settings)).revision(before.rev));
         }
         let (by, about) = (call.by(), [format!("rev:{}", before.rev + 1)]);
-        let mut writes = vec![change_write(tenant, &before, settings.clone())];
+        let now = app.clock.now();
+        let mut writes = vec![change_write(tenant, &before, settings.clone(), now)];
         writes.extend(activity::writes(&[activity::Entry {
             tenant,
             deed: Deed::SettingsChanged,
             by: &by,
             about: &about,
-            at: app.clock.now(),
+            at: now,
             happened_at: None,
         }]));
         if app.store.transact(writes).await?.is_ok() {

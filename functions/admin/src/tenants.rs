@@ -1,5 +1,6 @@
 //! The operator's part: tenants come to be, each with one key to begin with.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use shared::app::App;
 use shared::error::{Error, Result};
@@ -8,8 +9,12 @@ use shared::http::{Answer, Call};
 use shared::id::Tenant;
 use shared::leaving;
 use shared::routes::Scope;
+use shared::store::Write;
 use shared::store::activity::{self, Deed};
-use shared::store::tenants::{Record, create_writes};
+use shared::store::tenants::{ApiKey, Record, create_writes};
+use shared::vault::TenantKeys;
+
+use crate::keys;
 
 /// `POST /v1/tenants`
 pub async fn create(app: &App, call: &Call) -> Result<Answer> {
@@ -20,29 +25,63 @@ pub async fn create(app: &App, call: &Call) -> Result<Answer> {
     // Keys first: a tenant is known once everything that they need is there.
     app.keyring.add_tenant(tenant).await?;
     let keys = app.keyring.tenant(tenant).await?;
-    // The owner may do everything, but that no page may hold this key.
+    let (key, token) = new_owner_key(tenant, &keys, now);
+    let mut writes = create_writes(tenant, now);
+    writes.push(key.write());
+    writes.extend(entry(tenant, Deed::TenantCreated, &key, now));
+    let shown = json!({"tenant": tenant.to_string(), "keys": {"owner": token}});
+    // A secret is shown once.
+    let kept = json!({"tenant": tenant.to_string(), "keys": {}});
+    let answer = call.kept_with(Answer::json(201, shown).keeping(kept), &mut writes);
+    match app.store.transact(writes).await? {
+        Ok(()) => Ok(answer),
+        Err(_) => Err(Error::Unavailable("a new tenant's id is taken".into())),
+    }
+}
+
+/// `POST /v1/tenants/{tenant}/keys`: another key for the owner of a tenant that has lost its
+/// own.
+pub async fn add_key(app: &App, call: &Call) -> Result<Answer> {
+    let mut faults = Faults::default();
+    faults.object(call.body(), "", &[]);
+    faults.end()?;
+    let tenant = call.path("tenant").and_then(Tenant::parse);
+    let tenant = tenant.ok_or(Error::NotFound)?;
+    let record = app.store.tenant(tenant).await?;
+    if record.erased_at.is_some() {
+        return Err(Error::NotFound);
+    }
+    // Its keys may be gone already.
+    if record.going {
+        return Err(leaving::gone());
+    }
+    let now = app.clock.now();
+    let keys = app.keyring.tenant(tenant).await?;
+    let (key, token) = new_owner_key(tenant, &keys, now);
+    let entry = entry(tenant, Deed::KeyCreated, &key, now);
+    let answer = Answer::json(201, keys::with_secret(&key, token)).keeping(keys::row(&key));
+    keys::add(app, call, &key, entry, answer).await
+}
+
+/// A key that may do everything, but that no page may hold it.
+fn new_owner_key(tenant: Tenant, keys: &TenantKeys, now: Timestamp) -> (ApiKey, String) {
     let scopes: Vec<_> = Scope::ALL
         .into_iter()
         .filter(|scope| *scope != Scope::Collect)
         .collect();
-    let (key, token) = crate::keys::new_key(tenant, &keys, &scopes, now);
-    let mut writes = create_writes(tenant, now);
-    writes.push(key.write());
-    writes.extend(activity::writes(&[activity::Entry {
+    keys::new_key(tenant, keys, &scopes, now)
+}
+
+/// The log's entry.
+fn entry(tenant: Tenant, deed: Deed, key: &ApiKey, now: Timestamp) -> Vec<Write> {
+    activity::writes(&[activity::Entry {
         tenant,
-        deed: Deed::TenantCreated,
+        deed,
         by: "operator",
         about: &[key.id.to_string()],
         at: now,
         happened_at: None,
-    }]));
-    if app.store.transact(writes).await?.is_err() {
-        return Err(Error::Unavailable("a new tenant's id is taken".into()));
-    }
-    Ok(Answer::json(
-        201,
-        json!({"tenant": tenant.to_string(), "keys": {"owner": token}}),
-    ))
+    }])
 }
 
 /// `GET /v1/tenants`. Its cursor is a tenant: no tenant's key could seal it.

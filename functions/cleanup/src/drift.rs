@@ -8,6 +8,7 @@ use shared::app::App;
 use shared::error::Result;
 use shared::metric::{Metric, Unit};
 use shared::objects::live::Ages;
+use shared::recovery::BACKUP_DELAY;
 use shared::store::keys::{EXPORTS, day_of};
 
 /// A deleted row is gone from every copy within these days, and a deleted key within a day.
@@ -41,9 +42,8 @@ pub async fn check(app: &App) -> Result<()> {
 async fn drifting(app: &App) -> Result<Vec<&'static str>> {
     let records = app.store.live_records().await?;
     let keyring = app.store.live_keyring().await?;
-    let expiry = app.store.live_expiry().await?;
-    // AWS Backup takes some hours to delete what is due.
-    let due = app.clock.now() - SignedDuration::from_hours(24 * (i64::from(RECORDS_DAYS) + 1));
+    let kept = SignedDuration::from_hours(24 * i64::from(RECORDS_DAYS));
+    let due = app.clock.now() - kept - BACKUP_DELAY;
     let overdue = app.store.records_backed_up(due).await?;
     let copied = app.store.keyring_backed_up().await?;
     let versioned = app.objects.live_versioning().await?;
@@ -67,7 +67,10 @@ async fn drifting(app: &App) -> Result<Vec<&'static str>> {
             ),
         ),
         ("records.backups", !overdue),
-        ("records.expiry", expiry.as_deref() == Some("expires_at")),
+        (
+            "records.expiry",
+            records.expiry.as_deref() == Some("expires_at"),
+        ),
         (
             "records.stream",
             records.stream.as_deref() == Some("KEYS_ONLY"),
@@ -81,6 +84,10 @@ async fn drifting(app: &App) -> Result<Vec<&'static str>> {
             ),
         ),
         ("keyring.backups", !copied),
+        (
+            "keyring.expiry",
+            keyring.expiry.as_deref() == Some("expires_at"),
+        ),
         ("keyring.stream", keyring.stream.is_none()),
         ("bucket.versioning", versioned),
         (

@@ -15,8 +15,11 @@ use shared::store::erasures::Erasing;
 use shared::store::jobs::{Job, JobKind};
 use shared::store::keys::day_of;
 
-/// Jobs read together.
-const PAGE: usize = 100;
+/// Jobs read together: as many as a page of DynamoDB holds, or so.
+const PAGE: usize = 1000;
+/// How long a day is left open after its midnight: an expiry that was begun on it may be
+/// written a little later.
+const GRACE: SignedDuration = SignedDuration::from_hours(1);
 
 /// Makes the receipts of every day that is over and has none yet, oldest first.
 pub async fn issue(
@@ -25,15 +28,15 @@ pub async fn issue(
     created_at: Timestamp,
     deadline: Instant,
 ) -> Result<()> {
-    let today = day_of(app.clock.now());
+    let today = day_of(app.clock.now() - GRACE);
     let mut day = match app.store.expiries_receipted(tenant).await? {
         Some(last) => last.tomorrow().unwrap_or(last),
         None => day_of(created_at),
     };
     let mut done = None;
     while day < today && Instant::now() < deadline {
-        match expiries(app, tenant, day).await? {
-            // Somebody of that day still waits for a last look.
+        match expiries(app, tenant, day, deadline).await? {
+            // Somebody of that day still waits for a last look, or time is up.
             None => break,
             Some(ended) if ended.lives.is_empty() => {}
             Some(ended) => {
@@ -63,8 +66,13 @@ struct Ended {
     erased_at: Timestamp,
 }
 
-/// All that expired on a day; `None` while one of them is not over.
-async fn expiries(app: &App, tenant: Tenant, day: Date) -> Result<Option<Ended>> {
+/// All that expired on a day; `None` while one of them is not over, or when time is up.
+async fn expiries(
+    app: &App,
+    tenant: Tenant,
+    day: Date,
+    deadline: Instant,
+) -> Result<Option<Ended>> {
     let midnight = |day: Date| day.to_zoned(TimeZone::UTC).map(|at| at.timestamp());
     let broken = |_| Error::Unavailable("a day has no midnight".into());
     let from = midnight(day).map_err(broken)?;
@@ -91,6 +99,9 @@ async fn expiries(app: &App, tenant: Tenant, day: Date) -> Result<Option<Ended>>
         after = next;
         if after.is_none() {
             return Ok(Some(ended));
+        }
+        if Instant::now() >= deadline {
+            return Ok(None);
         }
     }
 }

@@ -4,17 +4,22 @@
 use std::collections::HashMap;
 
 use futures::FutureExt;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use shared::app::App;
 use shared::error::{Error, Result};
-use shared::id::{JobId, Subject, Tenant};
-use shared::keyring::{self, Entry, State};
-use shared::objects::UPLOAD_SECONDS;
+use shared::id::{Subject, Tenant};
+use shared::keyring::{self, BLOCKED, Entry, State};
+use shared::objects::last_upload;
 use shared::store::Write;
+use shared::store::activity::{self, Deed};
+use shared::store::erasures::Erasing;
+use shared::store::jobs::{Job, JobKind};
 use shared::store::keys::{DOOR, LifeKey};
 use shared::store::lives::{Door, erase_writes};
+use shared::store::rules::Change;
 
 use crate::at_once;
+use crate::erasure::set_ended;
 
 /// Lives that end in one transaction: each takes two rows of it, and up to four.
 pub const TOGETHER: usize = 20;
@@ -82,8 +87,9 @@ pub struct Ended {
 }
 
 /// Ends these lives on behalf of a job. Those that have ended already are passed over, so
-/// it can be done again.
-pub async fn end(app: &App, job: JobId, lives: &[LifeKey], suppress: bool) -> Result<Ended> {
+/// it can be done again; where the job suppresses, their people are kept away all the same.
+pub async fn end(app: &App, job: &Job, lives: &[LifeKey]) -> Result<Ended> {
+    let suppress = Erasing::of(job)?.suppress;
     let mut ended = Ended::default();
     for some in lives.chunks(READ) {
         let mut left = some.to_vec();
@@ -109,7 +115,7 @@ pub async fn end(app: &App, job: JobId, lives: &[LifeKey], suppress: bool) -> Re
 /// Tries once for each. Those that changed meanwhile are left.
 async fn end_some(
     app: &App,
-    job: JobId,
+    job: &Job,
     lives: &[LifeKey],
     suppress: bool,
     together: usize,
@@ -124,17 +130,27 @@ async fn end_some(
     let mut left = Vec::new();
     for life in lives {
         let found = known.remove(&life.subject);
-        let found = found.filter(|(entry, _)| entry.key == *life && entry.state == State::Active);
-        let Some((entry, door)) = found else {
-            // Ended before, by a try that may not have come to note its links.
-            let until = app.clock.now() + SignedDuration::from_secs(UPLOAD_SECONDS);
-            ended.uploads_until = ended.uploads_until.max(Some(until));
-            continue;
+        let (entry, door) = match found {
+            Some(found) if found.0.key == *life && found.0.state == State::Active => found,
+            other => {
+                // Ended before, by a try that may not have come to note its links.
+                let until = last_upload(app.clock.now());
+                ended.uploads_until = ended.uploads_until.max(Some(until));
+                if let Some((entry, door)) = other.filter(|_| suppress)
+                    && !keep_away(app, job, &entry, door).await?
+                {
+                    left.push(*life);
+                }
+                continue;
+            }
         };
         if entry.rules.held {
-            match app.store.write(keyring::block_write(&entry, job)).await? {
-                Ok(_) => ended.blocked.push(life.subject),
-                Err(_) => left.push(*life),
+            // One that cannot be noted, since too many wait, looks again each day.
+            let noted = entry.blocked.contains(&job.key.id) || entry.blocked.len() >= BLOCKED;
+            let block = keyring::block_write(&entry, job.key.id);
+            match noted || app.store.write(block).await?.is_ok() {
+                true => ended.blocked.push(life.subject),
+                false => left.push(*life),
             }
             continue;
         }
@@ -156,7 +172,63 @@ async fn end_some(
     Ok(left)
 }
 
+/// Keeps somebody away as a job asks whose life has ended without it: by its time, or by
+/// another erasure. Who has returned since the job was asked for, is erased anew, by a job of
+/// their own; who was let back in since, stays. False when the person has changed meanwhile.
+async fn keep_away(app: &App, job: &Job, entry: &Entry, door: Option<Door>) -> Result<bool> {
+    let now = app.clock.now();
+    let lives = entry.state == State::Active;
+    let welcome = entry.welcome_at.is_some_and(|at| at >= job.created_at);
+    if welcome || (entry.rules.suppressed && !lives) {
+        return Ok(true);
+    }
+    match app.keyring.tenant(job.key.tenant).await {
+        Ok(_) => {}
+        // The tenant has left.
+        Err(Error::NotFound) => return Ok(true),
+        Err(error) => return Err(error),
+    }
+    let door = door.filter(|door| lives && !door.expired(now));
+    let writes = match &door {
+        Some(door) if !entry.rules.held => erase_anew(app, job, entry, door, now),
+        _ if entry.rules.suppressed => return Ok(true),
+        _ => {
+            let life = door.as_ref().map(|door| (door, now));
+            Change::Suppress.writes(entry, life, now)
+        }
+    };
+    Ok(app.store.transact(writes).await?.is_ok())
+}
+
+/// The erasure of a life that began while a suppressing one was under way.
+fn erase_anew(app: &App, job: &Job, entry: &Entry, door: &Door, now: Timestamp) -> Vec<Write> {
+    let mut erasing = Erasing::default();
+    (erasing.ended, erasing.suppress) = (true, true);
+    erasing.uploads_until = door.uploads_until();
+    let lives = [(entry.key, door.counts.total())];
+    let (mut anew, mut writes) =
+        Job::erasure(JobKind::Erasure, job.key.tenant, &lives, erasing, now);
+    for said in ["reason", "reference"] {
+        if let Some(said_before) = job.outcome.get(said) {
+            anew.outcome[said] = said_before.clone();
+        }
+    }
+    set_ended(app, &mut anew, &[], now);
+    writes.extend(anew.begin_writes());
+    writes.extend(erase_writes(entry, Some(door), true));
+    let about = [entry.key.life.to_string(), anew.key.id.to_string()];
+    writes.extend(activity::writes(&[activity::Entry {
+        tenant: job.key.tenant,
+        deed: Deed::ErasureRequested,
+        by: "lethe",
+        about: &about,
+        at: now,
+        happened_at: None,
+    }]));
+    writes
+}
+
 /// Lets others finish, longer each time.
-async fn pause(attempt: u32) {
+pub async fn pause(attempt: u32) {
     tokio::time::sleep(std::time::Duration::from_millis(1 << attempt)).await;
 }

@@ -2,6 +2,7 @@
 //! goes, then everything is looked at again until a look finds nothing. Only then are the
 //! clocks deleted, and the receipt made.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use futures::FutureExt;
@@ -11,6 +12,7 @@ use shared::app::App;
 use shared::error::{Error, Result};
 use shared::id::Subject;
 use shared::receipt::{Lives, Receipt};
+use shared::recovery::KEPT;
 use shared::store::activity::{self, Deed};
 use shared::store::jobs::{Job, JobKind, JobState};
 use shared::store::keys::LifeKey;
@@ -79,26 +81,41 @@ async fn end_rest(turn: &mut Turn<'_>) -> Result<(), Halt> {
     if turn.erasing.ended {
         return Ok(());
     }
-    let (app, job) = (turn.app, turn.job.key);
-    let lives = app.store.all_lives_of(job, &turn.erasing).await?;
-    let ended = end(app, job.id, &lives, turn.erasing.suppress).await?;
+    let app = turn.app;
+    let mut lives = app.store.all_lives_of(turn.job.key, &turn.erasing).await?;
+    if let Some(blocked) = blocked(&turn.job) {
+        // All others have ended, and are none of this job's any more.
+        lives.retain(|life| blocked.contains(&life.subject));
+    }
+    let ended = end(app, &turn.job, &lives).await?;
     turn.erasing.uploads_until = turn.erasing.uploads_until.max(ended.uploads_until);
-    set_ended(&mut turn.job, &ended.blocked, app.clock.now());
+    set_ended(app, &mut turn.job, &ended.blocked, app.clock.now());
     turn.erasing.ended = true;
     // Others may have ended than were noted before.
     turn.place.noted = false;
     turn.save().await
 }
 
-/// Notes on a job that its lives have ended, but for those who are held.
-pub fn set_ended(job: &mut Job, blocked: &[Subject], now: Timestamp) {
-    if job.outcome["unreadable_at"]["records"].is_null() && blocked.len() < job_lives(job) {
-        job.outcome["unreadable_at"] = json!({"records": now});
+/// Notes on a job that its lives have ended, but for those who are held. Its times are those
+/// of the last of them.
+pub fn set_ended(app: &App, job: &mut Job, held: &[Subject], now: Timestamp) {
+    let ended = |held: usize| job_lives(job) - held.min(job_lives(job));
+    let before = blocked(job).map_or(0, |blocked| ended(blocked.len()));
+    if ended(held.len()) > before {
+        job.outcome["unreadable_at"]["records"] = json!(now);
+        job.outcome["backups_clear_by"] = json!(app.config.backups_clear_by(now, now).sealed);
     }
-    let blocked = blocked
+    let held = held
         .iter()
         .map(|subject| json!({"subject": subject, "by": "hold"}));
-    job.outcome["blocked"] = Value::Array(blocked.collect());
+    job.outcome["blocked"] = Value::Array(held.collect());
+}
+
+/// Who waits for a hold to end; `None` before the lives of the job have ended.
+fn blocked(job: &Job) -> Option<HashSet<Subject>> {
+    let blocked = job.outcome["blocked"].as_array()?;
+    let subject = |it: &Value| Subject::parse(it["subject"].as_str()?);
+    Some(blocked.iter().filter_map(subject).collect())
 }
 
 fn job_lives(job: &Job) -> usize {
@@ -129,26 +146,50 @@ async fn pass(turn: &mut Turn<'_>) -> Result<(), Halt> {
 async fn finish(mut turn: Turn<'_>) -> Result<()> {
     let now = turn.app.clock.now();
     let spared = spared(&turn.job);
-    let held = turn.job.outcome["blocked"]
-        .as_array()
-        .is_some_and(|it| !it.is_empty());
+    let held = blocked(&turn.job).is_some_and(|blocked| !blocked.is_empty());
     let (app, job) = (turn.app, turn.job.key);
     let mut lives = app.store.all_lives_of(job, &turn.erasing).await?;
     lives.retain(|life| !spared.contains(&life.subject));
     let closing = lives.iter().map(|life| close(app, life, now).boxed());
     crate::at_once(AT_ONCE, closing.collect()).await?;
     if held {
-        return wait_for_holds(turn, spared.len()).await;
+        return match forget(&mut turn, &lives, now).await {
+            Ok(()) => wait_for_holds(turn, spared.len()).await,
+            Err(Halt::Failed(error)) => Err(error),
+            Err(Halt::Fenced | Halt::OutOfTime) => Ok(()),
+        };
     }
-    turn.add("records", lives.len() as u64);
-    turn.add("keyring", lives.len() as u64);
+    turn.count_closed(&lives);
     turn.job.total = turn.job.done;
     turn.job.place = Value::Null;
     turn.job.outcome["erased_at"] = json!(now);
     if let Value::Object(outcome) = &mut turn.job.outcome {
         outcome.remove("partial");
     }
-    end_job(app, turn.job, &lives, now).await
+    let lives = Lives::after(turn.erasing.closed, &lives);
+    end_job(app, turn.job, lives, now).await
+}
+
+/// A job leads to the people whom it has erased for as long as any job does, and no longer,
+/// whatever else it waits for.
+async fn forget(turn: &mut Turn<'_>, closed: &[LifeKey], now: Timestamp) -> Result<(), Halt> {
+    let erased_at = turn.job.outcome["unreadable_at"]["attachments"].as_str();
+    let erased_at: Option<Timestamp> = erased_at.and_then(|at| at.parse().ok());
+    if closed.is_empty() || erased_at.is_none_or(|at| at + KEPT > now) {
+        return Ok(());
+    }
+    let mut kept = turn
+        .app
+        .store
+        .all_lives_of(turn.job.key, &turn.erasing)
+        .await?;
+    kept.retain(|life| !closed.contains(life));
+    turn.count_closed(closed);
+    closed
+        .iter()
+        .for_each(|life| turn.erasing.closed.push(life));
+    let lists = turn.erasing.keep_only(&mut turn.job, &kept);
+    turn.save_with(lists).await
 }
 
 /// Waits for whoever lifts the holds, and then goes through everything once more. Looks
@@ -173,9 +214,9 @@ async fn wait_for_holds(mut turn: Turn<'_>, before: usize) -> Result<()> {
 
 /// Ends the job with its entry in the log and, where somebody asked for the erasure, its
 /// receipt. Expiries get one receipt a day.
-async fn end_job(app: &App, mut job: Job, lives: &[LifeKey], now: Timestamp) -> Result<()> {
+async fn end_job(app: &App, mut job: Job, lives: Lives, now: Timestamp) -> Result<()> {
     let expired = job.key.kind == JobKind::Expiry;
-    let mut about = names(lives);
+    let mut about = lives.about();
     about.push(job.key.id.to_string());
     let entry = activity::Entry {
         tenant: job.key.tenant,
@@ -191,19 +232,11 @@ async fn end_job(app: &App, mut job: Job, lives: &[LifeKey], now: Timestamp) -> 
     };
     let mut writes = activity::writes(&[entry]);
     if !expired {
-        let receipt = Receipt::of_job(&job, Lives::of(lives), now);
+        let receipt = Receipt::of_job(&job, lives, now);
         writes.push(receipt.issue(app).await?.1);
     }
     writes.push(job.finish_write(JobState::Completed, now));
     // Refused: a later turn has finished it.
     let _fenced = app.store.transact(writes).await?;
     Ok(())
-}
-
-/// The lives by name, while they are few; else their number.
-pub fn names(lives: &[LifeKey]) -> Vec<String> {
-    match lives.len() {
-        0..=100 => lives.iter().map(|life| life.life.to_string()).collect(),
-        many => vec![format!("lives:{many}")],
-    }
 }

@@ -1,8 +1,8 @@
 //! Forgets people: takes the request, makes them unreadable at once, and removes what is
 //! left in turns.
 //!
-//! It is also the worker of redactions that outlast a request, and of the re-keyings that
-//! redactions cause: one reader of the table's stream does all that destroys, since a
+//! It is also the worker of redactions that outlast a request, of the re-keyings that
+//! redactions cause, and of the rotation of tenants' keys: one reader of the table's stream does all that destroys, since a
 //! stream serves two readers well, and no more.
 
 mod clearing;
@@ -11,8 +11,10 @@ mod erasure;
 mod looks;
 mod people;
 mod place;
+mod preview;
 mod rekey;
 mod request;
+mod rotation;
 mod tenant;
 mod turn;
 
@@ -110,6 +112,7 @@ async fn work(app: &App, job: Job, deadline: Instant) -> Result<()> {
         JobKind::Erasure | JobKind::Expiry => erasure::turn(app, job, deadline).await,
         JobKind::Redaction => shared::redaction::turn(app, job, deadline).await,
         JobKind::Rekey => rekey::turn(app, job, deadline).await,
+        JobKind::Rotation => rotation::turn(app, job).await,
         JobKind::Export => Err(Error::Unavailable("an export's turn came to delete".into())),
     }
 }

@@ -60,7 +60,10 @@ pub async fn note(turn: &mut Turn<'_>) -> Result<(), Halt> {
         "begun_at": turn.job.created_at,
         "lives": lives.iter().map(LifeKey::short).collect::<Vec<_>>(),
     });
-    let object = keys::ledger_object(job.tenant, job.id);
+    // Lives only ever join: a turn that has been overtaken puts fewer, and so in place of
+    // nothing that holds more.
+    let ended = erasing.closed.tree.size() + lives.len() as u64;
+    let object = keys::ledger_object(job.tenant, job.id, ended);
     let body = ledger.to_string().into_bytes();
     turn.app
         .objects
@@ -75,8 +78,9 @@ pub async fn note(turn: &mut Turn<'_>) -> Result<(), Halt> {
 pub fn look_back(turn: &mut Turn<'_>) -> Result<Option<Done>, Halt> {
     let now = turn.app.clock.now();
     for store in ["attachments", "exports"] {
-        if turn.job.outcome["unreadable_at"][store].is_null() {
-            turn.job.outcome["unreadable_at"][store] = json!(now);
+        let times = &mut turn.job.outcome["unreadable_at"];
+        if times[store].is_null() || turn.place.found > 0 {
+            times[store] = json!(now);
         }
     }
     // A link that was handed out before may still bring an object: look again after it.
@@ -108,9 +112,15 @@ pub fn look_back(turn: &mut Turn<'_>) -> Result<Option<Done>, Halt> {
 /// gone on to a later life: that one is not touched.
 pub async fn close(app: &App, life: &LifeKey, now: Timestamp) -> Result<()> {
     let clock = Write::delete(&life.partition(), CLOCK);
-    let writes = vec![keyring::erased_write(life, now), clock.clone()];
-    if let Err(Refusal::Condition { .. }) = app.store.transact(writes).await? {
-        let _gone = app.store.write(clock).await?;
+    for kept in [false, true] {
+        let erased = keyring::erased_write(life, kept, now);
+        match app.store.transact(vec![erased, clock.clone()]).await? {
+            Ok(()) => return Ok(()),
+            // A rule that outlasts the life keeps its row.
+            Err(Refusal::Condition { row: Some(row), .. }) if keyring::outlasted(&row) => {}
+            Err(Refusal::Condition { .. }) => break,
+        }
     }
+    let _gone = app.store.write(clock).await?;
     Ok(())
 }

@@ -4,8 +4,9 @@
 use shared::app::App;
 use shared::error::{Error, Result};
 use shared::id::{Subject, Tenant};
-use shared::profile::Profile;
 use shared::store::keys::{self, PERSON, SHARDS};
+use shared::store::lookups::Whose;
+use shared::store::records::Person;
 
 /// Rows of the index read at a time.
 const PAGE: usize = 500;
@@ -14,14 +15,11 @@ const PAGE: usize = 500;
 pub async fn found(
     app: &App,
     tenant: Tenant,
-    kind: &str,
+    kind: &'static str,
     value: &str,
     all: bool,
 ) -> Result<Vec<Subject>> {
-    let mut present = app.find(tenant, kind, value).await?;
-    if kind != "visitor_id" {
-        present.retain(|it| it.verified);
-    }
+    let present = app.find(tenant, kind, value, Whose::Vouched).await?;
     let people: Vec<_> = present.into_iter().map(|it| it.key.subject).collect();
     if people.len() > 1 && !all {
         return Err(Error::Ambiguous(people));
@@ -34,16 +32,23 @@ pub async fn related(
     app: &App,
     tenant: Tenant,
     subject: Subject,
-    kind: &str,
+    kind: &'static str,
 ) -> Result<Vec<Subject>> {
-    let (living, door, row) = app.person_and(tenant, subject, PERSON).await?;
-    let profile = Profile::open(&living, door, row.as_ref())?;
-    let identity = &profile.person.identity;
-    let known = identity.get(kind).filter(|known| known.verified);
+    let person = match person(app, tenant, subject).await {
+        // Re-keyed since its key was read.
+        Err(Error::Unreadable) => person(app, tenant, subject).await?,
+        person => person?,
+    };
+    let known = person.identity.get(kind).filter(|known| known.verified);
     match known.and_then(|known| known.value.as_str()) {
         Some(value) => found(app, tenant, kind, value, true).await,
         None => Ok(Vec::new()),
     }
+}
+
+async fn person(app: &App, tenant: Tenant, subject: Subject) -> Result<Person> {
+    let (living, _, row) = app.person_and(tenant, subject, PERSON).await?;
+    Person::read(&row.ok_or(Error::NotFound)?, &living)
 }
 
 /// Everybody of a tenant.

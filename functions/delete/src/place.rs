@@ -80,8 +80,10 @@ pub struct Leaving {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// Nobody may call any more.
+    /// Nobody is held, or can be from here on. Until then it can be taken back.
     #[default]
+    Holds,
+    /// Nobody may call any more.
     Keys,
     /// What was sealed cannot be opened any more.
     TenantKey,

@@ -49,7 +49,7 @@ pub async fn turn(app: &App, mut job: Job, deadline: Instant) -> Result<()> {
         Stand::Begun(living) => living,
         Stand::Early => {
             let until = app.clock.now() + PATIENCE;
-            app.store.wait_until(&job, until).await?;
+            app.store.wait_until(&mut job, until).await?;
             return Ok(());
         }
         Stand::Over => {
@@ -64,7 +64,7 @@ pub async fn turn(app: &App, mut job: Job, deadline: Instant) -> Result<()> {
             app.store.next_turn(&mut job, app.clock.now()).await?;
             return Ok(());
         }
-        if !app.store.save_job(&job, app.clock.now()).await? {
+        if !app.store.save_job(&mut job, app.clock.now()).await? {
             // A later turn has taken over.
             return Ok(());
         }
@@ -160,7 +160,7 @@ async fn finish(app: &App, mut job: Job, living: &Living) -> Result<()> {
         happened_at: None,
     };
     let mut writes = vec![
-        keyring::retire_write(living),
+        keyring::retire_write(living, now),
         job.finish_write(JobState::Completed, now),
     ];
     writes.extend(activity::writes(&[entry]));

@@ -1,8 +1,7 @@
 //! Requests to forget. When the answer is sent, what was asked to go cannot be read.
 
-use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::app::App;
 use shared::catalog::{self, Record};
 use shared::error::{Error, Lacks, Result};
@@ -10,30 +9,29 @@ use shared::faults::{self, Faults, Object};
 use shared::http::jobs::accepted;
 use shared::http::{Answer, Call};
 use shared::id::{JobId, Subject};
+use shared::keyring::{BLOCKED, block_write, unblock_write};
 use shared::leaving::{self, GRACE};
-use shared::objects::Objects;
+use shared::receipt::Lives;
 use shared::routes::Scope;
 use shared::store::activity::{self, Deed};
 use shared::store::erasures::Erasing;
 use shared::store::jobs::{Job, JobKind, JobState};
 use shared::store::keys::{JobKey, LifeKey, receipts};
 use shared::store::lives::erase_writes;
-use shared::store::once::part_write;
+use shared::store::{Write, in_transactions};
 
-use crate::ending::{Present, TOGETHER, end, present};
-use crate::erasure::{names, set_ended};
+use crate::ending::{Present, TOGETHER, end, pause, present};
+use crate::erasure::set_ended;
+use crate::looks::spared;
 use crate::people;
+use crate::preview::preview;
 
 /// People in one request.
 pub const PEOPLE: usize = 5000;
-/// Erasures that may wait for one hold: what lifts it lets all of them go on at once.
-const BLOCKED: usize = 40;
 /// How far ahead the erasure of a tenant may be asked for.
 const FURTHEST: SignedDuration = SignedDuration::from_hours(24 * 30);
 /// How long a job that waits for somebody else is left alone.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
-/// Prefixes of the bucket that are listed at the same time.
-const AT_ONCE: usize = 16;
 const TRIES: u32 = 8;
 /// The part of a request under which it notes the job that it has begun.
 const BEGUN: &str = "job";
@@ -62,6 +60,9 @@ impl Default for Whom {
 
 /// `DELETE /v1/subjects/{subject}`
 pub async fn erase_one(app: &App, call: &Call) -> Result<Answer> {
+    if let Some(job) = begun(app, call).await? {
+        return end_all(app, job).await;
+    }
     let subject = call.subject()?;
     let suppress = call.flag("suppress")?;
     let related = match call.query("include_related") {
@@ -95,7 +96,7 @@ async fn begin(app: &App, call: &Call, erase: Erase) -> Result<Answer> {
         Whom::Tenant(_) if erase.dry_run => {
             let people = people::everybody(app, call.tenant()).await?;
             let present = present(app, call.tenant(), &people).await?;
-            Ok(Answer::ok(counts(&app.objects, &present).await?))
+            Ok(Answer::ok(preview(app, &present).await?))
         }
         Whom::Tenant(not_before) => begin_tenant(app, call, &erase, *not_before).await,
         Whom::People(people) => {
@@ -104,25 +105,31 @@ async fn begin(app: &App, call: &Call, erase: Erase) -> Result<Answer> {
                 return Err(Error::NotFound);
             }
             if erase.dry_run {
-                return Ok(Answer::ok(counts(&app.objects, &found).await?));
+                return Ok(Answer::ok(preview(app, &found).await?));
             }
-            let held = found.iter().any(|it| it.entry.rules.held);
-            if found.iter().any(|it| it.entry.blocked.len() >= BLOCKED) {
-                let detail = "Too many erasures wait for the hold of one of them already.";
-                return Err(Error::Conflict {
-                    code: "held",
-                    detail,
-                });
-            }
-            if found.len() <= TOGETHER && !held {
+            if found.len() <= TOGETHER {
                 return begin_few(app, call, &erase, people, found).await;
             }
+            expect_room(&found)?;
             begin_many(app, call, &erase, found).await
         }
     }
 }
 
-/// One transaction: keys gone, doors closed, job written. Then the answer.
+/// As many erasures may wait for a hold, and no more.
+fn expect_room(found: &[Present]) -> Result<()> {
+    let full = |it: &Present| it.entry.rules.held && it.entry.blocked.len() >= BLOCKED;
+    match found.iter().any(full) {
+        true => Err(Error::Conflict {
+            code: "held",
+            detail: "Too many erasures wait for the hold on one of these people: lift it, or cancel some.",
+        }),
+        false => Ok(()),
+    }
+}
+
+/// One transaction: keys gone, doors closed, job written; on the rows of those who are held
+/// it is noted that it waits. Then the answer.
 async fn begin_few(
     app: &App,
     call: &Call,
@@ -132,33 +139,40 @@ async fn begin_few(
 ) -> Result<Answer> {
     for attempt in 0..TRIES {
         if attempt > 0 {
+            pause(attempt).await;
             found = present(app, call.tenant(), people).await?;
         }
         if found.is_empty() {
             return Err(Error::NotFound);
         }
-        if found.iter().any(|it| it.entry.rules.held) {
-            return begin_many(app, call, erase, found).await;
-        }
+        expect_room(&found)?;
         let now = app.clock.now();
+        let (held, free): (Vec<_>, Vec<_>) = found.iter().partition(|it| it.entry.rules.held);
         let mut erasing = erase.erasing();
-        erasing.ended = true;
-        erasing.uploads_until = found.iter().filter_map(|it| it.door.uploads_until()).max();
+        erasing.ended = !free.is_empty();
+        erasing.uploads_until = free.iter().filter_map(|it| it.door.uploads_until()).max();
         let (mut job, lists) = job(call, erase, &found, erasing, now);
-        set_ended(&mut job, &[], now);
-        note_backups(app, &mut job);
-        let mut writes = job.begin_writes();
-        writes.extend(lists);
-        for Present { entry, door } in &found {
-            writes.extend(erase_writes(entry, Some(door), erase.suppress));
+        let blocked: Vec<_> = held.iter().map(|it| it.entry.key.subject).collect();
+        set_ended(app, &mut job, &blocked, now);
+        let mut writes = lists;
+        match free.is_empty() {
+            true => {
+                job.state = JobState::Blocked;
+                writes.push(job.begin_later(now + DAY));
+            }
+            false => writes.extend(job.begin_writes()),
         }
+        let id = job.key.id;
+        writes.extend(held.iter().map(|it| block_write(&it.entry, id)));
+        let end = |it: &&Present| erase_writes(&it.entry, Some(&it.door), erase.suppress);
+        writes.extend(free.iter().flat_map(end));
         writes.extend(requested(call, &job, &found, now));
         let answer = accepted(&job, "erasures");
-        let answer = call.kept_with(app, answer, &mut writes).await?;
+        let answer = call.kept_with(answer, &mut writes);
         if app.store.transact(writes).await?.is_ok() {
             return Ok(answer);
         }
-        // Somebody began, ended or was handed a link meanwhile: look again.
+        // Somebody began, ended, was held or was handed a link meanwhile: look again.
     }
     Err(Error::Unavailable(
         "these lives change faster than they can be ended".into(),
@@ -177,7 +191,7 @@ async fn begin_many(app: &App, call: &Call, erase: &Erase, found: Vec<Present>) 
     writes.push(job.prepare_write());
     let id = job.key.id.to_string();
     let once = call.once();
-    writes.extend(once.map(|once| part_write(call.tenant(), once, BEGUN, &id, now)));
+    writes.extend(once.map(|once| once.part_write(BEGUN, &id, now)));
     if app.store.transact(writes).await?.is_err() {
         return Err(Error::Unavailable("a new job's id is taken".into()));
     }
@@ -189,7 +203,7 @@ async fn begun(app: &App, call: &Call) -> Result<Option<Job>> {
     let (tenant, Some(once)) = (call.tenant(), call.once()) else {
         return Ok(None);
     };
-    let id = app.store.part(tenant, once, BEGUN, app.clock.now()).await?;
+    let id = app.store.part(once, BEGUN, app.clock.now()).await?;
     let Some(id) = id.as_deref().and_then(JobId::parse) else {
         return Ok(None);
     };
@@ -205,7 +219,7 @@ async fn end_all(app: &App, mut job: Job) -> Result<Answer> {
         return Ok(accepted(&job, "erasures"));
     }
     let lives = app.store.all_lives_of(job.key, &erasing).await?;
-    let ended = end(app, job.key.id, &lives, erasing.suppress).await?;
+    let ended = end(app, &job, &lives).await?;
     if job.turn > 0 {
         return Ok(accepted(&job, "erasures"));
     }
@@ -213,13 +227,12 @@ async fn end_all(app: &App, mut job: Job) -> Result<Answer> {
     erasing.uploads_until = ended.uploads_until;
     erasing.ended = true;
     erasing.put(&mut job);
-    set_ended(&mut job, &ended.blocked, now);
-    note_backups(app, &mut job);
+    set_ended(app, &mut job, &ended.blocked, now);
     let saved = if ended.blocked.len() == erasing.count {
         erasing.ended = false;
         erasing.put(&mut job);
         job.state = JobState::Blocked;
-        app.store.wait_until(&job, now + DAY).await?
+        app.store.wait_until(&mut job, now + DAY).await?
     } else {
         app.store.next_turn(&mut job, now).await?
     };
@@ -248,9 +261,7 @@ async fn begin_tenant(
     let mut job = leaving::job(call.tenant(), not_before, app.clock.now());
     erase.note(&mut job);
     let mut more = Vec::new();
-    let answer = call
-        .kept_with(app, accepted(&job, "erasures"), &mut more)
-        .await?;
+    let answer = call.kept_with(accepted(&job, "erasures"), &mut more);
     leaving::begin(app, call.tenant(), &call.by(), job, more).await?;
     Ok(answer)
 }
@@ -278,7 +289,7 @@ fn job(
     found: &[Present],
     erasing: Erasing,
     now: Timestamp,
-) -> (Job, Vec<shared::store::Write>) {
+) -> (Job, Vec<Write>) {
     let lives: Vec<_> = found
         .iter()
         .map(|it| (it.entry.key, it.door.counts.total()))
@@ -288,23 +299,10 @@ fn job(
     (job, lists)
 }
 
-/// Until when backups could bring back what was sealed, as far as that is known by now.
-fn note_backups(app: &App, job: &mut Job) {
-    let at = job.outcome["unreadable_at"]["records"].as_str();
-    if let Some(at) = at.and_then(|at| at.parse().ok()) {
-        job.outcome["backups_clear_by"] = json!(app.config.backups_clear_by(at, at).sealed);
-    }
-}
-
 /// The log's entry.
-fn requested(
-    call: &Call,
-    job: &Job,
-    found: &[Present],
-    now: Timestamp,
-) -> Vec<shared::store::Write> {
+fn requested(call: &Call, job: &Job, found: &[Present], now: Timestamp) -> Vec<Write> {
     let lives: Vec<LifeKey> = found.iter().map(|it| it.entry.key).collect();
-    let mut about = names(&lives);
+    let mut about = Lives::of(&lives).about();
     about.push(job.key.id.to_string());
     activity::writes(&[activity::Entry {
         tenant: call.tenant(),
@@ -314,31 +312,6 @@ fn requested(
         at: now,
         happened_at: None,
     }])
-}
-
-/// What an erasure would remove: by the doors' own counts, and what lies in the bucket.
-async fn counts(objects: &Objects, found: &[Present]) -> Result<Value> {
-    let sum = |count: fn(&Present) -> u64| found.iter().map(count).sum::<u64>();
-    let listing = found.iter().map(|it| {
-        let [_, (_, exports)] = it.entry.key.object_prefixes();
-        async move { Ok(objects.versions(&exports).await?.len()) }.boxed()
-    });
-    let exports = crate::at_once(AT_ONCE, listing.collect()).await?;
-    Ok(json!({
-        "dry_run": true,
-        "subjects": found.len(),
-        "blocked": found.iter().filter(|it| it.entry.rules.held).count(),
-        "stores": {
-            "keyring": found.len(),
-            "records": {
-                "conversations": sum(|it| it.door.counts.conversations),
-                "messages": sum(|it| it.door.counts.messages),
-                "interactions": sum(|it| it.door.counts.interactions),
-            },
-            "attachments": sum(|it| it.door.counts.attachments),
-            "exports": exports.iter().sum::<usize>(),
-        },
-    }))
 }
 
 async fn parse(app: &App, call: &Call) -> Result<Erase> {
@@ -492,7 +465,10 @@ pub async fn receipt(app: &App, call: &Call) -> Result<Answer> {
 
 /// `POST /v1/erasures/{id}/cancel`: what has not gone yet stays.
 pub async fn cancel(app: &App, call: &Call) -> Result<Answer> {
-    for _ in 0..TRIES {
+    for attempt in 0..TRIES {
+        if attempt > 0 {
+            pause(attempt).await;
+        }
         let mut job = call.job(app, JobKind::Erasure).await?;
         let now = app.clock.now();
         let waits = job.state == JobState::Blocked
@@ -516,15 +492,24 @@ pub async fn cancel(app: &App, call: &Call) -> Result<Answer> {
         let mut erasing = Erasing::of(&job)?;
         if erasing.tenant {
             writes.extend(leaving::cancel_writes(&mut job, now));
-        } else if job.outcome["unreadable_at"].is_null() {
-            writes.push(job.finish_write(JobState::Cancelled, now));
         } else {
-            // Others have gone: for them it goes on to its receipt.
-            erasing.ended = true;
-            erasing.put(&mut job);
-            job.outcome["cancelled"] = job.outcome["blocked"].take();
-            job.outcome["blocked"] = json!([]);
-            writes.extend(job.release_writes(now));
+            let Some(unblock) = unblock_writes(app, &job, &erasing).await? else {
+                // The hold on one of them has ended, and with it perhaps their life.
+                let _refused = app.store.transact(job.wake_writes(now).into()).await?;
+                continue;
+            };
+            writes.extend(unblock);
+            if job.outcome["unreadable_at"].is_null() {
+                writes.push(job.finish_write(JobState::Cancelled, now));
+            } else {
+                // Others have gone: for them it goes on to its receipt.
+                erasing.ended = true;
+                erasing.put(&mut job);
+                job.outcome["cancelled"] = job.outcome["blocked"].take();
+                job.outcome["blocked"] = json!([]);
+                job.state = JobState::Queued;
+                writes.extend(job.next_writes(now));
+            }
         }
         if app.store.transact(writes).await?.is_ok() {
             return Ok(Answer::ok(job.body()));
@@ -532,4 +517,31 @@ pub async fn cancel(app: &App, call: &Call) -> Result<Answer> {
         // It went on meanwhile: look again.
     }
     Err(Error::Unavailable("this job changes too fast".into()))
+}
+
+/// The writes that take a blocked erasure off the holds that it waits for: each of those must
+/// be in force still. Of very many, all but the last are written already. `None` when a hold
+/// has been lifted: then the erasure goes on.
+async fn unblock_writes(app: &App, job: &Job, erasing: &Erasing) -> Result<Option<Vec<Write>>> {
+    let spared = spared(job);
+    let mut lives = app.store.all_lives_of(job.key, erasing).await?;
+    lives.retain(|life| spared.contains(&life.subject));
+    let subjects: Vec<_> = lives.iter().map(|life| life.subject).collect();
+    let entries = app.keyring.entries(job.key.tenant, &subjects).await?;
+    let held = |life: &LifeKey| {
+        let entry = entries.get(&life.subject);
+        entry.is_some_and(|entry| entry.key == *life && entry.rules.held)
+    };
+    if !lives.iter().all(held) {
+        return Ok(None);
+    }
+    let unblock = |life: &LifeKey| unblock_write(life, job.key.id);
+    let mut writes: Vec<_> = lives.iter().map(unblock).collect();
+    let rest = writes.split_off(writes.len().min(TOGETHER));
+    for some in in_transactions(rest) {
+        if !some.is_empty() && app.store.transact(some).await?.is_err() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(writes))
 }

@@ -1,27 +1,30 @@
-//! A tenant leaves. First nobody may call for it any more; a minute later no cache holds a
-//! key of it; then its own keys go, and with them everything that was sealed under them;
-//! then everybody whom `due` lists is removed, and everything is gone through again after
+//! A tenant leaves, unless somebody is held. First nobody may call for it any more; once no
+//! cache holds an API key of it, its own keys go, and with them everything that was sealed
+//! under them; once no cache holds those, everybody whom `due` lists is removed, and everything
+//! is gone through again after
 //! the last upload link. Receipts stay, and the operator's record.
+
+use std::collections::HashSet;
 
 use jiff::SignedDuration;
 use serde_json::json;
 use shared::error::Result;
+use shared::held::{SETTINGS_HELD, TENANT_KEYS_HELD};
 use shared::leaving;
 use shared::merkle::Hash;
-use shared::objects::UPLOAD_SECONDS;
+use shared::objects::last_upload;
 use shared::receipt::{Lives, Receipt};
 use shared::store::jobs::{JobKind, JobState};
-use shared::store::keys::{self, LifeKey, SHARDS, Standing};
-use shared::store::{Query, Range, Write};
+use shared::store::keys::{self, CLOCK, LifeKey, SHARDS, Standing};
+use shared::store::{Item, Query, Range, Write};
 
 use crate::clearing::{clear_objects, clear_rows};
 use crate::looks::{Done, close, look_back, note};
 use crate::place::{Leaving, STORES, Stage, Within};
 use crate::turn::{Halt, Turn};
 
-/// What a cache may still hold is gone after this: a minute of caching, and the longest
-/// that a request runs.
-const CACHED: SignedDuration = SignedDuration::from_secs(120);
+/// The longest that a request runs: with what it has from a cache, beyond the cache's time.
+const REQUEST: SignedDuration = SignedDuration::from_secs(60);
 /// How soon somebody looks again whether the holds are gone.
 const HELD: SignedDuration = SignedDuration::from_hours(1);
 const PAGE: usize = 100;
@@ -30,27 +33,30 @@ pub async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
     loop {
         let now = turn.app.clock.now();
         match place(turn).stage {
-            Stage::Keys => {
-                if leaving::somebody_held(turn.app, turn.job.key.tenant).await? {
+            Stage::Holds => {
+                if !nobody_held(turn).await? {
                     return Ok(Done::Until(JobState::Blocked, now + HELD));
                 }
-                // From here on nobody can take it back.
+                place(turn).stage = Stage::Keys;
+            }
+            Stage::Keys => {
                 note(turn).await?;
                 delete_partition(turn, &keys::api_keys(turn.job.key.tenant)).await?;
                 place(turn).stage = Stage::TenantKey;
-                return Ok(Done::Until(JobState::Running, now + CACHED));
+                let until = now + SETTINGS_HELD + REQUEST;
+                return Ok(Done::Until(JobState::Running, until));
             }
             Stage::TenantKey => {
                 turn.app.keyring.remove_tenant(turn.job.key.tenant).await?;
                 place(turn).stage = Stage::People;
-                return Ok(Done::Until(JobState::Running, now + CACHED));
+                let until = now + TENANT_KEYS_HELD + REQUEST;
+                return Ok(Done::Until(JobState::Running, until));
             }
             Stage::People => {
                 if turn.job.outcome["unreadable_at"].is_null() {
                     turn.job.outcome["unreadable_at"] = json!({"records": now});
                     // A link may have been handed out by a key from a cache.
-                    let until = now + SignedDuration::from_secs(UPLOAD_SECONDS);
-                    turn.erasing.uploads_until = Some(until);
+                    turn.erasing.uploads_until = Some(last_upload(now));
                 }
                 if turn.place.began.is_none() {
                     turn.place.began = Some(now);
@@ -78,24 +84,54 @@ fn place<'t>(turn: &'t mut Turn<'_>) -> &'t mut Leaving {
     turn.place.leaving.get_or_insert_default()
 }
 
+/// Whether nobody is held, and nobody can be from here on. A hold is put in a transaction with
+/// a look at the mark that the tenant is going, so it is either seen here or refused there.
+async fn nobody_held(turn: &mut Turn<'_>) -> Result<bool, Halt> {
+    let (app, job) = (turn.app, turn.job.key);
+    if leaving::somebody_held(app, job.tenant).await? {
+        return Ok(false);
+    }
+    turn.save_with(vec![leaving::going_write(job)]).await?;
+    if leaving::somebody_held(app, job.tenant).await? {
+        turn.save_with(vec![leaving::staying_write(job)]).await?;
+        return Ok(false);
+    }
+    Ok(true)
+}
+
 /// Goes through everybody whom `due` lists.
 async fn people(turn: &mut Turn<'_>) -> Result<(), Halt> {
     let (app, tenant) = (turn.app, turn.job.key.tenant);
     while place(turn).shard < SHARDS {
         let partition = keys::due_partition(tenant, place(turn).shard);
-        // From the beginning each time: who has gone is no longer listed.
-        let (sorts, next) = app.store.due(&partition, None, PAGE, None).await?;
-        let clocks = sorts.iter().filter_map(|it| keys::parse_due(tenant, it));
-        let lives: Vec<_> = clocks.map(|(_, life)| life).collect();
-        for life in &lives {
-            person(turn, life).await?;
-            turn.still_time()?;
+        let mut after = None;
+        loop {
+            let (sorts, next) = app.store.due(&partition, None, PAGE, after).await?;
+            let clocks = sorts.iter().filter_map(|it| keys::parse_due(tenant, it));
+            let listed: Vec<_> = clocks.map(|(_, life)| life).collect();
+            for life in present(turn, listed).await? {
+                person(turn, &life).await?;
+                turn.still_time()?;
+            }
+            after = next;
+            if after.is_none() {
+                break;
+            }
         }
-        if next.is_none() {
-            place(turn).shard += 1;
-        }
+        place(turn).shard += 1;
     }
     Ok(())
+}
+
+/// Those of some lives that have a clock. The index lags behind: it goes on listing some that
+/// have gone, and are counted.
+async fn present(turn: &Turn<'_>, mut lives: Vec<LifeKey>) -> Result<Vec<LifeKey>, Halt> {
+    let clock = |life: &LifeKey| (life.partition(), CLOCK.to_owned());
+    let clocks: Vec<_> = lives.iter().map(clock).collect();
+    let found = turn.app.store.get_many(&clocks).await?;
+    let found: HashSet<_> = found.iter().map(Item::partition).collect();
+    lives.retain(|life| found.contains(life.partition().as_str()));
+    Ok(lives)
 }
 
 /// Removes one person's rows. Their objects go with all of the tenant's.

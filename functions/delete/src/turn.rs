@@ -7,8 +7,10 @@ use jiff::Timestamp;
 use serde_json::json;
 use shared::app::App;
 use shared::error::{Error, Result};
+use shared::store::Write;
 use shared::store::erasures::Erasing;
 use shared::store::jobs::{Job, JobState};
+use shared::store::keys::LifeKey;
 
 use crate::place::{Place, Within};
 
@@ -82,6 +84,13 @@ impl<'a> Turn<'a> {
         self.job.outcome["stores"][store] = (before + more).into();
     }
 
+    /// Counts lives of which nothing is left: each had a clock, and has a row in the keyring.
+    pub fn count_closed(&mut self, lives: &[LifeKey]) {
+        for store in ["records", "keyring"] {
+            self.add(store, lives.len() as u64);
+        }
+    }
+
     /// Begins another pass over everything.
     pub fn begin_pass(&mut self, now: Timestamp) {
         self.place.pass += 1;
@@ -104,7 +113,20 @@ impl<'a> Turn<'a> {
     pub async fn save(&mut self) -> Result<(), Halt> {
         self.write_back();
         let now = self.app.clock.now();
-        match self.app.store.save_job(&self.job, now).await? {
+        match self.app.store.save_job(&mut self.job, now).await? {
+            true => Ok(()),
+            false => Err(Halt::Fenced),
+        }
+    }
+
+    /// Saves how far the job is, together with more that must not happen without.
+    ///
+    /// # Errors
+    /// As [`Turn::save`].
+    pub async fn save_with(&mut self, more: Vec<Write>) -> Result<(), Halt> {
+        self.write_back();
+        let (store, now) = (&self.app.store, self.app.clock.now());
+        match store.save_job_with(&mut self.job, more, now).await? {
             true => Ok(()),
             false => Err(Halt::Fenced),
         }
@@ -129,7 +151,7 @@ impl<'a> Turn<'a> {
     pub async fn wait(mut self, state: JobState, until: Timestamp) -> Result<()> {
         self.write_back();
         self.job.state = state;
-        let _fenced = self.app.store.wait_until(&self.job, until).await?;
+        let _fenced = self.app.store.wait_until(&mut self.job, until).await?;
         Ok(())
     }
 }

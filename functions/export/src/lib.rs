@@ -28,6 +28,7 @@ use shared::runtime::Trigger;
 use shared::store::activity::{self, Deed, Entry};
 use shared::store::jobs::{Job, JobKind, JobState};
 use shared::store::keys::LifeKey;
+use shared::store::lookups::Whose;
 
 use archive::Stored;
 use request::{Kind, Wanted, Whom};
@@ -105,7 +106,7 @@ async fn begin(app: &App, call: &Call) -> Result<Answer> {
         happened_at: None,
     }]));
     let answer = accepted(&job, "exports");
-    let answer = call.kept_with(app, answer, &mut writes).await?;
+    let answer = call.kept_with(answer, &mut writes);
     door::pass_as(app, (living, door), door::Links::Leave, &writes)
         .await?
         .ok_or(Error::NotFound)?;
@@ -119,10 +120,7 @@ async fn only_one(app: &App, tenant: Tenant, whom: &Whom) -> Result<Subject> {
         Whom::Subject(subject) => return Ok(*subject),
         Whom::Lookup(kind, value) => (*kind, value),
     };
-    let mut found = app.find(tenant, kind, value).await?;
-    if kind != "visitor_id" {
-        found.retain(|person| person.verified);
-    }
+    let found = app.find(tenant, kind, value, Whose::Vouched).await?;
     match found.as_slice() {
         [] => Err(Error::NotFound),
         [one] => Ok(one.key.subject),

@@ -1,9 +1,15 @@
 //! `POST /v1/attachments`: a file is announced, and gets a link to be uploaded by.
+//!
+//! A page learns nothing of anybody. Where nothing may be stored it gets a link all the same,
+//! to a file that no row awaits: `scan` deletes what arrives there. How many links a page gets
+//! is counted by its key and address, whomever they are for.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::app::App;
+use shared::budget::Spending;
 use shared::catalog::Record;
 use shared::error::{Error, Result};
 use shared::faults::Faults;
@@ -12,9 +18,11 @@ use shared::id::{Attachment as AttachmentId, Subject};
 use shared::keyring::Living;
 use shared::objects::{UPLOAD_SECONDS, Upload};
 use shared::record::{AttachmentContent, FileState};
+use shared::settings::{ConsentRequired, Settings};
 use shared::store::Write;
+use shared::store::keys::{LifeKey, PERSON};
 use shared::store::lives::{Counts, Door, Passing, Shut, UPLOADS_OPEN};
-use shared::store::records::Attachment;
+use shared::store::records::{Attachment, Person};
 
 use crate::group;
 
@@ -32,6 +40,10 @@ struct Announced {
 /// Takes the announcement of a file, and answers with the link to upload it by.
 pub async fn announce(app: &App, call: &Call) -> Result<Answer> {
     let announced = parse(call)?;
+    if call.caller().learns_nothing() {
+        let (key, now) = (call.caller().key, app.clock.now());
+        app.budget.spend(Spending::Link, key, call.address(), now)?;
+    }
     let keys = app.keyring.tenant(call.tenant()).await?;
     let subject = keys.hash.subject(&announced.visitor_id);
     let conversation = announced.content.conversation_id.as_deref();
@@ -50,17 +62,21 @@ pub async fn announce(app: &App, call: &Call) -> Result<Answer> {
 }
 
 /// The answer: the file's name, and the link to upload it by.
-async fn welcome(app: &App, living: &Living, row: &Attachment) -> Result<Answer> {
+async fn welcome(
+    app: &App,
+    life: &LifeKey,
+    row: &Attachment,
+    now: jiff::Timestamp,
+) -> Result<Answer> {
     let content = row.content.as_ref().expect("an announced file has one");
     let sha256 = STANDARD.encode(hex(&content.sha256).unwrap_or_default());
-    let upload = app
-        .objects
-        .upload_link(Upload {
-            object: &living.key.attachment_object(row.id),
-            size: row.size,
-            sha256: &sha256,
-        })
-        .await?;
+    let upload = Upload {
+        object: &life.attachment_object(row.id),
+        size: row.size,
+        sha256: &sha256,
+    };
+    // Of the moment that the door is told, so that the link does not outlast what it knows.
+    let upload = app.objects.upload_link(upload, now).await?;
     let body = json!({"attachment": row.id.to_string(), "upload": upload});
     Ok(Answer::json(201, body))
 }
@@ -74,27 +90,45 @@ async fn admit(
     visitor_id: &str,
     row: &mut Attachment,
 ) -> Result<Answer> {
+    let page = call.caller().learns_nothing();
+    let settings = app.tenants.settings(call.tenant()).await?;
     for _ in 0..TRIES {
         let now = app.clock.now();
-        let (living, door) = match app.person(call.tenant(), subject).await {
+        let (living, door, consented) = match look(app, call, &settings, subject).await {
             Ok(person) => person,
+            // Re-keyed since its key was read.
+            Err(Error::Unreadable) => continue,
             Err(Error::NotFound) => {
-                group::acquaint(app, call, subject, visitor_id).await?;
-                continue;
+                match group::acquaint(app, call, &settings, subject, visitor_id).await {
+                    Ok(()) => continue,
+                    Err(Error::Conflict { .. }) if page => {
+                        return welcome(app, &nobody(app, call, subject).await?, row, now).await;
+                    }
+                    Err(error) => return Err(error),
+                }
             }
+            Err(error) => return Err(error),
+        };
+        let open = open_links(&door, now);
+        let stored = match admitted(consented, &open, now) {
+            Ok(()) => true,
+            Err(_) if page => false,
             Err(error) => return Err(error),
         };
         let passing = Passing {
             added: Counts {
-                attachments: 1,
+                attachments: u64::from(stored),
                 ..Counts::default()
             },
-            uploads: Some(one_more(&door, now)?),
+            uploads: Some((door.uploads, one_more(open, now))),
             ..Passing::default()
         };
-        let mut writes = vec![Write::put(row.item(&living)).only_new()];
-        let answer = welcome(app, &living, row).await?;
-        let answer = call.kept_with(app, answer, &mut writes).await?;
+        let mut writes = Vec::new();
+        if stored {
+            writes.push(Write::put(row.item(&living)).only_new());
+        }
+        let answer = welcome(app, &living.key, row, now).await?;
+        let answer = call.kept_with(answer, &mut writes);
         match app
             .store
             .through_door(&living, &passing, writes, now)
@@ -110,24 +144,62 @@ async fn admit(
     ))
 }
 
-/// The open links as they are, and with one more; those that have run out are dropped.
-fn one_more(
-    door: &Door,
-    now: jiff::Timestamp,
-) -> Result<(Vec<jiff::Timestamp>, Vec<jiff::Timestamp>)> {
-    let mut open: Vec<_> = door
-        .uploads
-        .iter()
-        .copied()
-        .filter(|until| *until > now)
-        .collect();
-    if open.len() >= UPLOADS_OPEN {
-        let next = open.iter().min().copied().unwrap_or(now);
-        let retry_after = u32::try_from(next.duration_since(now).as_secs() + 1).unwrap_or(1);
-        return Err(Error::TooMany { retry_after });
+/// A person with their door, and whether the tenant's settings let a file of theirs be kept.
+async fn look(
+    app: &App,
+    call: &Call,
+    settings: &Settings,
+    subject: Subject,
+) -> Result<(Living, Door, bool)> {
+    let tenant = call.tenant();
+    if settings.consent_required != ConsentRequired::All {
+        let (living, door) = app.person(tenant, subject).await?;
+        return Ok((living, door, true));
     }
-    open.push(now + jiff::SignedDuration::from_secs(UPLOAD_SECONDS));
-    Ok((door.uploads.clone(), open))
+    let (living, door, row) = app.person_and(tenant, subject, PERSON).await?;
+    let person = Person::read(&row.ok_or(Error::NotFound)?, &living)?;
+    let covered = person.covered(call.caller().learns_nothing());
+    Ok((living, door, covered))
+}
+
+/// Whether a file may be announced of somebody who has these open links.
+fn admitted(consented: bool, open: &[Timestamp], now: Timestamp) -> Result<()> {
+    if !consented {
+        return Err(group::no_consent());
+    }
+    if open.len() < UPLOADS_OPEN {
+        return Ok(());
+    }
+    let next = open.iter().min().copied().unwrap_or(now);
+    let retry_after = u32::try_from(next.duration_since(now).as_secs() + 1).unwrap_or(1);
+    Err(Error::TooMany { retry_after })
+}
+
+/// A life that nobody lives, for a page's link to a file of somebody of whom nothing is
+/// kept: always the same for a person, as that of somebody who lives is.
+async fn nobody(app: &App, call: &Call, subject: Subject) -> Result<LifeKey> {
+    let tenant = call.tenant();
+    let keys = app.keyring.tenant(tenant).await?;
+    let life = keys.hash.nobody(subject);
+    Ok(LifeKey {
+        tenant,
+        subject,
+        life,
+    })
+}
+
+/// The links that have not run out.
+fn open_links(door: &Door, now: Timestamp) -> Vec<Timestamp> {
+    let links = door.uploads.iter().copied();
+    links.filter(|until| *until > now).collect()
+}
+
+/// The open links with one more. An erasure waits for the last: of too many, the one that
+/// ends first is dropped.
+fn one_more(mut open: Vec<Timestamp>, now: Timestamp) -> Vec<Timestamp> {
+    open.push(now + SignedDuration::from_secs(UPLOAD_SECONDS));
+    open.sort_unstable();
+    open.split_off(open.len().saturating_sub(UPLOADS_OPEN))
 }
 
 fn parse(call: &Call) -> Result<Announced> {

@@ -1,6 +1,7 @@
 //! `PATCH /v1/subjects/{subject}`: what is known about a person is corrected (GDPR
 //! Art. 16), as a merge patch (RFC 7396) of the profile's identity, contact and custom.
 //! The tenant's server vouches for it. It does not move the clock: only the person does.
+//! A value that was taken away goes from backups too.
 
 use serde_json::Value;
 use shared::app::App;
@@ -9,13 +10,14 @@ use shared::error::{Error, Result};
 use shared::faults::Faults;
 use shared::http::{Answer, Call};
 use shared::record::Observed;
+use shared::redaction::backups::rekey_writes;
 use shared::store::activity::{self, Deed};
 use shared::store::keys::PERSON;
 use shared::store::lives::{Passing, Shut};
 use shared::store::lookups;
 use shared::store::records::Person;
 
-use crate::draft::{CUSTOM_NAMES, merge};
+use crate::draft::{CUSTOM_NAMES, Merge};
 
 const TRIES: u32 = 8;
 
@@ -42,9 +44,13 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
         };
         call.expect_revision(before.rev)?;
         let mut after = before.clone();
-        merge(&mut after.identity, &correction.identity, true);
-        merge(&mut after.contact, &correction.contact, true);
-        merge(&mut after.custom, &correction.custom, true);
+        for (known, said) in [
+            (&mut after.identity, &correction.identity),
+            (&mut after.contact, &correction.contact),
+            (&mut after.custom, &correction.custom),
+        ] {
+            Merge::default().fields(known, said, |_, _| true);
+        }
         if after.custom.len() > CUSTOM_NAMES {
             let limit = format!("a person may have at most {CUSTOM_NAMES} custom values");
             return Err(Error::field("/custom", "too_many", limit));
@@ -69,6 +75,9 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
             &before,
             &after,
         ));
+        if before.loses(&after) {
+            writes.extend(rekey_writes(&living, now));
+        }
         match app
             .store
             .through_door(&living, &Passing::default(), writes, now)

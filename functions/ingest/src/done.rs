@@ -6,16 +6,15 @@ use jiff::Timestamp;
 use shared::app::App;
 use shared::error::Result;
 use shared::http::Call;
-use shared::id::{KeyedHash, Message as MessageId, Subject, Tenant};
+use shared::id::{Message as MessageId, Subject};
 use shared::store::Write;
-use shared::store::once::part_write;
+use shared::store::once::Once;
 
 use crate::draft::{Fate, Incoming, too_many_values};
 
 /// The parts of one request that are done, if it has an idempotency key.
 pub struct Done {
-    tenant: Tenant,
-    once: Option<KeyedHash>,
+    once: Option<Once>,
     now: Timestamp,
 }
 
@@ -35,8 +34,7 @@ impl Slice {
 impl Done {
     pub fn of(call: &Call, now: Timestamp) -> Done {
         Done {
-            tenant: call.tenant(),
-            once: call.once(),
+            once: call.once().cloned(),
             now,
         }
     }
@@ -45,15 +43,8 @@ impl Done {
     /// another try has stored it.
     pub fn write(&self, slice: Slice, fates: &[Fate]) -> Option<Write> {
         let words: Vec<_> = fates.iter().map(word).collect();
-        let (tenant, now) = (self.tenant, self.now);
-        let once = self.once?;
-        Some(part_write(
-            tenant,
-            once,
-            &slice.name(),
-            &words.join(" "),
-            now,
-        ))
+        let once = self.once.as_ref()?;
+        Some(once.part_write(&slice.name(), &words.join(" "), self.now))
     }
 
     /// What became of a slice that an earlier try has stored.
@@ -66,11 +57,10 @@ impl Done {
         slice: Slice,
         incoming: &[Incoming<'_>],
     ) -> Result<Option<Vec<Fate>>> {
-        let Some(once) = self.once else {
+        let Some(once) = &self.once else {
             return Ok(None);
         };
-        let (store, name) = (&app.store, slice.name());
-        let kept = store.part(self.tenant, once, &name, self.now).await?;
+        let kept = app.store.part(once, &slice.name(), self.now).await?;
         Ok(kept.map(|words| {
             let words = words.split(' ').chain(std::iter::repeat("stored"));
             let each = words.zip(incoming);
@@ -94,11 +84,18 @@ fn fate(word: &str, incoming: &Incoming<'_>) -> Fate {
     let (what, about) = word.split_once(':').unwrap_or((word, ""));
     match (what, MessageId::parse(about)) {
         ("duplicate", Some(id)) => Fate::Duplicate(id),
-        ("ignored", _) => Fate::Ignored(match about {
-            "objected" => "objected",
-            "no_consent" => "no_consent",
-            _ => "unknown",
-        }),
+        ("ignored", _) => {
+            let whys = [
+                "objected",
+                "no_consent",
+                "held",
+                "suppressed",
+                "erasing",
+                "erased",
+            ];
+            let why = whys.into_iter().find(|why| *why == about);
+            Fate::Ignored(why.unwrap_or("unknown"))
+        }
         // There is one field that a person may have no room for.
         ("without", _) => Fate::StoredWithout(too_many_values(incoming.base)),
         (_, id) => Fate::Stored(id),

@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
+use serde_json::Value;
 use shared::app::App;
 use shared::error::{FieldError, Result};
 use shared::id::{KeyedHash, Message as MessageId, Tenant};
 use shared::keyring::Living;
 use shared::record::{
-    Author, ConversationContent, Fields, InteractionContent, Known, MessageContent, Observed,
+    Author, Consent, ConversationContent, Fields, InteractionContent, Known, MessageContent,
+    Observed,
 };
 use shared::settings::{ConsentRequired, Settings};
 use shared::store::activity::{self, Deed};
@@ -21,6 +23,7 @@ use shared::vault::TenantKeys;
 
 use crate::done::Done;
 use crate::event::{Action, Event, Identify, What};
+use crate::token::Vouched;
 
 /// Names that a person's custom values may have in all.
 pub const CUSTOM_NAMES: usize = 50;
@@ -50,8 +53,7 @@ pub struct Incoming<'a> {
     pub event: &'a Event,
     /// Its place in the request's body, for errors.
     pub base: &'a str,
-    /// The tenant's server said so, or vouches for the page that did.
-    pub verified: bool,
+    pub vouched: &'a Vouched,
     /// Made once, so that every try writes the same message.
     pub message: Option<MessageId>,
     /// A message that another try found to be there already.
@@ -62,7 +64,7 @@ pub struct Incoming<'a> {
 #[derive(Default)]
 pub struct Existing {
     pub person: Person,
-    conversations: HashSet<KeyedHash>,
+    conversations: HashMap<KeyedHash, ConversationContent>,
     interactions: HashMap<KeyedHash, Interaction>,
 }
 
@@ -132,9 +134,10 @@ impl Existing {
                     identity.extend(Existing::nothing(name).person.identity);
                 }
             } else if row.sort().starts_with("conversation#") {
+                let conversation = Conversation::read(&row, living)?;
                 existing
                     .conversations
-                    .insert(Conversation::read(&row, living)?.hash);
+                    .insert(conversation.hash, conversation.content);
             } else {
                 let interaction = Interaction::read(&row, living)?;
                 existing.interactions.insert(interaction.hash, interaction);
@@ -157,6 +160,8 @@ struct Builder<'a> {
     existing: Existing,
     person: Person,
     seen: Option<Timestamp>,
+    /// Whether it was the visitor who was seen, and not somebody who gives their name.
+    vouched: bool,
     visit: Option<(Timestamp, &'a Observed, &'a Observed)>,
     conversations: BTreeMap<KeyedHash, (u64, Timestamp, ConversationContent)>,
     interactions: BTreeMap<KeyedHash, Interaction>,
@@ -181,6 +186,7 @@ pub fn draft(
         existing,
         person,
         seen: None,
+        vouched: false,
         visit: None,
         conversations: BTreeMap::new(),
         interactions: BTreeMap::new(),
@@ -203,12 +209,12 @@ impl<'a> Builder<'a> {
         if self.objects_to(&event.what) {
             return Fate::Ignored("objected");
         }
-        if let Some(refused) = self.consent(&event.what) {
-            return refused;
+        if self.wants_consent(&event.what) && !self.consented(incoming) {
+            return Fate::Ignored("no_consent");
         }
         match &event.what {
             What::Visit { network, device } => {
-                self.saw(event.at);
+                self.saw(incoming);
                 if self.visit.is_none_or(|(at, ..)| at <= event.at) {
                     self.visit = Some((event.at, network, device));
                 }
@@ -221,9 +227,8 @@ impl<'a> Builder<'a> {
                 scope,
                 action,
             } => {
-                self.saw(event.at);
-                self.interaction(event.at, item_id, scope.as_deref(), *action);
-                Fate::Stored(None)
+                self.saw(incoming);
+                self.interaction(event.at, item_id, scope.as_deref(), *action)
             }
             What::Session { member, started } => {
                 let deed = if *started {
@@ -238,8 +243,9 @@ impl<'a> Builder<'a> {
     }
 
     /// Only the person moves the clock.
-    fn saw(&mut self, at: Timestamp) {
-        self.seen = self.seen.max(Some(at));
+    fn saw(&mut self, incoming: &Incoming<'_>) {
+        self.seen = self.seen.max(Some(incoming.event.at));
+        self.vouched |= incoming.vouched.visitor();
     }
 
     /// An objection (GDPR Art. 21) is to being observed, not to being answered.
@@ -247,42 +253,56 @@ impl<'a> Builder<'a> {
         self.living.rules.objected && matches!(what, What::Visit { .. } | What::Interaction { .. })
     }
 
-    fn consent(&self, what: &What) -> Option<Fate> {
-        let asked = match self.context.settings.consent_required {
+    fn wants_consent(&self, what: &What) -> bool {
+        match self.context.settings.consent_required {
             ConsentRequired::None => false,
             ConsentRequired::Identity => matches!(what, What::Identify(_)),
             ConsentRequired::All => true,
+        }
+    }
+
+    fn consented(&self, incoming: &Incoming<'_>) -> bool {
+        let (page, given) = (incoming.vouched.page(), self.given(incoming));
+        self.person.covered(page) || given.is_some_and(|consent| consent.covers(page))
+    }
+
+    /// The consent that an event tells of. What nobody vouches for does not undo a
+    /// withdrawal of what somebody did.
+    fn given(&self, incoming: &Incoming<'_>) -> Option<Known<Consent>> {
+        let What::Identify(Identify { consent, .. }) = &incoming.event.what else {
+            return None;
         };
-        let given = self.person.consent.is_some()
-            || matches!(
-                what,
-                What::Identify(Identify {
-                    consent: Some(_),
-                    ..
-                })
-            );
-        (asked && !given).then_some(Fate::Ignored("no_consent"))
+        let verified = !incoming.vouched.page();
+        let latest = self.person.withdrawn.last();
+        let withdrawn = latest.is_some_and(|it| it.consent.verified && !verified);
+        let consent = consent.clone().filter(|_| !withdrawn);
+        consent.map(|value| Known { value, verified })
     }
 
     fn identify(&mut self, incoming: &Incoming<'_>, identify: &Identify) -> Fate {
+        let (given, vouched) = (self.given(incoming), incoming.vouched);
+        let mut merge = Merge {
+            held: self.living.rules.held,
+            ..Merge::default()
+        };
         let mut custom = self.person.custom.clone();
-        merge(&mut custom, &identify.custom, incoming.verified);
+        merge.fields(&mut custom, &identify.custom, |_, _| !vouched.page());
         let crowded = custom.len() > CUSTOM_NAMES;
         if !crowded {
             self.person.custom = custom;
         }
-        merge(
-            &mut self.person.identity,
-            &identify.identity,
-            incoming.verified,
-        );
-        merge(
-            &mut self.person.contact,
-            &identify.contact,
-            incoming.verified,
-        );
-        if let Some(consent) = &identify.consent {
-            self.person.consent = Some(consent.clone());
+        let person = &mut self.person;
+        for (known, said) in [
+            (&mut person.identity, &identify.identity),
+            (&mut person.contact, &identify.contact),
+        ] {
+            merge.fields(known, said, |name, value| vouched.value(name, value));
+        }
+        if let Some(given) = given {
+            merge.consent(&mut person.consent, given);
+        }
+        if merge.withheld && !merge.changed {
+            return Fate::Ignored("held");
         }
         if crowded {
             return Fate::StoredWithout(too_many_values(incoming.base));
@@ -304,8 +324,11 @@ impl<'a> Builder<'a> {
         }
         let at = incoming.event.at;
         if message.author == Author::EndUser {
-            self.saw(at);
+            self.saw(incoming);
         }
+        let held = self.living.rules.held;
+        let existing = self.existing.conversations.get(&id.conversation);
+        let titled = existing.is_some_and(|content| content.title.is_some());
         let (count, first, content) =
             self.conversations
                 .entry(id.conversation)
@@ -322,7 +345,8 @@ impl<'a> Builder<'a> {
                 });
         *count += 1;
         *first = at.min(*first);
-        if message.title.is_some() {
+        // A hold keeps the title that is there.
+        if message.title.is_some() && !(held && (titled || content.title.is_some())) {
             content.title.clone_from(&message.title);
         }
         let row = Message {
@@ -344,12 +368,22 @@ impl<'a> Builder<'a> {
         Fate::Stored(Some(id))
     }
 
-    fn interaction(&mut self, at: Timestamp, item_id: &str, scope: Option<&str>, action: Action) {
+    fn interaction(
+        &mut self,
+        at: Timestamp,
+        item_id: &str,
+        scope: Option<&str>,
+        action: Action,
+    ) -> Fate {
         let hash = self
             .context
             .keys
             .hash
             .interaction(item_id, scope.unwrap_or_default());
+        if self.living.rules.held && self.existing.interactions.contains_key(&hash) {
+            // It would change the counts and times that are kept.
+            return Fate::Ignored("held");
+        }
         let row = self
             .interactions
             .entry(hash)
@@ -372,6 +406,7 @@ impl<'a> Builder<'a> {
             Action::Viewed => row.viewed += 1,
             Action::Clicked => row.clicked += 1,
         }
+        Fate::Stored(None)
     }
 
     fn finish(mut self, fates: Vec<Fate>) -> Draft {
@@ -392,6 +427,7 @@ impl<'a> Builder<'a> {
         });
         let passing = Passing {
             seen: self.seen.map(|at| (at, expires_at(at, days))),
+            vouched: self.vouched,
             visit,
             added: self.added,
             uploads: None,
@@ -406,7 +442,7 @@ impl<'a> Builder<'a> {
 
     fn write_conversations(&mut self) {
         for (hash, (messages, at, content)) in std::mem::take(&mut self.conversations) {
-            let write = if self.existing.conversations.contains(&hash) {
+            let write = if self.existing.conversations.contains_key(&hash) {
                 let titled = content.title.is_some().then_some(&content);
                 Conversation::grow(self.living, hash, messages, titled)
             } else {
@@ -475,23 +511,53 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Takes over what is new. What a tenant vouched for is not replaced by what nobody
-/// vouches for. `null` removes: a correction may say so, an event never does.
-pub fn merge(known: &mut Fields, new: &Observed, verified: bool) {
-    for (name, value) in new {
-        if known.get(name).is_some_and(|old| old.verified && !verified) {
-            continue;
+/// How what is said of a person becomes part of what is known. What is vouched for is not
+/// replaced by what nobody vouches for. `null` removes: a correction may say so, an event
+/// never does.
+#[derive(Default)]
+pub struct Merge {
+    /// Under a hold only what is absent is added.
+    pub held: bool,
+    /// Something has become known, or another than it was.
+    changed: bool,
+    /// A hold has kept something as it is.
+    withheld: bool,
+}
+
+impl Merge {
+    pub fn fields(
+        &mut self,
+        known: &mut Fields,
+        said: &Observed,
+        vouched: impl Fn(&str, &Value) -> bool,
+    ) {
+        for (name, value) in said {
+            let (old, verified) = (known.get(name), vouched(name, value));
+            if old.is_none() && value.is_null() {
+                continue;
+            }
+            if self.passes(old, value, verified) {
+                self.changed = true;
+                let value = value.clone();
+                match value.is_null() {
+                    true => known.remove(name),
+                    false => known.insert(name.clone(), Known { value, verified }),
+                };
+            }
         }
-        if value.is_null() {
-            known.remove(name);
-        } else {
-            known.insert(
-                name.clone(),
-                Known {
-                    value: value.clone(),
-                    verified,
-                },
-            );
+    }
+
+    fn consent(&mut self, known: &mut Option<Known<Consent>>, given: Known<Consent>) {
+        if self.passes(known.as_ref(), &given.value, given.verified) {
+            self.changed = true;
+            *known = Some(given);
         }
+    }
+
+    /// Whether what is said takes the place of what is known.
+    fn passes<T: PartialEq>(&mut self, old: Option<&Known<T>>, new: &T, verified: bool) -> bool {
+        let Some(old) = old else { return true };
+        self.withheld |= self.held && old.value != *new;
+        !self.held && (verified || !old.verified)
     }
 }

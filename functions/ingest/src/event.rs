@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use shared::catalog::{self, Category, Record};
+use shared::detect::mask_cards;
 use shared::error::FieldError;
 use shared::faults::{self, Faults, Object};
 use shared::id::Attachment;
@@ -275,14 +276,16 @@ fn ip(fields: &Object<'_>, rules: &Rules<'_>, faults: &mut Faults) -> Option<Str
     shorten_address(address?, how)
 }
 
-/// The page's URL, as the settings keep it: measured and judged in that form.
+/// The page's URL, as the settings keep it: measured and judged in that form. A card number is
+/// masked before its blanks are escaped.
 fn url(fields: &Object<'_>, rules: &Rules<'_>, faults: &mut Faults) -> Option<Value> {
     let how = rules.settings.store_url;
     if how == StoreUrl::None {
         return None;
     }
     let sent = fields.said("url")?;
-    let kept = sent.as_str().and_then(|url| shorten_url(url, how));
+    let masked = sent.as_str().map(mask_cards);
+    let kept = masked.and_then(|url| shorten_url(&url, how));
     let kept = kept.map_or_else(|| sent.clone(), Value::String);
     fields.accept(Record::Visit, "url", &kept, faults)
 }

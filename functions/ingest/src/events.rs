@@ -15,7 +15,8 @@ use shared::id::{Message as MessageId, Subject, uuid_at};
 use crate::done::Done;
 use crate::draft::{Context, Fate, Incoming};
 use crate::event::{Event, Rules, What};
-use crate::{group, token};
+use crate::group;
+use crate::token::{self, Vouched};
 
 /// Events in one request.
 const EVENTS: usize = 100;
@@ -26,8 +27,7 @@ const PEOPLE: usize = 8;
 struct Read {
     base: String,
     event: Result<Event, Vec<FieldError>>,
-    /// Whether the tenant's server says so, or vouches for the page that does.
-    verified: bool,
+    vouched: Vouched,
 }
 
 /// One person's events, with their places in the request.
@@ -106,7 +106,10 @@ impl Read {
         base: String,
     ) -> Result<Read> {
         let mut event = Event::parse(event, &base, rules);
-        let mut verified = !rules.page;
+        let mut vouched = match rules.page {
+            true => Vouched::Nobody,
+            false => Vouched::Server,
+        };
         if let Ok(Event {
             visitor_token: Some(token),
             visitor_id,
@@ -114,17 +117,21 @@ impl Read {
         }) = &event
         {
             let (app, tenant, now) = (context.app, context.tenant, context.now);
-            verified = token::vouches(app, tenant, token, visitor_id, now).await?;
-            if !verified {
-                let message = "must be a valid token for this visitor";
-                let pointer = format!("{base}/visitor_token");
-                event = Err(vec![FieldError::new(pointer, "token", message)]);
+            match token::claims(app, tenant, token, visitor_id, now).await? {
+                // A server needs no token: what it says is vouched for by its key.
+                Some(claims) if rules.page => vouched = Vouched::Token(claims),
+                Some(_) => {}
+                None => {
+                    let message = "must be a valid token for this visitor";
+                    let pointer = format!("{base}/visitor_token");
+                    event = Err(vec![FieldError::new(pointer, "token", message)]);
+                }
             }
         }
         Ok(Read {
             base,
             event,
-            verified,
+            vouched,
         })
     }
 }
@@ -148,7 +155,7 @@ fn grouped<'a>(context: &Context<'_>, read: &'a [Read]) -> Vec<Group<'a>> {
         groups[group].incoming.push(Incoming {
             event,
             base: &read.base,
-            verified: read.verified,
+            vouched: &read.vouched,
             message: message_id(context, subject, event),
             duplicate: false,
         });
@@ -197,7 +204,8 @@ fn list(call: &Call) -> Result<&[Value]> {
     list.ok_or_else(|| Error::field("/events", "required", "is required"))
 }
 
-/// A message's id: its own UUID, or a new one that sorts by its time.
+/// A message's id: a hash of its own UUID, which its sender chose, or a new one that sorts
+/// by its time.
 fn message_id(context: &Context<'_>, subject: Subject, event: &Event) -> Option<MessageId> {
     let What::Message(message) = &event.what else {
         return None;
@@ -206,7 +214,10 @@ fn message_id(context: &Context<'_>, subject: Subject, event: &Event) -> Option<
         .keys
         .hash
         .conversation(subject, &message.conversation_id);
-    let uuid = message.id.unwrap_or_else(|| uuid_at(event.at));
+    let own = message
+        .id
+        .map(|id| context.keys.hash.message(conversation, id));
+    let uuid = own.unwrap_or_else(|| uuid_at(event.at));
     Some(MessageId { conversation, uuid })
 }
 

@@ -9,6 +9,7 @@ use shared::error::{Error, Result};
 use shared::http::Call;
 use shared::id::Subject;
 use shared::keyring::{Entry, Living, State};
+use shared::settings::{ConsentRequired, Settings};
 use shared::store::lives::{Beginning, Counts, Shut, expires_at};
 
 use crate::done::Slice;
@@ -202,13 +203,7 @@ async fn pass(
             Ok(()) => return Ok(Passed::Stored(draft.fates)),
             Err(Shut::Over) => return Ok(Passed::Over),
             Err(Shut::Gate) => return Ok(Passed::Again),
-            Err(Shut::Later(door)) => {
-                draft.passing.seen = draft.passing.seen.filter(|(at, _)| *at >= door.last_seen);
-                draft.passing.visit = draft
-                    .passing
-                    .visit
-                    .filter(|visit| Some(visit.at) >= door.visit_at);
-            }
+            Err(Shut::Later(door)) => draft.passing.give_way(&door, living.rules),
             Err(Shut::Row { place, .. }) => {
                 if let Some(event) = draft.writes[place].1 {
                     incoming[event].duplicate = true;
@@ -275,17 +270,22 @@ async fn wait(attempt: u32) {
 /// Begins the life of somebody of whom nothing but their name is known yet.
 ///
 /// # Errors
-/// [`Error::Conflict`] while an earlier life is being erased, and for who is to stay away.
-pub async fn acquaint(app: &App, call: &Call, subject: Subject, visitor_id: &str) -> Result<()> {
+/// [`Error::Conflict`] while an earlier life is being erased, for who is to stay away, and
+/// where nothing is kept without a consent.
+pub async fn acquaint(
+    app: &App,
+    call: &Call,
+    settings: &Settings,
+    subject: Subject,
+    visitor_id: &str,
+) -> Result<()> {
     let (tenant, now) = (call.tenant(), app.clock.now());
-    let settings = app.tenants.settings(tenant).await?;
     let entry = app.keyring.entry(tenant, subject).await?;
     if let Some((code, detail)) = entry.as_ref().and_then(turned_away) {
-        // A page learns nothing of what becomes of anybody.
-        if call.caller().learns_nothing() {
-            return Err(Error::TooMany { retry_after: 60 });
-        }
         return Err(Error::Conflict { code, detail });
+    }
+    if settings.consent_required == ConsentRequired::All {
+        return Err(no_consent());
     }
     let follows = entry.as_ref();
     let (living, wrapped) = app.keyring.new_life(tenant, subject, follows).await?;
@@ -305,6 +305,14 @@ pub async fn acquaint(app: &App, call: &Call, subject: Subject, visitor_id: &str
     // Refused: somebody else was first, and the caller looks again.
     let _first = app.store.begin(beginning, now).await?;
     Ok(())
+}
+
+/// Nothing of this may be kept of somebody who has not consented.
+pub const fn no_consent() -> Error {
+    Error::Conflict {
+        code: "no_consent",
+        detail: "No consent of this person is on record.",
+    }
 }
 
 /// Why no life may begin of somebody who has none: a code, and what it means.

@@ -1,15 +1,20 @@
 //! Visitor tokens: a tenant's server vouches, for a short time, that a page speaks for a
 //! visitor. A JWT (RFC 7519), HS256, signed with the text of an `ingest` key, whose id the
-//! header names as `kid`; `sub` is the visitor id, `exp` is required.
+//! header names as `kid`; `sub` is the visitor id, `exp` is required. The token vouches for
+//! the visitor id. Of what the page says of the visitor it vouches for those values alone
+//! that stand in its claims as well, under the catalog's names.
 
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use shared::app::App;
+use shared::catalog::{self, Record};
 use shared::error::Result;
 use shared::id::{KeyId, Tenant};
+use shared::normal;
 use shared::routes::Scope;
-use shared::vault::Place;
+use shared::vault::{Place, Purpose};
 
 /// How long a token may be good for.
 const LONGEST: SignedDuration = SignedDuration::from_hours(24);
@@ -18,29 +23,77 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(24);
 struct Claims {
     sub: String,
     exp: i64,
+    #[serde(flatten)]
+    others: Map<String, Value>,
 }
 
-/// Whether `token` vouches for this visitor.
+/// Who vouches for what an event says.
+pub enum Vouched {
+    /// The tenant's own server says all of it.
+    Server,
+    /// A page says it; a token vouches for the visitor id, and for what it claims.
+    Token(Map<String, Value>),
+    /// A page says it, and nobody vouches for it.
+    Nobody,
+}
+
+impl Vouched {
+    /// Whether a page says it.
+    pub fn page(&self) -> bool {
+        !matches!(self, Vouched::Server)
+    }
+
+    /// Whether it is the visitor who acts.
+    pub fn visitor(&self) -> bool {
+        !matches!(self, Vouched::Nobody)
+    }
+
+    /// Whether a field of identity or contact has this value.
+    pub fn value(&self, name: &str, value: &Value) -> bool {
+        match self {
+            Vouched::Server => true,
+            Vouched::Token(claims) => {
+                let claim = claims.get(name).and_then(|claim| as_stored(name, claim));
+                claim.is_some_and(|claim| same(name, &claim, value))
+            }
+            Vouched::Nobody => false,
+        }
+    }
+}
+
+/// A claim as a field of the person would hold it.
+fn as_stored(name: &str, claim: &Value) -> Option<Value> {
+    let row = catalog::field(Record::Person, name)?;
+    row.kind.accept(claim).ok()
+}
+
+/// Whether two values are one: as they are stored, or in the form that people are found by.
+fn same(name: &str, one: &Value, other: &Value) -> bool {
+    let found_by = |value: &Value| normal::found_by(name, value.as_str()?);
+    one == other || found_by(one).is_some_and(|form| found_by(other) == Some(form))
+}
+
+/// The claims of a `token` that vouches for this visitor.
 ///
 /// # Errors
 /// [`shared::error::Error::Unavailable`] when the key cannot be read.
-pub async fn vouches(
+pub async fn claims(
     app: &App,
     tenant: Tenant,
     token: &str,
     visitor_id: &str,
     now: Timestamp,
-) -> Result<bool> {
+) -> Result<Option<Map<String, Value>>> {
     let key = decode_header(token)
         .ok()
         .and_then(|header| KeyId::parse(&header.kid?));
-    let Some(id) = key else { return Ok(false) };
+    let Some(id) = key else { return Ok(None) };
     let Some(key) = app.store.api_key(tenant, id).await? else {
-        return Ok(false);
+        return Ok(None);
     };
     let ingest = key.scopes.iter().any(|scope| scope == Scope::Ingest.name());
     let Some(sealed) = key.secret.filter(|_| ingest) else {
-        return Ok(false);
+        return Ok(None);
     };
     let partition = shared::store::keys::api_keys(tenant);
     let row = shared::store::keys::api_key(id);
@@ -53,8 +106,7 @@ pub async fn vouches(
         .keyring
         .tenant(tenant)
         .await?
-        .wrapping
-        .open(place, &sealed)?;
+        .open(Purpose::ApiKey, place, &sealed)?;
 
     let mut rules = Validation::new(Algorithm::HS256);
     // Judged below, by the service's own clock.
@@ -62,9 +114,39 @@ pub async fn vouches(
     rules.validate_aud = false;
     rules.set_required_spec_claims(&["exp", "sub"]);
     let Ok(read) = decode::<Claims>(token, &DecodingKey::from_secret(&secret), &rules) else {
-        return Ok(false);
+        return Ok(None);
     };
     let expires = Timestamp::from_second(read.claims.exp).unwrap_or(Timestamp::MIN);
     let in_time = expires > now && expires <= now + LONGEST;
-    Ok(in_time && read.claims.sub == visitor_id)
+    let claims = Some(read.claims).filter(|it| in_time && it.sub == visitor_id);
+    Ok(claims.map(|claims| claims.others))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_token_vouches_for_the_values_that_it_claims_in_any_of_their_forms() {
+        let claims = json!({"email": "Ada@Example.com", "phone": "+49 151 2345678", "name": "Ada", "user_id": 7});
+        let Value::Object(claims) = claims else {
+            panic!("an object")
+        };
+        let token = Vouched::Token(claims);
+        for (name, value, vouched) in [
+            ("email", json!("ada@example.com"), true),
+            ("email", json!("eve@example.com"), false),
+            ("phone", json!("0049 (151) 2345678"), true),
+            ("phone", json!("0151 2345678"), false),
+            ("name", json!("Ada"), true),
+            ("name", json!("ada"), false),
+            ("user_id", json!("7"), false),
+            ("username", json!("ada"), false),
+            ("email", Value::Null, false),
+        ] {
+            assert_eq!(token.value(name, &value), vouched, "{name}: {value}");
+        }
+    }
 }

@@ -141,7 +141,7 @@ async fn begin_job(
     let mut writes = job.begin_writes();
     writes.extend(entry);
     let answer = accepted(&job, "redactions");
-    let answer = call.kept_with(app, answer, &mut writes).await?;
+    let answer = call.kept_with(answer, &mut writes);
     match app.store.transact(writes).await? {
         Ok(()) => Ok(answer),
         Err(_) => Err(Error::Unavailable("a new job's id is taken".into())),

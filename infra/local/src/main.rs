@@ -64,8 +64,8 @@ struct Run {
 ///
 /// Checks the seal's signature against the published keys, the signed root against the
 /// day's leaves, every entry against its leaf, and the chain to the day before. An entry
-/// that is gone is noted: the root does not need it. One that was changed or added makes
-/// the day invalid.
+/// that was changed, added or deleted makes the day invalid. Only a tenant that leaves has
+/// its log deleted: with --left, entries that are gone are noted, and the seals checked.
 #[derive(Args)]
 #[command(after_help = "\
 Without a connection, save the answers and give their folder:
@@ -91,6 +91,9 @@ struct Verify {
     /// A folder of saved answers, instead of a service
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
+    /// The tenant has left, and its log was deleted with it
+    #[arg(long, requires = "from")]
+    left: bool,
 }
 
 /// Make the two tables agree after a restore, and forget again whoever was forgotten.
@@ -171,9 +174,10 @@ async fn check(verify: Verify) -> Result<ExitCode, String> {
         url,
         key,
         from,
+        left,
     } = verify;
     let source = match (from, key) {
-        (Some(folder), _) => Source::Folder(folder),
+        (Some(folder), _) => Source::Folder { folder, left },
         (None, key) => Source::Service {
             url,
             key: key.unwrap_or_default(),

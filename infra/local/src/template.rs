@@ -250,7 +250,8 @@ mod tests {
         assert_eq!(records.ttl_attribute.as_deref(), Some("expires_at"));
         assert_eq!(records.indexes[0].range_key.as_deref(), Some("due_sk"));
         assert!(records.stream && records.indexes[0].keys_only);
-        assert!(!keyring.stream && keyring.indexes.is_empty() && keyring.ttl_attribute.is_none());
+        assert!(!keyring.stream && keyring.indexes.is_empty());
+        assert_eq!(keyring.ttl_attribute.as_deref(), Some("expires_at"));
         assert_eq!(
             (records.recovery_days, keyring.recovery_days),
             (Some(30), Some(1))

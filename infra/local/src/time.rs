@@ -21,6 +21,8 @@ use crate::triggers::Pump;
 /// The clock is moved in steps of a day, or a month would take 2,880 runs of a
 /// schedule. Each function runs once a step.
 const STEP: SignedDuration = SignedDuration::from_hours(24);
+/// Steps at the end that are as long as the shortest schedule's interval.
+const LAST: i32 = 2;
 /// How often the machine's own time is looked at.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -87,21 +89,26 @@ impl Time {
     }
 
     /// Moves the clock ahead and returns when everything has happened that this makes
-    /// due. A day at a time; the last step is as long as the shortest schedule's
-    /// interval, so that what the run before it began can go on.
+    /// due. A day at a time; the last steps are as long as the shortest schedule's
+    /// interval, so that what the runs before them began can go on: an erasure waits for
+    /// longer than one interval before it looks again.
     pub async fn advance(&self, by: SignedDuration) {
         let mut due = self.due.lock().await;
         self.pump.settle().await;
-        let last = self.shortest.unwrap_or_default().min(by);
-        let mut left = by - last;
-        while left.is_positive() {
-            let step = left.min(STEP);
+        let last = self.shortest.unwrap_or_default();
+        let mut left = by;
+        loop {
+            let step = match left > last * LAST {
+                true => (left - last * LAST).min(STEP),
+                false => last.min(left),
+            };
             self.move_clock(step);
             self.step(&mut due).await;
             left -= step;
+            if !left.is_positive() {
+                break;
+            }
         }
-        self.move_clock(last);
-        self.step(&mut due).await;
     }
 
     fn move_clock(&self, by: SignedDuration) {

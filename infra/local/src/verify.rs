@@ -28,13 +28,14 @@ pub struct Report {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Holds,
-    /// Worth knowing, and no sign of a change: a row that is gone, a day nobody showed.
+    /// Worth knowing, and no sign of a change: a day nobody showed, the log of a tenant that
+    /// has left.
     Noted,
     Broken,
 }
 
 impl Report {
-    /// Whether the day is as it was sealed, but for entries that are gone.
+    /// Whether the day is as it was sealed.
     pub fn valid(&self) -> bool {
         self.lines
             .iter()
@@ -85,6 +86,7 @@ pub fn check(evidence: &Evidence) -> Report {
         seal,
         before,
         entries,
+        left,
     } = evidence;
     let mut report = Report {
         day: *day,
@@ -107,7 +109,21 @@ pub fn check(evidence: &Evidence) -> Report {
     );
     root(&mut report, seal, &claims);
     chain(&mut report, before, jwks, &claims);
-    compare(&mut report, &seal.leaves, entries);
+    let missing = compare(&mut report, &seal.leaves, entries);
+    for place in &missing {
+        let (at, of) = (place + 1, seal.leaves.len());
+        let text = format!(
+            "missing: entry {at} of {of}, whose leaf is {}",
+            seal.leaves[*place]
+        );
+        match left {
+            true => report.noted(text),
+            false => report.broken(text),
+        }
+    }
+    if *left && !missing.is_empty() {
+        report.noted("missing: the log of a tenant that has left is deleted, its seals are not");
+    }
     report
 }
 
@@ -171,7 +187,8 @@ fn yesterday(day: Date) -> Option<String> {
 
 /// Compares the entries, as they read now, with the leaves that were signed. Both are in
 /// the order of the entries' ids, so what stands between two that match belongs together.
-fn compare(report: &mut Report, leaves: &[Hash], entries: &[Value]) {
+/// The places of the leaves that no entry has.
+fn compare(report: &mut Report, leaves: &[Hash], entries: &[Value]) -> Vec<usize> {
     let mut free: HashMap<Hash, usize> = leaves.iter().copied().zip(0..).collect();
     let mut entries: Vec<_> = entries.iter().collect();
     entries.sort_by_key(|entry| entry["id"].as_str().unwrap_or_default());
@@ -206,20 +223,7 @@ fn compare(report: &mut Report, leaves: &[Hash], entries: &[Value]) {
         "entries: {kept} of {} read as sealed",
         leaves.len()
     ));
-    for place in &missing {
-        let leaf = leaves[*place];
-        report.noted(format!(
-            "missing: entry {} of {}, whose leaf is {leaf}",
-            place + 1,
-            leaves.len()
-        ));
-    }
-    if !missing.is_empty() {
-        report.noted(format!(
-            "missing: {} in all; the root needs their leaves alone, so it still holds",
-            missing.len()
-        ));
-    }
+    missing
 }
 
 fn name(entry: &Value) -> String {

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::uri::Authority;
@@ -80,11 +81,26 @@ pub struct Call {
     pub number: usize,
     /// 1, or more when the SDK sends the same call again: that keeps its number.
     pub attempt: u32,
+    /// The function whose credentials have signed it, if one's have.
+    pub function: Option<String>,
+    /// What is asked: of S3 the object stands in the path.
+    pub path: String,
+    pub body: Bytes,
+}
+
+impl Call {
+    /// Whether it asks about something of this name.
+    pub fn mentions(&self, name: &str) -> bool {
+        let mut words = self.body.windows(name.len());
+        self.path.contains(name) || words.any(|word| word == name.as_bytes())
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     Pass,
+    /// It passes, so much later.
+    Delay(Duration),
     /// The service fails before it does anything.
     Refuse,
     /// The service asks for patience, and does nothing.
@@ -189,6 +205,10 @@ impl Way {
                 None => self.pass_on(request).await,
             },
             Fate::Pass => self.pass_on(request).await,
+            Fate::Delay(by) => {
+                tokio::time::sleep(by).await;
+                self.pass_on(request).await
+            }
             Fate::LoseAnswer => {
                 self.pass_on(request).await?;
                 Err(Broken)
@@ -218,6 +238,9 @@ impl Way {
                 .counted
                 .number(header("amz-sdk-invocation-id").unwrap_or_default()),
             attempt: attempt.unwrap_or(1),
+            function: session(request),
+            path: request.uri().path().to_owned(),
+            body: request.body().clone(),
         }
     }
 

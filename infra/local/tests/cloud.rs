@@ -493,7 +493,9 @@ async fn uploads_reach_scan_and_what_it_cannot_handle_is_buried() {
             // SHA-256 of "abc".
             sha256: "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=",
         };
-        let link = stage.cloud.app().objects.upload_link(upload).await.unwrap();
+        let app = stage.cloud.app();
+        let link = app.objects.upload_link(upload, app.clock.now());
+        let link = link.await.unwrap();
         let put = Request::put(&link.url);
         let put = link.headers.iter().fold(put, |put, (name, value)| {
             put.header(name, value.as_str().unwrap())

@@ -161,6 +161,17 @@ async fn a_day_is_verified_by_asking_and_by_saved_answers() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("FAIL  changed: act_"), "{said}");
     assert!(said.ends_with("\n2026-03-01: NOT VALID\n"), "{said}");
+
+    // The log is gone: only of a tenant that has left is that as it should be.
+    std::fs::write(&log, r#"{"data": []}"#).unwrap();
+    let (code, said) = verify(&from).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("FAIL  missing: entry 1 of 1"), "{said}");
+    std::fs::remove_file(&log).unwrap();
+    assert_eq!(verify(&from).await.0, Some(2), "nothing is compared");
+    let (code, said) = verify(&[from[0], from[1], "--left"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("note  missing: entry 1 of 1"), "{said}");
 }
 
 async fn in_folder(folder: &Path) -> Cloud {

@@ -226,11 +226,13 @@ async fn links_pass_the_wire_without_being_asked_about() {
     let body = "hello";
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body.as_bytes());
     let sha256 = base64::engine::general_purpose::STANDARD.encode(digest);
-    let link = cloud.app().objects.upload_link(Upload {
+    let upload = Upload {
         object: "tenants/x/file",
         size: 5,
         sha256: &sha256,
-    });
+    };
+    let app = cloud.app();
+    let link = app.objects.upload_link(upload, app.clock.now());
     let link = link.await.unwrap();
     let mut request = Request::put(&link.url);
     for (name, value) in &link.headers {

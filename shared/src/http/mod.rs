@@ -19,11 +19,13 @@ use lambda_http::{Body, Request, RequestExt};
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
+use crate::budget::Spending;
 use crate::error::{Error, FieldError, Lacks, Result};
-use crate::id::{KeyedHash, Subject, Tenant};
+use crate::id::{Subject, Tenant};
 use crate::keyring::Rules;
 use crate::routes::Scope;
 use crate::routes::{self, Access, Route};
+use crate::store::once::Once;
 use caller::Caller;
 
 /// A request that may be carried out: the route is known, the key is good, the body is
@@ -34,12 +36,11 @@ pub struct Call {
     request: Request,
     request_id: String,
     body: Value,
-    once: Option<KeyedHash>,
+    once: Option<Once>,
     started: Instant,
 }
 
 /// What a route answers.
-#[derive(Debug)]
 pub struct Answer {
     status: u16,
     headers: Vec<(&'static str, String)>,
@@ -152,10 +153,10 @@ impl Call {
 
     /// Turns the outcome into the answer, keeps it for a repetition, and logs the request.
     pub async fn close(self, app: &App, outcome: Result<Answer>) -> Value {
-        let outcome = match (outcome, self.once) {
-            (Ok(answer), Some(once)) if !answer.stands => self.keep(app, once, answer).await,
+        let outcome = match (outcome, &self.once) {
+            (Ok(answer), Some(once)) if !answer.stands => Call::keep(app, once, answer).await,
             (Err(error), Some(once)) => {
-                self.release(app, once).await;
+                Call::release(app, once).await;
                 Err(error)
             }
             (outcome, _) => outcome,
@@ -206,8 +207,9 @@ impl Call {
                     return Err(Error::Forbidden(Lacks::Scope(scopes[0].name())));
                 }
                 if caller.may(Scope::Collect) {
+                    let (key, now) = (caller.key, app.clock.now());
                     app.budget
-                        .spend(caller.key, self.address(), app.clock.now())?;
+                        .spend(Spending::Request, key, self.address(), now)?;
                 }
                 self.caller = Some(caller);
                 Ok(())

@@ -1,32 +1,50 @@
 //! `Idempotency-Key`: a request that is sent again is answered as the first time.
 
+use lambda_http::RequestExt;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{Answer, Call};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::id::KeyedHash;
+use crate::routes::Access;
 use crate::store::Write;
-use crate::store::keys::{self, ONCE};
-use crate::store::once::{Earlier, answer_write};
-use crate::vault::{Place, Sealed};
+use crate::store::once::{Earlier, Once};
+use crate::vault::HashKey;
 
-/// What is kept of an answer, sealed: it may name people.
+/// What is kept of an answer.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     location: Option<String>,
     body: String,
 }
 
+impl Kept {
+    fn of(answer: &Answer) -> Vec<u8> {
+        let body = answer.kept.as_ref().unwrap_or(&answer.body);
+        let location = answer.headers.iter().find(|(name, _)| *name == "location");
+        let kept = Kept {
+            location: location.map(|(_, value)| value.clone()),
+            body: String::from_utf8_lossy(body).into_owned(),
+        };
+        serde_json::to_vec(&kept).expect("two texts are always JSON")
+    }
+
+    fn answer(self, status: u16) -> Answer {
+        let answer = Answer::text("application/json", self.body).status(status);
+        match self.location {
+            Some(location) => answer.header("location", location),
+            None => answer,
+        }
+    }
+}
+
 impl Call {
     /// Reserves the request's idempotency key, if it has one; the kept answer, if it was
     /// carried out before.
     pub(super) async fn check_once(&mut self, app: &App) -> Result<Option<Answer>> {
-        let (true, Some(name), Some(caller)) = (
-            self.route.once,
-            self.request.headers().get("idempotency-key"),
-            &self.caller,
-        ) else {
+        let name = self.request.headers().get("idempotency-key");
+        let (true, Some(name)) = (self.route.once, name) else {
             return Ok(None);
         };
         let name = name.as_bytes();
@@ -38,17 +56,11 @@ impl Call {
                 "must be 1 to 255 characters of printable ASCII",
             ));
         }
-        let (tenant, now) = (caller.tenant, app.clock.now());
-        let keys = app.keyring.tenant(tenant).await?;
-        let by = caller.key.to_string();
-        let key = keys.hash.hash("once", &[by.as_bytes(), name]);
-        let body = self.body.to_string();
-        let request = keys
-            .hash
-            .hash("request", &[self.route.key.as_bytes(), body.as_bytes()]);
-        match app.store.reserve(tenant, key, request, now).await? {
+        let once = self.once_of(app, name).await?;
+        let earlier = app.store.reserve(&once, app.clock.now()).await?;
+        match earlier {
             Earlier::None => {
-                self.once = Some(key);
+                self.once = Some(once);
                 Ok(None)
             }
             Earlier::Other => Err(Error::field(
@@ -60,80 +72,58 @@ impl Call {
                 code: "running",
                 detail: "The same request is still being carried out.",
             }),
-            Earlier::Answered(status, sealed) => {
-                let partition = keys::once(tenant, key);
-                let plain = keys.wrapping.open(place(&partition), &sealed)?;
-                let kept: Kept = serde_json::from_slice(&plain)
+            Earlier::Answered(status, kept) => {
+                let kept: Kept = serde_json::from_slice(&kept)
                     .map_err(|_| Error::Corrupt("a kept answer is not as it was written".into()))?;
-                let answer = Answer::text("application/json", kept.body).status(status);
-                Ok(Some(match kept.location {
-                    Some(location) => answer.header("location", location),
-                    None => answer,
-                }))
+                Ok(Some(kept.answer(status)))
             }
         }
     }
 
-    /// The request's idempotency key, once it is reserved.
-    pub fn once(&self) -> Option<KeyedHash> {
-        self.once
+    /// This request under an idempotency key: who asks for what, where and how.
+    async fn once_of(&self, app: &App, name: &[u8]) -> Result<Once> {
+        let (_, path) = self.asked();
+        let query = self.request.query_string_parameters_ref();
+        let mut query: Vec<_> = query.iter().flat_map(|query| query.iter()).collect();
+        query.sort_unstable();
+        let (query, body) = (json!(query).to_string(), self.body.to_string());
+        let request = [self.route.key, path, &query, &body].map(str::as_bytes);
+        Ok(match self.route.access {
+            Access::Key(_) => {
+                let keys = app.keyring.tenant(self.tenant()).await?;
+                Once::new(&keys.hash, &self.by(), name, &request)
+            }
+            Access::Operator | Access::Public => {
+                Once::new(&HashKey::of_operator(), "operator", name, &request)
+            }
+        })
+    }
+
+    /// The request under its idempotency key, once that is reserved.
+    pub fn once(&self) -> Option<&Once> {
+        self.once.as_ref()
     }
 
     /// Adds to a transaction that its answer is kept for a repetition. So a request that
     /// took effect is never carried out again, whatever became of its answer.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when the tenant's key cannot be had.
-    pub async fn kept_with(
-        &self,
-        app: &App,
-        mut answer: Answer,
-        writes: &mut Vec<Write>,
-    ) -> Result<Answer> {
-        if let Some(once) = self.once {
-            let sealed = self.sealed(app, once, &answer).await?;
-            writes.push(answer_write(self.tenant(), once, answer.status, sealed));
+    pub fn kept_with(&self, mut answer: Answer, writes: &mut Vec<Write>) -> Answer {
+        if let Some(once) = &self.once {
+            writes.push(once.answer_write(answer.status, &Kept::of(&answer)));
             answer.stands = true;
         }
-        Ok(answer)
+        answer
     }
 
     /// Keeps an answer for a repetition.
-    pub(super) async fn keep(&self, app: &App, once: KeyedHash, answer: Answer) -> Result<Answer> {
-        let sealed = self.sealed(app, once, &answer).await?;
-        app.store
-            .keep_answer(self.tenant(), once, answer.status, sealed)
-            .await?;
+    pub(super) async fn keep(app: &App, once: &Once, answer: Answer) -> Result<Answer> {
+        let kept = Kept::of(&answer);
+        app.store.keep_answer(once, answer.status, &kept).await?;
         Ok(answer)
-    }
-
-    /// What is kept of an answer.
-    async fn sealed(&self, app: &App, once: KeyedHash, answer: &Answer) -> Result<Sealed> {
-        let tenant = self.tenant();
-        let body = answer.kept.as_ref().unwrap_or(&answer.body);
-        let location = answer.headers.iter().find(|(name, _)| *name == "location");
-        let kept = Kept {
-            location: location.map(|(_, value)| value.clone()),
-            body: String::from_utf8_lossy(body).into_owned(),
-        };
-        let plain = serde_json::to_vec(&kept).expect("two texts are always JSON");
-        let partition = keys::once(tenant, once);
-        let keys = app.keyring.tenant(tenant).await?;
-        Ok(keys.wrapping.seal(place(&partition), &plain))
     }
 
     /// Frees the key of a request that changed nothing. Should that fail as well, it frees
     /// itself after half a minute.
-    pub(super) async fn release(&self, app: &App, once: KeyedHash) {
-        let _busy = app.store.release(self.tenant(), once).await;
-    }
-}
-
-/// Where a kept answer is bound.
-fn place(partition: &str) -> Place<'_> {
-    Place {
-        partition,
-        row: ONCE,
-        part: "answer",
+    pub(super) async fn release(app: &App, once: &Once) {
+        let _busy = app.store.release(once).await;
     }
 }

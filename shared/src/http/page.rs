@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Answer, Call};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::vault::{Place, Sealed};
+use crate::vault::{Place, Purpose, Sealed};
 
 impl Call {
     /// `?limit=`: 1 to 100, 50 unless asked.
@@ -38,8 +38,7 @@ impl Call {
         let keys = app.keyring.tenant(self.tenant()).await?;
         let tenant = self.tenant().to_string();
         let plain = keys
-            .wrapping
-            .open(self.cursor_place(&tenant), &sealed)
+            .open(Purpose::Cursor, self.cursor_place(&tenant), &sealed)
             .map_err(|_| refused())?;
         serde_json::from_slice(&plain)
             .map(Some)
@@ -62,7 +61,8 @@ impl Call {
                 let keys = app.keyring.tenant(self.tenant()).await?;
                 let tenant = self.tenant().to_string();
                 let plain = serde_json::to_vec(&next).expect("a place in a list is plain data");
-                let sealed = keys.wrapping.seal(self.cursor_place(&tenant), &plain);
+                let place = self.cursor_place(&tenant);
+                let sealed = keys.seal(Purpose::Cursor, place, &plain);
                 URL_SAFE_NO_PAD.encode(sealed.0).into()
             }
         };

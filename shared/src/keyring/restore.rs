@@ -3,9 +3,10 @@
 
 use jiff::Timestamp;
 
-use super::{ENDS, Entry, Keyring, Living, Rekey, Rules, State, partition};
+use super::{ENDS, Entry, Keyring, Living, Rekey, Rules, State, TENANT_KEYS, partition};
 use crate::error::Result;
-use crate::id::{JobId, Life, Subject, Tenant};
+use crate::id::{Life, Subject, Tenant};
+use crate::recovery::KEPT;
 use crate::store::keys::{self, LifeKey, Standing};
 use crate::store::{Item, Write};
 
@@ -61,7 +62,7 @@ impl Keyring {
 }
 
 fn has_keys(row: &Item) -> bool {
-    row.bytes("wrapping_key").is_some() && row.bytes("hash_key").is_some()
+    row.bytes(TENANT_KEYS).is_some()
 }
 
 impl Living {
@@ -98,11 +99,12 @@ impl Entry {
     /// Deletes the keys and rules of somebody whose tenant has left.
     pub fn left_write(&self, now: Timestamp) -> Write {
         let expression = format!(
-            "SET #state = :erased, erased_at = if_not_exists(erased_at, :now) REMOVE {ENDS}, {RULES}"
+            "SET #state = :erased, erased_at = :now, expires_at = :expires REMOVE {ENDS}, {RULES}"
         );
         self.change(&expression)
             .value(":erased", State::Erased.name())
             .value(":now", now)
+            .value(":expires", (now + KEPT).as_second())
     }
 
     /// Puts these rules in force, at this gate.
@@ -115,22 +117,20 @@ impl Entry {
         if self.rules.held && !rules.held {
             change.remove.push("hold_reason, hold_until, blocked");
         }
+        let expires = self.expires_at(rules);
+        match expires {
+            Some(_) => change.set.push("expires_at = :expires"),
+            None => change.remove.push("expires_at"),
+        }
         let reason = change.set.contains(&"hold_reason = :reason");
-        let write = change.write(self).value(":next", gate);
+        let mut write = change.write(self).value(":next", gate);
+        if let Some(at) = expires {
+            write = write.value(":expires", at.as_second());
+        }
         match reason {
             true => write.value(":reason", RESTORED),
             false => write,
         }
-    }
-
-    /// Notes which erasure will remove this tombstone, if none is noted.
-    pub fn outlive_write(&self, job: JobId) -> Write {
-        Write::update_keyring(&partition(&self.key), "SET removed_by = :job")
-            .only_if("#state = :state AND life = :life AND attribute_not_exists(removed_by)")
-            .name("#state", "state")
-            .value(":state", self.state.name())
-            .value(":life", self.key.life.to_string())
-            .value(":job", job.to_string())
     }
 
     /// Notes another re-keying in place of one that has no job any more.

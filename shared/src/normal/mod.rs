@@ -100,7 +100,7 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
 
 /// Whether nothing of a text can be seen.
 pub fn blank(text: &str) -> bool {
-    visible(text).is_empty()
+    text.chars().all(|c| c.is_whitespace() || invisible(c))
 }
 
 /// A text without what cannot be seen: invisible characters, and blanks at its ends.

@@ -196,7 +196,7 @@ fn a_line_break_is_a_blank() {
     assert_eq!(one_line("Ada \r\n\tLovelace\n"), "Ada Lovelace");
     assert_eq!(one_line("Ada\u{2028}Lovelace\0"), "Ada Lovelace");
     assert_eq!(one_line(" as it is "), " as it is ");
-    assert!(blank(" \u{200b}\r\n\u{3000}") && !blank(" a "));
+    assert!(blank(" \u{200b}\r\n\u{3000}") && !blank(" a ") && !blank("\0"));
 }
 
 /// A text of these letters.

@@ -1,6 +1,8 @@
 //! Why what is redacted goes from backups too, and when. A redaction sees to it that its
 //! life is re-keyed: all that is left is sealed anew, and the key that the redacted was
-//! sealed under is deleted. Owns when; the worker in `delete` does the work.
+//! sealed under is deleted. So does a correction that takes a value away, and a consent's
+//! withdrawal; what events replace goes with the life. Owns when; the worker in `delete`
+//! does the work.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -8,7 +10,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::error::Result;
 use crate::id::Tenant;
-use crate::keyring::{self, Entry, Rekey};
+use crate::keyring::{self, Entry, Living, Rekey};
 use crate::store::Write;
 use crate::store::jobs::{Job, JobKind};
 use crate::store::keys::LifeKey;
@@ -20,15 +22,15 @@ const APART: SignedDuration = SignedDuration::from_hours(24);
 /// A re-keying that begins is done by then, whatever may hold it up.
 const DONE_WITHIN: SignedDuration = SignedDuration::from_hours(24);
 
-/// The writes by which a life is sure to be re-keyed after a redaction: part of its
-/// transaction, which passes the door. None where a re-keying is to come already: once it
-/// begins, the gate is another, and the transaction is refused.
-pub(super) async fn rekey_writes(app: &App, life: &LifeKey, now: Timestamp) -> Result<Vec<Write>> {
-    let entry = app.keyring.entry(life.tenant, life.subject).await?;
-    let Some(entry) = entry.filter(|entry| entry.key == *life && entry.rekey.is_none()) else {
-        return Ok(Vec::new());
-    };
-    let earliest = entry.rekeyed_at.map_or(now, |at| at + APART);
+/// The writes by which a life is sure to be re-keyed after something was taken out of it:
+/// part of the transaction that does, which passes the door. None where a re-keying is to
+/// come already: once it begins, the gate is another, and the transaction is refused.
+pub fn rekey_writes(living: &Living, now: Timestamp) -> Vec<Write> {
+    if living.rekey.is_some() {
+        return Vec::new();
+    }
+    let life = &living.key;
+    let earliest = living.rekeyed_at.map_or(now, |at| at + APART);
     let at = earliest.max(now + SITTING);
     let mut job = Job::new(life.tenant, JobKind::Rekey, vec![life.subject], now);
     job.spec = json!({"life": life.partition()});
@@ -36,10 +38,10 @@ pub(super) async fn rekey_writes(app: &App, life: &LifeKey, now: Timestamp) -> R
         job: job.key.id,
         at,
     };
-    Ok(vec![
-        keyring::rekey_later_write(&entry, rekey),
+    vec![
+        keyring::rekey_later_write(living, rekey),
         job.begin_later(at),
-    ])
+    ]
 }
 
 /// From when on nothing that has been redacted in these lives so far can be read in any
@@ -65,10 +67,12 @@ fn key_gone_by(entry: Option<&Entry>, now: Timestamp) -> Timestamp {
         // All keys went with their life.
         return now;
     };
-    match (entry.rekey, entry.rekeyed_at) {
+    let begun = entry.rekeyed_at.filter(|_| entry.rekeying());
+    match (entry.rekey, begun) {
         (Some(rekey), _) => rekey.at.max(now) + DONE_WITHIN,
-        (None, Some(begun)) if entry.rekeying() => begun + DONE_WITHIN,
-        (None, Some(begun)) => now.min(begun + DONE_WITHIN),
-        (None, None) => now,
+        (None, Some(begun)) if begun + DONE_WITHIN > now => begun + DONE_WITHIN,
+        // Held up for longer than ever before.
+        (None, Some(_)) => now + DONE_WITHIN,
+        (None, None) => entry.retired_at.unwrap_or(now),
     }
 }

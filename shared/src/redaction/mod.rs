@@ -234,7 +234,7 @@ pub async fn turn(app: &App, mut job: Job, deadline: Instant) -> Result<()> {
             return Ok(());
         }
         if saved_at.elapsed() >= SAVE_EVERY {
-            if !app.store.save_job(&job, app.clock.now()).await? {
+            if !app.store.save_job(&mut job, app.clock.now()).await? {
                 // A later turn has taken over.
                 return Ok(());
             }

@@ -131,6 +131,7 @@ async fn pass(
     cause: &Cause,
 ) -> Result<Result<(), Shut>> {
     let purges = !opened.files().is_empty();
+    let mut rekey = backups::rekey_writes(living, app.clock.now());
     for mut writes in in_transactions(opened.writes(living)) {
         if writes.is_empty() {
             continue;
@@ -148,7 +149,8 @@ async fn pass(
         if purges {
             writes.push(purge_write(&living.key, now));
         }
-        writes.extend(backups::rekey_writes(app, &living.key, now).await?);
+        // The first transaction sees to it for all.
+        writes.extend(std::mem::take(&mut rekey));
         let passing = Passing::default();
         if let Err(shut) = app
             .store

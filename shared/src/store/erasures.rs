@@ -4,8 +4,8 @@
 //! A few lives stand in the job itself; thousands stand in rows beside it, since a row
 //! holds 400 KB at most, and is written anew with every step.
 
+use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -14,7 +14,8 @@ use super::keys::{self, EXPIRIES, JobKey, JobKind, LifeKey};
 use super::{Item, Store, Write};
 use crate::error::{Error, Result};
 use crate::id::{Subject, Tenant};
-use crate::objects::UPLOAD_SECONDS;
+use crate::merkle::{Hash, Tree};
+use crate::objects::last_upload;
 
 /// Lives that stand in the job itself.
 const INLINE: usize = 100;
@@ -27,8 +28,11 @@ pub struct Erasing {
     /// The lives, where they are few.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     lives: Vec<String>,
-    /// How many there are in all.
+    /// How many there are in all, but for those that are closed.
     pub count: usize,
+    /// Lives that were erased long ago, while others still wait for a hold.
+    #[serde(default)]
+    pub closed: Closed,
     /// Everybody of the tenant, and the tenant.
     #[serde(default)]
     pub tenant: bool,
@@ -38,9 +42,29 @@ pub struct Erasing {
     /// All lives that could be ended are ended: what is left is to remove what is left.
     #[serde(default)]
     pub ended: bool,
-    /// When the last link that may still write under these lives has run out.
+    /// When the last upload that may still write under these lives has come to its end.
     #[serde(default)]
     pub uploads_until: Option<Timestamp>,
+}
+
+/// Lives by their own names alone, which lead to nobody.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Closed {
+    /// All of them, while they are few.
+    pub names: Vec<String>,
+    /// The tree over them, in this order (RFC 6962).
+    pub tree: Tree,
+}
+
+impl Closed {
+    pub fn push(&mut self, life: &LifeKey) {
+        let name = life.life.to_string();
+        self.tree.push(Hash::leaf(&[name.as_bytes()]));
+        match self.tree.size() <= INLINE as u64 {
+            true => self.names.push(name),
+            false => self.names.clear(),
+        }
+    }
 }
 
 impl Erasing {
@@ -52,6 +76,39 @@ impl Erasing {
 
     pub fn put(&self, job: &mut Job) {
         job.spec = json!(self);
+    }
+
+    /// Names these lives and no others: in the job where they are few, else in the lists that
+    /// are returned.
+    fn name(&mut self, job: &mut Job, lives: &[LifeKey]) -> Vec<Write> {
+        self.count = lives.len();
+        (self.lives, job.subjects) = (Vec::new(), Vec::new());
+        if lives.len() > INLINE {
+            let lists = lives.chunks(LISTED).enumerate();
+            return lists
+                .map(|(number, lives)| list_write(job.key, number, lives))
+                .collect();
+        }
+        self.lives = lives.iter().map(LifeKey::short).collect();
+        job.subjects = lives.iter().map(|life| life.subject).collect();
+        Vec::new()
+    }
+
+    /// From here on the job leads to nobody but these: the others are erased. The writes that
+    /// bring its lists to that.
+    pub fn keep_only(&mut self, job: &mut Job, kept: &[LifeKey]) -> Vec<Write> {
+        let before = match self.lives.is_empty() {
+            true => self.count.div_ceil(LISTED),
+            false => 0,
+        };
+        let mut writes = self.name(job, kept);
+        let partition = keys::jobs(job.key.tenant, job.key.kind);
+        let surplus = (writes.len()..before).map(|number| keys::list_of_job(job.key.id, number));
+        let surplus: Vec<_> = surplus
+            .map(|sort| Write::delete(&partition, &sort))
+            .collect();
+        writes.extend(surplus);
+        writes
     }
 
     /// The lives that the job itself names.
@@ -83,16 +140,8 @@ impl Job {
         // Besides what the door counts, each life has its door, person and clock.
         job.total = lives.iter().map(|(_, count)| count + 3).sum();
         job.outcome = json!({});
-        erasing.count = lives.len();
         let keys: Vec<LifeKey> = lives.iter().map(|(key, _)| *key).collect();
-        let mut lists = Vec::new();
-        if keys.len() <= INLINE {
-            erasing.lives = keys.iter().map(LifeKey::short).collect();
-            job.subjects = keys.iter().map(|key| key.subject).collect();
-        } else {
-            let rows = keys.chunks(LISTED).enumerate();
-            lists.extend(rows.map(|(number, lives)| list_write(job.key, number, lives)));
-        }
+        let lists = erasing.name(&mut job, &keys);
         erasing.put(&mut job);
         (job, lists)
     }
@@ -102,7 +151,7 @@ impl Job {
         let erasing = Erasing {
             ended: true,
             // Links may have been handed out until the very end.
-            uploads_until: Some(now + SignedDuration::from_secs(UPLOAD_SECONDS)),
+            uploads_until: Some(last_upload(now)),
             ..Erasing::default()
         };
         let (mut job, _none) = Job::erasure(JobKind::Expiry, key.tenant, &[(key, 0)], erasing, now);

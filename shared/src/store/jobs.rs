@@ -1,8 +1,9 @@
 //! Jobs: work that outlives a request, done in turns. Owns their rows and the hand-over
 //! from turn to turn; knows nothing of what the work is.
 //!
-//! A turn is a row of its own, so the table's stream hands it to the worker. The number
-//! of the latest turn fences: whoever works on an older one can save nothing. While a job
+//! A turn is a row of its own, so the table's stream hands it to the worker. Every write of
+//! a job gives it a new fence, and happens only if the job is still as it was read: whoever
+//! works on an older turn, or on what has been cancelled since, can save nothing. While a job
 //! is not over it stands in the index `due` at the moment when cleanup should look at it,
 //! so one whose worker died, or that waits for a link to run out, is taken up again.
 
@@ -14,13 +15,12 @@ pub use super::keys::{JobKey, JobKind};
 use super::{Attribute, Filter, Item, Page, Query, Range, Refusal, Store, Write};
 use crate::error::{Error, Result};
 use crate::id::{JobId, Subject, Tenant};
+use crate::recovery::KEPT;
 
 /// How long cleanup leaves a turn alone: longer than a worker may run.
 const LEASE: SignedDuration = SignedDuration::from_mins(6);
 /// A turn's row is needed until the stream has handed it over.
 pub(super) const TURN_KEPT: SignedDuration = SignedDuration::from_hours(24);
-/// A job that is over can be read for as long as a backup could bring anything back.
-const JOB_KEPT: SignedDuration = SignedDuration::from_hours(35 * 24);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobState {
@@ -89,6 +89,16 @@ pub struct Job {
     pub place: Value,
     pub outcome: Value,
     pub turn: u64,
+    /// When cleanup looks at it; as read, and while it is not over.
+    pub look_at: Option<Timestamp>,
+    fence: String,
+}
+
+/// A word that no other write of a job has.
+fn new_fence() -> String {
+    let mut bytes = [0; 8];
+    crate::vault::fill_random(&mut bytes);
+    format!("{:016x}", u64::from_ne_bytes(bytes))
 }
 
 impl Job {
@@ -109,6 +119,8 @@ impl Job {
             place: Value::Null,
             outcome: json!({}),
             turn: 1,
+            look_at: None,
+            fence: new_fence(),
         }
     }
 
@@ -126,6 +138,7 @@ impl Job {
             .with("place", self.place.to_string())
             .with("outcome", self.outcome.to_string())
             .with("turn", self.turn)
+            .with("fence", self.fence.clone())
     }
 
     fn read(row: &Item) -> Result<Job> {
@@ -152,6 +165,8 @@ impl Job {
             place: json("place")?,
             outcome: json("outcome")?,
             turn: row.count("turn"),
+            look_at: row.try_text("due_sk").and_then(keys::job_due_at),
+            fence: row.text("fence")?.to_owned(),
         })
     }
 
@@ -193,54 +208,67 @@ impl Job {
 
     /// The job and its next turn: part of the transaction that lets it go on.
     pub fn next_writes(&mut self, now: Timestamp) -> [Write; 2] {
-        let before = self.turn;
         self.turn += 1;
         [
-            self.saved(self.live_item(now + LEASE), before),
+            self.saved(self.live_item(now + LEASE), &new_fence()),
             self.turn_write(now),
         ]
     }
 
-    /// The job and its next turn, now that nothing stands in its way any more.
-    pub fn release_writes(&mut self, now: Timestamp) -> [Write; 2] {
-        self.state = JobState::Queued;
-        self.next_writes(now)
+    /// The job's next turn and nothing else of it, now that what it waited for is over: what a
+    /// worker has saved since the job was read stays, and a worker that is at it still is
+    /// fenced off.
+    pub fn wake_writes(&self, now: Timestamp) -> [Write; 2] {
+        let mut next = self.clone();
+        next.turn += 1;
+        let wake = Write::update(
+            &keys::jobs(self.key.tenant, self.key.kind),
+            &self.key.id.to_string(),
+            "SET #state = :queued, turn = :next, due_sk = :due, fence = :fence",
+        )
+        .only_if("turn = :turn AND attribute_not_exists(finished_at)")
+        .name("#state", "state")
+        .value(":queued", JobState::Queued.name())
+        .value(":turn", self.turn)
+        .value(":next", next.turn)
+        .value(":due", keys::job_due(self.key, now + LEASE))
+        .value(":fence", new_fence());
+        [wake, next.turn_write(now)]
     }
 
-    /// Saves the job, if this turn is still its latest and the job is not over: two who
-    /// work on the same turn do not both end it, and neither begins it again.
-    fn saved(&self, item: Item, turn: u64) -> Write {
-        Write::put(item)
-            .only_if("turn = :turn AND attribute_not_exists(finished_at)")
-            .value(":turn", turn)
+    /// Saves the job under a new fence, if it is still as it was read and not over.
+    fn saved(&self, item: Item, fence: &str) -> Write {
+        Write::put(item.with("fence", fence))
+            .only_if("fence = :fence AND attribute_not_exists(finished_at)")
+            .value(":fence", self.fence.clone())
+    }
+
+    /// Lets a transaction depend on the job being as it was read and not over.
+    pub fn check(&self) -> Write {
+        let partition = keys::jobs(self.key.tenant, self.key.kind);
+        Write::check(&partition, &self.key.id.to_string())
+            .only_if("fence = :fence AND attribute_not_exists(finished_at)")
+            .value(":fence", self.fence.clone())
     }
 
     /// The job at its end: part of the transaction that ends it. An erasure stays due:
-    /// when it is no longer kept, the tombstones that it left go with it.
+    /// when it is no longer kept, its lists go with it.
     pub fn finish_write(&mut self, state: JobState, now: Timestamp) -> Write {
         self.state = state;
         self.finished_at = Some(now);
-        let until = now + JOB_KEPT;
+        let until = now + KEPT;
         let item = match self.key.kind {
             JobKind::Erasure | JobKind::Expiry => self.live_item(until),
-            JobKind::Redaction | JobKind::Export | JobKind::Rekey => {
+            JobKind::Redaction | JobKind::Export | JobKind::Rekey | JobKind::Rotation => {
                 self.item().with("expires_at", until.as_second())
             }
         };
-        self.saved(item, self.turn)
-    }
-
-    /// The job as one that was over when it was written: what is left of it is what its row
-    /// causes when it is no longer kept.
-    pub fn over_write(&mut self, now: Timestamp) -> Write {
-        self.state = JobState::Completed;
-        self.finished_at = Some(now);
-        Write::put(self.live_item(now + JOB_KEPT)).only_new()
+        self.saved(item, &new_fence())
     }
 
     /// Whether the job has been over for so long that nothing of it is needed any more.
     pub fn outlived(&self, now: Timestamp) -> bool {
-        self.finished_at.is_some_and(|at| at + JOB_KEPT <= now)
+        self.finished_at.is_some_and(|at| at + KEPT <= now)
     }
 
     /// What every job's body holds; the kind adds its outcome.
@@ -272,6 +300,16 @@ impl Store {
         row.as_ref().map(Job::read).transpose()
     }
 
+    /// Several jobs, those that are there, in no order.
+    ///
+    /// # Errors
+    /// As [`Store::job`].
+    pub async fn jobs_named(&self, jobs: &[JobKey]) -> Result<Vec<Job>> {
+        let row = |job: &JobKey| (keys::jobs(job.tenant, job.kind), job.id.to_string());
+        let rows: Vec<_> = jobs.iter().map(row).collect();
+        self.get_many(&rows).await?.iter().map(Job::read).collect()
+    }
+
     /// Takes up a turn: the job, if this turn is its latest and it is not over.
     ///
     /// # Errors
@@ -281,26 +319,61 @@ impl Store {
         let write = Write::update(
             &partition,
             &key.id.to_string(),
-            "SET #state = :running, due_sk = :due",
+            "SET #state = :running, due_sk = :due, fence = :fence",
         )
         .only_if("turn = :turn AND attribute_not_exists(finished_at)")
         .name("#state", "state")
         .value(":turn", turn)
         .value(":due", keys::job_due(key, now + LEASE))
-        .value(":running", JobState::Running.name());
+        .value(":running", JobState::Running.name())
+        .value(":fence", new_fence());
         match self.write(write).await? {
             Ok(row) => Job::read(&row).map(Some),
             Err(Refusal::Condition { .. }) => Ok(None),
         }
     }
 
-    /// Saves how far a turn is. False when a later turn has taken over.
+    /// Saves how far a turn is. False when somebody else has written the job since.
     ///
     /// # Errors
     /// As [`Store::job`].
-    pub async fn save_job(&self, job: &Job, now: Timestamp) -> Result<bool> {
-        let write = job.saved(job.live_item(now + LEASE), job.turn);
-        Ok(self.write(write).await?.is_ok())
+    pub async fn save_job(&self, job: &mut Job, now: Timestamp) -> Result<bool> {
+        let item = job.live_item(now + LEASE);
+        self.save(job, item).await
+    }
+
+    async fn save(&self, job: &mut Job, item: Item) -> Result<bool> {
+        let fence = new_fence();
+        let saved = match self.write(job.saved(item, &fence)).await? {
+            Ok(_) => true,
+            // It may be this very write, sent again after its answer was lost.
+            Err(Refusal::Condition { row, .. }) => {
+                row.is_some_and(|row| row.try_text("fence") == Some(&fence))
+            }
+        };
+        if saved {
+            job.fence = fence;
+        }
+        Ok(saved)
+    }
+
+    /// Saves how far a turn is, together with more that depends on it.
+    ///
+    /// # Errors
+    /// As [`Store::job`].
+    pub async fn save_job_with(
+        &self,
+        job: &mut Job,
+        mut more: Vec<Write>,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let fence = new_fence();
+        more.push(job.saved(job.live_item(now + LEASE), &fence));
+        let saved = self.transact(more).await?.is_ok();
+        if saved {
+            job.fence = fence;
+        }
+        Ok(saved)
     }
 
     /// Saves the job and hands over to its next turn.
@@ -316,25 +389,9 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::job`].
-    pub async fn wait_until(&self, job: &Job, until: Timestamp) -> Result<bool> {
-        Ok(self
-            .write(job.saved(job.live_item(until), job.turn))
-            .await?
-            .is_ok())
-    }
-
-    /// Jobs that should be looked at by now: their worker died, or their wait is over.
-    ///
-    /// # Errors
-    /// As [`Store::job`].
-    pub async fn jobs_due(&self, now: Timestamp, limit: usize) -> Result<Vec<JobKey>> {
-        let (sorts, _) = self
-            .due(JOBS_DUE, Some(&keys::moment(now)), limit, None)
-            .await?;
-        Ok(sorts
-            .iter()
-            .filter_map(|sort| keys::parse_job_due(sort))
-            .collect())
+    pub async fn wait_until(&self, job: &mut Job, until: Timestamp) -> Result<bool> {
+        let item = job.live_item(until);
+        self.save(job, item).await
     }
 
     /// One page of a tenant's jobs of a kind whose ids lie between two bounds, oldest first.

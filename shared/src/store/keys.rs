@@ -7,6 +7,7 @@
 //! | door, person, clock | `ten#sub#life` | `door`, `person`, `clock` |
 //! | handed to an erasure after a restore | `ten#sub#life` | `restored` |
 //! | lookup, its reverse | `ten#lookup#kind#hash`, `ten#sub#life` | `sub`, `lookup#kind#hash` |
+//! | the same of what nobody vouches for | `ten#lookup#kind#hash#claimed`, `ten#sub#life` | `sub`, `lookup#kind#hash#claimed` |
 //! | conversation | `ten#sub#life` | `conversation#hash` |
 //! | message | `ten#sub#life` | `message#hash#uuid` |
 //! | attachment | `ten#sub#life` | `attachment#uuid` |
@@ -23,11 +24,12 @@
 //! | gate of the activity | `ten#activity` | `gate#number` |
 //! | seal of a day's activity | `ten#seals` | `day` |
 //! | leaves of its tree | `ten#leaves#day` | `leaves#number` |
-//! | idempotency | `ten#once#hash` | `once` |
-//! | part of a request that is done | `ten#once#hash` | `part#sub#number` |
+//! | idempotency, of the operator too | `ten#once#hash`, `operator#once#hash` | `once` |
+//! | part of a request that is done | `ten#once#hash` | `part#hash` |
 //! | tenant | `tenants` | `ten` |
 //! | who is held, restricted, … | `ten#standing#rule` | `sub` |
 //! | day of a daily check | `checks` | `backups` |
+//! | where the last sweep stopped | `checks` | `sweep` |
 //!
 //! | index `due` | `due_pk` | `due_sk` |
 //! |---|---|---|
@@ -40,13 +42,14 @@
 //! | export | `exports/ten/sub/life/job_….zip` |
 //! | seal | `seals/ten/day.jws` |
 //! | receipt | `receipts/ten/job_….jws`, or a day in place of the job |
-//! | whom an erasure is about | `ledger/ten/job_….json` |
+//! | whom an erasure is about | `ledger/ten/job_…/number.json` |
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
+use super::lookups::Lookup;
 use crate::id::{Attachment, JobId, KeyId, KeyedHash, Life, Message, Subject, Tenant};
 
 pub const DOOR: &str = "door";
@@ -61,6 +64,7 @@ pub const JOBS_DUE: &str = "jobs";
 pub const EXPIRIES: &str = "expiries";
 pub const CHECKS: &str = "checks";
 pub const CHECKS_BACKUPS: &str = "backups";
+pub const CHECKS_SWEEP: &str = "sweep";
 pub const EXPORTS: &str = "exports";
 /// Where all ledgers lie in the bucket.
 pub const LEDGER: &str = "ledger/";
@@ -167,15 +171,18 @@ pub enum JobKind {
     Export,
     /// A life gets a new data key, so that what was redacted goes from backups too.
     Rekey,
+    /// A tenant's wrapping key gets a new version each year. Ends with the tenant.
+    Rotation,
 }
 
 impl JobKind {
-    pub const ALL: [JobKind; 5] = [
+    pub const ALL: [JobKind; 6] = [
         JobKind::Erasure,
         JobKind::Expiry,
         JobKind::Redaction,
         JobKind::Export,
         JobKind::Rekey,
+        JobKind::Rotation,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -185,6 +192,7 @@ impl JobKind {
             JobKind::Redaction => "redaction",
             JobKind::Export => "export",
             JobKind::Rekey => "rekey",
+            JobKind::Rotation => "rotation",
         }
     }
 
@@ -194,7 +202,7 @@ impl JobKind {
             JobKind::Erasure | JobKind::Expiry => "erasure",
             JobKind::Redaction => "redaction",
             JobKind::Export => "export",
-            JobKind::Rekey => "rekey",
+            JobKind::Rekey | JobKind::Rotation => "rekey",
         }
     }
 
@@ -331,18 +339,25 @@ pub fn interaction(hash: KeyedHash) -> String {
 }
 
 /// A lookup's partition; its rows' sort keys are subjects.
-pub fn lookup(tenant: Tenant, kind: &str, hash: KeyedHash) -> String {
-    format!("{tenant}#lookup#{kind}#{hash}")
+pub fn lookup(tenant: Tenant, lookup: &Lookup) -> String {
+    format!("{tenant}#{}", lookup_reverse(lookup))
 }
 
+/// What the reverses of a life's lookup rows begin with.
+pub const LOOKUPS: &str = "lookup#";
+
 /// The reverse of a lookup row, within the life.
-pub fn lookup_reverse(kind: &str, hash: KeyedHash) -> String {
-    format!("lookup#{kind}#{hash}")
+pub fn lookup_reverse(lookup: &Lookup) -> String {
+    let Lookup { kind, hash, .. } = lookup;
+    match lookup.verified {
+        true => format!("{LOOKUPS}{kind}#{hash}"),
+        false => format!("{LOOKUPS}{kind}#{hash}#claimed"),
+    }
 }
 
 /// The lookup's partition that a reverse row points to.
 pub fn lookup_of_reverse(tenant: Tenant, sort: &str) -> Option<String> {
-    sort.starts_with("lookup#")
+    sort.starts_with(LOOKUPS)
         .then(|| format!("{tenant}#{sort}"))
 }
 
@@ -373,9 +388,9 @@ pub fn receipt_object(tenant: Tenant, name: &str) -> String {
     format!("receipts/{tenant}/{name}.jws")
 }
 
-/// Where the lives that an erasure is about lie in the bucket.
-pub fn ledger_object(tenant: Tenant, id: JobId) -> String {
-    format!("{LEDGER}{tenant}/{id}.json")
+/// Where the lives that an erasure is about lie in the bucket, noted when so many had ended.
+pub fn ledger_object(tenant: Tenant, id: JobId, lives: u64) -> String {
+    format!("{LEDGER}{tenant}/{id}/{lives}.json")
 }
 
 /// Where all objects of a tenant's people lie, by what they are.
@@ -422,6 +437,11 @@ pub fn job_due(job: JobKey, at: Timestamp) -> String {
         job.kind.name(),
         job.id
     )
+}
+
+/// When a job in this place of `due` is to be looked at.
+pub fn job_due_at(sort: &str) -> Option<Timestamp> {
+    sort.split('#').next()?.parse().ok()
 }
 
 /// The job in this place of `due`.
@@ -475,11 +495,12 @@ pub fn seal_object(tenant: Tenant, day: Date) -> String {
     format!("seals/{tenant}/{day}.jws")
 }
 
-pub fn once(tenant: Tenant, hash: KeyedHash) -> String {
-    format!("{tenant}#once#{hash}")
+/// `owner`: a tenant, or the operator.
+pub fn once(owner: &str, hash: KeyedHash) -> String {
+    format!("{owner}#once#{hash}")
 }
 
-pub fn part(name: &str) -> String {
+pub fn part(name: KeyedHash) -> String {
     format!("part#{name}")
 }
 
@@ -507,9 +528,18 @@ mod tests {
         let list = standing(key.tenant, Standing::Held);
         let listed = parse_standing(&list, &key.subject.to_string());
         assert_eq!(listed, Some((key.tenant, Standing::Held, key.subject)));
-        let found = lookup(key.tenant, "email", KeyedHash([1; 16]));
-        let found = parse_lookup(&found, &key.subject.to_string());
-        assert_eq!(found, Some((key.tenant, key.subject)));
+        for verified in [true, false] {
+            let kept = Lookup {
+                kind: "email",
+                hash: KeyedHash([1; 16]),
+                verified,
+            };
+            let partition = lookup(key.tenant, &kept);
+            let found = parse_lookup(&partition, &key.subject.to_string());
+            assert_eq!(found, Some((key.tenant, key.subject)));
+            let reverse = lookup_of_reverse(key.tenant, &lookup_reverse(&kept));
+            assert_eq!(reverse, Some(partition));
+        }
         let job = JobId::at(Timestamp::UNIX_EPOCH);
         let job = JobKey {
             tenant: key.tenant,
@@ -518,9 +548,8 @@ mod tests {
         };
         let parsed = parse_turn(&jobs(key.tenant, JobKind::Expiry), &turn(job, 3));
         assert_eq!(parsed, Some((job, 3)));
-        assert_eq!(
-            parse_job_due(&job_due(job, Timestamp::UNIX_EPOCH)),
-            Some(job)
-        );
+        let due = job_due(job, Timestamp::UNIX_EPOCH);
+        assert_eq!(parse_job_due(&due), Some(job));
+        assert_eq!(job_due_at(&due), Some(Timestamp::UNIX_EPOCH));
     }
 }

@@ -7,10 +7,11 @@ use aws_sdk_dynamodb::types::{BackupTypeFilter, PointInTimeRecoveryStatus, TimeT
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::keys::{CHECKS, CHECKS_BACKUPS};
+use super::keys::{CHECKS, CHECKS_BACKUPS, CHECKS_SWEEP};
 use super::{Item, Store, Table, Write};
 use crate::aws::unavailable;
 use crate::error::Result;
+use crate::id::Tenant;
 
 /// What decides for how long something deleted from a table can still be had.
 pub struct LiveTable {
@@ -18,6 +19,15 @@ pub struct LiveTable {
     pub recovery_days: Option<i32>,
     /// What its stream holds of a row, if it has one: `KEYS_ONLY` and so on.
     pub stream: Option<String>,
+    /// The attribute that its rows expire by, if they do.
+    pub expiry: Option<String>,
+}
+
+/// Where the steps of a sweep that go from tenant to tenant stopped; `None` at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SweptUpTo {
+    pub forgetting: Option<Tenant>,
+    pub sealing: Option<Tenant>,
 }
 
 impl Store {
@@ -59,6 +69,7 @@ impl Store {
             .and_then(|table| table.stream_specification)
             .filter(|stream| stream.stream_enabled);
         Ok(LiveTable {
+            expiry: self.live_expiry(table).await?,
             recovery_days: recovery.and_then(|recovery| recovery.recovery_period_in_days),
             stream: stream.map(|stream| {
                 let view = stream.stream_view_type;
@@ -97,15 +108,11 @@ impl Store {
         Ok(!told.backup_summaries().is_empty())
     }
 
-    /// The attribute that rows of `records` expire by, if they do.
-    ///
-    /// # Errors
-    /// As [`Store::live_records`].
-    pub async fn live_expiry(&self) -> Result<Option<String>> {
+    async fn live_expiry(&self, table: Table) -> Result<Option<String>> {
         let asked = self
             .client
             .describe_time_to_live()
-            .table_name(&self.records);
+            .table_name(self.table(table));
         let told = asked
             .send()
             .await
@@ -126,6 +133,31 @@ impl Store {
     pub async fn backups_checked(&self) -> Result<Option<Date>> {
         let row = self.get(CHECKS, CHECKS_BACKUPS).await?;
         Ok(row.and_then(|row| row.try_text("day")?.parse().ok()))
+    }
+
+    /// The tenant after which a sweep had no time left for the others, in one of its steps.
+    ///
+    /// # Errors
+    /// As [`Store::live_records`].
+    pub async fn swept_up_to(&self) -> Result<SweptUpTo> {
+        let row = self.get(CHECKS, CHECKS_SWEEP).await?;
+        let place = |name| Tenant::parse(row.as_ref()?.try_text(name)?);
+        Ok(SweptUpTo {
+            forgetting: place("forgetting"),
+            sealing: place("sealing"),
+        })
+    }
+
+    /// # Errors
+    /// As [`Store::live_records`].
+    pub async fn note_swept_up_to(&self, places: SweptUpTo) -> Result<()> {
+        let place = |tenant: Option<Tenant>| tenant.map(|it| it.to_string());
+        let row = Item::new(CHECKS, CHECKS_SWEEP)
+            .with_some("forgetting", place(places.forgetting))
+            .with_some("sealing", place(places.sealing));
+        // Whichever of two sweeps is later: either place is one to begin at.
+        let _unconditional = self.write(Write::put(row)).await?;
+        Ok(())
     }
 
     /// # Errors

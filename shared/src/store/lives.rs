@@ -4,18 +4,28 @@
 //! The door is the small row that every write about a life must pass: it must be there,
 //! carry the `gate` that the caller read from the keyring, and not be past its
 //! `expires_at`. Whoever holds an older view fails, and reads again.
+//!
+//! Anybody who has a page's key and a visitor id can say that the visitor was there. Most
+//! pages say no more, so that counts, or an active person would be forgotten; but not for
+//! ever: without a sign of life that the tenant's server vouches for, itself or by a token,
+//! a life goes on for [`UNVOUCHED`] and no longer.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::jobs::Job;
 use super::keys::{self, CLOCK, DOOR, LifeKey, Standing, day_of};
 use super::{Attribute, Item, Refusal, Store, Write};
 use crate::error::Result;
-use crate::keyring::{Entry, Living, State};
+use crate::keyring::{Entry, Living, Rules, State};
+use crate::objects::upload_ends;
 use crate::vault::Sealed;
 
 /// Upload links that may be open for one person at a time.
 pub const UPLOADS_OPEN: usize = 20;
+
+/// For how long what nobody vouches for moves the clock, from the beginning of a life or the
+/// last sign of it that was vouched for.
+pub const UNVOUCHED: SignedDuration = SignedDuration::from_hours(24 * 365);
 
 /// How many of each record a life has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +58,8 @@ impl Counts {
 pub struct Door {
     pub created_at: Timestamp,
     pub last_seen: Timestamp,
+    /// When the person began to be known, or was last seen by somebody who vouches for it.
+    pub vouched_at: Timestamp,
     /// Seconds of Unix time, as TTL wants; none when the clock is stopped.
     pub expires_at: Option<Timestamp>,
     pub gate: u64,
@@ -66,6 +78,7 @@ impl Door {
         Ok(Door {
             created_at: row.time("created_at")?,
             last_seen: row.time("last_seen")?,
+            vouched_at: row.time("vouched_at")?,
             expires_at: expiry(row),
             gate: row.count("gate"),
             counts: Counts {
@@ -86,9 +99,9 @@ impl Door {
         self.expires_at.is_some_and(|at| at <= now)
     }
 
-    /// When the last link that may still write has run out.
+    /// When the last upload by a link that was handed out has come to its end.
     pub fn uploads_until(&self) -> Option<Timestamp> {
-        self.uploads.iter().max().copied()
+        self.uploads.iter().max().copied().map(upload_ends)
     }
 }
 
@@ -107,12 +120,28 @@ pub fn expires_at(last_seen: Timestamp, retention_days: u8) -> Timestamp {
 pub struct Passing {
     /// The person was active: last seen, and the new end.
     pub seen: Option<(Timestamp, Timestamp)>,
-    /// What the last visit told; what it did not tell is removed.
+    /// Somebody vouches for that.
+    pub vouched: bool,
+    /// What the last visit told; what it did not tell is removed. Under a hold it is kept
+    /// only if there was none.
     pub visit: Option<Visit>,
     /// Records that this write adds.
     pub added: Counts,
     /// Open links, as read and as they become.
     pub uploads: Option<(Vec<Timestamp>, Vec<Timestamp>)>,
+}
+
+impl Passing {
+    /// Gives up what the door, as it stands now, does not let pass: what is older than what
+    /// it has seen, whom nobody has vouched for too long, a visit that a hold keeps out.
+    pub fn give_way(&mut self, door: &Door, rules: Rules) {
+        let vouched = |at| self.vouched || door.vouched_at > at - UNVOUCHED;
+        let passes = |(at, _): &(Timestamp, _)| *at >= door.last_seen && vouched(*at);
+        self.seen = self.seen.filter(passes);
+        let kept = rules.held && door.visit_at.is_some();
+        self.visit
+            .take_if(|visit| kept || Some(visit.at) < door.visit_at);
+    }
 }
 
 /// The last visit: when, and its sealed parts.
@@ -130,7 +159,8 @@ pub enum Shut {
     Over,
     /// The rules have changed since the keyring was read: read again.
     Gate,
-    /// The door has seen something later, or its links have changed: as it stands now.
+    /// The door has seen something later, its links have changed, or it lets no such thing
+    /// pass: as it stands now.
     Later(Door),
     /// The condition of the row in this place failed; the row as it was.
     Row { place: usize, row: Option<Item> },
@@ -159,13 +189,19 @@ impl Change {
             change.set.push("last_seen = :seen");
             change.conditions.push("last_seen <= :seen");
             change.value(":seen", seen);
+            if passing.vouched {
+                change.set.push("vouched_at = :seen");
+            } else {
+                change.conditions.push("vouched_at > :unvouched");
+                change.value(":unvouched", seen - UNVOUCHED);
+            }
             if !living.rules.stop_clock() {
                 change.set.push("expires_at = :expires");
                 change.value(":expires", expires.as_second());
             }
         }
         if let Some(visit) = &passing.visit {
-            change.visit(visit);
+            change.visit(visit, living.rules.held);
             // Both sealed parts of the door are the visit's, and are written together.
             change.set.push("#key = :key");
             change.value(":key", living.generation);
@@ -182,10 +218,12 @@ impl Change {
     }
 
     /// The last visit: what it did not tell is removed.
-    fn visit(&mut self, visit: &Visit) {
+    fn visit(&mut self, visit: &Visit, held: bool) {
         self.set.push("visit_at = :visit");
-        self.conditions
-            .push("(attribute_not_exists(visit_at) OR visit_at <= :visit)");
+        self.conditions.push(match held {
+            true => "attribute_not_exists(visit_at)",
+            false => "(attribute_not_exists(visit_at) OR visit_at <= :visit)",
+        });
         self.value(":visit", visit.at);
         for (part, set, name, sealed) in [
             ("network", "network = :network", ":network", &visit.network),
@@ -356,6 +394,7 @@ impl Store {
             // An event may be told of later than it happened.
             .with("created_at", now.min(seen))
             .with("last_seen", seen)
+            .with("vouched_at", seen)
             .with("expires_at", expires.as_second())
             .with("gate", living.gate)
             .with("key", living.generation)
@@ -414,14 +453,20 @@ impl Store {
         Ok(())
     }
 
-    /// Puts the clock of a life at the day on which it is now due.
+    /// Puts the clock of a life at the day on which its door, as read, ends. False when that
+    /// has changed since, and perhaps the clock with it.
     ///
     /// # Errors
     /// As [`Store::door`].
-    pub async fn move_clock(&self, key: &LifeKey, expires: Timestamp) -> Result<()> {
-        // Refused: the life has been erased meanwhile, and its clock with it.
-        let _gone = self.write(clock_write(key, expires)).await?;
-        Ok(())
+    pub async fn move_clock(&self, key: &LifeKey, door: &Door) -> Result<bool> {
+        let Some(end) = door.expires_at else {
+            return Ok(false);
+        };
+        let ends = Write::check(&key.partition(), DOOR)
+            .only_if("expires_at = :end")
+            .value(":end", end.as_second());
+        let writes = vec![ends, clock_write(key, end)];
+        Ok(self.transact(writes).await?.is_ok())
     }
 
     /// Puts the clock of a life that has no end for the time being at the day on which to
@@ -438,17 +483,18 @@ impl Store {
         Ok(self.transact(writes).await?.is_ok())
     }
 
-    /// Shortens a life to what the tenant's settings now allow. Never lengthens it.
+    /// Shortens a life, whose door is as read, to what the tenant's settings now allow.
+    /// Never lengthens it. False when the person has been seen since, or ends earlier already.
     ///
     /// # Errors
     /// As [`Store::door`].
-    pub async fn shorten(&self, key: &LifeKey, expires: Timestamp) -> Result<()> {
-        let write = Write::update(&key.partition(), DOOR, "SET expires_at = :expires")
-            .only_if("expires_at > :expires")
-            .value(":expires", expires.as_second());
-        // Refused: it ends earlier already.
-        let _shorter = self.write(write).await?;
-        Ok(())
+    pub async fn shorten(&self, key: &LifeKey, door: &Door, expires: Timestamp) -> Result<bool> {
+        let shorter = Write::update(&key.partition(), DOOR, "SET expires_at = :expires")
+            .only_if("expires_at > :expires AND last_seen = :seen")
+            .value(":expires", expires.as_second())
+            .value(":seen", door.last_seen);
+        let writes = vec![shorter, clock_write(key, expires)];
+        Ok(self.transact(writes).await?.is_ok())
     }
 }
 
@@ -501,7 +547,7 @@ pub struct Beginning<'a> {
     pub writes: Vec<Write>,
 }
 
-/// A requested erasure's writes for one life: the keys go, the door closes. `door` is as
+/// A requested erasure's writes for one life: the keys go, the door closes, a hold ends. `door` is as
 /// just read; a door that changes its links meanwhile makes the transaction fail.
 /// `suppress`: the person stays away afterwards.
 pub fn erase_writes(entry: &Entry, door: Option<&Door>, suppress: bool) -> Vec<Write> {
@@ -520,6 +566,10 @@ pub fn erase_writes(entry: &Entry, door: Option<&Door>, suppress: bool) -> Vec<W
     if entry.rules.restricted {
         let restricted = keys::standing(key.tenant, Standing::Restricted);
         writes.push(Write::delete(&restricted, &subject));
+    }
+    if entry.rules.held {
+        let held = keys::standing(key.tenant, Standing::Held);
+        writes.push(Write::delete(&held, &subject));
     }
     if suppress && !entry.rules.suppressed {
         let suppressed = keys::standing(key.tenant, Standing::Suppressed);

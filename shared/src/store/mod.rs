@@ -304,8 +304,9 @@ impl Store {
         }
     }
 
-    /// One page of the index `due`, earliest first: the rows' `due_sk`, up to and
-    /// including those that start with `until`. Eventually consistent, as indexes are.
+    /// One page of the index `due`, earliest first: the rows' `due_sk`, after `after`, up to
+    /// and including those that start with `until`; and the one to go on after, when there
+    /// may be more. Eventually consistent, as indexes are.
     ///
     /// # Errors
     /// As [`Store::get`].
@@ -314,32 +315,34 @@ impl Store {
         partition: &str,
         until: Option<&str>,
         limit: usize,
-        after: Option<Item>,
-    ) -> Result<(Vec<String>, Option<Item>)> {
-        let mut call = self
+        after: Option<String>,
+    ) -> Result<(Vec<String>, Option<String>)> {
+        // '~' sorts after every character that a key can hold, and a space before; no key is
+        // the beginning of another.
+        let from = after.map_or_else(|| " ".to_owned(), |after| after + "~");
+        let until = format!("{}~", until.unwrap_or_default());
+        if from > until {
+            return Ok((Vec::new(), None));
+        }
+        let call = self
             .client
             .query()
             .table_name(&self.records)
             .index_name("due")
             .limit(limit.try_into().unwrap_or(i32::MAX))
+            .key_condition_expression("due_pk = :pk AND due_sk BETWEEN :from AND :until")
             .expression_attribute_values(":pk", AttributeValue::S(partition.to_owned()))
-            .set_exclusive_start_key(after.map(|row| row.0));
-        call = match until {
-            None => call.key_condition_expression("due_pk = :pk"),
-            Some(until) => call
-                .key_condition_expression("due_pk = :pk AND due_sk < :until")
-                // '~' sorts after every character that a key can hold.
-                .expression_attribute_values(":until", AttributeValue::S(format!("{until}~"))),
-        };
+            .expression_attribute_values(":from", AttributeValue::S(from))
+            .expression_attribute_values(":until", AttributeValue::S(until));
         let answer = call
             .send()
             .await
             .map_err(|cause| unavailable("Query", &cause))?;
+        let sort = |row: &Item| row.try_text("due_sk").map(str::to_owned);
         let rows = answer.items.unwrap_or_default().into_iter().map(Item);
-        let sorts = rows
-            .filter_map(|row| row.try_text("due_sk").map(str::to_owned))
-            .collect();
-        Ok((sorts, answer.last_evaluated_key.map(Item)))
+        let sorts = rows.filter_map(|row| sort(&row)).collect();
+        let next = answer.last_evaluated_key.map(Item);
+        Ok((sorts, next.and_then(|row| sort(&row))))
     }
 }
 

@@ -1,19 +1,34 @@
-//! Answers kept for `Idempotency-Key`: a day, sealed, since an answer may name people.
+//! What is kept of requests for `Idempotency-Key`, for a day. Owns its rows, and that nobody
+//! reads them but who sends the same request again.
+//!
+//! An answer may repeat the caller's words and outlives the person that it is about. So it
+//! is sealed under a key made of the request itself and its idempotency key, neither of
+//! which is kept: the tenant's keys alone open nothing of it.
+
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::keys::{self, ONCE};
 use super::{Item, Refusal, Store, Write};
-use crate::error::Result;
-use crate::id::{KeyedHash, Tenant};
-use crate::vault::Sealed;
+use crate::error::{Error, Result};
+use crate::vault::{HashKey, Place, Sealed};
 
 const KEPT: SignedDuration = SignedDuration::from_hours(24);
 /// How long a request that never ended keeps others out.
 const RUNNING: SignedDuration = SignedDuration::from_secs(30);
 
-/// What stands under an idempotency key.
+/// A request under its idempotency key.
+#[derive(Clone)]
+pub struct Once {
+    partition: String,
+    /// Made of the whole request: names and seals what is kept of it.
+    hash: Arc<HashKey>,
+}
+
+/// What is kept under an idempotency key.
 pub enum Earlier {
     /// Nothing: it is now reserved for this request.
     None,
@@ -21,37 +36,73 @@ pub enum Earlier {
     Other,
     /// The same request still runs.
     Running,
-    /// The same request was answered: status and sealed answer.
-    Answered(u16, Sealed),
+    /// The same request was answered: status and answer.
+    Answered(u16, Zeroizing<Vec<u8>>),
 }
 
-/// Keeps the answer to a request, as part of the transaction that the answer is about: what
-/// has happened is then never done again.
-pub fn answer_write(tenant: Tenant, key: KeyedHash, status: u16, answer: Sealed) -> Write {
-    let expression = "SET answer = :answer, #status = :status";
-    Write::update(&keys::once(tenant, key), ONCE, expression)
-        .only_if("attribute_exists(PK) AND attribute_not_exists(answer)")
-        .name("#status", "status")
-        .value(":answer", answer)
-        .value(":status", u64::from(status))
-        .or_fault("the same request was answered meanwhile")
+impl Once {
+    /// `by`: who asks; `name`: the idempotency key; `request`: all that makes a request
+    /// another one.
+    pub fn new(hash: &HashKey, by: &str, name: &[u8], request: &[&[u8]]) -> Once {
+        let whole = [&[by.as_bytes(), name], request].concat();
+        Once {
+            partition: keys::once(hash.owner(), hash.hash("once", &[by.as_bytes(), name])),
+            hash: Arc::new(hash.within("request", &whole)),
+        }
+    }
+
+    fn place<'a>(&'a self, row: &'a str) -> Place<'a> {
+        Place {
+            partition: &self.partition,
+            row,
+            part: "answer",
+        }
+    }
+
+    fn seal(&self, row: &str, plain: &[u8]) -> Sealed {
+        self.hash.sealing().seal(self.place(row), plain)
+    }
+
+    fn open(&self, row: &str, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>> {
+        Ok(self.hash.sealing().open(self.place(row), sealed)?)
+    }
+
+    /// Tells this request from others under the same idempotency key.
+    fn fingerprint(&self) -> String {
+        self.hash.hash("fingerprint", &[]).to_string()
+    }
+
+    fn part(&self, part: &str) -> String {
+        keys::part(self.hash.hash("part", &[part.as_bytes()]))
+    }
+
+    /// Keeps the answer to the request, as part of the transaction that the answer is about:
+    /// what has happened is then never done again.
+    pub fn answer_write(&self, status: u16, answer: &[u8]) -> Write {
+        let expression = "SET answer = :answer, #status = :status";
+        Write::update(&self.partition, ONCE, expression)
+            .only_if("attribute_exists(PK) AND attribute_not_exists(answer)")
+            .name("#status", "status")
+            .value(":answer", self.seal(ONCE, answer))
+            .value(":status", u64::from(status))
+            .or_fault("the same request was answered meanwhile")
+    }
+
+    /// Notes that a part of the request is done, and what came of it, in the transaction
+    /// that does it. Refused when it was done before.
+    pub fn part_write(&self, part: &str, outcome: &str, now: Timestamp) -> Write {
+        let sort = self.part(part);
+        let row = Item::new(&self.partition, &sort)
+            .with("answer", self.seal(&sort, outcome.as_bytes()))
+            .with("expires_at", (now + KEPT).as_second());
+        Write::put(row)
+            .only_if("attribute_not_exists(PK) OR expires_at <= :second")
+            .value(":second", now.as_second())
+    }
 }
 
-/// Notes that a part of a request is done, and what came of it, in the transaction that does
-/// it. Refused when it was done before.
-pub fn part_write(
-    tenant: Tenant,
-    key: KeyedHash,
-    part: &str,
-    outcome: &str,
-    now: Timestamp,
-) -> Write {
-    let row = Item::new(&keys::once(tenant, key), &keys::part(part))
-        .with("outcome", outcome)
-        .with("expires_at", (now + KEPT).as_second());
-    Write::put(row)
-        .only_if("attribute_not_exists(PK) OR expires_at <= :second")
-        .value(":second", now.as_second())
+fn broken() -> Error {
+    Error::Unavailable("what is kept of a request is not as it was written".into())
 }
 
 impl Store {
@@ -59,45 +110,36 @@ impl Store {
     ///
     /// # Errors
     /// [`crate::error::Error::Unavailable`], as everywhere below.
-    pub async fn part(
-        &self,
-        tenant: Tenant,
-        key: KeyedHash,
-        part: &str,
-        now: Timestamp,
-    ) -> Result<Option<String>> {
-        let row = self
-            .get(&keys::once(tenant, key), &keys::part(part))
-            .await?;
+    pub async fn part(&self, once: &Once, part: &str, now: Timestamp) -> Result<Option<String>> {
+        let sort = once.part(part);
+        let row = self.get(&once.partition, &sort).await?;
         let kept = |row: &Item| row.try_number("expires_at") > Some(now.as_second());
-        let row = row.filter(kept);
-        row.map(|row| Ok(row.text("outcome")?.to_owned()))
-            .transpose()
+        let Some(row) = row.filter(kept) else {
+            return Ok(None);
+        };
+        let outcome = once.open(&sort, &row.sealed("answer").ok_or_else(broken)?)?;
+        let outcome = std::str::from_utf8(&outcome).map_err(|_| broken())?;
+        Ok(Some(outcome.to_owned()))
     }
 
     /// Reserves an idempotency key for a request, or says what it led to before.
     ///
     /// # Errors
     /// As [`Store::part`].
-    pub async fn reserve(
-        &self,
-        tenant: Tenant,
-        key: KeyedHash,
-        request: KeyedHash,
-        now: Timestamp,
-    ) -> Result<Earlier> {
+    pub async fn reserve(&self, once: &Once, now: Timestamp) -> Result<Earlier> {
         // The SDK sends a write again whose answer was lost: then the row is our own.
         let holder = Uuid::new_v4().to_string();
-        let row = Item::new(&keys::once(tenant, key), ONCE)
+        let request = once.fingerprint();
+        let row = Item::new(&once.partition, ONCE)
             .with("holder", holder.as_str())
-            .with("fingerprint", request.to_string())
+            .with("fingerprint", request.as_str())
             .with("held_until", now + RUNNING)
             .with("expires_at", (now + KEPT).as_second());
         let write = Write::put(row)
             .only_if("attribute_not_exists(PK) OR expires_at <= :second OR (attribute_not_exists(answer) AND held_until <= :now AND fingerprint = :request)")
             .value(":second", now.as_second())
             .value(":now", now)
-            .value(":request", request.to_string());
+            .value(":request", request.as_str());
         let Err(Refusal::Condition { row, .. }) = self.write(write).await? else {
             return Ok(Earlier::None);
         };
@@ -105,35 +147,23 @@ impl Store {
         if row.try_text("holder") == Some(holder.as_str()) {
             return Ok(Earlier::None);
         }
-        Ok(
-            match (
-                row.text("fingerprint")? == request.to_string(),
-                row.sealed("answer"),
-            ) {
-                (false, _) => Earlier::Other,
-                (true, None) => Earlier::Running,
-                (true, Some(answer)) => {
-                    Earlier::Answered(u16::try_from(row.count("status")).unwrap_or(200), answer)
-                }
-            },
-        )
+        if row.text("fingerprint")? != request {
+            return Ok(Earlier::Other);
+        }
+        let Some(answer) = row.sealed("answer") else {
+            return Ok(Earlier::Running);
+        };
+        let status = u16::try_from(row.count("status")).map_err(|_| broken())?;
+        Ok(Earlier::Answered(status, once.open(ONCE, &answer)?))
     }
 
     /// Keeps the answer to a request that changed nothing in one transaction.
     ///
     /// # Errors
     /// As [`Store::part`].
-    pub async fn keep_answer(
-        &self,
-        tenant: Tenant,
-        key: KeyedHash,
-        status: u16,
-        answer: Sealed,
-    ) -> Result<()> {
+    pub async fn keep_answer(&self, once: &Once, status: u16, answer: &[u8]) -> Result<()> {
         // Refused: it was answered meanwhile, or a day has passed and the row with it.
-        let _gone = self
-            .write(answer_write(tenant, key, status, answer))
-            .await?;
+        let _gone = self.write(once.answer_write(status, answer)).await?;
         Ok(())
     }
 
@@ -141,9 +171,8 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::part`].
-    pub async fn release(&self, tenant: Tenant, key: KeyedHash) -> Result<()> {
-        let write =
-            Write::delete(&keys::once(tenant, key), ONCE).only_if("attribute_not_exists(answer)");
+    pub async fn release(&self, once: &Once) -> Result<()> {
+        let write = Write::delete(&once.partition, ONCE).only_if("attribute_not_exists(answer)");
         let _answered = self.write(write).await?;
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::id::{Attachment as AttachmentId, KeyedHash, Message as MessageId, uui
 use crate::keyring::Living;
 use crate::record::{
     AttachmentContent, Author, Consent, ConversationContent, Fields, FileState, InteractionContent,
-    MessageContent, Verdict, Withdrawal, without_nulls,
+    Known, MessageContent, Verdict, Withdrawal, without_nulls,
 };
 use crate::vault::HashKey;
 
@@ -28,7 +28,7 @@ fn broken() -> Error {
 pub struct Person {
     /// Counts the changes: the profile's `ETag`.
     pub rev: u64,
-    pub consent: Option<Consent>,
+    pub consent: Option<Known<Consent>>,
     /// Consents that were withdrawn, the latest last.
     pub withdrawn: Vec<Withdrawal>,
     pub identity: Fields,
@@ -47,6 +47,28 @@ impl Person {
             identity: living.open_json(row, "identity")?.unwrap_or_default(),
             contact: living.open_json(row, "contact")?.unwrap_or_default(),
             custom: living.open_json(row, "custom")?.unwrap_or_default(),
+        })
+    }
+
+    /// Whether a consent on record covers what is said: by a page, or by the server.
+    pub fn covered(&self, page: bool) -> bool {
+        let consent = self.consent.as_ref();
+        consent.is_some_and(|consent| consent.covers(page))
+    }
+
+    /// Whether something that is known here is not known, or otherwise, after a change.
+    pub fn loses(&self, after: &Person) -> bool {
+        let parts = [
+            (&self.identity, &after.identity),
+            (&self.contact, &after.contact),
+            (&self.custom, &after.custom),
+        ];
+        parts.into_iter().any(|(before, after)| {
+            let kept = |(name, known): (_, &Known)| {
+                let left = after.get(name);
+                left.is_some_and(|left| left.value == known.value)
+            };
+            !before.iter().all(kept)
         })
     }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::keys::{self, DOOR, Standing};
 use super::lives::{Door, clock_write};
-use super::{Item, Write};
+use super::{Attribute, Item, Write};
 use crate::keyring::{Entry, Hold, Rules};
 
 /// One change of one rule.
@@ -48,37 +48,58 @@ impl Change {
         before.with(self.rule(), !self.lifts())
     }
 
-    /// What the keyring's row becomes; the attributes that [`Entry`] reads.
-    fn keyring_write(&self, entry: &Entry) -> Write {
+    /// What the keyring's row becomes; the attributes that [`Entry`] reads. A row that only
+    /// the rule kept is deleted when its time as a tombstone is over, or by TTL when it is.
+    fn keyring_write(&self, entry: &Entry, now: Timestamp) -> Write {
+        let expires = entry.expires_at(self.after(entry.rules));
+        if self.lifts() && expires.is_some_and(|at| at <= now) {
+            return entry.forget_write();
+        }
         let flag = self.rule().name();
-        let write = match self {
-            Change::Lift(Standing::Held) => {
-                entry.change("SET gate = :next REMOVE held, hold_reason, hold_until, blocked")
-            }
-            Change::Lift(_) => entry.change(&format!("SET gate = :next REMOVE {flag}")),
+        let put = format!("{flag} = :true");
+        let (mut set, mut remove) = (vec!["gate = :next"], Vec::new());
+        let mut values: Vec<(&str, Attribute)> = vec![(":next", (entry.gate + 1).into())];
+        if self.lifts() {
+            remove.push(flag);
+        } else {
+            set.push(&put);
+            values.push((":true", true.into()));
+        }
+        match self {
             Change::Hold(Hold { reason, until }) => {
-                let expression = match until {
-                    Some(_) => {
-                        "SET gate = :next, held = :true, hold_reason = :reason, hold_until = :until"
-                    }
-                    None => {
-                        "SET gate = :next, held = :true, hold_reason = :reason REMOVE hold_until"
-                    }
-                };
-                let write = entry
-                    .change(expression)
-                    .value(":true", true)
-                    .value(":reason", reason.as_str());
+                set.push("hold_reason = :reason");
+                values.push((":reason", reason.as_str().into()));
                 match until {
-                    Some(until) => write.value(":until", *until),
-                    None => write,
+                    Some(until) => {
+                        set.push("hold_until = :until");
+                        values.push((":until", (*until).into()));
+                    }
+                    None => remove.push("hold_until"),
                 }
             }
-            Change::Restrict | Change::Object | Change::Suppress => entry
-                .change(&format!("SET gate = :next, {flag} = :true"))
-                .value(":true", true),
-        };
-        write.value(":next", entry.gate + 1)
+            Change::Lift(Standing::Held) => remove.push("hold_reason, hold_until, blocked"),
+            Change::Lift(Standing::Suppressed) => {
+                set.push("welcome_at = :now");
+                values.push((":now", now.into()));
+            }
+            Change::Restrict | Change::Object | Change::Suppress | Change::Lift(_) => {}
+        }
+        match expires {
+            Some(at) => {
+                set.push("expires_at = :expires");
+                values.push((":expires", at.as_second().into()));
+            }
+            None => remove.push("expires_at"),
+        }
+        let (set, remove) = (set.join(", "), remove.join(", "));
+        let write = entry.change(&format!("SET {set} REMOVE {remove}"));
+        let write = values
+            .into_iter()
+            .fold(write, |write, (name, value)| write.value(name, value));
+        match self {
+            Change::Lift(Standing::Held) => entry.if_blocked_as_read(write),
+            _ => write,
+        }
     }
 
     /// The person in the list of those who stand under the rule, or no longer.
@@ -101,7 +122,7 @@ impl Change {
         life: Option<(&Door, Timestamp)>,
         now: Timestamp,
     ) -> Vec<Write> {
-        let mut writes = vec![self.keyring_write(entry), self.list_write(entry)];
+        let mut writes = vec![self.keyring_write(entry, now), self.list_write(entry)];
         let Some((door, end)) = life else {
             return writes;
         };

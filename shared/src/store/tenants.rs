@@ -2,10 +2,12 @@
 
 use jiff::Timestamp;
 
+use super::jobs::{Job, JobKind};
 use super::keys::{self, SETTINGS, TENANTS};
 use super::{Item, Page, Query, Range, Store, Write};
 use crate::error::{Error, Result};
 use crate::id::{JobId, KeyId, Tenant};
+use crate::keyring::ROTATION;
 use crate::settings::Settings;
 use crate::vault::Sealed;
 
@@ -15,8 +17,20 @@ pub struct Stored {
     pub settings: Settings,
     /// Counts the changes: the settings' `ETag`.
     pub rev: u64,
+    pub changed_at: Timestamp,
     /// The retention that every door has been brought to: cleanup shortens the rest.
     pub applied_days: u8,
+    /// How far it is with that.
+    pub shortened: Shortened,
+}
+
+/// Up to which place of `due` doors have been brought to a shorter retention.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shortened {
+    pub shard: u8,
+    pub after: Option<String>,
+    /// Some could not be seen to: then all are gone through once more.
+    pub missed: bool,
 }
 
 /// An API key as stored: never the secret in the clear.
@@ -78,6 +92,8 @@ pub struct Record {
     pub created_at: Timestamp,
     /// The erasure of it that has been asked for.
     pub leaving: Option<JobId>,
+    /// That erasure has begun and cannot be taken back.
+    pub going: bool,
     /// When everybody and everything of it was gone.
     pub erased_at: Option<Timestamp>,
     /// The signed receipt of that.
@@ -91,6 +107,7 @@ impl Record {
             tenant: tenant.ok_or_else(|| Error::Corrupt("a tenant's row has no id".into()))?,
             created_at: row.time("created_at")?,
             leaving: row.try_text("leaving").and_then(JobId::parse),
+            going: row.try_text("going").is_some(),
             erased_at: row.try_time("erased_at"),
             receipt: row.try_text("receipt").map(str::to_owned),
         })
@@ -103,11 +120,14 @@ pub fn create_writes(tenant: Tenant, now: Timestamp) -> Vec<Write> {
     let settings = Stored {
         settings: Settings::default(),
         rev: 1,
+        changed_at: now,
         applied_days: 30,
+        shortened: Shortened::default(),
     };
     vec![
         Write::put(row).only_new(),
         Write::put(settings_item(tenant, &settings)).only_new(),
+        Job::new(tenant, JobKind::Rotation, Vec::new(), now).begin_later(now + ROTATION),
     ]
 }
 
@@ -116,16 +136,18 @@ fn settings_item(tenant: Tenant, stored: &Stored) -> Item {
     Item::new(&keys::settings(tenant), SETTINGS)
         .with("settings", text)
         .with("rev", stored.rev)
+        .with("changed_at", stored.changed_at)
         .with("applied_days", u64::from(stored.applied_days))
 }
 
 /// Replaces the settings, if nobody has changed them since `before` was read.
-pub fn change_write(tenant: Tenant, before: &Stored, settings: Settings) -> Write {
-    let applied_days = before.applied_days.max(before.settings.retention_days);
+pub fn change_write(tenant: Tenant, before: &Stored, settings: Settings, now: Timestamp) -> Write {
     let after = Stored {
         settings,
         rev: before.rev + 1,
-        applied_days,
+        changed_at: now,
+        applied_days: before.applied_days.max(before.settings.retention_days),
+        shortened: Shortened::default(),
     };
     Write::put(settings_item(tenant, &after))
         .only_if("rev = :rev")
@@ -142,11 +164,17 @@ impl Store {
             .ok_or(Error::NotFound)?;
         let settings = serde_json::from_str(row.text("settings")?)
             .map_err(|_| Error::Corrupt("settings are not as they were written".into()))?;
-        let applied_days = u8::try_from(row.count("applied_days")).unwrap_or(u8::MAX);
+        let small = |name| u8::try_from(row.count(name)).unwrap_or(u8::MAX);
         Ok(Stored {
             settings,
             rev: row.count("rev"),
-            applied_days,
+            changed_at: row.time("changed_at")?,
+            applied_days: small("applied_days"),
+            shortened: Shortened {
+                shard: small("shortened_shard"),
+                after: row.try_text("shortened_after").map(str::to_owned),
+                missed: row.flag("shortened_missed"),
+            },
         })
     }
 
@@ -154,16 +182,45 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::settings`].
-    pub async fn retention_applied(&self, tenant: Tenant, stored: &Stored) -> Result<bool> {
+    pub async fn retention_applied(&self, tenant: Tenant, stored: &Stored) -> Result<()> {
         let write = Write::update(
             &keys::settings(tenant),
             SETTINGS,
-            "SET applied_days = :days",
+            "SET applied_days = :days REMOVE shortened_shard, shortened_after, shortened_missed",
         )
         .only_if("rev = :rev")
         .value(":days", u64::from(stored.settings.retention_days))
         .value(":rev", stored.rev);
-        Ok(self.write(write).await?.is_ok())
+        // Refused: they have changed again, and all doors are to be brought to that.
+        let _changed = self.write(write).await?;
+        Ok(())
+    }
+
+    /// Records how far the doors have been brought to the retention of this revision.
+    ///
+    /// # Errors
+    /// As [`Store::settings`].
+    pub async fn note_shortened(&self, tenant: Tenant, rev: u64, place: &Shortened) -> Result<()> {
+        let (set, remove) = match &place.after {
+            Some(_) => (", shortened_after = :after", ""),
+            None => ("", " REMOVE shortened_after"),
+        };
+        let write = Write::update(
+            &keys::settings(tenant),
+            SETTINGS,
+            format!("SET shortened_shard = :shard, shortened_missed = :missed{set}{remove}"),
+        )
+        .only_if("rev = :rev")
+        .value(":shard", u64::from(place.shard))
+        .value(":missed", place.missed)
+        .value(":rev", rev);
+        let write = match &place.after {
+            Some(after) => write.value(":after", after.as_str()),
+            None => write,
+        };
+        // As above.
+        let _changed = self.write(write).await?;
+        Ok(())
     }
 
     /// # Errors

@@ -1,7 +1,11 @@
 //! Files: sent by a link, looked at once, served when clean, and gone with their person.
 
+use std::sync::{Arc, Mutex};
+
 use jiff::SignedDuration;
 use lethe_tests::{Reply, Service, days, minutes, sha256};
+use local::Options;
+use local::wire::Fate;
 use serde_json::{Map, Value, json};
 
 use crate::late::{arrived, asleep, created, everything, versions};
@@ -758,4 +762,38 @@ async fn an_event_of_an_expired_life_removes_what_it_brings() {
     service.cloud.settle().await;
     assert!(rows::files(&service).is_empty());
     assert!(service.cloud.dead_letters().is_empty());
+}
+
+#[tokio::test]
+async fn a_link_runs_out_when_the_door_says_so_however_long_the_request_takes() {
+    let slow = Arc::new(Mutex::new(None::<shared::clock::Clock>));
+    let slowed = slow.clone();
+    let options = Options {
+        wire: Some(Arc::new(move |_| {
+            // Every call takes seconds.
+            let clock = slowed.lock().expect("no holder panics");
+            if let Some(clock) = &*clock {
+                clock.advance(SignedDuration::from_secs(3));
+            }
+            Fate::Pass
+        })),
+        ..Options::default()
+    };
+    let service = Service::with(options).await;
+    let ada = service.visit("ada").await;
+    *slow.lock().expect("no holder panics") = Some(service.cloud.clock().clone());
+    let announced = announce(&service, "ada", b"hello").await;
+    slow.lock().expect("no holder panics").take();
+    let ends: jiff::Timestamp = announced["upload"]["expires_at"]
+        .as_str()
+        .and_then(|at| at.parse().ok())
+        .expect("a time");
+    let rows = rows::about(&service, &ada).await;
+    let door = rows
+        .iter()
+        .find(|row| rows::text(row, "SK") == Some("door"))
+        .expect("a door");
+    let open = door["uploads"].as_l().expect("links");
+    let told: Vec<_> = open.iter().filter_map(|at| at.as_n().ok()).collect();
+    assert_eq!(told, [&ends.as_millisecond().to_string()]);
 }

@@ -93,7 +93,7 @@ fn tables(tree: &Tree) -> Result<Vec<Checked>, TemplateError> {
         } else if let Some(stream) = table.find("StreamSpecification") {
             found.push(says(&stream, "StreamViewType", "KEYS_ONLY"));
         }
-        if id == records {
+        if [&records, &keyring].contains(&&id.to_owned()) {
             found.push(says(&table, "TimeToLiveSpecification.Enabled", "true"));
             let attribute = "TimeToLiveSpecification.AttributeName";
             found.push(says(&table, attribute, "expires_at"));
@@ -269,6 +269,11 @@ const CHANGES: &[(&str, &str, &[&str])] = &[
         &["RecordsTable.Properties.TimeToLiveSpecification.Enabled"],
     ),
     (
+        "      # Tombstones, when no backup can bring anything back.\n      TimeToLiveSpecification: { AttributeName: expires_at, Enabled: true }\n",
+        "      TimeToLiveSpecification: { AttributeName: due_day, Enabled: true }\n",
+        &["KeyringTable.Properties.TimeToLiveSpecification.AttributeName"],
+    ),
+    (
         KEYRING,
         "        - { AttributeName: PK, AttributeType: S }\n      StreamSpecification: { StreamViewType: KEYS_ONLY }\n      KeySchema:\n",
         &["KeyringTable.Properties.StreamSpecification"],
@@ -434,22 +439,25 @@ async fn settings_that_drift_are_counted_and_named_once_a_day() {
         .send()
         .await
         .expect("the window is changed");
-    let expiry = TimeToLiveSpecification::builder()
-        .attribute_name("expires_at")
-        .enabled(false);
-    client
-        .update_time_to_live()
-        .table_name(&config.records_table)
-        .time_to_live_specification(expiry.build().expect("a setting"))
-        .send()
-        .await
-        .expect("TTL is turned off");
+    for table in [&config.records_table, &config.keyring_table] {
+        let expiry = TimeToLiveSpecification::builder()
+            .attribute_name("expires_at")
+            .enabled(false);
+        client
+            .update_time_to_live()
+            .table_name(table)
+            .time_to_live_specification(expiry.build().expect("a setting"))
+            .send()
+            .await
+            .expect("TTL is turned off");
+    }
     service.cloud.clock().advance(lethe_tests::minutes(15));
     assert!(metrics(&service).await.is_empty(), "it has looked today");
     service.cloud.clock().advance(days(1));
-    expect(&service, &["records.expiry", "keyring.recovery"]).await;
+    let drifting = ["records.expiry", "keyring.recovery", "keyring.expiry"];
+    expect(&service, &drifting).await;
     service.cloud.clock().advance(days(1));
-    expect(&service, &["records.expiry", "keyring.recovery"]).await;
+    expect(&service, &drifting).await;
 }
 
 #[tokio::test]

@@ -216,6 +216,10 @@ async fn a_name_that_is_a_card_is_refused() {
             json!({"type": "identify", "visitor_id": "a", "custom": {card: 1}}),
             "custom",
         ),
+        (
+            json!({"type": "identify", "visitor_id": "a", "phone": "3782 822463 10005"}),
+            "phone",
+        ),
     ] {
         let result = &results(&service, vec![event]).await[0];
         assert_eq!(
@@ -232,8 +236,9 @@ async fn a_name_that_is_a_card_is_refused() {
 async fn a_telephone_number_or_an_address_is_no_card() {
     let service = Service::start().await;
     let contact = [
-        json!({"phone": "378282246310005"}),
-        json!({"phone": "3782 822463 10005"}),
+        json!({"phone": "+378282246310005"}),
+        json!({"phone": "004917679230871"}),
+        json!({"phone": "+49 176 7923 0871"}),
         json!({"email": "ada4111111111111111@example.com"}),
         json!({"email": "ada@4111111111111111.example"}),
     ];

@@ -19,8 +19,11 @@ struct Cost {
 
 async fn watched() -> (Service, Meter) {
     let meter = Meter::default();
+    // Nothing comes between a sweep and what it hands over.
     let options = Options {
+        ttl: false,
         schedules: false,
+        events: false,
         watch: Some(meter.watch()),
         ..Options::default()
     };
@@ -115,6 +118,9 @@ async fn the_readme_counts_what_operations_ask_of_aws() {
     note("first visit");
     service.store(visit()).await;
     note("visit");
+    service.cloud.clock().advance(minutes(16));
+    service.store(visit()).await;
+    note("visit, the first in a quarter of an hour");
     service.store(identify).await;
     note("identify, with e-mail and user id");
     service.store(message()).await;
@@ -150,4 +156,20 @@ async fn the_readme_counts_what_operations_ask_of_aws() {
     };
     found.insert("expiry".to_owned(), expiry);
     assert_eq!(found, readme());
+}
+
+#[tokio::test]
+async fn a_tenants_keys_ask_kms_once_in_five_to_fifteen_minutes() {
+    let (service, counted) = watched().await;
+    service.visit("ada").await;
+    taken(&counted);
+    for _ in 0..6 * 60 {
+        service.cloud.clock().advance(minutes(1));
+        service.visit("ada").await;
+    }
+    let asked = taken(&counted).kms;
+    assert!(
+        (6 * 4..=6 * 12).contains(&asked),
+        "{asked} times in six hours"
+    );
 }

@@ -165,6 +165,7 @@ fn every_turn_is_handed_to_one_worker() {
         ("export", "export"),
         ("redaction", "delete"),
         ("rekey", "delete"),
+        ("rotation", "delete"),
     ];
     assert_eq!(handed, expected.map(|(kind, it)| (kind, it.into())).into());
 }
@@ -215,7 +216,8 @@ async fn rows_have_the_names_that_the_template_gives() {
         .iter()
         .filter_map(|row| rows::text(row, &keyring.hash_key));
     assert!(named.into_iter().any(|key| key.ends_with(&subject)));
-    assert_eq!((&keyring.range_key, &keyring.ttl_attribute), (&None, &None));
+    assert_eq!(keyring.range_key, None);
+    assert_eq!(keyring.ttl_attribute.as_deref(), Some(ttl));
     // The engine knows no index but the template's: its name is right if people are listed.
     let listed = service.get("/v1/subjects", &service.ours.owner).await;
     assert_eq!(listed.expect(200)["data"][0]["subject"], json!(subject));

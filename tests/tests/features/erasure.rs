@@ -123,7 +123,8 @@ async fn several_people_are_erased_by_one_request() {
     let dry = json!({"subjects": [ada, bob], "dry_run": true});
     let counts = service.post("/v1/erasures", owner, dry).await.expect(200);
     assert_eq!(counts["subjects"], 2);
-    assert_eq!(counts["stores"]["records"]["messages"], 4);
+    // Of each: person, clock, conversation, two messages, interaction, two lookups.
+    assert_eq!(counts["stores"]["records"], 16);
     service
         .get(&format!("/v1/subjects/{ada}"), owner)
         .await

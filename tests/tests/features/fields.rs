@@ -172,6 +172,42 @@ async fn everybody_is_found_by_their_number_however_it_is_written() {
 }
 
 #[tokio::test]
+async fn everybody_is_found_by_a_user_id_that_was_pasted() {
+    let service = Service::start().await;
+    let event = json!({"type": "identify", "visitor_id": "ada", "user_id": "u-e\u{301}1"});
+    let ada = subject(&sent(&service, event).await);
+    for asked in ["u-\u{e9}1", " u-\u{e9}1\u{200b}", "\u{feff}u-e\u{301}1"] {
+        let found = found(&service, json!({"user_id": asked})).await;
+        assert_eq!(found, [&*ada], "{asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_card_number_in_a_url_is_masked_whatever_is_kept_of_it() {
+    let service = Service::start().await;
+    let (owner, settings) = (&service.ours.owner, json!({"store_url": "full"}));
+    let card = "4111 1111 1111 1111";
+    for url in [
+        format!("https://shop.example/{card}?q=1"),
+        format!("https://shop.example/?card={card}"),
+        format!("https://shop.example/#{}", card.replace(' ', "-")),
+    ] {
+        let stored = sent(
+            &service,
+            json!({"type": "visit", "visitor_id": "ada", "url": url}),
+        )
+        .await;
+        let ada = person(&service, &subject(&stored)).await;
+        assert!(!ada["network"].to_string().contains("1111"), "{ada}");
+        service
+            .call("PUT", "/v1/settings", owner, Some(&settings))
+            .await
+            .expect(200);
+        service.advance(lethe_tests::minutes(2)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_field_that_does_not_parse_is_left_out_by_name_and_the_rest_is_stored() {
     let service = Service::start().await;
     let event = json!({"type": "identify", "visitor_id": "ada", "name": "Ada\r\nLovelace", "username": 7,
@@ -363,7 +399,10 @@ async fn null_and_an_empty_text_say_nothing() {
     let ada = service.acquaint("ada").await;
     let before = person(&service, &ada).await;
     for nothing in [Value::Null, json!(""), json!(" \u{200b}")] {
-        let mut event = json!({"type": "identify", "visitor_id": "ada", "custom": {"plan": null}});
+        let unknown = (0..60).map(|at| (format!("n{at}"), Value::Null));
+        let unknown: serde_json::Map<_, _> =
+            unknown.chain([("plan".into(), Value::Null)]).collect();
+        let mut event = json!({"type": "identify", "visitor_id": "ada", "custom": unknown});
         for name in [
             "user_id",
             "name",

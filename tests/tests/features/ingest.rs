@@ -244,7 +244,7 @@ async fn what_a_page_says_of_identity_counts_once_the_server_vouches_for_it() {
         };
         encode(
             &header,
-            &json!({"sub": sub, "exp": exp}),
+            &json!({"sub": sub, "exp": exp, "name": "Ada L.", "email": "ada@example.com"}),
             &EncodingKey::from_secret(secret.as_bytes()),
         )
         .unwrap()

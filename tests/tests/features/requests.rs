@@ -331,7 +331,9 @@ impl Stage {
                 (owner, 204, Some(body))
             }
             _ if self.governs(route) => (owner, 204, None),
-            "POST /v1/tenants" => (&self.operator, 201, Some(json!({}))),
+            "POST /v1/tenants" | "POST /v1/tenants/{tenant}/keys" => {
+                (&self.operator, 201, Some(json!({})))
+            }
             "GET /v1/tenants" => (&self.operator, 200, None),
             "GET /console"
             | "GET /v1/openapi.json"

@@ -59,8 +59,8 @@ async fn erase(service: &Service, subject: &str) {
         .call("DELETE", &path, &service.ours.owner, None)
         .await;
     reply.expect(202);
-    // Until nothing is left: the last look comes after the last upload link has run out.
-    service.advance(minutes(30)).await;
+    // Until nothing is left: the last look comes after the last upload has come to its end.
+    service.advance(minutes(45)).await;
 }
 
 /// The kinds of entries in the log, and what each is about.
@@ -772,6 +772,116 @@ async fn a_suppressed_person_stays_away_after_an_expiry_that_nobody_noticed() {
     assert_eq!(send(&service, "bob").await, ["suppressed"; 4]);
 }
 
+/// Whether the keyring has a row of a subject.
+async fn known(service: &Service, subject: &str) -> bool {
+    let entries = rows::keyring(service).await;
+    let mut named = entries.iter().filter_map(|row| rows::text(row, "PK"));
+    named.any(|key| key.ends_with(subject))
+}
+
+#[tokio::test]
+async fn who_was_erased_and_stands_under_no_rule_any_more_is_forgotten_in_time() {
+    let service = Service::start().await;
+    // The rules of each before the erasure, those put after it, and those lifted at once.
+    let cases: [(&[&str], &[&str], &[&str]); 5] = [
+        (&["suppression"], &[], &[]),
+        (&["objection"], &[], &[]),
+        (&[], &["objection"], &[]),
+        (&["suppression"], &[], &["suppression"]),
+        (&["objection"], &["suppression"], &["objection"]),
+    ];
+    let mut people = Vec::new();
+    for (n, (before, after, lifted)) in cases.iter().enumerate() {
+        let who = service.visit(&format!("v-{n}")).await;
+        for name in *before {
+            put(&service, &who, name).await;
+        }
+        erase(&service, &who).await;
+        for name in *after {
+            put(&service, &who, name).await;
+        }
+        for name in *lifted {
+            lift(&service, &who, name).await;
+        }
+        people.push(who);
+    }
+    service.advance(days(37)).await;
+    for (n, (who, stays)) in people
+        .iter()
+        .zip([true, true, true, false, true])
+        .enumerate()
+    {
+        assert_eq!(known(&service, who).await, stays, "{n}");
+    }
+    // Their time as a tombstone is over: they go with their last rule.
+    for (who, name) in [
+        (&people[0], "suppression"),
+        (&people[1], "objection"),
+        (&people[2], "objection"),
+        (&people[4], "suppression"),
+    ] {
+        lift(&service, who, name).await;
+        assert!(!known(&service, who).await, "{name}");
+        assert_eq!(rule(&service, "PUT", who, name).await.status, 404);
+    }
+    for state in ["objected", "suppressed"] {
+        let left = listed(&service, &format!("state={state}")).await;
+        assert_eq!(left, [] as [Value; 0]);
+    }
+    // Lifted before that, the row goes when its time comes, and not with another rule's.
+    let bob = service.visit("bob").await;
+    put(&service, &bob, "objection").await;
+    erase(&service, &bob).await;
+    service.advance(days(20)).await;
+    put(&service, &bob, "suppression").await;
+    lift(&service, &bob, "objection").await;
+    lift(&service, &bob, "suppression").await;
+    service.advance(days(14)).await;
+    assert!(known(&service, &bob).await);
+    service.advance(days(2)).await;
+    assert!(!known(&service, &bob).await);
+}
+
+#[tokio::test]
+async fn a_rule_that_is_lifted_while_a_life_is_erased_leaves_a_tombstone_that_goes() {
+    let options = Options {
+        events: false,
+        ..Options::default()
+    };
+    let service = Service::with(options).await;
+    let ada = service.visit("ada").await;
+    put(&service, &ada, "suppression").await;
+    let path = format!("/v1/subjects/{ada}");
+    let owner = &service.ours.owner;
+    service.call("DELETE", &path, owner, None).await.expect(202);
+    lift(&service, &ada, "suppression").await;
+    service.cloud.settle().await;
+    service.advance(days(1)).await;
+    assert!(known(&service, &ada).await);
+    service.advance(days(36)).await;
+    assert!(!known(&service, &ada).await);
+}
+
+#[tokio::test]
+async fn a_tombstone_that_ttl_has_yet_to_delete_is_forgotten_already() {
+    let options = Options {
+        ttl: false,
+        ..Options::default()
+    };
+    let service = Service::with(options).await;
+    let ada = service.visit("ada").await;
+    erase(&service, &ada).await;
+    service.advance(days(36)).await;
+    assert!(known(&service, &ada).await);
+    for name in ["objection", "suppression"] {
+        assert_eq!(rule(&service, "PUT", &ada, name).await.status, 404);
+    }
+    service.visit("ada").await;
+    person(&service, &ada).await.expect(200);
+    service.cloud.sweep_ttl().await;
+    person(&service, &ada).await.expect(200);
+}
+
 #[tokio::test]
 async fn lists_name_those_under_a_rule_a_page_at_a_time() {
     let service = Service::start().await;
@@ -890,7 +1000,7 @@ async fn a_withdrawn_consent_takes_what_rested_on_it_and_leaves_its_history() {
         (&shown["consent"], &shown["verified"]),
         (&Value::Null, &json!(false))
     );
-    let history = json!([{"basis": "consent", "source": "widget", "given_by": "self", "at": withdrawn_at, "withdrawn_at": withdrawn_at}]);
+    let history = json!([{"basis": "consent", "source": "widget", "given_by": "self", "at": withdrawn_at, "verified": true, "withdrawn_at": withdrawn_at}]);
     assert_eq!(shown["consent_withdrawn"], history);
     for value in [
         json!({"email": "ada@example.com"}),

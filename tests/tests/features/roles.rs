@@ -9,6 +9,8 @@ use lethe_tests::{Service, days, minutes, subject};
 use local::Options;
 use local::template::Tree;
 use serde_json::{Value, json};
+use shared::id::Tenant;
+use shared::store::jobs::{JobFilter, JobKind};
 
 use crate::{requests, rows};
 
@@ -132,14 +134,19 @@ async fn every_route(service: &Service) {
         let (method, body) = (request.method(), request.body.as_ref());
         let key = route.replace(|it: char| !it.is_ascii_alphanumeric(), "-");
         let idempotent = [("idempotency-key", key.as_str())];
-        let headers: &[_] = match method {
-            "POST" => &idempotent,
-            _ => &[],
-        };
+        let once = shared::routes::find(&route).is_some_and(|row| row.once);
+        let headers: &[_] = if once { &idempotent } else { &[] };
         let reply = service.call_with(method, &request.path, &request.bearer, body, headers);
         let reply = reply.await;
         assert_eq!(reply.status, request.status, "{route}: {}", reply.text);
         service.cloud.settle().await;
+    }
+    // A request that is refused frees its key.
+    let (operator, owner) = (service.cloud.operator_key(), &service.ours.owner);
+    for (path, key) in [("/v1/tenants", operator), ("/v1/keys", owner)] {
+        let (body, once) = (json!({"no": "field"}), [("idempotency-key", "refused")]);
+        let refused = service.call_with("POST", path, key, Some(&body), &once);
+        refused.await.expect(422);
     }
 }
 
@@ -239,11 +246,33 @@ async fn lives(service: &Service, ada: &str) {
 async fn unnoticed(service: &Service) {
     let visit = || json!([{"type": "visit", "visitor_id": "eve"}]);
     let eve = subject(&service.store(visit()).await[0]);
+    // A rule that outlasted somebody is lifted when nothing else is known of them.
+    let dan = service.visit("dan").await;
+    let rule = format!("/v1/subjects/{dan}/objection");
+    put(service, &rule, json!({})).await;
+    let owner = &service.ours.owner;
+    let path = format!("/v1/subjects/{dan}");
+    service.call("DELETE", &path, owner, None).await.expect(202);
+    service.cloud.settle().await;
     service.cloud.clock().advance(days(31));
     service.store(visit()).await;
     service.cloud.clock().advance(days(31));
     service.cloud.sweep_ttl().await;
     assert!(rows::about(service, &eve).await.len() <= 1);
+    service.call("DELETE", &rule, owner, None).await.expect(204);
+}
+
+/// After a year a tenant's wrapping key gets a new version.
+async fn rotates(service: &Service) {
+    let tenant = Tenant::parse(&service.theirs.id).expect("a tenant");
+    let store = &service.cloud.app().store;
+    let (kind, all) = (JobKind::Rotation, JobFilter::default());
+    let jobs = store.jobs(tenant, kind, &all, 1, None);
+    let mut job = jobs.await.expect("it answers").0.remove(0);
+    service.cloud.clock().advance(days(366));
+    let handed = store.next_turn(&mut job, service.now()).await;
+    assert!(handed.expect("it answers"));
+    service.cloud.settle().await;
 }
 
 /// A tenant leaves in the middle of everything.
@@ -278,6 +307,7 @@ async fn what_is_called_is_allowed_and_what_is_allowed_is_called() {
     let mut all = asked(&noted);
     let (service, noted) = watched("unnoticed").await;
     unnoticed(&service).await;
+    rotates(&service).await;
     all.extend(asked(&noted));
 
     let text = text();

@@ -3,7 +3,7 @@
 
 use jiff::civil::Date;
 use lethe_tests::{Service, days};
-use local::verify::{Report, Source, check};
+use local::verify::{Evidence, Report, Source, check};
 use shared::id::Tenant;
 use shared::store::keys::{self, SHARDS};
 use shared::store::{Item, Write};
@@ -43,12 +43,16 @@ async fn write(service: &Service, write: Write) {
     written.expect("it answers").expect("nothing forbids it");
 }
 
-async fn verified(service: &Service, of: &str) -> Report {
+async fn evidence(service: &Service, of: &str) -> Evidence {
     let source = Source::Service {
         url: service.cloud.url().to_owned(),
         key: service.ours.owner.clone(),
     };
-    check(&source.evidence(day(of)).await.expect("it is sealed"))
+    source.evidence(day(of)).await.expect("it is sealed")
+}
+
+async fn verified(service: &Service, of: &str) -> Report {
+    check(&evidence(service, of).await)
 }
 
 fn id(row: &Item) -> String {
@@ -91,22 +95,26 @@ async fn an_entry_that_was_changed_is_named() {
 }
 
 #[tokio::test]
-async fn an_entry_that_is_gone_is_noted_and_the_root_still_holds() {
+async fn an_entry_that_is_gone_makes_the_day_invalid_until_its_tenant_has_left() {
     let service = sealed().await;
     for place in [0, 2] {
         let row = &entries(&service).await[place];
         write(&service, Write::delete(row.partition(), row.sort())).await;
     }
     let report = verified(&service, DAY).await;
-    assert!(report.valid(), "{report}");
-    let text = report.to_string();
-    for noted in [
-        "missing: entry 1 of 4",
-        "missing: entry 4 of 4",
-        "missing: 2 in all",
-    ] {
-        assert!(text.contains(noted), "{report}");
+    assert!(!report.valid(), "{report}");
+    for missing in ["FAIL  missing: entry 1 of 4", "FAIL  missing: entry 4 of 4"] {
+        assert!(report.to_string().contains(missing), "{report}");
     }
+    // The root needs the leaves alone: of a tenant that has left, seals are all there is.
+    let mut evidence = evidence(&service, DAY).await;
+    evidence.left = true;
+    let report = check(&evidence);
+    assert!(report.valid(), "{report}");
+    assert!(
+        report.to_string().contains("note  missing: entry 1 of 4"),
+        "{report}"
+    );
 }
 
 #[tokio::test]

@@ -4,13 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::json;
 use shared::app::App;
 use shared::error::{Error, Result};
 use shared::id::Tenant;
-use shared::keyring::Entry;
-use shared::objects::UPLOAD_SECONDS;
+use shared::objects::last_upload;
 use shared::store::activity::{self, Deed};
 use shared::store::erasures::Erasing;
 use shared::store::jobs::Job;
@@ -95,31 +94,8 @@ async fn begin(
 fn erasing(now: Timestamp) -> Erasing {
     let mut erasing = Erasing::default();
     erasing.ended = true;
-    erasing.uploads_until = Some(now + SignedDuration::from_secs(UPLOAD_SECONDS));
+    erasing.uploads_until = Some(last_upload(now));
     erasing
-}
-
-/// Gives tombstones an erasure that removes them when no backup could bring anything back:
-/// the one that they had may be lost. There is nothing left for it to do until then.
-pub async fn outlive(app: &App, tombstones: &[Entry]) -> Result<()> {
-    let mut tenants: BTreeMap<Tenant, Vec<&Entry>> = BTreeMap::new();
-    for entry in tombstones {
-        tenants.entry(entry.key.tenant).or_default().push(entry);
-    }
-    for (tenant, entries) in tenants {
-        for some in entries.chunks(TOGETHER) {
-            let now = app.clock.now();
-            let lives: Vec<_> = some.iter().map(|entry| (entry.key, 0)).collect();
-            let (mut job, mut writes) =
-                Job::erasure(JobKind::Erasure, tenant, &lives, erasing(now), now);
-            job.total = 0;
-            job.outcome = json!({"reason": REASON, "stores": {}});
-            writes.push(job.over_write(now));
-            writes.extend(some.iter().map(|entry| entry.outlive_write(job.key.id)));
-            carry_out(app, writes).await?;
-        }
-    }
-    Ok(())
 }
 
 /// All of these writes. Nobody else works, so none is refused.

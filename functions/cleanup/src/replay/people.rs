@@ -9,7 +9,7 @@ use shared::keyring::{Entry, Rules, State};
 use shared::store::keys::{self, CLOCK, DOOR, PERSON, RESTORED, Standing};
 use shared::store::{Item, Write};
 
-use super::handover::{HandOver, carry_out, outlive};
+use super::handover::{HandOver, carry_out};
 use super::order::Restored;
 use super::repair;
 use super::tally::Tally;
@@ -81,7 +81,6 @@ pub async fn page(
         }
     }
     let mut handover = HandOver::default();
-    let mut tombstones = Vec::new();
     for person in read(replay, entries).await? {
         match person.entry.state {
             _ if replay.known.gone.contains(&person.entry.key.tenant) => {
@@ -89,12 +88,11 @@ pub async fn page(
             }
             State::Active => living(replay, person, &mut handover, tally).await?,
             State::Erasing => erasing(replay, person, &mut handover, tally).await?,
-            State::Erased => erased(replay, person, &mut tombstones, tally).await?,
+            State::Erased => dead(replay, person, tally).await?,
         }
     }
     if replay.acts {
         handover.write(replay.app).await?;
-        outlive(replay.app, &tombstones).await?;
     }
     Ok(next)
 }
@@ -199,7 +197,7 @@ async fn living(
 /// without, there may be no job any more that would come to an end.
 async fn erasing(
     replay: &Replay<'_>,
-    mut person: Person,
+    person: Person,
     handover: &mut HandOver,
     tally: &mut Tally,
 ) -> Result<()> {
@@ -209,28 +207,11 @@ async fn erasing(
             handover.add(person.entry.key, Vec::new());
         }
     }
-    dead(replay, &mut person, tally).await
-}
-
-/// A tombstone: somebody must remove it in time.
-async fn erased(
-    replay: &Replay<'_>,
-    mut person: Person,
-    tombstones: &mut Vec<Entry>,
-    tally: &mut Tally,
-) -> Result<()> {
-    dead(replay, &mut person, tally).await?;
-    // Who stands under a rule stays known for that.
-    let stays = person.rules != Rules::default();
-    if person.entry.removed_by.is_none() && !stays {
-        tally.tombstones_kept += 1;
-        tombstones.push(person.entry);
-    }
-    Ok(())
+    dead(replay, person, tally).await
 }
 
 /// The rules of somebody whose life is over.
-async fn dead(replay: &Replay<'_>, person: &mut Person, tally: &mut Tally) -> Result<()> {
+async fn dead(replay: &Replay<'_>, mut person: Person, tally: &mut Tally) -> Result<()> {
     person.rules = outlasting(person.rules);
     if replay.restored == Restored::Both {
         let named = replay.known.named.get(&person.entry.key);

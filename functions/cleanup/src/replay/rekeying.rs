@@ -70,7 +70,7 @@ async fn finish(replay: &Replay<'_>, entry: &Entry) -> Result<()> {
             break;
         }
     }
-    carry_out(app, vec![keyring::retire_write(&living)]).await
+    carry_out(app, vec![keyring::retire_write(&living, app.clock.now())]).await
 }
 
 /// Another job, for when the lost one was to begin.

@@ -34,8 +34,6 @@ pub struct Tally {
     pub rekeyings_repaired: u64,
     /// Lives with redacted files that had yet to go.
     pub purges_repaired: u64,
-    /// Tombstones that get an erasure which removes them in time.
-    pub tombstones_kept: u64,
     /// Keys of tenants that have left.
     pub tenant_keys_removed: u64,
     /// Tenants that have left, and leave again.

@@ -9,7 +9,8 @@ use shared::store::jobs::{JobKind, JobState};
 use super::reference;
 use super::requests::settings_fields;
 use super::shape::{
-    Schema, choice, count, described, id, list, message_id, object, or_null, text, time, whole,
+    Schema, choice, count, described, id, list, message_id, object, only, or_null, text, time,
+    whole,
 };
 
 /// Every schema of an answer.
@@ -83,7 +84,17 @@ fn edge() -> Vec<Schema> {
             "Receipt",
             described(text(), "A compact JWS (RFC 7515), signed with ES256."),
         ),
-        ("Description", object(&["openapi", "info", "paths"], vec![])),
+        (
+            "Description",
+            object(
+                &["openapi", "info", "paths"],
+                vec![
+                    ("openapi", text()),
+                    ("info", object(&[], vec![])),
+                    ("paths", object(&[], vec![])),
+                ],
+            ),
+        ),
         (
             "Health",
             whole(vec![
@@ -128,7 +139,14 @@ fn ingest() -> Vec<Schema> {
             ),
             ("subject", id("sub")),
             ("message", message_id()),
-            ("reason", described(text(), "Why it was ignored.")),
+            (
+                "reason",
+                described(
+                    text(),
+                    "Why it was ignored: `suppressed`, `objected`, `held`, `erasing`, `erased` or \
+                     `no_consent`.",
+                ),
+            ),
             (
                 "errors",
                 described(
@@ -177,6 +195,17 @@ fn ingest() -> Vec<Schema> {
     ]
 }
 
+/// What was, or would be, removed from each store.
+fn stores() -> Vec<(&'static str, Value)> {
+    let files = "Versions of files; none of those that were only announced.";
+    vec![
+        ("keyring", count()),
+        ("records", described(count(), "Rows.")),
+        ("attachments", described(count(), files)),
+        ("exports", count()),
+    ]
+}
+
 fn jobs() -> Vec<Schema> {
     let job = object(
         &["id", "kind", "state", "progress", "created_at"],
@@ -219,7 +248,7 @@ fn jobs() -> Vec<Schema> {
                     "When no backup can bring back a key that opens what was sealed.",
                 ),
             ),
-            ("stores", json!({"type": "object"})),
+            ("stores", object(&[], stores())),
             (
                 "blocked",
                 described(
@@ -248,10 +277,10 @@ fn jobs() -> Vec<Schema> {
         ("expires_at", time()),
     ]);
     let counts = whole(vec![
-        ("dry_run", json!({"const": true})),
+        ("dry_run", only(true)),
         ("subjects", count()),
         ("blocked", described(count(), "Those of them who are held.")),
-        ("stores", json!({"type": "object"})),
+        ("stores", whole(stores())),
     ]);
     let statuses = ["redacted", "not_found", "stale", "invalid", "held"];
     let target = object(
@@ -321,7 +350,7 @@ fn govern() -> Vec<Schema> {
     let mut new_key = key();
     new_key["properties"]["secret"] = described(text(), "The whole key, as it is sent.");
     let dry_run = whole(vec![
-        ("dry_run", json!({"const": true})),
+        ("dry_run", only(true)),
         (
             "would_erase",
             described(count(), "People whose time would be up."),
@@ -384,7 +413,7 @@ fn govern() -> Vec<Schema> {
             ),
         ],
     );
-    let keys = whole(vec![("owner", text())]);
+    let keys = object(&[], vec![("owner", text())]);
     vec![
         ("Settings", whole(settings_fields())),
         ("SettingsPreview", dry_run),

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
-use shared::routes::{Access, Route};
+use shared::routes::{Access, Route, Scope};
 
 use operations::{OPERATIONS, Operation, Success, TAGS};
 
@@ -45,6 +45,7 @@ fn document() -> Value {
             "description": "Everything belongs to the tenant whose key is sent: another tenant's \
                 anything answers as if it did not exist. Unknown fields and parameters are \
                 refused, by name. Times are RFC 3339, in UTC.",
+            "contact": {"name": "The operator of this service"},
             "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
@@ -54,19 +55,7 @@ fn document() -> Value {
             "schemas": schemas,
             "parameters": parameters::components(),
             "headers": parameters::headers(),
-            "securitySchemes": {
-                "key": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "description": "An API key. It belongs to one tenant and carries scopes.",
-                },
-                "operator": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "description": "The operator. In AWS an IAM signature (SigV4) stands in this \
-                        header; in a local run, the operator's key.",
-                },
-            },
+            "securitySchemes": security_schemes(),
         },
     })
 }
@@ -81,6 +70,7 @@ fn describe(route: &Route, operation: &Operation) -> Value {
     let mut described = json!({
         "operationId": operation.id,
         "summary": route.summary,
+        "description": operation.description,
         "tags": [operation.tag],
         "security": security(route),
         "responses": responses(route, operation),
@@ -88,9 +78,6 @@ fn describe(route: &Route, operation: &Operation) -> Value {
     let parameters = parameters::of(route, operation);
     if !parameters.is_empty() {
         described["parameters"] = json!(parameters);
-    }
-    if let Access::Key(scopes) = route.access {
-        described["x-scopes"] = scopes.iter().map(|scope| scope.name()).collect();
     }
     if let Some(schema) = operation.body {
         let body = json!({"schema": reference("schemas", schema)});
@@ -104,15 +91,29 @@ fn describe(route: &Route, operation: &Operation) -> Value {
     described
 }
 
-/// Any one of the scopes will do. OpenAPI 3.1 lets a requirement of an HTTP scheme name
-/// the roles that are needed; alternatives are requirements of their own.
+/// How a caller authenticates: one scheme for each scope of an API key, since OpenAPI has no
+/// scopes for a bearer token, and one for the operator.
+fn security_schemes() -> Value {
+    let bearer = |description: String| json!({"type": "http", "scheme": "bearer", "description": description});
+    let of_scope = |scope: &Scope| {
+        let name = scope.name();
+        let description = format!("An API key of one tenant, with the scope `{name}`.");
+        (name.to_owned(), bearer(description))
+    };
+    let mut schemes: Map<String, Value> = Scope::ALL.iter().map(of_scope).collect();
+    let operator = "The operator: in AWS a SigV4 signature, in a local run the operator's key.";
+    schemes.insert("operator".into(), bearer(operator.into()));
+    Value::Object(schemes)
+}
+
+/// Any one of the scopes is enough: each is a requirement of its own.
 fn security(route: &Route) -> Value {
     match route.access {
         Access::Public => json!([]),
         Access::Operator => json!([{"operator": []}]),
         Access::Key(scopes) => scopes
             .iter()
-            .map(|scope| json!({"key": [scope.name()]}))
+            .map(|scope| json!({scope.name(): []}))
             .collect(),
     }
 }
@@ -275,6 +276,7 @@ mod tests {
         let ids: HashSet<_> = OPERATIONS.iter().map(|operation| operation.id).collect();
         assert_eq!(ids.len(), OPERATIONS.len());
         for operation in OPERATIONS {
+            assert!(!operation.description.is_empty(), "{}", operation.id);
             assert!(
                 TAGS.iter().any(|(tag, _)| *tag == operation.tag),
                 "{}",

@@ -106,11 +106,11 @@ pub fn schemas() -> Vec<Schema> {
                 ("scanned_at", or_null(time())),
             ]),
         ),
-        ("Consent", object(&["basis"], consent())),
+        ("Consent", object(&["basis", "verified"], consent())),
         (
             "WithdrawnConsent",
             object(
-                &["basis", "withdrawn_at"],
+                &["basis", "verified", "withdrawn_at"],
                 [consent(), vec![("withdrawn_at", time())]].concat(),
             ),
         ),
@@ -134,6 +134,7 @@ fn consent() -> Vec<(&'static str, Value)> {
         ("source", text()),
         ("given_by", text()),
         ("at", time()),
+        ("verified", yes_or_no()),
     ]
 }
 

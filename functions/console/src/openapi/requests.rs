@@ -7,7 +7,7 @@ use shared::record::{Basis, GivenBy};
 use shared::routes::Scope;
 
 use super::reference;
-use super::shape::{choice, described, id, time};
+use super::shape::{choice, described, id, only, time};
 
 /// A name without control characters.
 const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
@@ -175,7 +175,7 @@ fn event(kind: &str, required: &[&str], mut fields: Vec<(&'static str, Value)>) 
             "type": "string",
             "minLength": 1,
             "maxLength": 2048,
-            "description": "A JWT over the visitor id, signed by the tenant's server.",
+            "description": "A JWT over the visitor id, signed by the tenant's server. It vouches for the visitor id, and for those values of identity and contact that stand in its claims as well.",
         })),
     ]);
     let required = [&["type", "visitor_id"], required].concat();
@@ -374,7 +374,10 @@ fn redaction() -> Value {
     );
     redaction["anyOf"] = json!([
         {"required": ["subject"]},
-        {"properties": {"targets": {"items": {"required": ["subject"]}}}},
+        {"properties": {"targets": {"items": {
+            "properties": {"subject": id("sub")},
+            "required": ["subject"],
+        }}}},
     ]);
     redaction
 }
@@ -382,7 +385,6 @@ fn redaction() -> Value {
 fn erasure() -> Value {
     let list =
         |item: Value| json!({"type": "array", "minItems": 1, "maxItems": 5000, "items": item});
-    let no = || json!({"const": false});
     let way = |required: &[&str], fields: Vec<(&'static str, Value)>| {
         let always = vec![
             ("reason", code()),
@@ -400,7 +402,7 @@ fn erasure() -> Value {
                 (name, whom),
                 ("all", all),
                 ("suppress", suppress),
-                ("tenant", no()),
+                ("tenant", only(false)),
             ],
         )
     };
@@ -409,20 +411,20 @@ fn erasure() -> Value {
     let whom = "Everybody, and the tenant itself: only for its owner.";
     let tenant = |required: (&'static str, Value)| {
         let fields = vec![
-            ("tenant", described(json!({"const": true}), whom)),
+            ("tenant", described(only(true), whom)),
             ("not_before", described(time(), not_before)),
-            ("all", no()),
-            ("suppress", no()),
+            ("all", only(false)),
+            ("suppress", only(false)),
         ];
         way(&["tenant", required.0], [fields, vec![required]].concat())
     };
     let confirm = described(id("ten"), "The tenant's own id.");
     json!({"oneOf": [
-        people("subjects", list(id("sub")), no()),
-        people("visitors", list(field(Record::Person, "visitor_id")), no()),
+        people("subjects", list(id("sub")), only(false)),
+        people("visitors", list(field(Record::Person, "visitor_id")), only(false)),
         people("lookup", reference("schemas", "Lookup"), all),
         tenant(("confirm", confirm)),
-        tenant(("dry_run", json!({"const": true}))),
+        tenant(("dry_run", only(true))),
     ]})
 }
 

@@ -35,6 +35,12 @@ pub fn yes_or_no() -> Value {
     json!({"type": "boolean"})
 }
 
+/// A flag with the one value that is possible here. A generator of clients reads an
+/// enumeration where it stumbles over a constant.
+pub fn only(value: bool) -> Value {
+    json!({"type": "boolean", "enum": [value]})
+}
+
 pub fn list(items: Value) -> Value {
     json!({"type": "array", "items": items})
 }

@@ -70,14 +70,14 @@ pub fn person(facts: &Facts<'_>) -> String {
             }
         }
         if let Some(consent) = &profile.person.consent {
-            html.push_str(&basis("On what legal basis", consent, None));
+            html.push_str(&basis("On what legal basis", &consent.value, None));
         }
         for Withdrawal {
             consent,
             withdrawn_at,
         } in &profile.person.withdrawn
         {
-            html.push_str(&basis("Withdrawn", consent, Some(*withdrawn_at)));
+            html.push_str(&basis("Withdrawn", &consent.value, Some(*withdrawn_at)));
         }
     }
     html.push_str("</section>\n");

@@ -291,6 +291,7 @@ mod tests {
         let door = Door {
             created_at: at(0),
             last_seen: at(60),
+            vouched_at: at(60),
             visit_at: None,
             expires_at: Some(at(86_400)),
             gate: 1,

@@ -28,6 +28,8 @@ pub struct Evidence {
     pub before: Before,
     /// The day's entries, as the API shows them.
     pub entries: Vec<Value>,
+    /// Whether the tenant has left: nothing else lawfully deletes an entry.
+    pub left: bool,
 }
 
 /// A seal as the API shows it.
@@ -56,8 +58,9 @@ pub enum Before {
 pub enum Source {
     /// A service, with a key that may see the activity.
     Service { url: String, key: String },
-    /// A folder of answers: `jwks.json`, and the pages `seals*.json` and `activity*.json`.
-    Folder(PathBuf),
+    /// A folder of answers: `jwks.json`, and the pages `seals*.json` and `activity*.json`,
+    /// the last only unless the tenant has left.
+    Folder { folder: PathBuf, left: bool },
 }
 
 impl Source {
@@ -68,7 +71,7 @@ impl Source {
     pub async fn evidence(&self, day: Date) -> Result<Evidence, String> {
         match self {
             Source::Service { url, key } => from_service(url, key, day).await,
-            Source::Folder(folder) => from_folder(folder, day),
+            Source::Folder { folder, left } => from_folder(folder, *left, day),
         }
     }
 }
@@ -138,10 +141,12 @@ async fn from_service(url: &str, key: &str, day: Date) -> Result<Evidence, Strin
         seal: seal.ok_or_else(|| unsealed(day))?,
         before: before.map_or(Before::Unsealed, Before::Sealed),
         entries: list(ACTIVITY, day).await?,
+        // Who can still be asked has not left.
+        left: false,
     })
 }
 
-fn from_folder(folder: &Path, day: Date) -> Result<Evidence, String> {
+fn from_folder(folder: &Path, left: bool, day: Date) -> Result<Evidence, String> {
     let in_folder = |e| format!("cannot read {}: {e}", folder.display());
     let mut files = fs::read_dir(folder)
         .and_then(|entries| {
@@ -152,7 +157,7 @@ fn from_folder(folder: &Path, day: Date) -> Result<Evidence, String> {
         .map_err(in_folder)?;
     // As pages are numbered: activity-2 before activity-10.
     files.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
-    let pages = |prefix: &str| {
+    let pages = |prefix: &str, needed: bool| {
         let mut data = Vec::new();
         for path in &files {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -160,18 +165,18 @@ fn from_folder(folder: &Path, day: Date) -> Result<Evidence, String> {
                 data.push(rows(&read(path)?));
             }
         }
-        match data.is_empty() {
+        match data.is_empty() && needed {
             true => Err(format!("no {prefix}*.json in {}", folder.display())),
             false => Ok(data.concat()),
         }
     };
-    let seals = pages("seals")?;
+    let seals = pages("seals", true)?;
     let before = match day.yesterday() {
         Ok(before) => join(seals.clone(), before)?,
         Err(_) => None,
     };
     let seal = join(seals, day)?;
-    let mut entries = pages("activity")?;
+    let mut entries = pages("activity", !left)?;
     entries.retain(|entry| day_of(entry).is_none_or(|of| of == day));
     Ok(Evidence {
         day,
@@ -180,6 +185,7 @@ fn from_folder(folder: &Path, day: Date) -> Result<Evidence, String> {
             .ok_or_else(|| format!("no page in {} has the seal of {day}", folder.display()))?,
         before: before.map_or(Before::Unknown, Before::Sealed),
         entries,
+        left,
     })
 }
 

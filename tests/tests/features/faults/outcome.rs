@@ -195,7 +195,7 @@ async fn records(service: &Service) -> Value {
 async fn keyring(service: &Service) -> Value {
     let state = |row: &Row| {
         let of = rows::text(row, "state").unwrap_or("no state");
-        let held = row.contains_key("data_key") || row.contains_key("wrapping_key");
+        let held = row.contains_key("data_key") || row.contains_key("tenant_keys");
         let key = if held { "with a key" } else { "without a key" };
         format!("{of}, {key}")
     };

@@ -39,6 +39,9 @@ scenarios! {
     "return": somebody_whose_time_is_over, come_back;
     "export": somebody, export;
     "tenant": somebody_exported, leave;
+    "hold-lifted": somebody_blocked, lift;
+    "hold-run-out": somebody_blocked_for_an_hour, run_out;
+    "erasure-cancelled": somebody_blocked, cancel;
 }
 
 const MESSAGES: [&str; 2] = [
@@ -246,9 +249,80 @@ async fn leave(play: &mut Play) {
     }
 }
 
-/// When the last upload link has run out.
+/// Somebody held, and another who is not, with an erasure of both and one of the first alone,
+/// who is to stay away.
+async fn somebody_blocked(play: &mut Play) {
+    block(play, None).await;
+}
+
+async fn somebody_blocked_for_an_hour(play: &mut Play) {
+    block(play, Some(minutes(60))).await;
+    // The day before is sealed, so that the sweep to come finds nothing else to do.
+    let _swept = play.clean_up().await;
+    play.service.advance(minutes(60)).await;
+}
+
+async fn block(play: &mut Play, held_for: Option<SignedDuration>) {
+    somebody(play).await;
+    let service = &play.service;
+    let bob = service.visit("bob").await;
+    let ada = text(&play.known["subject"]);
+    let owner = &service.ours.owner;
+    let mut body = json!({"reason": "litigation"});
+    if let Some(time) = held_for {
+        body["until"] = json!(service.now() + time);
+    }
+    let path = format!("/v1/subjects/{ada}/hold");
+    let held = service.call("PUT", &path, owner, Some(&body)).await;
+    held.expect(204);
+    let body = json!({"subjects": [ada, bob]});
+    let both = service.post("/v1/erasures", owner, body).await.expect(202);
+    let path = format!("/v1/subjects/{ada}?suppress=true");
+    service.call("DELETE", &path, owner, None).await.expect(202);
+    service.cloud.settle().await;
+    play.known["job"] = both["id"].clone();
+}
+
+async fn lift(play: &mut Play) {
+    let path = format!("/v1/subjects/{}/hold", text(&play.known["subject"]));
+    let owner = &play.service.ours.owner;
+    let reply = play.ask("DELETE", &path, owner, None).await;
+    // Asked again after all of it was done: there is no such person.
+    assert!(matches!(reply.status, 204 | 404), "{}", reply.text);
+    stays_away(play).await;
+    play.service.cloud.settle().await;
+    last_look(play).await;
+}
+
+async fn run_out(play: &mut Play) {
+    let _swept = play.clean_up().await;
+    stays_away(play).await;
+    play.service.cloud.settle().await;
+    last_look(play).await;
+}
+
+/// From the moment that the hold has ended.
+async fn stays_away(play: &Play) {
+    let key = &play.service.ours.ingest;
+    let visit = json!({"events": [{"type": "visit", "visitor_id": "ada"}]});
+    let reply = play.ask("POST", "/v1/events", key, Some(&visit)).await;
+    assert_eq!(reply.expect(200)["results"][0]["reason"], "suppressed");
+}
+
+/// Of the erasure of both: the other is gone, and the one who is held stays so.
+async fn cancel(play: &mut Play) {
+    let path = format!("/v1/erasures/{}/cancel", text(&play.known["job"]));
+    let owner = &play.service.ours.owner;
+    let reply = play.ask("POST", &path, owner, None).await;
+    // Asked again after it was done: it goes on for the other.
+    assert!(matches!(reply.status, 200 | 409), "{}", reply.text);
+    play.service.cloud.settle().await;
+    last_look(play).await;
+}
+
+/// When the last upload has come to its end.
 async fn last_look(play: &Play) {
-    play.service.advance(minutes(11)).await;
+    play.service.advance(minutes(21)).await;
     play.hand_over().await;
 }
 

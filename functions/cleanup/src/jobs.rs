@@ -1,0 +1,52 @@
+//! Jobs that nobody works on: their worker died, or their wait is over.
+
+use std::time::Instant;
+
+use futures::FutureExt;
+use shared::app::App;
+use shared::error::Result;
+use shared::store::keys::{self, JOBS_DUE, JobKey};
+
+use crate::sweep::Sweep;
+use crate::{PAGE, at_once, tombstones};
+
+/// Hands over the next turn of every job that is due, the longest due first.
+pub async fn resume(sweep: &mut Sweep<'_>, until: Instant) {
+    let app = sweep.app;
+    let due = keys::moment(app.clock.now());
+    let mut after = None;
+    loop {
+        let page = app.store.due(JOBS_DUE, Some(&due), PAGE, after).await;
+        let Some((sorts, next)) = sweep.note("jobs", "-", page) else {
+            return;
+        };
+        let jobs = sorts.iter().filter_map(|sort| keys::parse_job_due(sort));
+        let jobs: Vec<_> = jobs.collect();
+        let turns = jobs.iter().map(|key| hand_over(app, *key).boxed());
+        for (key, resumed) in jobs.iter().zip(at_once(turns.collect()).await) {
+            let about = format!("{} {}", key.tenant, key.id);
+            let resumed = sweep.note("jobs", about, resumed);
+            sweep.did.jobs_resumed += u64::from(resumed == Some(true));
+        }
+        after = next;
+        if after.is_none() || Instant::now() >= until {
+            return;
+        }
+    }
+}
+
+/// Hands over the next turn of a job, if it is due. The index lags behind, so the job itself
+/// says when that is; and whoever takes it up meanwhile has the hand-over refused.
+async fn hand_over(app: &App, key: JobKey) -> Result<bool> {
+    let now = app.clock.now();
+    let Some(mut job) = app.store.job(key).await? else {
+        return Ok(false);
+    };
+    if job.look_at.is_none_or(|at| at > now) {
+        return Ok(false);
+    }
+    match job.state.over() {
+        true => tombstones::remove(app, &job, now).await,
+        false => app.store.next_turn(&mut job, now).await,
+    }
+}

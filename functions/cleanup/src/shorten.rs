@@ -1,0 +1,101 @@
+//! A retention that became shorter, brought to every door of its tenant. A longer one holds
+//! from the person's next visit: what was promised is kept.
+
+use std::time::Instant;
+
+use futures::FutureExt;
+use jiff::SignedDuration;
+use shared::app::App;
+use shared::error::{Error, Result};
+use shared::id::Tenant;
+use shared::store::keys::{self, LifeKey, SHARDS};
+use shared::store::lives::{Door, expires_at};
+use shared::store::tenants::Shortened;
+
+use crate::clocks::doors;
+use crate::sweep::Sweep;
+use crate::{PAGE, at_once};
+
+/// For how long a request may still go by what the settings were before: a minute of caching,
+/// and the longest that a request runs.
+const REMEMBERED: SignedDuration = SignedDuration::from_secs(120);
+
+/// Goes on bringing every door to the tenant's retention. False when time is over first.
+///
+/// While somebody may still go by the settings before, every door is gone through and will be
+/// once more: who is seen meanwhile may get the longer time again.
+pub async fn shorten(sweep: &mut Sweep<'_>, tenant: Tenant, until: Instant) -> Result<bool> {
+    let app = sweep.app;
+    let stored = match app.store.settings(tenant).await {
+        // The last of a tenant that leaves: nobody is left.
+        Err(Error::NotFound) => return Ok(true),
+        stored => stored?,
+    };
+    let days = stored.settings.retention_days;
+    if days >= stored.applied_days {
+        return Ok(true);
+    }
+    let settled = app.clock.now() >= stored.changed_at + REMEMBERED;
+    let mut place = stored.shortened.clone();
+    while place.shard < SHARDS {
+        let partition = keys::due_partition(tenant, place.shard);
+        let page = app.store.due(&partition, None, PAGE, place.after.take());
+        let (sorts, next) = page.await?;
+        let clocks = sorts
+            .iter()
+            .filter_map(|sort| keys::parse_due(tenant, sort));
+        let lives: Vec<_> = clocks.map(|(_, life)| life).collect();
+        place.missed |= !shorten_all(sweep, &lives, days).await?;
+        place.after = next;
+        if place.after.is_none() {
+            place.shard += 1;
+        }
+        if Instant::now() >= until && place.shard < SHARDS {
+            if settled {
+                app.store.note_shortened(tenant, stored.rev, &place).await?;
+            }
+            return Ok(!settled);
+        }
+    }
+    match (settled, place.missed) {
+        (true, false) => app.store.retention_applied(tenant, &stored).await?,
+        // From the start again.
+        (true, true) => {
+            let start = Shortened::default();
+            app.store.note_shortened(tenant, stored.rev, &start).await?;
+        }
+        (false, _) => {}
+    }
+    Ok(true)
+}
+
+/// Shortens some lives. False when one of them could not be seen to.
+async fn shorten_all(sweep: &mut Sweep<'_>, lives: &[LifeKey], days: u8) -> Result<bool> {
+    let app = sweep.app;
+    let doors = doors(app, lives).await?;
+    let (lives, doors): (Vec<_>, Vec<_>) = doors.into_iter().unzip();
+    let shorter = lives
+        .iter()
+        .zip(doors)
+        .map(|(life, door)| shorten_one(app, life, door, days).boxed());
+    let mut all = true;
+    for (life, done) in lives.iter().zip(at_once(shorter.collect()).await) {
+        let about = format!("{} {}", life.tenant, life.life);
+        match sweep.note("shorten", about, done) {
+            Some(shortened) => sweep.did.shortened += u64::from(shortened),
+            None => all = false,
+        }
+    }
+    Ok(all)
+}
+
+/// False where there is nothing to shorten; or the person was seen just now, by settings that
+/// are no longer remembered from before.
+async fn shorten_one(app: &App, life: &LifeKey, door: Result<Door>, days: u8) -> Result<bool> {
+    let door = door?;
+    let expires = expires_at(door.last_seen, days);
+    match door.expires_at.is_some_and(|at| at > expires) {
+        true => app.store.shorten(life, &door, expires).await,
+        false => Ok(false),
+    }
+}

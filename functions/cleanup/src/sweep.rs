@@ -1,0 +1,275 @@
+//! The order of a sweep's steps, the time that each may take, and what failed in them.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use shared::app::App;
+use shared::error::Result;
+use shared::id::Tenant;
+use shared::metric::{Metric, Unit};
+use shared::store::live::SweptUpTo;
+use shared::store::tenants::Record;
+
+use crate::shorten::shorten;
+use crate::{PAGE, clocks, drift, jobs, overdue, receipts, seal};
+
+/// Until when each step may work, from the beginning of the sweep. The function's timeout
+/// leaves a minute for what is measured at the end.
+const JOBS: Duration = Duration::from_secs(60);
+const FORGETTING: Duration = Duration::from_secs(180);
+const SEALING: Duration = Duration::from_secs(240);
+/// How long a step works on one tenant before it goes on with the next.
+const TURN: Duration = Duration::from_secs(10);
+
+/// One sweep: what it did so far, and what failed.
+pub struct Sweep<'a> {
+    pub app: &'a App,
+    started: Instant,
+    pub did: Did,
+    complete: bool,
+    failures: usize,
+    failed: BTreeSet<&'static str>,
+}
+
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Did {
+    pub expired: u64,
+    pub clocks_moved: u64,
+    pub shortened: u64,
+    pub jobs_resumed: u64,
+    pub days_sealed: u64,
+    pub holds_ended: u64,
+}
+
+/// How far the forgetting of one tenant is.
+struct Forgetting {
+    tenant: Tenant,
+    shortened: bool,
+    clocks: clocks::Place,
+}
+
+impl<'a> Sweep<'a> {
+    pub fn begin(app: &'a App) -> Sweep<'a> {
+        Sweep {
+            app,
+            started: Instant::now(),
+            did: Did::default(),
+            complete: true,
+            failures: 0,
+            failed: BTreeSet::new(),
+        }
+    }
+
+    /// Notes what could not be done, and about what: names of tenants, lives and jobs alone.
+    pub fn note<T>(
+        &mut self,
+        step: &'static str,
+        about: impl Display,
+        done: Result<T>,
+    ) -> Option<T> {
+        let cause = match done {
+            Ok(done) => return Some(done),
+            Err(cause) => cause,
+        };
+        self.failures += 1;
+        self.failed.insert(step);
+        tracing::error!(function = "cleanup", step, about = %about, cause = %cause, "a part of the sweep failed");
+        None
+    }
+
+    /// Does all of it. What it did.
+    pub async fn run(mut self) -> Value {
+        let started = self.started;
+        jobs::resume(&mut self, started + JOBS).await;
+        let places = self.app.store.swept_up_to().await;
+        let places = self.note("tenants", "-", places).unwrap_or_default();
+        let tenants = tenants(self.app).await;
+        let tenants = self.note("tenants", "-", tenants).unwrap_or_default();
+        let next = SweptUpTo {
+            forgetting: self.forget_all(&tenants, places.forgetting).await,
+            // After all of that: forgetting waits for no seal.
+            sealing: self.seal_all(&tenants, places.sealing).await,
+        };
+        if next != places {
+            let noted = self.app.store.note_swept_up_to(next).await;
+            self.note("tenants", "-", noted);
+        }
+        let measured = overdue::measure(self.app).await;
+        self.note("overdue", "-", measured);
+        let checked = drift::check(self.app).await;
+        self.note("drift", "-", checked);
+        self.tell()
+    }
+
+    /// Goes through whoever of each tenant is due. The last tenant that there was time for,
+    /// when there was none for the others.
+    async fn forget_all(&mut self, tenants: &[Record], after: Option<Tenant>) -> Option<Tenant> {
+        let until = self.started + FORGETTING;
+        let mut left = Vec::new();
+        let mut last = None;
+        for tenant in round(tenants, after) {
+            if Instant::now() >= until {
+                self.complete = false;
+                return last.or(after);
+            }
+            last = Some(tenant.tenant);
+            let mut work = Forgetting {
+                tenant: tenant.tenant,
+                shortened: false,
+                clocks: clocks::Place::default(),
+            };
+            if !self.forget(&mut work, until).await {
+                left.push(work);
+            }
+        }
+        // Everybody had a turn: who needs more takes what time is left, in turn.
+        while !left.is_empty() {
+            if Instant::now() >= until {
+                self.complete = false;
+                break;
+            }
+            for mut work in std::mem::take(&mut left) {
+                if !self.forget(&mut work, until).await {
+                    left.push(work);
+                }
+            }
+        }
+        None
+    }
+
+    /// One turn of a tenant. False when it needs another.
+    async fn forget(&mut self, work: &mut Forgetting, until: Instant) -> bool {
+        let now = Instant::now();
+        if !work.shortened {
+            let done = shorten(self, work.tenant, until.min(now + TURN / 2)).await;
+            work.shortened = self.note("shorten", work.tenant, done).unwrap_or(true);
+        }
+        clocks::sweep(self, work.tenant, &mut work.clocks, until.min(now + TURN)).await
+            && work.shortened
+    }
+
+    /// Seals what is over of every tenant's activity, and makes the receipts of its expiries.
+    /// As with [`Sweep::forget_all`].
+    async fn seal_all(&mut self, tenants: &[Record], after: Option<Tenant>) -> Option<Tenant> {
+        let until = self.started + SEALING;
+        let mut last = None;
+        for record in round(tenants, after) {
+            let now = Instant::now();
+            if now >= until {
+                self.complete = false;
+                return last.or(after);
+            }
+            let (tenant, created_at) = (record.tenant, record.created_at);
+            last = Some(tenant);
+            let days = seal::seal(self.app, tenant, created_at, until.min(now + TURN)).await;
+            self.did.days_sealed += self.note("seal", tenant, days).unwrap_or_default();
+            let receipts_until = until.min(Instant::now() + TURN);
+            let issued = receipts::issue(self.app, tenant, created_at, receipts_until).await;
+            self.note("receipts", tenant, issued);
+        }
+        None
+    }
+
+    /// Says what the sweep did, to the log, the alarms and whoever invoked it.
+    fn tell(self) -> Value {
+        let Did {
+            expired,
+            clocks_moved,
+            shortened,
+            jobs_resumed,
+            days_sealed,
+            holds_ended,
+        } = self.did;
+        let (complete, failures) = (self.complete, self.failures);
+        tracing::info!(
+            function = "cleanup",
+            duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            expired,
+            clocks_moved,
+            shortened,
+            jobs_resumed,
+            days_sealed,
+            holds_ended,
+            complete,
+            failures,
+            "sweep"
+        );
+        Metric {
+            name: "SweepFailures",
+            value: failures,
+            unit: Unit::Count,
+            of: ("Table", &self.app.config.records_table),
+            about: ("steps", json!(self.failed)),
+        }
+        .log(self.app.clock.now());
+        json!({
+            "expired": expired,
+            "clocks_moved": clocks_moved,
+            "shortened": shortened,
+            "jobs_resumed": jobs_resumed,
+            "days_sealed": days_sealed,
+            "holds_ended": holds_ended,
+            "complete": complete,
+            "failures": failures,
+        })
+    }
+}
+
+/// Every tenant that stays. Who is going is forgotten by the job that erases the tenant.
+async fn tenants(app: &App) -> Result<Vec<Record>> {
+    let mut staying = Vec::new();
+    let mut after = None;
+    loop {
+        let (tenants, next) = app.store.tenants(PAGE, after).await?;
+        let stays = |it: &Record| it.erased_at.is_none() && !it.going;
+        staying.extend(tenants.into_iter().filter(stays));
+        after = next;
+        if after.is_none() {
+            return Ok(staying);
+        }
+    }
+}
+
+/// All tenants, who stand in order, beginning after the one at which the last sweep stopped.
+fn round(tenants: &[Record], after: Option<Tenant>) -> impl Iterator<Item = &Record> {
+    let first = tenants.partition_point(|it| Some(it.tenant) <= after);
+    tenants[first..].iter().chain(&tenants[..first])
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_round_begins_after_the_last_one_and_reaches_everybody_once() {
+        let mut tenants: Vec<_> = (0..4).map(|_| Tenant::new()).collect();
+        tenants.sort_unstable();
+        let record = |tenant: &Tenant| Record {
+            tenant: *tenant,
+            created_at: Timestamp::UNIX_EPOCH,
+            leaving: None,
+            going: false,
+            erased_at: None,
+            receipt: None,
+        };
+        let records: Vec<_> = tenants.iter().map(record).collect();
+        let reached = |after| -> Vec<_> { round(&records, after).map(|it| it.tenant).collect() };
+        assert_eq!(reached(None), tenants);
+        for at in 0..4 {
+            let mut expected = tenants.clone();
+            expected.rotate_left((at + 1) % 4);
+            assert_eq!(reached(Some(tenants[at])), expected, "after {at}");
+        }
+        // One that has left meanwhile is a place all the same.
+        let fewer = [records[0].clone(), records[2].clone()];
+        let reached: Vec<_> = round(&fewer, Some(tenants[1]))
+            .map(|it| it.tenant)
+            .collect();
+        assert_eq!(reached, [tenants[2], tenants[0]]);
+    }
+}

@@ -1,0 +1,24 @@
+//! One turn of a tenant's rotation: its wrapping key gets a new version once a year. The job
+//! is made with the tenant and ends with it; until then it waits for its next look.
+
+use jiff::SignedDuration;
+use shared::app::App;
+use shared::error::Result;
+use shared::store::jobs::{Job, JobState};
+
+/// From one look to the next. The key itself says how old it is: a restore may have taken a
+/// rotation back.
+const LOOKS: SignedDuration = SignedDuration::from_hours(90 * 24);
+
+pub async fn turn(app: &App, mut job: Job) -> Result<()> {
+    let now = app.clock.now();
+    // Refused in either case: a later turn has taken over.
+    if app.keyring.rotate(job.key.tenant).await? {
+        job.state = JobState::Queued;
+        let _fenced = app.store.wait_until(&mut job, now + LOOKS).await?;
+    } else {
+        let ended = job.finish_write(JobState::Completed, now);
+        let _fenced = app.store.write(ended).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! A tenant's wrapping key gets a new version once a year. What was sealed before is read as
+//! before, and what is sealed later is sealed under the new one.
+
+use lethe_tests::meter::{Cost, Meter};
+use lethe_tests::{Service, days, minutes};
+use local::Options;
+use serde_json::{Value, json};
+use shared::id::Tenant;
+use shared::store::jobs::{Job, JobFilter, JobKind};
+
+use crate::rows;
+
+async fn unswept(options: Options) -> Service {
+    Service::with(Options {
+        ttl: false,
+        schedules: false,
+        ..options
+    })
+    .await
+}
+
+fn tenant(service: &Service) -> Tenant {
+    Tenant::parse(&service.ours.id).expect("a tenant")
+}
+
+/// The job that rotates the tenant's key.
+async fn job(service: &Service) -> Job {
+    let (store, filter) = (&service.cloud.app().store, JobFilter::default());
+    let jobs = store.jobs(tenant(service), JobKind::Rotation, &filter, 10, None);
+    let (mut jobs, _) = jobs.await.expect("it answers");
+    assert_eq!(jobs.len(), 1, "a tenant has one");
+    jobs.remove(0)
+}
+
+/// Hands the job's next turn to the worker, as the sweep does once it is due.
+async fn turn(service: &Service) {
+    let (store, now) = (&service.cloud.app().store, service.now());
+    let mut job = job(service).await;
+    assert!(job.look_at.is_some_and(|at| at <= now), "it is due by now");
+    let handed = store.next_turn(&mut job, now).await;
+    assert!(handed.expect("it answers"));
+    service.cloud.settle().await;
+}
+
+/// The version of the wrapping key that a subject's data key is wrapped under.
+async fn version(service: &Service, subject: &str) -> u8 {
+    let rows = rows::keyring(service).await;
+    let of = |row: &&rows::Row| rows::text(row, "PK").is_some_and(|key| key.ends_with(subject));
+    let row = rows.iter().find(of).expect("they are known");
+    let wrapped = row["data_key"].as_b().expect("bytes").as_ref();
+    assert_eq!(wrapped[..3], [0, 0, 0]);
+    wrapped[3]
+}
+
+async fn body(service: &Service, subject: &str) -> Value {
+    let path = format!("/v1/subjects/{subject}/records?type=message");
+    let page = service.get(&path, &service.ours.read).await.expect(200);
+    page["data"][0]["body"].clone()
+}
+
+async fn say(service: &Service, who: &str) -> String {
+    let said = json!([{"type": "message", "visitor_id": who, "conversation_id": "c-1",
+                       "author": "end_user", "body": who}]);
+    lethe_tests::subject(&service.store(said).await[0])
+}
+
+#[tokio::test]
+async fn what_was_sealed_before_a_rotation_is_read_after_it() {
+    let meter = Meter::default();
+    let service = unswept(Options {
+        watch: Some(meter.watch()),
+        ..Options::default()
+    })
+    .await;
+    let (owner, ada) = (&service.ours.owner, say(&service, "ada").await);
+    let hold = json!({"reason": "litigation"});
+    let path = format!("/v1/subjects/{ada}/hold");
+    let held = service.call("PUT", &path, owner, Some(&hold)).await;
+    held.expect(204);
+    service.visit("bob").await;
+    let list = "/v1/subjects?limit=1";
+    let page = service.get(list, owner).await.expect(200);
+    let cursor = page["next_cursor"]
+        .as_str()
+        .expect("there is more")
+        .to_owned();
+
+    service.cloud.clock().advance(days(366));
+    turn(&service).await;
+    // Nothing is sealed under the new version while a cache or a backup may not have it.
+    let carol = say(&service, "carol").await;
+    assert_eq!(version(&service, &carol).await, 1);
+    service.cloud.clock().advance(days(2) + minutes(16));
+    let dora = say(&service, "dora").await;
+    assert_eq!(version(&service, &dora).await, 2);
+
+    assert_eq!(version(&service, &ada).await, 1);
+    for (who, name) in [(&ada, "ada"), (&carol, "carol"), (&dora, "dora")] {
+        assert_eq!(body(&service, who).await, name);
+    }
+    assert_eq!(say(&service, "ada").await, ada, "names hash as before");
+    let later = format!("{list}&cursor={cursor}");
+    service.get(&later, owner).await.expect(200);
+
+    // Both versions come with one call.
+    service.cloud.clock().advance(minutes(16));
+    meter.take();
+    assert_eq!(body(&service, &ada).await, "ada");
+    assert_eq!(body(&service, &dora).await, "dora");
+    let cost = Cost::of(&meter.take());
+    assert_eq!(
+        cost.calls.get("kms:Decrypt"),
+        Some(&1),
+        "{}",
+        cost.summary()
+    );
+}
+
+#[tokio::test]
+async fn a_key_is_rotated_once_a_year_however_often_it_is_looked_at() {
+    let service = unswept(Options::default()).await;
+    let keyring = &service.cloud.app().keyring;
+    let ours = tenant(&service);
+    service.cloud.clock().advance(days(366));
+    turn(&service).await;
+    let both = tokio::join!(keyring.rotate(ours), keyring.rotate(ours));
+    assert!(both.0.expect("it answers") && both.1.expect("it answers"));
+    // A look every few months.
+    for _ in 0..3 {
+        service.cloud.clock().advance(days(91));
+        turn(&service).await;
+    }
+    let zoe = say(&service, "zoe").await;
+    assert_eq!(version(&service, &zoe).await, 2);
+    service.cloud.clock().advance(days(102));
+    turn(&service).await;
+    service.cloud.clock().advance(days(3));
+    let yan = say(&service, "yan").await;
+    assert_eq!(version(&service, &yan).await, 3);
+}
+
+#[tokio::test]
+async fn a_tenant_that_has_left_is_given_no_keys_again() {
+    let service = unswept(Options::default()).await;
+    let (keyring, ours) = (&service.cloud.app().keyring, tenant(&service));
+    service.cloud.clock().advance(days(366));
+    let removed = keyring.remove_tenant(ours).await;
+    removed.expect("it answers");
+    turn(&service).await;
+    assert!(job(&service).await.state.over());
+    assert!(!keyring.rotate(ours).await.expect("it answers"));
+    let rows = rows::keyring(&service).await;
+    let row = rows
+        .iter()
+        .find(|row| rows::text(row, "PK") == Some(&service.ours.id));
+    assert!(!row.expect("it was there").contains_key("tenant_keys"));
+}
