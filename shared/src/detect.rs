@@ -6,7 +6,7 @@ mod cues;
 mod networks;
 mod run;
 mod shield;
-mod signs;
+pub mod signs;
 #[cfg(test)]
 mod tests;
 

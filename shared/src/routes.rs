@@ -449,7 +449,7 @@ pub const ROUTES: &[Route] = &[
         "admin",
         Operator,
         SMALL,
-        false,
+        true,
         "Give a tenant's owner another key",
     ),
     change(

@@ -40,13 +40,18 @@ pub async fn shorten(sweep: &mut Sweep<'_>, tenant: Tenant, until: Instant) -> R
     while place.shard < SHARDS {
         let partition = keys::due_partition(tenant, place.shard);
         let page = app.store.due(&partition, None, PAGE, place.after.take());
-        let (sorts, next) = page.await?;
-        let clocks = sorts
-            .iter()
-            .filter_map(|sort| keys::parse_due(tenant, sort));
-        let lives: Vec<_> = clocks.map(|(_, life)| life).collect();
-        place.missed |= !shorten_all(sweep, &lives, days).await?;
-        place.after = next;
+        match sweep.note("shorten", &partition, page.await) {
+            Some((sorts, next)) => {
+                let clocks = sorts
+                    .iter()
+                    .filter_map(|sort| keys::parse_due(tenant, sort));
+                let lives: Vec<_> = clocks.map(|(_, life)| life).collect();
+                let all = shorten_all(sweep, &lives, days).await;
+                place.missed |= sweep.note("shorten", &partition, all) != Some(true);
+                place.after = next;
+            }
+            None => place.missed = true,
+        }
         if place.after.is_none() {
             place.shard += 1;
         }

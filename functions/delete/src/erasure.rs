@@ -76,21 +76,28 @@ async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
 }
 
 /// Ends the lives that are left: a request that died half way left some, and a hold that
-/// has been lifted lets others go.
+/// has been lifted, at any time since, lets others go.
 async fn end_rest(turn: &mut Turn<'_>) -> Result<(), Halt> {
-    if turn.erasing.ended {
+    let waiting = blocked(&turn.job);
+    if turn.erasing.ended && waiting.as_ref().is_none_or(HashSet::is_empty) {
         return Ok(());
     }
-    let app = turn.app;
+    let (app, now) = (turn.app, turn.app.clock.now());
     let mut lives = app.store.all_lives_of(turn.job.key, &turn.erasing).await?;
-    if let Some(blocked) = blocked(&turn.job) {
+    if let Some(waiting) = &waiting {
         // All others have ended, and are none of this job's any more.
-        lives.retain(|life| blocked.contains(&life.subject));
+        lives.retain(|life| waiting.contains(&life.subject));
     }
     let ended = end(app, &turn.job, &lives).await?;
     turn.erasing.uploads_until = turn.erasing.uploads_until.max(ended.uploads_until);
-    set_ended(app, &mut turn.job, &ended.blocked, app.clock.now());
+    set_ended(app, &mut turn.job, &ended.blocked, now);
     turn.erasing.ended = true;
+    if waiting.is_some_and(|waiting| ended.blocked.len() < waiting.len()) {
+        // The pass may have left them out: it begins again.
+        turn.begin_pass(now);
+        turn.place.began = None;
+        turn.place.pass = 0;
+    }
     // Others may have ended than were noted before.
     turn.place.noted = false;
     turn.save().await

@@ -140,14 +140,15 @@ impl<'de> Visitor<'de> for Reader<'_> {
 fn one_by_one(body: &[u8], list: &str) -> Option<Value> {
     let mut object = Map::new();
     let inner = body.trim_ascii().strip_prefix(b"{")?.strip_suffix(b"}")?;
-    for member in split(inner) {
+    for member in split(inner)? {
         let mut names = Deserializer::from_slice(member).into_iter::<String>();
         let name = names.next()?.ok()?;
         let text = member[names.byte_offset()..].trim_ascii_start();
         let text = text.strip_prefix(b":")?.trim_ascii();
         let items = text.strip_prefix(b"[").and_then(|it| it.strip_suffix(b"]"));
         let value = match items.filter(|_| name == list) {
-            Some(items) => split(items)
+            Some(items) => split(items)?
+                .into_iter()
                 .map(|it| value(it).unwrap_or_default())
                 .collect(),
             None => value(text).ok()?,
@@ -160,23 +161,31 @@ fn one_by_one(body: &[u8], list: &str) -> Option<Value> {
 }
 
 /// The parts of the inside of an object or list, which commas part. Quotes and brackets
-/// alone say where a part ends, whatever else is wrong with it.
-fn split(inner: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// alone say where a part ends, whatever else is wrong with it. `None` where they do not
+/// match, or a part is empty: then nothing says where the others end.
+fn split(inner: &[u8]) -> Option<Vec<&[u8]>> {
+    let (mut parts, mut begin) = (Vec::new(), 0);
     let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
-    inner.split(move |byte| {
+    for (at, byte) in inner.iter().enumerate() {
         if quoted {
             quoted = escaped || *byte != b'"';
             escaped = !escaped && *byte == b'\\';
-            return false;
+            continue;
         }
         match byte {
             b'"' => quoted = true,
             b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'}' | b']' => depth = depth.checked_sub(1)?,
+            b',' if depth == 0 => {
+                parts.push(&inner[begin..at]);
+                begin = at + 1;
+            }
             _ => {}
         }
-        *byte == b',' && depth == 0
-    })
+    }
+    parts.push(&inner[begin..]);
+    let whole = depth == 0 && !quoted && parts.iter().all(|part| !part.trim_ascii().is_empty());
+    whole.then_some(parts)
 }
 
 /// The text with U+FFFD, as an escape, in the place of every half of a surrogate pair that
@@ -303,7 +312,6 @@ mod tests {
             r#"{"n": "\"", "m": 1e400}"#,
             r#"{"n": "\\", "m": 1e400}"#,
             "undefined",
-            "",
             deep.as_str(),
         ] {
             let body = format!(r#" {{"events": [{{"a": 1}}, {bad} ,{{"b": [2, 3]}}]}} "#);
@@ -333,6 +341,11 @@ mod tests {
             r#"{events: [1]}"#,
             r#"{"events" [1e400]}"#,
             r#"{"events": [1e400]},"#,
+            r#"{"events": [1]}{"events": [1]}"#,
+            r#"{"events": [1,]}"#,
+            r#"{"events": [1e400, ,1]}"#,
+            r#"{"events": [1e400}, {1]}"#,
+            r#"{"events": [1e400, "]}"#,
         ] {
             assert_eq!(events(bad), None, "{bad}");
         }

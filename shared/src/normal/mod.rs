@@ -11,6 +11,8 @@ use std::net::IpAddr;
 
 use unicode_normalization::UnicodeNormalization;
 
+use crate::detect::signs::Separator;
+
 pub use phone::phone;
 
 /// The form by which people are found, of a value of a kind (`user_id`, `email`, `phone`).
@@ -106,8 +108,7 @@ pub fn blank(text: &str) -> bool {
 /// A text without what cannot be seen: invisible characters, and blanks at its ends.
 fn visible(text: &str) -> String {
     let seen: String = text.chars().filter(|c| !invisible(*c)).collect();
-    let blank = |c: char| c.is_whitespace() || c.is_control();
-    seen.trim_matches(blank).to_owned()
+    seen.trim_matches(space).to_owned()
 }
 
 /// The visible text of a value that is one word to a machine: any blank or control
@@ -115,20 +116,19 @@ fn visible(text: &str) -> String {
 fn plain(text: &str) -> String {
     let plain = |c: char| match c {
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
-        c if c.is_whitespace() || c.is_control() => ' ',
+        c if space(c) => ' ',
         c => c,
     };
     visible(text).chars().map(plain).collect()
 }
 
-/// Characters that show nothing: those that Unicode lets a renderer ignore
-/// (`Default_Ignorable_Code_Point`), with them the marks of direction, and annotations.
+fn space(c: char) -> bool {
+    c.is_control() || Separator::of(c).is_some_and(Separator::is_space)
+}
+
+/// Soft hyphens, marks of direction, joiners and the like.
 fn invisible(c: char) -> bool {
-    matches!(u32::from(c),
-        0x00ad | 0x034f | 0x061c | 0x115f..=0x1160 | 0x17b4..=0x17b5 | 0x180b..=0x180f
-        | 0x200b..=0x200f | 0x202a..=0x202e | 0x2060..=0x206f | 0x3164 | 0xfe00..=0xfe0f
-        | 0xfeff | 0xffa0 | 0xfff0..=0xfffb | 0x1bca0..=0x1bca3 | 0x1d173..=0x1d17a
-        | 0xe0000..=0xe0fff)
+    !c.is_control() && Separator::of(c) == Some(Separator::Invisible)
 }
 
 /// What follows a URI's scheme, written in any case.

@@ -1,6 +1,7 @@
 //! Telephone numbers as people write them, and their one form (ITU-T E.164).
 
 use super::{plain, strip_scheme};
+use crate::detect::signs::{Separator, digit};
 
 /// Schemes of links to a number (RFC 3966 and its kin).
 const SCHEMES: [&str; 4] = ["tel:", "sms:", "callto:", "whatsapp:"];
@@ -122,48 +123,14 @@ fn extension(rest: &str) -> bool {
 /// The character that a typewriter has for one: any script's decimal digit, any dash, dot,
 /// slash or plus.
 fn typewritten(c: char) -> char {
-    match c {
-        '\u{058a}'
-        | '\u{05be}'
-        | '\u{1806}'
-        | '\u{2010}'..='\u{2015}'
-        | '\u{2043}'
-        | '\u{207b}'
-        | '\u{2212}'
-        | '\u{2500}'
-        | '\u{2796}'
-        | '\u{2e3a}'
-        | '\u{2e3b}'
-        | '\u{301c}'
-        | '\u{3030}'
-        | '\u{30a0}'
-        | '\u{30fc}'
-        | '\u{fe31}'
-        | '\u{fe32}'
-        | '\u{fe58}'
-        | '\u{fe63}'
-        | '\u{ff70}'
-        | '~' => '-',
-        '\u{00b7}' | '\u{2022}' | '\u{2024}' | '\u{2027}' | '\u{2219}' | '\u{30fb}' => '.',
-        '\u{2044}' | '\u{2215}' => '/',
-        '\u{207a}' | '\u{2795}' | '\u{fe62}' => '+',
-        c => digit(c).unwrap_or(c),
+    let digit = digit(c).and_then(|digit| char::from_digit(digit.into(), 10));
+    match (c, Separator::of(c)) {
+        (_, Some(Separator::Dash)) => '-',
+        (_, Some(Separator::Dot)) => '.',
+        (_, Some(Separator::Slash)) => '/',
+        ('\u{58a}' | '\u{5be}' | '\u{1806}' | '\u{207b}' | '\u{2796}', _) => '-',
+        ('\u{2e3a}' | '\u{2e3b}' | '\u{301c}' | '\u{3030}' | '\u{30a0}' | '~', _) => '-',
+        ('\u{207a}' | '\u{2795}' | '\u{fe62}', _) => '+',
+        _ => digit.unwrap_or(c),
     }
-}
-
-/// The ASCII digit of a decimal digit of any script (Unicode's `Nd`).
-fn digit(c: char) -> Option<char> {
-    // Each script's ten follow one another: these are the zeros.
-    const ZEROS: [u32; 73] = [
-        0x0030, 0x0660, 0x06f0, 0x07c0, 0x0966, 0x09e6, 0x0a66, 0x0ae6, 0x0b66, 0x0be6, 0x0c66,
-        0x0ce6, 0x0d66, 0x0de6, 0x0e50, 0x0ed0, 0x0f20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946,
-        0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40, 0x1c50, 0xa620, 0xa8d0, 0xa900, 0xa9d0,
-        0xa9f0, 0xaa50, 0xabf0, 0xff10, 0x104a0, 0x10d30, 0x10d40, 0x11066, 0x110f0, 0x11136,
-        0x111d0, 0x112f0, 0x11450, 0x114d0, 0x11650, 0x116c0, 0x116d0, 0x116da, 0x11730, 0x118e0,
-        0x11950, 0x11bf0, 0x11c50, 0x11d50, 0x11da0, 0x11f50, 0x16a60, 0x16ac0, 0x16b50, 0x16d70,
-        0x1d7ce, 0x1d7d8, 0x1d7e2, 0x1d7ec, 0x1d7f6, 0x1e140, 0x1e2f0, 0x1e4f0, 0x1e950, 0x1fbf0,
-    ];
-    let code = u32::from(c);
-    let zero = ZEROS[ZEROS.partition_point(|zero| *zero <= code).checked_sub(1)?];
-    char::from_digit(code - zero, 10)
 }
