@@ -102,7 +102,7 @@ impl Once {
 }
 
 fn broken() -> Error {
-    Error::Unavailable("what is kept of a request is not as it was written".into())
+    Error::Corrupt("what is kept of a request is not as it was written".into())
 }
 
 impl Store {
