@@ -445,7 +445,7 @@ impl Vault {
             .map_err(|cause| crate::aws::unavailable("Decrypt", &cause))?;
         let plain = Zeroizing::new(answer.plaintext.map(Blob::into_inner).unwrap_or_default());
         TenantKeys::from_bytes(tenant, &plain, newest)
-            .ok_or_else(|| Error::Unavailable("a tenant's keys are not as they were made".into()))
+            .ok_or_else(|| Error::Corrupt("a tenant's keys are not as they were made".into()))
     }
 
     /// Signs claims as a compact JWS (RFC 7515) under ES256. `typ` says what kind of

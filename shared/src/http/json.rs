@@ -16,7 +16,7 @@ use crate::faults::pointer;
 /// # Errors
 /// [`Error::NotJson`], or [`Error::Invalid`] with the place of a name that is given twice.
 pub fn read(body: &[u8], each: Option<&str>) -> Result<Value> {
-    value(body).or_else(|error| one_by_one(body, each.unwrap_or_default()).ok_or(error))
+    value(body).or_else(|error| each.and_then(|list| one_by_one(body, list)).ok_or(error))
 }
 
 fn value(text: &[u8]) -> Result<Value> {
