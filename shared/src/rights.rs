@@ -73,6 +73,21 @@ impl App {
             other => other,
         }
     }
+
+    /// Wakes the erasures that waited for a hold which has ended. One that is just about to
+    /// wait is given its next turn as well, or it would wait for nobody. Each reads again what
+    /// there is to do, so this may be done again; what a crash leaves out, the next sweep does.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when a store does not answer.
+    pub async fn release(&self, entry: &Entry) -> Result<()> {
+        for id in &entry.blocked {
+            release_one(self, erasure(&entry.key, *id)).await?;
+        }
+        // Refused: the person has returned, and the row is another life's.
+        let _returned = self.store.write(released_write(&entry.key)).await?;
+        Ok(())
+    }
 }
 
 /// Changes a rule of somebody whose row was read just now. False when it no longer is as
@@ -82,7 +97,7 @@ async fn try_change(app: &App, entry: &Entry, change: &Change, by: &str) -> Resu
     let lifts_hold = matches!(change, Change::Lift(Standing::Held));
     if lifts_hold && !entry.rules.held && !entry.blocked.is_empty() {
         // Lifted before, by somebody who did not come to release them all.
-        release(app, entry).await?;
+        app.release(entry).await?;
         return Ok(true);
     }
     let door = open_door(app, entry, now).await?;
@@ -126,7 +141,7 @@ async fn try_change(app: &App, entry: &Entry, change: &Change, by: &str) -> Resu
         (Err(_), _) => return Ok(false),
     }
     if !waiting.is_empty() {
-        release(app, entry).await?;
+        app.release(entry).await?;
     }
     Ok(true)
 }
@@ -159,19 +174,6 @@ async fn waiting(app: &App, entry: &Entry) -> Result<Vec<Erasing>> {
     let jobs = app.store.jobs_named(&keys.collect::<Vec<_>>()).await?;
     let open = jobs.iter().filter(|job| !job.state.over());
     open.map(Erasing::of).collect()
-}
-
-/// Lets the erasures go on that waited for a hold which has ended. One that is just about to
-/// wait is given its next turn as well, or it would wait for nobody. Each reads again what
-/// there is to do, so this may be done again; what a crash leaves out, cleanup wakes within
-/// a day.
-async fn release(app: &App, entry: &Entry) -> Result<()> {
-    for id in &entry.blocked {
-        release_one(app, erasure(&entry.key, *id)).await?;
-    }
-    // Refused: the person has returned, and the row is another life's.
-    let _returned = app.store.write(released_write(&entry.key)).await?;
-    Ok(())
 }
 
 async fn release_one(app: &App, key: JobKey) -> Result<()> {

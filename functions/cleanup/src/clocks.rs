@@ -1,7 +1,7 @@
 //! Clocks whose day has come: the life is over, or its door says when it will be, or a hold or
 //! a restriction has stopped it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Instant;
 
 use futures::FutureExt;
@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use shared::app::App;
 use shared::error::Result;
 use shared::id::Tenant;
-use shared::keyring::State;
+use shared::keyring::{Entry, State};
 use shared::store::Item;
 use shared::store::keys::{self, DOOR, LifeKey, SHARDS, day_of};
 use shared::store::lives::Door;
@@ -72,7 +72,13 @@ async fn look_at_all(sweep: &mut Sweep<'_>, tenant: Tenant, mut lives: Vec<LifeK
     let Some(ended) = sweep.note("clocks", tenant, ended) else {
         return;
     };
-    lives.retain(|life| !ended.contains(life));
+    lives.retain(|life| !ended.contains_key(life));
+    // Whoever lifted their hold did not come to release what waited for it.
+    let unreleased = ended.values().flatten();
+    for entry in unreleased.filter(|entry| !entry.blocked.is_empty()) {
+        let about = format!("{} {}", entry.key.tenant, entry.key.life);
+        sweep.note("clocks", about, app.release(entry).await);
+    }
     let looks = lives
         .iter()
         .map(|life| look_at(app, life, doors.remove(life)).boxed());
@@ -100,21 +106,25 @@ pub async fn doors(app: &App, lives: &[LifeKey]) -> Result<HashMap<LifeKey, Resu
 }
 
 /// Those of these lives that have no door, and whose erasure is under way: their clocks stay
-/// until it is verified.
+/// until it is verified. Each with its row, unless the subject has a later life.
 async fn ended(
     app: &App,
     tenant: Tenant,
     lives: &[LifeKey],
     doors: &HashMap<LifeKey, Result<Door>>,
-) -> Result<HashSet<LifeKey>> {
+) -> Result<HashMap<LifeKey, Option<Entry>>> {
     let gone: Vec<_> = lives.iter().filter(|it| !doors.contains_key(it)).collect();
     let subjects: Vec<_> = gone.iter().map(|life| life.subject).collect();
-    let entries = app.keyring.entries(tenant, &subjects).await?;
-    let ended = |life: &&LifeKey| {
-        let entry = entries.get(&life.subject);
-        entry.is_none_or(|entry| entry.key != **life || entry.state != State::Active)
-    };
-    Ok(gone.into_iter().filter(|it| ended(it)).copied().collect())
+    let mut entries = app.keyring.entries(tenant, &subjects).await?;
+    let mut ended = HashMap::new();
+    for life in gone {
+        let entry = entries.remove(&life.subject);
+        let entry = entry.filter(|entry| entry.key == *life);
+        if entry.as_ref().is_none_or(|it| it.state != State::Active) {
+            ended.insert(*life, entry);
+        }
+    }
+    Ok(ended)
 }
 
 async fn look_at(app: &App, life: &LifeKey, door: Option<Result<Door>>) -> Result<Seen> {
