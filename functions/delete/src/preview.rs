@@ -5,7 +5,7 @@ use futures::FutureExt;
 use serde_json::{Value, json};
 use shared::app::App;
 use shared::error::Result;
-use shared::store::keys::LOOKUPS;
+use shared::store::keys::{LOOKUPS, OBJECTS};
 use shared::store::{Query, Range};
 
 use crate::ending::Present;
@@ -63,9 +63,12 @@ async fn look(app: &App, it: &Present) -> Result<Stored> {
         limit: None,
         after: None,
     });
-    let (attachments, exports, lookups) = futures::try_join!(attachments, exports, lookups)?;
+    let marker = app.store.get(&partition, OBJECTS);
+    let (attachments, exports, lookups, marker) =
+        futures::try_join!(attachments, exports, lookups, marker)?;
+    let beside = lookups.0.len() as u64 + u64::from(marker.is_some());
     Ok(Stored {
-        records: UNCOUNTED + it.door.counts.total() + lookups.0.len() as u64,
+        records: UNCOUNTED + it.door.counts.total() + beside,
         attachments,
         exports,
     })

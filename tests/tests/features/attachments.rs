@@ -355,13 +355,7 @@ async fn an_announcement_at_fault_is_refused_by_name() {
     ] {
         assert_eq!(faults(json!({"sha256": sha256})).await, ["/sha256"]);
     }
-    for content_type in [
-        "",
-        "text",
-        "text/plain; charset=utf-8",
-        "a b/c",
-        "text/\r\nx",
-    ] {
+    for content_type in ["text", "a b/c", "text/\r\nx"] {
         let at = faults(json!({"content_type": content_type})).await;
         assert_eq!(at, ["/content_type"], "{content_type:?}");
     }

@@ -1201,7 +1201,7 @@ async fn files_with_long_and_hostile_names_can_be_unpacked_anywhere() {
         "SAME.TXT".to_owned(),
         "same.txt".to_owned(),
         "e\u{301}.txt".to_owned(),
-        "evil\u{202E}txt.exe".to_owned(),
+        "evil\u{202E}exe.txt".to_owned(),
         "a:b?.txt".to_owned(),
         " .txt. ".to_owned(),
     ];

@@ -143,7 +143,12 @@ async fn every_route(service: &Service) {
     }
     // A request that is refused frees its key.
     let (operator, owner) = (service.cloud.operator_key(), &service.ours.owner);
-    for (path, key) in [("/v1/tenants", operator), ("/v1/keys", owner)] {
+    for (path, key) in [
+        ("/v1/tenants", operator),
+        ("/v1/keys", owner),
+        ("/v1/redactions", owner),
+        ("/v1/exports", owner),
+    ] {
         let (body, once) = (json!({"no": "field"}), [("idempotency-key", "refused")]);
         let refused = service.call_with("POST", path, key, Some(&body), &once);
         refused.await.expect(422);
