@@ -199,7 +199,7 @@ mod tests {
                 assert_eq!(Separator::of(c), None);
             }
         }
-        for c in ['a', '²', '½', '①', '十', '\u{661}'.min('/'), 'é'] {
+        for c in ['a', '²', '½', '①', '十', '/', 'é'] {
             assert_eq!(digit(c), None, "{c}");
         }
     }

@@ -344,11 +344,11 @@ fn other_numbers_stay() {
 
 /// How many of the values are masked.
 fn masked(family: &str, mut value: impl FnMut(&mut StdRng) -> String) -> usize {
-    println!("{family}: seed {SEED}");
+    eprintln!("{family}: seed {SEED}");
     let mut rng = StdRng::seed_from_u64(SEED);
     let hit = |text: &String| mask_cards(text) != *text;
     let hits: Vec<_> = (0..VALUES).map(|_| value(&mut rng)).filter(hit).collect();
-    println!(
+    eprintln!(
         "{family}: {} masked, such as {:?}",
         hits.len(),
         hits.first()

@@ -674,7 +674,7 @@ async fn a_ledger_that_names_more_is_not_replaced_by_one_that_names_less() {
     let mut named = String::new();
     for object in ledger() {
         let note = objects.read(&object).await.expect("an answer");
-        named += &String::from_utf8(note.expect("a note").to_vec()).expect("text");
+        named += std::str::from_utf8(&note.expect("a note")).expect("text");
     }
     assert!(named.contains(&ada) && named.contains(&bob), "{named}");
 }
