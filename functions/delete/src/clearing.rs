@@ -90,8 +90,10 @@ async fn remove_rows(turn: &mut Turn<'_>, life: &LifeKey, first: Rows) -> Result
         let (mut sorts, next) = page;
         sorts.retain(|sort| sort != CLOCK);
         if !sorts.is_empty() {
-            let keys: Vec<_> = sorts.iter().map(String::as_str).collect();
-            turn.count(&keys).await?;
+            let told = sorts.iter().map(String::as_str);
+            let told: Vec<_> = told.filter(|sort| !keys::is_note(sort)).collect();
+            turn.place.found += (sorts.len() - told.len()) as u64;
+            turn.count(&told).await?;
             for sort in &sorts {
                 clear_lookup(app, life, sort).await?;
             }

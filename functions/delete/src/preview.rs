@@ -5,7 +5,7 @@ use futures::FutureExt;
 use serde_json::{Value, json};
 use shared::app::App;
 use shared::error::Result;
-use shared::store::keys::{LOOKUPS, OBJECTS};
+use shared::store::keys::LOOKUPS;
 use shared::store::{Query, Range};
 
 use crate::ending::Present;
@@ -54,7 +54,12 @@ async fn look(app: &App, it: &Present) -> Result<Stored> {
             _ => app.objects.count_versions(&attachments).await,
         }
     };
-    let exports = app.objects.count_versions(&exports);
+    let exports = async {
+        match it.door.edition {
+            0 => Ok(0),
+            _ => app.objects.count_versions(&exports).await,
+        }
+    };
     let partition = life.partition();
     let lookups = app.store.query_sorts(Query {
         partition: &partition,
@@ -63,12 +68,9 @@ async fn look(app: &App, it: &Present) -> Result<Stored> {
         limit: None,
         after: None,
     });
-    let marker = app.store.get(&partition, OBJECTS);
-    let (attachments, exports, lookups, marker) =
-        futures::try_join!(attachments, exports, lookups, marker)?;
-    let beside = lookups.0.len() as u64 + u64::from(marker.is_some());
+    let (attachments, exports, lookups) = futures::try_join!(attachments, exports, lookups)?;
     Ok(Stored {
-        records: UNCOUNTED + it.door.counts.total() + beside,
+        records: UNCOUNTED + it.door.counts.total() + lookups.0.len() as u64,
         attachments,
         exports,
     })

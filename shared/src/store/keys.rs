@@ -163,6 +163,11 @@ pub fn edition_of_export(object: &str) -> Option<u64> {
         .ok()
 }
 
+/// Whether a row of a life says nothing of the person: it calls a worker, or leads an erasure.
+pub fn is_note(sort: &str) -> bool {
+    sort == OBJECTS || sort.starts_with("turn#")
+}
+
 /// Whether a row of a life says that the bucket may hold something of it. One that a restore
 /// has handed over may have lost its rows.
 pub fn leads_to_objects(sort: &str) -> bool {
