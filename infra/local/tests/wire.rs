@@ -111,7 +111,7 @@ async fn a_refused_call_has_no_effect_and_the_sdk_sends_it_again() {
 
 #[tokio::test]
 async fn a_call_that_is_refused_for_long_fails_by_the_services_own_name() {
-    let (decide, _) = script("PutItem", &[Fate::Refuse; 3]);
+    let (decide, _) = script("PutItem", &[Fate::Refuse; 6]);
     let refused = cloud(put, decide).await;
     let error = outcome(&refused).await;
     assert!(
@@ -119,7 +119,7 @@ async fn a_call_that_is_refused_for_long_fails_by_the_services_own_name() {
         "{error}"
     );
     assert!(!is_there(&refused).await);
-    let (decide, _) = script("PutItem", &[Fate::Throttle; 3]);
+    let (decide, _) = script("PutItem", &[Fate::Throttle; 6]);
     let throttled = cloud(put, decide).await;
     let error = outcome(&throttled).await;
     assert!(
@@ -129,13 +129,13 @@ async fn a_call_that_is_refused_for_long_fails_by_the_services_own_name() {
 }
 
 #[tokio::test]
-async fn a_call_whose_answer_is_lost_has_its_effect_and_meets_it_when_sent_again() {
+async fn a_call_whose_answer_is_lost_has_its_effect_and_knows_it_when_sent_again() {
     let (decide, _) = script("PutItem", &[Fate::LoseAnswer]);
     let cloud = cloud(put, decide).await;
     assert_eq!(
         outcome(&cloud).await,
-        "refused",
-        "its own row is in the way"
+        "written",
+        "the row in the way is its own"
     );
     assert!(is_there(&cloud).await);
 }

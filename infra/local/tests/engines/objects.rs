@@ -649,6 +649,7 @@ async fn what_lies_in_a_folder_outlives_a_restart() {
         .create_multipart_upload()
         .bucket("plain")
         .key("big")
+        .checksum_algorithm(ChecksumAlgorithm::Crc32)
         .send()
         .await
         .unwrap()
