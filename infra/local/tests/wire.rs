@@ -36,12 +36,15 @@ where
         clock: Clock::frozen(Timestamp::from_second(1_800_000_000).unwrap()),
         events: false,
         wire: Some(Arc::new(decide)),
-        timeouts: BTreeMap::from([("access".to_owned(), Duration::from_millis(500))]),
+        timeouts: BTreeMap::from([("access".to_owned(), TIMEOUT)]),
         functions,
         ..Options::default()
     };
     Cloud::start(options).await.unwrap()
 }
+
+/// More than six tries of a call take, with the pauses between them.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Operations and attempts.
 type Noted = Arc<Mutex<Vec<(String, u32)>>>;
@@ -215,7 +218,7 @@ async fn who_takes_longer_than_its_timeout_is_dropped_where_it_stands() {
     };
     let cloud = cloud(access, |_: &Call| Fate::Pass).await;
     let ended = cloud.invoke("access", Value::Null).await;
-    assert!(matches!(ended, Err(Failure::TimedOut(limit)) if limit == Duration::from_millis(500)));
+    assert!(matches!(ended, Err(Failure::TimedOut(limit)) if limit == TIMEOUT));
     assert_eq!(drops.load(Ordering::SeqCst), 1);
 }
 
