@@ -44,7 +44,7 @@ where
 }
 
 /// More than six tries of a call take, with the pauses between them.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Operations and attempts.
 type Noted = Arc<Mutex<Vec<(String, u32)>>>;
