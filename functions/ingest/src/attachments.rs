@@ -20,7 +20,7 @@ use shared::objects::{UPLOAD_SECONDS, Upload};
 use shared::record::{AttachmentContent, FileState};
 use shared::settings::{ConsentRequired, Settings};
 use shared::store::Write;
-use shared::store::keys::{LifeKey, PERSON};
+use shared::store::keys::{self, LifeKey, PERSON};
 use shared::store::lives::{Counts, Door, Passing, Shut, UPLOADS_OPEN, objects_write};
 use shared::store::records::{Attachment, Person};
 
@@ -29,6 +29,8 @@ use crate::group;
 /// The largest file: 25 MiB.
 const LARGEST: u64 = 25 * 1024 * 1024;
 const TRIES: u32 = 8;
+/// What is left of a link's time when a repetition is given another.
+const USABLE: SignedDuration = SignedDuration::from_mins(1);
 /// How long a media type may be with its parameters.
 const MEDIA_TYPE: usize = 255;
 /// The media type of a file that nothing is said about (RFC 2046, 4.5.1).
@@ -62,7 +64,72 @@ pub async fn announce(app: &App, call: &Call) -> Result<Answer> {
         content: Some(announced.content),
         purging: false,
     };
-    admit(app, call, subject, &announced.visitor_id, &mut row).await
+    match call.earlier() {
+        None => admit(app, call, subject, &announced.visitor_id, &mut row).await,
+        Some(earlier) => {
+            let id = earlier["attachment"].as_str().and_then(AttachmentId::parse);
+            row.id = id.ok_or(Error::NotFound)?;
+            again(app, call, subject, &row).await
+        }
+    }
+}
+
+/// An announcement that comes again after its link has run out: another link to the same
+/// file, for as long as that is awaited. A page is told of nothing else, either.
+async fn again(app: &App, call: &Call, subject: Subject, row: &Attachment) -> Result<Answer> {
+    let page = call.caller().learns_nothing();
+    let settings = app.tenants.settings(call.tenant()).await?;
+    for _ in 0..TRIES {
+        let now = app.clock.now();
+        let person = match look(app, call, &settings, subject).await {
+            // Re-keyed since its key was read.
+            Err(Error::Unreadable) => continue,
+            Err(Error::NotFound) => None,
+            person => Some(person?),
+        };
+        let state = match &person {
+            Some((living, ..)) => state(app, &living.key, row.id).await?,
+            None => None,
+        };
+        let awaited = match (person, state) {
+            (Some((living, door, consented)), Some(FileState::AwaitingUpload)) => {
+                let open = open_links(&door, now);
+                admitted(consented, &open, now).map(|()| (living, door, open))
+            }
+            (_, Some(_)) => Err(Error::Conflict {
+                code: "uploaded",
+                detail: "The file has been uploaded already.",
+            }),
+            (_, None) => Err(Error::NotFound),
+        };
+        let (living, door, open) = match awaited {
+            Ok(awaited) => awaited,
+            Err(_) if page => {
+                return welcome(app, &nobody(app, call, subject).await?, row, now).await;
+            }
+            Err(error) => return Err(error),
+        };
+        let passing = Passing {
+            uploads: Some((door.uploads, one_more(open, now))),
+            ..Passing::default()
+        };
+        let answer = welcome(app, &living.key, row, now).await?;
+        let passed = app.store.through_door(&living, &passing, Vec::new(), now);
+        if passed.await?.is_ok() {
+            return Ok(answer);
+        }
+    }
+    Err(Error::Unavailable(
+        "a person's life changes faster than it can be written".into(),
+    ))
+}
+
+/// What became of a file, by its row.
+async fn state(app: &App, life: &LifeKey, file: AttachmentId) -> Result<Option<FileState>> {
+    let row = app.store.get(&life.partition(), &keys::attachment(file));
+    Ok(row
+        .await?
+        .and_then(|row| FileState::parse(row.try_text("state")?)))
 }
 
 /// The answer: the file's name, and the link to upload it by.
@@ -82,7 +149,7 @@ async fn welcome(
     // Of the moment that the door is told, so that the link does not outlast what it knows.
     let upload = app.objects.upload_link(upload, now).await?;
     let body = json!({"attachment": row.id.to_string(), "upload": upload});
-    Ok(Answer::json(201, body))
+    Ok(Answer::json(201, body).good_until(upload.expires_at - USABLE))
 }
 
 /// Stores the row through the door, with the link's end on the door, so that an erasure

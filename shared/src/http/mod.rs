@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use jiff::Timestamp;
 use lambda_http::http::Method;
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt};
@@ -38,6 +39,8 @@ pub struct Call {
     request_id: String,
     body: Value,
     once: Option<Once>,
+    /// What the same request was answered before, where that has run out since.
+    earlier: Option<Value>,
     started: Instant,
 }
 
@@ -49,6 +52,8 @@ pub struct Answer {
     /// What to keep for a repetition, where that differs from the body: a secret is
     /// shown once.
     kept: Option<Vec<u8>>,
+    /// Until when a repetition is given it.
+    until: Option<Timestamp>,
     /// It is kept already, by the transaction that it is about.
     stands: bool,
 }
@@ -61,6 +66,7 @@ impl Answer {
             headers,
             body: body.to_string().into_bytes(),
             kept: None,
+            until: None,
             stands: false,
         }
     }
@@ -76,6 +82,7 @@ impl Answer {
             headers: Vec::new(),
             body: Vec::new(),
             kept: None,
+            until: None,
             stands: false,
         }
     }
@@ -88,6 +95,7 @@ impl Answer {
             headers,
             body: body.into(),
             kept: None,
+            until: None,
             stands: false,
         }
     }
@@ -104,6 +112,14 @@ impl Answer {
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Answer {
         self.headers.retain(|(other, _)| *other != name);
         self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Until when a repetition is given this answer: what it holds runs out. The route
+    /// carries out a later one, and finds the answer in [`Call::earlier`].
+    #[must_use]
+    pub fn good_until(mut self, until: Timestamp) -> Answer {
+        self.until = Some(until);
         self
     }
 
@@ -143,6 +159,7 @@ impl Call {
             request_id,
             body: Value::Null,
             once: None,
+            earlier: None,
             started,
         };
         match call.check(app).await {

@@ -1,8 +1,9 @@
 //! `Idempotency-Key`: a request that is sent again is answered as the first time.
 
+use jiff::Timestamp;
 use lambda_http::RequestExt;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Answer, Call};
 use crate::app::App;
@@ -17,6 +18,8 @@ use crate::vault::HashKey;
 struct Kept {
     location: Option<String>,
     body: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
 }
 
 impl Kept {
@@ -26,6 +29,7 @@ impl Kept {
         let kept = Kept {
             location: location.map(|(_, value)| value.clone()),
             body: String::from_utf8_lossy(body).into_owned(),
+            until: answer.until,
         };
         serde_json::to_vec(&kept).expect("two texts are always JSON")
     }
@@ -75,6 +79,10 @@ impl Call {
             Earlier::Answered(status, kept) => {
                 let kept: Kept = serde_json::from_slice(&kept)
                     .map_err(|_| Error::Corrupt("a kept answer is not as it was written".into()))?;
+                if kept.until.is_some_and(|until| until <= app.clock.now()) {
+                    self.earlier = serde_json::from_str(&kept.body).ok();
+                    return Ok(None);
+                }
                 Ok(Some(kept.answer(status)))
             }
         }
@@ -102,6 +110,11 @@ impl Call {
     /// The request under its idempotency key, once that is reserved.
     pub fn once(&self) -> Option<&Once> {
         self.once.as_ref()
+    }
+
+    /// What the same request was answered before, where that has run out since.
+    pub fn earlier(&self) -> Option<&Value> {
+        self.earlier.as_ref()
     }
 
     /// Adds to a transaction that its answer is kept for a repetition. So a request that

@@ -836,3 +836,49 @@ async fn a_media_type_is_taken_as_browsers_give_it() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_announcement_repeated_after_its_link_has_run_out_is_given_another() {
+    let service = Service::start().await;
+    let once = [("idempotency-key", "file-1")];
+    let send = async |key: &str| {
+        let body = json!({"visitor_id": "ada", "filename": "hello.txt", "content_type": "text/plain",
+                          "size": 5, "sha256": sha256(b"hello")});
+        service
+            .call_with("POST", "/v1/attachments", key, Some(&body), &once)
+            .await
+    };
+    let ada = service.visit("ada").await;
+    for key in [&service.ours.ingest, &service.ours.collect] {
+        let first = send(key).await.expect(201);
+        service.advance(minutes(8)).await;
+        assert_eq!(send(key).await.expect(201), first, "it can still be used");
+        service.advance(minutes(7)).await;
+        assert_eq!(service.put(&first["upload"], b"hello").await.status, 403);
+        let again = send(key).await.expect(201);
+        assert_eq!(again["attachment"], first["attachment"]);
+        assert_eq!(service.put(&again["upload"], b"hello").await.status, 200);
+        service.settle().await;
+        let file = first["attachment"].as_str().expect("an id");
+        assert_eq!(look(&service, &ada, file).await["state"], "clean");
+        let path = format!("/v1/subjects/{ada}");
+        let counts = service.get(&path, &service.ours.read).await.expect(200)["counts"].clone();
+        assert!(
+            counts["attachments"].as_u64() <= Some(2),
+            "no second row: {counts}"
+        );
+    }
+    // It is there by now: a server is told so, and a page is told of nothing.
+    let refused = send(&service.ours.ingest).await.expect(409);
+    assert_eq!(refused["code"], "uploaded");
+    service.advance(minutes(15)).await;
+    let owner = &service.ours.owner;
+    let path = format!("/v1/subjects/{ada}");
+    service.call("DELETE", &path, owner, None).await.expect(202);
+    send(&service.ours.ingest).await.expect(404);
+    let void = send(&service.ours.collect).await.expect(201);
+    service.put(&void["upload"], b"hello").await;
+    service.advance(minutes(40)).await;
+    assert!(rows::files(&service).is_empty());
+    service.get(&path, owner).await.expect(404);
+}

@@ -148,15 +148,20 @@ pub const OPERATIONS: &[Operation] = &[
         "Announces a file and returns a presigned link to upload it with a PUT request \
          within ten minutes. The link fixes the size, the SHA-256 checksum and the \
          headers. The file is scanned when it arrives and can be downloaded only when it \
-         is found clean.",
+         is found clean. Sent again with its `Idempotency-Key` after the link has expired, \
+         an announcement returns a new link for the same file.",
     )
     .takes("AttachmentAnnouncement")
-    .problems(&[(
-        409,
-        "The person is being erased (`erasing`), stays away (`suppressed`), or has not consented \
-         where that is required for all (`no_consent`). Never told to a `collect` key, which gets \
-         a link all the same; the file is then deleted.",
-    )]),
+    .problems(&[
+        (404, "Sent again: nothing is known of the file any more."),
+        (
+            409,
+            "The person is being erased (`erasing`), stays away (`suppressed`), or has not consented \
+             where that is required for all (`no_consent`). Sent again: the file has been uploaded \
+             (`uploaded`). Never told to a `collect` key, which gets a link all the same; the file is \
+             then deleted.",
+        ),
+    ]),
     operation(
         "PATCH /v1/subjects/{subject}",
         "correctPerson",
