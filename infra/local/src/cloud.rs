@@ -25,7 +25,7 @@ use crate::engines::objects::Objects;
 use crate::functions::{Failure, Roster};
 use crate::gateway::Gateway;
 pub use crate::machine::StartError;
-use crate::machine::{Differences, Machine};
+use crate::machine::{Differences, Machine, PATIENCE};
 use crate::routes::Route;
 use crate::state::Kept;
 use crate::template::Template;
@@ -54,6 +54,8 @@ pub struct Options {
     pub watch: Option<Watch>,
     /// How long a function may run, by its name, where not as long as the template says.
     pub timeouts: BTreeMap<String, Duration>,
+    /// How many times as long as on AWS an engine's answer is awaited.
+    pub patience: u32,
     pub functions: Roster,
 }
 
@@ -72,6 +74,7 @@ impl Default for Options {
             wire: None,
             watch: None,
             timeouts: BTreeMap::new(),
+            patience: PATIENCE,
             functions: crate::functions::roster(),
         }
     }
@@ -107,6 +110,7 @@ impl Cloud {
             wire,
             watch,
             timeouts,
+            patience,
             functions,
         } = options;
         let mut template = Template::read(&path)?;
@@ -121,6 +125,7 @@ impl Cloud {
             wire,
             watch,
             timeouts,
+            patience,
         };
         let (machine, written) =
             Machine::start(&mut template, &functions, &place, clock, differences).await?;

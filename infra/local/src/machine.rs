@@ -13,7 +13,8 @@ use std::{fmt, io};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::future;
 use aws_sdk_dynamodb::config::{
-    Credentials, IdentityCache, ProvideCredentials, SharedCredentialsProvider,
+    AsyncSleep, Credentials, IdentityCache, ProvideCredentials, SharedAsyncSleep,
+    SharedCredentialsProvider, Sleep,
 };
 use jiff::SignedDuration;
 use serde_json::Value;
@@ -88,7 +89,6 @@ pub struct Machine {
 }
 
 /// What is between this machine and one as the template has it.
-#[derive(Default)]
 pub struct Differences {
     /// Who decides what becomes of the functions' calls to the engines.
     pub wire: Option<Decide>,
@@ -96,6 +96,22 @@ pub struct Differences {
     pub watch: Option<Watch>,
     /// How long a function may run, by its name, where not as long as the template says.
     pub timeouts: BTreeMap<String, Duration>,
+    /// How many times as long an engine's answer is awaited.
+    pub patience: u32,
+}
+
+/// A machine that is busy with something else answers late.
+pub const PATIENCE: u32 = 60;
+
+impl Default for Differences {
+    fn default() -> Differences {
+        Differences {
+            wire: None,
+            watch: None,
+            timeouts: BTreeMap::new(),
+            patience: PATIENCE,
+        }
+    }
 }
 
 impl Machine {
@@ -177,7 +193,7 @@ impl Machine {
                 function.timeout = SignedDuration::try_from(*timeout).unwrap_or(function.timeout);
             }
         }
-        let sdk = sdk(&credentials);
+        let sdk = sdk(&credentials, differences.patience);
         let functions = deploy(template, roster, &sdk, &clock, &processes)?;
         Ok((
             Machine {
@@ -194,7 +210,7 @@ impl Machine {
     }
 }
 
-fn sdk(credentials: &objects::Credentials) -> SdkConfig {
+fn sdk(credentials: &objects::Credentials, patience: u32) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(REGION))
@@ -202,9 +218,26 @@ fn sdk(credentials: &objects::Credentials) -> SdkConfig {
         .credentials_provider(SharedCredentialsProvider::new(Role(credentials.clone())))
         // Functions share their clients, but not who they are.
         .identity_cache(IdentityCache::no_cache())
+        .sleep_impl(SharedAsyncSleep::new(Patient(patience)))
         // The engines go by a clock that may be far from the machine's. Signatures do not.
         .disable_clock_skew_correction(true)
         .build()
+}
+
+/// How the SDKs wait for an answer, which is a second or more: so many times as long. What they
+/// pause for before another try is less, and stays.
+#[derive(Debug)]
+struct Patient(u32);
+
+impl AsyncSleep for Patient {
+    fn sleep(&self, duration: Duration) -> Sleep {
+        let times = if duration < Duration::from_secs(1) {
+            1
+        } else {
+            self.0
+        };
+        Sleep::new(tokio::time::sleep(duration * times))
+    }
 }
 
 /// Signs with the one key that there is, and names the function as its session: in AWS each

@@ -161,7 +161,7 @@ struct Play {
 impl Play {
     /// Events are handed on one after another, when the play lets them: so the calls of two
     /// runs come in the same order.
-    async fn new() -> Play {
+    async fn new(fails: Option<(usize, Fault)>) -> Play {
         let line = Line::default();
         let wire = line.clone();
         let options = Options {
@@ -169,6 +169,11 @@ impl Play {
             schedules: false,
             events: false,
             wire: Some(Arc::new(move |call: &Call| wire.decide(call))),
+            // An answer that never comes is awaited for as long as on AWS.
+            patience: match fails {
+                Some((_, Fault::Swallowed)) => 1,
+                _ => Options::default().patience,
+            },
             ..Options::default()
         };
         Play {
@@ -241,7 +246,7 @@ struct Played {
 }
 
 async fn play(scenario: &Scenario, fails: Option<(usize, Fault)>) -> Played {
-    let mut play = Play::new().await;
+    let mut play = Play::new(fails).await;
     (scenario.prepare)(&mut play).await;
     // Nothing is remembered for longer than a minute.
     play.service.advance(minutes(2)).await;
