@@ -10,7 +10,7 @@ use shared::error::{Error, Result};
 use shared::id::{Subject, Tenant};
 use shared::keyring::{self, BLOCKED, Entry, State};
 use shared::objects::last_upload;
-use shared::store::Write;
+use shared::store::{Refusal, Write};
 use shared::store::activity::{self, Deed};
 use shared::store::erasures::Erasing;
 use shared::store::jobs::{Job, JobKind};
@@ -88,7 +88,10 @@ pub struct Ended {
 
 /// Ends these lives on behalf of a job. Those that have ended already are passed over, so
 /// it can be done again; where the job suppresses, their people are kept away all the same.
-pub async fn end(app: &App, job: &Job, lives: &[LifeKey]) -> Result<Ended> {
+///
+/// Every write checks the job's fence: `None` when the job was cancelled or another worker
+/// has taken it up since it was read. Nothing was written after that.
+pub async fn end(app: &App, job: &Job, lives: &[LifeKey]) -> Result<Option<Ended>> {
     let suppress = Erasing::of(job)?.suppress;
     let mut ended = Ended::default();
     for some in lives.chunks(READ) {
@@ -98,7 +101,11 @@ pub async fn end(app: &App, job: &Job, lives: &[LifeKey]) -> Result<Ended> {
             if attempt > 0 {
                 pause(attempt).await;
             }
-            left = end_some(app, job, &left, suppress, together, &mut ended).await?;
+            let tried = end_some(app, job, &left, suppress, together, &mut ended).await?;
+            let Some(changed) = tried else {
+                return Ok(None);
+            };
+            left = changed;
             if left.is_empty() {
                 break;
             }
@@ -109,10 +116,28 @@ pub async fn end(app: &App, job: &Job, lives: &[LifeKey]) -> Result<Ended> {
             ));
         }
     }
-    Ok(ended)
+    Ok(Some(ended))
 }
 
-/// Tries once for each. Those that changed meanwhile are left.
+/// What became of a transaction on behalf of a job.
+enum Behalf {
+    Done,
+    /// The person has changed since they were read.
+    Changed,
+    /// The job has.
+    Fenced,
+}
+
+async fn on_behalf(app: &App, job: &Job, mut writes: Vec<Write>) -> Result<Behalf> {
+    writes.insert(0, job.check());
+    Ok(match app.store.transact(writes).await? {
+        Ok(()) => Behalf::Done,
+        Err(Refusal::Condition { place: 0, .. }) => Behalf::Fenced,
+        Err(Refusal::Condition { .. }) => Behalf::Changed,
+    })
+}
+
+/// Tries once for each. Those that changed meanwhile are left; `None` when the job has.
 async fn end_some(
     app: &App,
     job: &Job,
@@ -120,9 +145,9 @@ async fn end_some(
     suppress: bool,
     together: usize,
     ended: &mut Ended,
-) -> Result<Vec<LifeKey>> {
+) -> Result<Option<Vec<LifeKey>>> {
     let Some(tenant) = lives.first().map(|life| life.tenant) else {
-        return Ok(Vec::new());
+        return Ok(Some(Vec::new()));
     };
     let subjects: Vec<_> = lives.iter().map(|life| life.subject).collect();
     let mut known = rows(app, tenant, &subjects).await?;
@@ -136,10 +161,13 @@ async fn end_some(
                 // Ended before, by a try that may not have come to note its links.
                 let until = last_upload(app.clock.now());
                 ended.uploads_until = ended.uploads_until.max(Some(until));
-                if let Some((entry, door)) = other.filter(|_| suppress)
-                    && !keep_away(app, job, &entry, door).await?
-                {
-                    left.push(*life);
+                let Some((entry, door)) = other.filter(|_| suppress) else {
+                    continue;
+                };
+                match keep_away(app, job, &entry, door).await? {
+                    Behalf::Done => {}
+                    Behalf::Changed => left.push(*life),
+                    Behalf::Fenced => return Ok(None),
                 }
                 continue;
             }
@@ -147,10 +175,15 @@ async fn end_some(
         if entry.rules.held {
             // One that cannot be noted, since too many wait, looks again each day.
             let noted = entry.blocked.contains(&job.key.id) || entry.blocked.len() >= BLOCKED;
-            let block = keyring::block_write(&entry, job.key.id);
-            match noted || app.store.write(block).await?.is_ok() {
-                true => ended.blocked.push(life.subject),
-                false => left.push(*life),
+            let block = vec![keyring::block_write(&entry, job.key.id)];
+            let noted = match noted {
+                true => Behalf::Done,
+                false => on_behalf(app, job, block).await?,
+            };
+            match noted {
+                Behalf::Done => ended.blocked.push(life.subject),
+                Behalf::Changed => left.push(*life),
+                Behalf::Fenced => return Ok(None),
             }
             continue;
         }
@@ -161,43 +194,45 @@ async fn end_some(
     let ending: Vec<_> = ending.chunks(together).collect();
     let transactions = ending.iter().map(|group| {
         let writes = group.iter().flat_map(|(_, writes)| writes.clone());
-        app.store.transact(writes.collect()).boxed()
+        on_behalf(app, job, writes.collect()).boxed()
     });
     let outcomes = at_once(AT_ONCE, transactions.collect()).await?;
-    let refused = ending
-        .iter()
-        .zip(outcomes)
-        .filter(|(_, done)| done.is_err());
-    left.extend(refused.flat_map(|(group, _)| group.iter().map(|(life, _)| *life)));
-    Ok(left)
+    for (group, outcome) in ending.iter().zip(outcomes) {
+        match outcome {
+            Behalf::Done => {}
+            Behalf::Changed => left.extend(group.iter().map(|(life, _)| *life)),
+            Behalf::Fenced => return Ok(None),
+        }
+    }
+    Ok(Some(left))
 }
 
 /// Keeps somebody away as a job asks whose life has ended without it: by its time, or by
 /// another erasure. Who has returned since the job was asked for, is erased anew, by a job of
-/// their own; who was let back in since, stays. False when the person has changed meanwhile.
-async fn keep_away(app: &App, job: &Job, entry: &Entry, door: Option<Door>) -> Result<bool> {
+/// their own; who was let back in since, stays.
+async fn keep_away(app: &App, job: &Job, entry: &Entry, door: Option<Door>) -> Result<Behalf> {
     let now = app.clock.now();
     let lives = entry.state == State::Active;
     let welcome = entry.welcome_at.is_some_and(|at| at >= job.created_at);
     if welcome || (entry.rules.suppressed && !lives) {
-        return Ok(true);
+        return Ok(Behalf::Done);
     }
     match app.keyring.tenant(job.key.tenant).await {
         Ok(_) => {}
         // The tenant has left.
-        Err(Error::NotFound) => return Ok(true),
+        Err(Error::NotFound) => return Ok(Behalf::Done),
         Err(error) => return Err(error),
     }
     let door = door.filter(|door| lives && !door.expired(now));
     let writes = match &door {
         Some(door) if !entry.rules.held => erase_anew(app, job, entry, door, now),
-        _ if entry.rules.suppressed => return Ok(true),
+        _ if entry.rules.suppressed => return Ok(Behalf::Done),
         _ => {
             let life = door.as_ref().map(|door| (door, now));
             Change::Suppress.writes(entry, life, now)
         }
     };
-    Ok(app.store.transact(writes).await?.is_ok())
+    on_behalf(app, job, writes).await
 }
 
 /// The erasure of a life that began while a suppressing one was under way.

@@ -88,7 +88,7 @@ async fn end_rest(turn: &mut Turn<'_>) -> Result<(), Halt> {
         // All others have ended, and are none of this job's any more.
         lives.retain(|life| waiting.contains(&life.subject));
     }
-    let ended = end(app, &turn.job, &lives).await?;
+    let ended = end(app, &turn.job, &lives).await?.ok_or(Halt::Fenced)?;
     turn.erasing.uploads_until = turn.erasing.uploads_until.max(ended.uploads_until);
     set_ended(app, &mut turn.job, &ended.blocked, now);
     turn.erasing.ended = true;

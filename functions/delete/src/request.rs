@@ -211,36 +211,42 @@ async fn begun(app: &App, call: &Call) -> Result<Option<Job>> {
     app.store.job(JobKey { tenant, kind, id }).await
 }
 
-/// Ends all lives of a job that is prepared, and hands it over, unless the worker is at it
-/// already.
+/// Ends all lives of a job that is prepared, and hands it over. Where the worker has taken the
+/// job up meanwhile, both end what is left, so that everybody is unreadable in the answer.
 async fn end_all(app: &App, mut job: Job) -> Result<Answer> {
-    let mut erasing = Erasing::of(&job)?;
-    if erasing.ended || job.state == JobState::Blocked {
-        return Ok(accepted(&job, "erasures"));
-    }
-    let lives = app.store.all_lives_of(job.key, &erasing).await?;
-    let ended = end(app, &job, &lives).await?;
-    if job.turn > 0 {
-        return Ok(accepted(&job, "erasures"));
-    }
-    let now = app.clock.now();
-    erasing.uploads_until = ended.uploads_until;
-    erasing.ended = true;
-    erasing.put(&mut job);
-    set_ended(app, &mut job, &ended.blocked, now);
-    let saved = if ended.blocked.len() == erasing.count {
-        erasing.ended = false;
-        erasing.put(&mut job);
-        job.state = JobState::Blocked;
-        app.store.wait_until(&mut job, now + DAY).await?
-    } else {
-        app.store.next_turn(&mut job, now).await?
-    };
-    if !saved {
-        // A hold was lifted meanwhile, and the worker is at it already.
+    for _ in 0..TRIES {
+        let mut erasing = Erasing::of(&job)?;
+        let over = job.finished_at.is_some();
+        if over || erasing.ended || job.state == JobState::Blocked {
+            return Ok(accepted(&job, "erasures"));
+        }
+        let lives = app.store.all_lives_of(job.key, &erasing).await?;
+        if let Some(ended) = end(app, &job, &lives).await? {
+            if job.turn > 0 {
+                return Ok(accepted(&job, "erasures"));
+            }
+            let now = app.clock.now();
+            erasing.uploads_until = ended.uploads_until;
+            erasing.ended = true;
+            erasing.put(&mut job);
+            set_ended(app, &mut job, &ended.blocked, now);
+            let saved = if ended.blocked.len() == erasing.count {
+                erasing.ended = false;
+                erasing.put(&mut job);
+                job.state = JobState::Blocked;
+                app.store.wait_until(&mut job, now + DAY).await?
+            } else {
+                app.store.next_turn(&mut job, now).await?
+            };
+            if saved {
+                return Ok(accepted(&job, "erasures"));
+            }
+        }
         job = app.store.job(job.key).await?.ok_or(Error::NotFound)?;
     }
-    Ok(accepted(&job, "erasures"))
+    Err(Error::Unavailable(
+        "an erasure is taken up faster than its lives can be ended".into(),
+    ))
 }
 
 /// Everybody, and the tenant: only its owner may ask for it.

@@ -126,10 +126,9 @@ async fn again(app: &App, call: &Call, subject: Subject, row: &Attachment) -> Re
 
 /// What became of a file, by its row.
 async fn state(app: &App, life: &LifeKey, file: AttachmentId) -> Result<Option<FileState>> {
-    let row = app.store.get(&life.partition(), &keys::attachment(file));
-    Ok(row
-        .await?
-        .and_then(|row| FileState::parse(row.try_text("state")?)))
+    let (partition, key) = (life.partition(), keys::attachment(file));
+    let row = app.store.get(&partition, &key).await?;
+    Ok(row.and_then(|row| FileState::parse(row.try_text("state")?)))
 }
 
 /// The answer: the file's name, and the link to upload it by.

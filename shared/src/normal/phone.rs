@@ -103,7 +103,7 @@ fn significant(digits: &str) -> Option<String> {
 /// link's parameters (`;ext=5`).
 fn extension(rest: &str) -> bool {
     if let Some(parameters) = rest.strip_prefix(';')
-        && parameters.split(';').all(|it| it.contains('='))
+        && parameters.split(';').all(parameter)
     {
         return true;
     }
@@ -118,6 +118,18 @@ fn extension(rest: &str) -> bool {
         .trim_start_matches(['.', ':', '=', '-', ' ']);
     let digits = digits.trim_end_matches([')', ']', '#', '.', ' ']);
     (1..=12).contains(&digits.len()) && digits.bytes().all(|it| it.is_ascii_digit())
+}
+
+/// Whether a link's parameter is `name=value`, and its extension a number (RFC 3966, 3).
+fn parameter(text: &str) -> bool {
+    text.split_once('=')
+        .is_some_and(|(name, value)| match name {
+            "" => false,
+            "ext" => value
+                .bytes()
+                .all(|it| it.is_ascii_digit() || b"-.() ".contains(&it)),
+            _ => true,
+        })
 }
 
 /// The character that a typewriter has for one: any script's decimal digit, any dash, dot,

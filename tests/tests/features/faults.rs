@@ -21,6 +21,7 @@ use lethe_tests::{Reply, Service, minutes};
 use local::Options;
 use local::wire::{Call, Fate};
 use serde_json::Value;
+use tokio::sync::OnceCell;
 
 use outcome::outcome;
 use scenarios::{SCENARIOS, Scenario};
@@ -28,7 +29,7 @@ use scenarios::{SCENARIOS, Scenario};
 /// Cases at the same time.
 const AT_ONCE: usize = 4;
 /// Of how many positions `cargo test` tries one, with one fault.
-const SAMPLED: usize = 3;
+const SAMPLED: usize = 9;
 /// More than an SDK's tries, so that the next call is throttled too.
 const THROTTLED: usize = 8;
 
@@ -347,18 +348,21 @@ fn chosen(all: &[Case]) -> Vec<Case> {
         .collect()
 }
 
-/// Every case of every scenario.
-async fn all_cases() -> Vec<Case> {
-    let recorded = futures::stream::iter(SCENARIOS)
-        .map(cases)
-        .buffered(AT_ONCE);
-    recorded.collect::<Vec<_>>().await.concat()
+/// Every case of every scenario, recorded once for all tests.
+async fn all_cases() -> &'static [Case] {
+    static CASES: OnceCell<Vec<Case>> = OnceCell::const_new();
+    let recorded = async || {
+        let recorded = futures::stream::iter(SCENARIOS).map(cases);
+        let recorded = recorded.buffered(AT_ONCE).collect::<Vec<_>>();
+        recorded.await.concat()
+    };
+    CASES.get_or_init(recorded).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_call_fails_the_outcome_is_the_same() {
     let all = all_cases().await;
-    let chosen = chosen(&all);
+    let chosen = chosen(all);
     // Past the test's own output, which is shown with failures only.
     let (some, of) = (chosen.len(), all.len());
     let _shown = writeln!(std::io::stderr(), "faults: {some} of {of} cases");
@@ -380,7 +384,7 @@ async fn whatever_answer_never_comes_the_call_is_made_again_and_done_once() {
     let mut kinds: BTreeMap<String, Case> = BTreeMap::new();
     for case in all_cases().await {
         if case.fault == Fault::Swallowed {
-            kinds.entry(case.call.clone()).or_insert(case);
+            kinds.entry(case.call.clone()).or_insert(case.clone());
         }
     }
     assert!(kinds.len() >= 19, "{:?}", kinds.keys());

@@ -1,12 +1,12 @@
 //! Who is held cannot be erased: what is asked for meanwhile waits, and goes on by itself.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 
 use futures::future::join_all;
 use lethe_tests::{Reply, Service, days, minutes};
 use local::Options;
-use local::wire::Fate;
+use local::wire::{Call, Fate};
 use serde_json::{Value, json};
 use shared::id::{Subject, Tenant};
 use shared::keyring::Entry;
@@ -449,6 +449,52 @@ async fn a_hold_that_was_lifted_by_somebody_who_died_lets_its_erasures_go_all_th
         assert!(rows::files(&service).is_empty());
         assert_eq!(suppressed(&service).await, [ada]);
     }
+}
+
+/// A worker that sleeps between the start of its turn and the end of the lives wakes up to
+/// another world: what it then does for the job, the job's fence refuses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_turn_that_sleeps_while_its_job_is_cancelled_ends_nobody() {
+    let (asleep, fell_asleep) = mpsc::channel();
+    let (wake, woken) = mpsc::channel::<()>();
+    let (woken, waits) = (Mutex::new(woken), Arc::new(AtomicBool::new(false)));
+    let armed = waits.clone();
+    let options = Options {
+        wire: Some(Arc::new(move |call: &Call| {
+            let worker = call.function.as_deref() == Some("delete");
+            let reads = call.operation == "BatchGetItem" && call.mentions("keyring");
+            if worker && reads && armed.swap(false, Ordering::SeqCst) {
+                asleep.send(()).expect("the test waits");
+                let woken = woken.lock().expect("one call at a time");
+                tokio::task::block_in_place(|| woken.recv()).expect("the test wakes it");
+            }
+            Fate::Pass
+        })),
+        ..by_hand()
+    };
+    let service = Arc::new(Service::with(options).await);
+    let ada = service.acquaint("ada").await;
+    hold(&service, &ada, None).await;
+    let job = erase(&service, &ada, "").await.expect(202);
+    assert_eq!(job["state"], "blocked");
+
+    // Once a day the worker looks whether the hold still stands.
+    service.cloud.clock().advance(days(1) + minutes(16));
+    waits.store(true, Ordering::SeqCst);
+    let at_work = service.clone();
+    let turn = tokio::spawn(async move {
+        sweep(&at_work).await;
+        at_work.cloud.settle().await;
+    });
+    tokio::task::block_in_place(|| fell_asleep.recv()).expect("a turn begins");
+    assert_eq!(cancel(&service, &job).await.expect(200)["state"], "cancelled");
+    lift(&service, &ada).await;
+    wake.send(()).expect("the worker sleeps");
+    turn.await.expect("it ends well");
+
+    let path = format!("/v1/subjects/{ada}");
+    let person = service.get(&path, &service.ours.owner).await.expect(200);
+    assert_eq!(person["counts"]["messages"], 2, "{person}");
 }
 
 /// A job that a request has written which died before it ended anybody.
