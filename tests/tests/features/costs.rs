@@ -1,5 +1,5 @@
-//! What the README says that an operation costs is what it asks of AWS: counted at the wire,
-//! once its tenant's key and settings are held in memory.
+//! What `infra/README.md` says that an operation costs is what it asks of AWS: counted at the
+//! wire, once its tenant's key and settings are cached.
 
 use std::collections::BTreeMap;
 
@@ -67,12 +67,12 @@ async fn expiry_of(service: &Service, counted: &Meter, people: usize) -> Cost {
     taken(counted)
 }
 
-/// The rows of the README's table, by their first column.
-fn readme() -> BTreeMap<String, Cost> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
-    let text = std::fs::read_to_string(path).expect("the README");
+/// The rows of the table in `infra/README.md`, by their first column.
+fn infra_readme() -> BTreeMap<String, Cost> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/README.md");
+    let text = std::fs::read_to_string(path).expect("infra/README.md");
     let (_, costs) = text
-        .split_once("| one of these | read | written | S3 | KMS |")
+        .split_once("| operation | read | written | S3 | KMS |")
         .expect("its table");
     let rows = costs
         .lines()
@@ -93,7 +93,7 @@ fn readme() -> BTreeMap<String, Cost> {
 }
 
 #[tokio::test]
-async fn the_readme_counts_what_operations_ask_of_aws() {
+async fn the_infra_readme_counts_what_operations_ask_of_aws() {
     let (service, counted) = watched().await;
     let owner = &service.ours.owner;
     service
@@ -155,7 +155,7 @@ async fn the_readme_counts_what_operations_ask_of_aws() {
         kms: one(|it| it.kms),
     };
     found.insert("expiry".to_owned(), expiry);
-    assert_eq!(found, readme());
+    assert_eq!(found, infra_readme());
 }
 
 #[tokio::test]
