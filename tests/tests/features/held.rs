@@ -472,25 +472,33 @@ async fn a_turn_that_sleeps_while_its_job_is_cancelled_ends_nobody() {
         })),
         ..by_hand()
     };
-    let service = Arc::new(Service::with(options).await);
+    let (service, delete) = late::asleep_with("delete", options).await;
+    let service = Arc::new(service);
     let ada = service.acquaint("ada").await;
     hold(&service, &ada, None).await;
     let job = erase(&service, &ada, "").await.expect(202);
     assert_eq!(job["state"], "blocked");
 
     // Once a day the worker looks whether the hold still stands.
-    service.cloud.clock().advance(days(1) + minutes(16));
+    service.cloud.clock().advance(days(1) + minutes(1));
+    sweep(&service).await;
+    service.cloud.settle().await;
+    let turn = late::turns(&service, "erasure").await;
+    let turn = turn.last().expect("a turn").clone();
+    delete.wake();
     waits.store(true, Ordering::SeqCst);
     let at_work = service.clone();
-    let turn = tokio::spawn(async move {
-        sweep(&at_work).await;
-        at_work.cloud.settle().await;
-    });
+    let sleeping = tokio::spawn(async move { at_work.cloud.invoke("delete", turn).await });
     tokio::task::block_in_place(|| fell_asleep.recv()).expect("a turn begins");
-    assert_eq!(cancel(&service, &job).await.expect(200)["state"], "cancelled");
+    // Its lease ends, and the next finds her held.
+    service.cloud.clock().advance(minutes(7));
+    sweep(&service).await;
+    service.cloud.settle().await;
+    assert_eq!(service.job(&path(&job)).await["state"], "blocked");
+    cancel(&service, &job).await.expect(200);
     lift(&service, &ada).await;
     wake.send(()).expect("the worker sleeps");
-    turn.await.expect("it ends well");
+    sleeping.await.expect("it runs").expect("it ends well");
 
     let path = format!("/v1/subjects/{ada}");
     let person = service.get(&path, &service.ours.owner).await.expect(200);
