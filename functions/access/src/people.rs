@@ -4,16 +4,18 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::faults::{self, Faults};
+use shared::aws::dynamo::{Query, Range};
+use shared::base::error::{Error, Result};
+use shared::base::id::Subject;
+use shared::domain::app::App;
+use shared::domain::keyring::Entry;
+use shared::domain::keys;
+use shared::domain::keys::{SHARDS, Standing};
+use shared::domain::life::lookups::Whose;
+use shared::domain::people::person::Present;
 use shared::http::{Answer, Call};
-use shared::id::Subject;
-use shared::keyring::Entry;
-use shared::person::Present;
-use shared::store::keys::{self, SHARDS, Standing};
-use shared::store::lookups::Whose;
-use shared::store::{Query, Range};
+use shared::schema::violations;
+use shared::schema::violations::Faults;
 
 /// Pages of the index that one request reads at most; what is left comes with the cursor.
 const READS: usize = 20;
@@ -55,7 +57,7 @@ pub async fn lookup(app: &App, call: &Call) -> Result<Answer> {
 /// The one value that a lookup is by.
 fn one_value(body: &Value) -> Result<(&'static str, String)> {
     let mut faults = Faults::default();
-    let value = faults::lookup(body, "", &mut faults);
+    let value = violations::lookup(body, "", &mut faults);
     faults.unless_any(value)
 }
 

@@ -2,17 +2,17 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use shared::app::App;
-use shared::catalog;
-use shared::error::{Error, Result};
-use shared::faults::sent_size;
+use shared::aws::dynamo::{Attribute, Filter, Item, Query, Range};
+use shared::base::error::{Error, Result};
+use shared::base::id::KeyedHash;
+use shared::crypto::HashKey;
+use shared::domain::app::App;
+use shared::domain::keyring::Living;
+use shared::domain::keys;
+use shared::domain::records::rows::Record;
 use shared::http::{Answer, Call};
-use shared::id::KeyedHash;
-use shared::keyring::Living;
-use shared::store::keys;
-use shared::store::records::Record;
-use shared::store::{Attribute, Filter, Item, Query, Range};
-use shared::vault::HashKey;
+use shared::schema::catalog;
+use shared::schema::violations::sent_size;
 
 /// Rows that are read for one request at most, when a filter keeps few of them.
 const READS: usize = 2000;

@@ -1,12 +1,12 @@
 //! The activity log, newest first.
 
 use jiff::civil::Date;
-use shared::app::App;
-use shared::error::{Error, Result};
+use shared::aws::dynamo::Item;
+use shared::base::error::{Error, Result};
+use shared::domain::app::App;
+use shared::domain::audit::entry::{Deed, shown};
+use shared::domain::keys;
 use shared::http::{Answer, Call};
-use shared::store::Item;
-use shared::store::activity::{Deed, shown};
-use shared::store::keys;
 
 /// Days, or parts of a day, that one request reads at most; what is left comes with the
 /// cursor.
@@ -103,7 +103,7 @@ fn wanted(call: &Call) -> Result<Wanted> {
         deed.ok_or_else(|| Error::field("kind", "choice", "must be a kind of entry"))
     });
     let member = call.query("member").map(|member| {
-        let id = shared::faults::code(member).map(str::to_owned);
+        let id = shared::schema::violations::code(member).map(str::to_owned);
         id.ok_or_else(|| Error::field("member", "format", "must be an id"))
     });
     Ok(Wanted {

@@ -3,17 +3,18 @@
 //! person does.
 
 use jiff::Timestamp;
-use shared::app::App;
-use shared::error::{Error, Result};
+use shared::base::error::{Error, Result};
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::Deed;
+use shared::domain::keyring::Living;
+use shared::domain::keys::PERSON;
+use shared::domain::life::door::{Exports, Passing, Shut};
+use shared::domain::life::lookups;
+use shared::domain::life::rekey::rekey_writes;
+use shared::domain::records::content::{Basis, Withdrawal};
+use shared::domain::records::rows::Person;
 use shared::http::{Answer, Call};
-use shared::keyring::Living;
-use shared::record::{Basis, Withdrawal};
-use shared::redaction::backups::rekey_writes;
-use shared::store::activity::{self, Deed};
-use shared::store::keys::PERSON;
-use shared::store::lives::{Exports, Passing, Shut};
-use shared::store::lookups;
-use shared::store::records::Person;
 
 const TRIES: u32 = 8;
 /// Withdrawals that are kept, the latest ones.
@@ -92,8 +93,8 @@ fn without_consent(before: &Person, now: Timestamp) -> Result<Option<Person>> {
     Ok(Some(after))
 }
 
-fn logged(call: &Call, living: &Living, now: Timestamp) -> Vec<shared::store::Write> {
-    activity::writes(&[activity::Entry {
+fn logged(call: &Call, living: &Living, now: Timestamp) -> Vec<shared::aws::dynamo::Write> {
+    entry::writes(&[entry::Entry {
         tenant: living.key.tenant,
         deed: Deed::ConsentWithdrawn,
         by: &call.by(),
@@ -105,7 +106,7 @@ fn logged(call: &Call, living: &Living, now: Timestamp) -> Vec<shared::store::Wr
 
 #[cfg(test)]
 mod tests {
-    use shared::record::{Consent, Known};
+    use shared::domain::records::content::{Consent, Known};
 
     use super::*;
 

@@ -2,18 +2,21 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::faults::{self, Faults};
+use shared::aws::dynamo::{Refusal, Write};
+use shared::base::error::{Error, Result};
+use shared::base::id::{KeyId, Tenant};
+use shared::crypto::{Aad, Purpose, TenantKeys};
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::Deed;
+use shared::domain::erasure::offboarding;
+use shared::domain::keys;
+use shared::domain::tenant::rows::ApiKey;
 use shared::http::caller::{new_token, secret_digest};
+use shared::http::routes::Scope;
 use shared::http::{Answer, Call};
-use shared::id::{KeyId, Tenant};
-use shared::leaving;
-use shared::routes::Scope;
-use shared::store::activity::{self, Deed};
-use shared::store::tenants::ApiKey;
-use shared::store::{Refusal, Write, keys};
-use shared::vault::{Place, Purpose, TenantKeys};
+use shared::schema::violations;
+use shared::schema::violations::Faults;
 
 const ORIGINS: usize = 20;
 const TRIES: u32 = 5;
@@ -50,12 +53,12 @@ pub async fn add(
     entry: Vec<Write>,
     answer: Answer,
 ) -> Result<Answer> {
-    let mut writes = vec![leaving::stays_check(key.tenant), key.write()];
+    let mut writes = vec![offboarding::stays_check(key.tenant), key.write()];
     writes.extend(entry);
     let answer = call.kept_with(answer, &mut writes);
     match app.store.transact(writes).await? {
         Ok(()) => Ok(answer),
-        Err(Refusal::Condition { place: 0, .. }) => Err(leaving::gone()),
+        Err(Refusal::Condition { place: 0, .. }) => Err(offboarding::gone()),
         Err(_) => Err(Error::Unavailable("a new key's id is taken".into())),
     }
 }
@@ -80,7 +83,7 @@ pub fn new_key(
     let id = KeyId::random();
     let (token, secret) = new_token(tenant, id);
     let (partition, row) = (keys::api_keys(tenant), keys::api_key(id));
-    let place = Place {
+    let place = Aad {
         partition: &partition,
         row: &row,
         part: "secret",
@@ -163,7 +166,7 @@ async fn other_admin(app: &App, tenant: Tenant, id: KeyId) -> Result<Option<KeyI
 }
 
 fn entry(call: &Call, deed: Deed, id: KeyId, now: Timestamp) -> Vec<Write> {
-    activity::writes(&[activity::Entry {
+    entry::writes(&[entry::Entry {
         tenant: call.tenant(),
         deed,
         by: &call.by(),
@@ -230,7 +233,7 @@ fn asked(body: &Value) -> Result<Asked> {
         }
     }
     let expected = "must match [A-Za-z0-9._-]{1,64}";
-    let reference = fields.parsed("reference", expected, &mut faults, faults::code);
+    let reference = fields.parsed("reference", expected, &mut faults, violations::code);
     faults.end()?;
     Ok(Asked {
         scopes,

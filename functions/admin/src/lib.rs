@@ -12,10 +12,10 @@ mod tenants;
 use lambda_http::Request;
 use lambda_runtime::Error as Failure;
 use serde_json::Value;
-use shared::app::App;
-use shared::error::Error;
+use shared::base::error::Error;
+use shared::domain::app::App;
 use shared::http::Call;
-use shared::runtime::Trigger;
+use shared::lambda::Trigger;
 
 /// Answers one HTTP request.
 ///

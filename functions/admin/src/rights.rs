@@ -2,13 +2,14 @@
 //! suppression. Asking again is no fault.
 
 use jiff::{SignedDuration, Timestamp};
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::faults::{self, Faults};
+use shared::base::error::{Error, Result};
+use shared::domain::app::App;
+use shared::domain::keyring::Hold;
+use shared::domain::keys::Standing;
+use shared::domain::rules::change::Change;
 use shared::http::{Answer, Call};
-use shared::keyring::Hold;
-use shared::store::keys::Standing;
-use shared::store::rules::Change;
+use shared::schema::violations;
+use shared::schema::violations::Faults;
 
 /// The longest that a hold may be made at once: ten years.
 const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 3653);
@@ -55,7 +56,7 @@ fn hold(call: &Call, now: Timestamp) -> Result<Hold> {
         faults.add("/reason", "required", "is required");
     }
     let expected = "must match [A-Za-z0-9._-]{1,64}";
-    let reason = body.parsed("reason", expected, &mut faults, faults::code);
+    let reason = body.parsed("reason", expected, &mut faults, violations::code);
     let expected = "must be a time as RFC 3339 has it";
     let until = body.parsed("until", expected, &mut faults, moment);
     if until.is_some_and(|until| until <= now || until > now + LONGEST) {

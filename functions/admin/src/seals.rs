@@ -3,10 +3,10 @@
 
 use jiff::civil::Date;
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::{Error, Result};
+use shared::base::error::{Error, Result};
+use shared::domain::app::App;
+use shared::domain::audit::roots::Seal;
 use shared::http::{Answer, Call};
-use shared::store::seals::Seal;
 
 /// Rows of leaves that one answer holds: under the 6 MB that Lambda answers with.
 const PARTS: usize = 20;

@@ -2,15 +2,17 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use shared::app::App;
-use shared::error::{Error, Result};
+use shared::base::error::{Error, Result};
+use shared::base::id::Tenant;
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::Deed;
+use shared::domain::keys;
+use shared::domain::keys::SHARDS;
+use shared::domain::life::door::expires_at;
+use shared::domain::tenant::rows::change_write;
+use shared::domain::tenant::settings::Settings;
 use shared::http::{Answer, Call};
-use shared::id::Tenant;
-use shared::settings::Settings;
-use shared::store::activity::{self, Deed};
-use shared::store::keys::{self, SHARDS};
-use shared::store::lives::expires_at;
-use shared::store::tenants::change_write;
 
 const TRIES: u32 = 5;
 /// People counted together.
@@ -42,7 +44,7 @@ pub async fn change(app: &App, call: &Call) -> Result<Answer> {
         let (by, about) = (call.by(), [format!("rev:{}", before.rev + 1)]);
         let now = app.clock.now();
         let mut writes = vec![change_write(tenant, &before, settings.clone(), now)];
-        writes.extend(activity::writes(&[activity::Entry {
+        writes.extend(entry::writes(&[entry::Entry {
             tenant,
             deed: Deed::SettingsChanged,
             by: &by,

@@ -2,17 +2,18 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::faults::Faults;
+use shared::aws::dynamo::Write;
+use shared::base::error::{Error, Result};
+use shared::base::id::Tenant;
+use shared::crypto::TenantKeys;
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::Deed;
+use shared::domain::erasure::offboarding;
+use shared::domain::tenant::rows::{ApiKey, Record, create_writes};
+use shared::http::routes::Scope;
 use shared::http::{Answer, Call};
-use shared::id::Tenant;
-use shared::leaving;
-use shared::routes::Scope;
-use shared::store::Write;
-use shared::store::activity::{self, Deed};
-use shared::store::tenants::{ApiKey, Record, create_writes};
-use shared::vault::TenantKeys;
+use shared::schema::violations::Faults;
 
 use crate::keys;
 
@@ -53,7 +54,7 @@ pub async fn add_key(app: &App, call: &Call) -> Result<Answer> {
     }
     // Its keys may be gone already.
     if record.going {
-        return Err(leaving::gone());
+        return Err(offboarding::gone());
     }
     let now = app.clock.now();
     let keys = app.keyring.tenant(tenant).await?;
@@ -74,7 +75,7 @@ fn new_owner_key(tenant: Tenant, keys: &TenantKeys, now: Timestamp) -> (ApiKey, 
 
 /// The log's entry.
 fn entry(tenant: Tenant, deed: Deed, by: &str, key: &ApiKey, now: Timestamp) -> Vec<Write> {
-    activity::writes(&[activity::Entry {
+    entry::writes(&[entry::Entry {
         tenant,
         deed,
         by,
@@ -118,8 +119,8 @@ pub async fn erase(app: &App, call: &Call) -> Result<Answer> {
     let tenant = call.path("tenant").and_then(Tenant::parse);
     let tenant = tenant.ok_or(Error::NotFound)?;
     let now = app.clock.now();
-    let job = leaving::job(tenant, now + leaving::GRACE, now);
+    let job = offboarding::job(tenant, now + offboarding::GRACE, now);
     let answer = Answer::json(202, job.body());
-    leaving::begin(app, tenant, &call.by(), job, Vec::new()).await?;
+    offboarding::begin(app, tenant, &call.by(), job, Vec::new()).await?;
     Ok(answer)
 }

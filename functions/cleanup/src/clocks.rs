@@ -6,13 +6,14 @@ use std::time::Instant;
 
 use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
-use shared::app::App;
-use shared::error::Result;
-use shared::id::Tenant;
-use shared::keyring::{Entry, State};
-use shared::store::Item;
-use shared::store::keys::{self, DOOR, LifeKey, SHARDS, day_of};
-use shared::store::lives::Door;
+use shared::aws::dynamo::Item;
+use shared::base::error::Result;
+use shared::base::id::Tenant;
+use shared::domain::app::App;
+use shared::domain::keyring::{Entry, State};
+use shared::domain::keys;
+use shared::domain::keys::{DOOR, LifeKey, SHARDS, day_of};
+use shared::domain::life::door::Door;
 
 use crate::sweep::Sweep;
 use crate::{PAGE, at_once};

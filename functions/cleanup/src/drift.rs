@@ -4,12 +4,12 @@
 
 use jiff::SignedDuration;
 use serde_json::json;
-use shared::app::App;
-use shared::error::Result;
-use shared::metric::{Metric, Unit};
-use shared::objects::live::Ages;
-use shared::recovery::BACKUP_DELAY;
-use shared::store::keys::{EXPORTS, day_of};
+use shared::aws::emf::{Metric, Unit};
+use shared::aws::s3::posture::Ages;
+use shared::base::error::Result;
+use shared::base::recovery::BACKUP_DELAY;
+use shared::domain::app::App;
+use shared::domain::keys::{EXPORTS, day_of};
 
 /// A deleted row is gone from every copy within these days, and a deleted key within a day.
 const RECORDS_DAYS: u8 = 30;

@@ -27,8 +27,8 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use lambda_runtime::Error as Failure;
 use serde_json::Value;
-use shared::app::App;
-use shared::runtime::Trigger;
+use shared::domain::app::App;
+use shared::lambda::Trigger;
 
 use replay::Order;
 use sweep::Sweep;

@@ -10,14 +10,15 @@ use std::time::Instant;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use shared::activity::{SEAL, leaf};
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::id::Tenant;
-use shared::merkle::{Hash, Tree};
-use shared::store::activity::shown;
-use shared::store::keys::{self, day_of};
-use shared::store::seals::{Leaves, PART, Seal};
+use shared::base::error::{Error, Result};
+use shared::base::id::Tenant;
+use shared::domain::app::App;
+use shared::domain::audit::entry::shown;
+use shared::domain::audit::roots::{Leaves, PART, Seal};
+use shared::domain::keys;
+use shared::domain::keys::day_of;
+use shared::proof::leaf::{SEAL, leaf};
+use shared::proof::merkle::{Hash, Tree};
 
 /// How long a day is left open after its midnight, so that no clock that is a little slow
 /// has its deeds refused.

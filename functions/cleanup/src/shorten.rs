@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use futures::FutureExt;
 use jiff::SignedDuration;
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::id::Tenant;
-use shared::store::keys::{self, LifeKey, SHARDS};
-use shared::store::lives::{Door, expires_at};
-use shared::store::tenants::Shortened;
+use shared::base::error::{Error, Result};
+use shared::base::id::Tenant;
+use shared::domain::app::App;
+use shared::domain::keys;
+use shared::domain::keys::{LifeKey, SHARDS};
+use shared::domain::life::door::{Door, expires_at};
+use shared::domain::tenant::rows::Shortened;
 
 use crate::clocks::doors;
 use crate::sweep::Sweep;

@@ -5,12 +5,12 @@ use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::Result;
-use shared::id::Tenant;
-use shared::metric::{Metric, Unit};
-use shared::store::live::SweptUpTo;
-use shared::store::tenants::Record;
+use shared::aws::emf::{Metric, Unit};
+use shared::base::error::Result;
+use shared::base::id::Tenant;
+use shared::domain::app::App;
+use shared::domain::checks::SweptUpTo;
+use shared::domain::tenant::rows::Record;
 
 use crate::shorten::shorten;
 use crate::{PAGE, clocks, drift, jobs, overdue, receipts, seal};

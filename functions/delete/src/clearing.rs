@@ -5,10 +5,11 @@
 //! before it is removed; who comes after a crash removes the rest of it without counting
 //! again. So progress only grows, and the counts are exact.
 
-use shared::app::App;
-use shared::error::Result;
-use shared::store::keys::{self, CLOCK, LifeKey};
-use shared::store::{Query, Range, Write};
+use shared::aws::dynamo::{Query, Range, Write};
+use shared::base::error::Result;
+use shared::domain::app::App;
+use shared::domain::keys;
+use shared::domain::keys::{CLOCK, LifeKey};
 
 use crate::place::{STORES, Within};
 use crate::turn::{Halt, Turn};

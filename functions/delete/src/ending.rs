@@ -5,18 +5,20 @@ use std::collections::HashMap;
 
 use futures::FutureExt;
 use jiff::Timestamp;
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::id::{Subject, Tenant};
-use shared::keyring::{self, BLOCKED, Entry, State};
-use shared::objects::last_upload;
-use shared::store::{Refusal, Write};
-use shared::store::activity::{self, Deed};
-use shared::store::erasures::Erasing;
-use shared::store::jobs::{Job, JobKind};
-use shared::store::keys::{DOOR, LifeKey};
-use shared::store::lives::{Door, erase_writes};
-use shared::store::rules::Change;
+use shared::aws::dynamo::{Refusal, Write};
+use shared::aws::s3::last_upload;
+use shared::base::error::{Error, Result};
+use shared::base::id::{Subject, Tenant};
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::Deed;
+use shared::domain::erasure::spec::Erasing;
+use shared::domain::jobs::{Job, JobKind};
+use shared::domain::keyring;
+use shared::domain::keyring::{BLOCKED, Entry, State};
+use shared::domain::keys::{DOOR, LifeKey};
+use shared::domain::life::door::{Door, erase_writes};
+use shared::domain::rules::change::Change;
 
 use crate::at_once;
 use crate::erasure::set_ended;
@@ -252,7 +254,7 @@ fn erase_anew(app: &App, job: &Job, entry: &Entry, door: &Door, now: Timestamp) 
     writes.extend(anew.begin_writes());
     writes.extend(erase_writes(entry, Some(door), true));
     let about = [entry.key.life.to_string(), anew.key.id.to_string()];
-    writes.extend(activity::writes(&[activity::Entry {
+    writes.extend(entry::writes(&[entry::Entry {
         tenant: job.key.tenant,
         deed: Deed::ErasureRequested,
         by: "lethe",

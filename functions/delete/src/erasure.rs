@@ -8,14 +8,15 @@ use std::time::Instant;
 use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::id::Subject;
-use shared::receipt::{Lives, Receipt};
-use shared::recovery::KEPT;
-use shared::store::activity::{self, Deed};
-use shared::store::jobs::{Job, JobKind, JobState};
-use shared::store::keys::LifeKey;
+use shared::base::error::{Error, Result};
+use shared::base::id::Subject;
+use shared::base::recovery::KEPT;
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::Deed;
+use shared::domain::erasure::receipt::{Lives, Receipt};
+use shared::domain::jobs::{Job, JobKind, JobState};
+use shared::domain::keys::LifeKey;
 
 use crate::clearing::clear;
 use crate::ending::end;
@@ -225,7 +226,7 @@ async fn end_job(app: &App, mut job: Job, lives: Lives, now: Timestamp) -> Resul
     let expired = job.key.kind == JobKind::Expiry;
     let mut about = lives.about();
     about.push(job.key.id.to_string());
-    let entry = activity::Entry {
+    let entry = entry::Entry {
         tenant: job.key.tenant,
         deed: if expired {
             Deed::Expired
@@ -237,7 +238,7 @@ async fn end_job(app: &App, mut job: Job, lives: Lives, now: Timestamp) -> Resul
         at: now,
         happened_at: None,
     };
-    let mut writes = activity::writes(&[entry]);
+    let mut writes = entry::writes(&[entry]);
     if !expired {
         let receipt = Receipt::of_job(&job, lives, now);
         writes.push(receipt.issue(app).await?.1);

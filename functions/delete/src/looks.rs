@@ -5,13 +5,14 @@ use std::collections::HashSet;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::Result;
-use shared::id::Subject;
-use shared::keyring;
-use shared::store::jobs::{Job, JobKind, JobState};
-use shared::store::keys::{self, CLOCK, LifeKey};
-use shared::store::{Refusal, Write};
+use shared::aws::dynamo::{Refusal, Write};
+use shared::base::error::Result;
+use shared::base::id::Subject;
+use shared::domain::app::App;
+use shared::domain::jobs::{Job, JobKind, JobState};
+use shared::domain::keyring;
+use shared::domain::keys;
+use shared::domain::keys::{CLOCK, LifeKey};
 
 use crate::turn::{Halt, Turn};
 

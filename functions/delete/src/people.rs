@@ -1,12 +1,13 @@
 //! Whom a request means: found by a value, related to somebody, or everybody. Only values
 //! that the tenant's own server vouches for ever decide who is erased.
 
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::id::{Subject, Tenant};
-use shared::store::keys::{self, PERSON, SHARDS};
-use shared::store::lookups::Whose;
-use shared::store::records::Person;
+use shared::base::error::{Error, Result};
+use shared::base::id::{Subject, Tenant};
+use shared::domain::app::App;
+use shared::domain::keys;
+use shared::domain::keys::{PERSON, SHARDS};
+use shared::domain::life::lookups::Whose;
+use shared::domain::records::rows::Person;
 
 /// Rows of the index read at a time.
 const PAGE: usize = 500;

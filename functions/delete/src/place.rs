@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use shared::merkle::Tree;
+use shared::proof::merkle::Tree;
 
 /// How far an erasure is.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

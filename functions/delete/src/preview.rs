@@ -3,10 +3,10 @@
 
 use futures::FutureExt;
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::Result;
-use shared::store::keys::LOOKUPS;
-use shared::store::{Query, Range};
+use shared::aws::dynamo::{Query, Range};
+use shared::base::error::Result;
+use shared::domain::app::App;
+use shared::domain::keys::LOOKUPS;
 
 use crate::ending::Present;
 
@@ -27,7 +27,7 @@ struct Stored {
 /// The counts for each store.
 ///
 /// # Errors
-/// [`shared::error::Error::Unavailable`] when a store does not answer.
+/// [`shared::base::error::Error::Unavailable`] when a store does not answer.
 pub async fn preview(app: &App, found: &[Present]) -> Result<Value> {
     let looks = found.iter().map(|it| look(app, it).boxed());
     let all = crate::at_once(AT_ONCE, looks.collect()).await?;

@@ -12,15 +12,17 @@ use std::time::Instant;
 use futures::stream::{self, TryStreamExt};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::keyring::{self, Living};
-use shared::store::activity::{self, Deed};
-use shared::store::jobs::{Job, JobState};
-use shared::store::keys::LifeKey;
-use shared::store::lives::next_gate_write;
-use shared::store::records::reseal;
-use shared::store::{Filter, Item, Query, Range};
+use shared::aws::dynamo::{Filter, Item, Query, Range};
+use shared::base::error::{Error, Result};
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::Deed;
+use shared::domain::jobs::{Job, JobState};
+use shared::domain::keyring;
+use shared::domain::keyring::Living;
+use shared::domain::keys::LifeKey;
+use shared::domain::life::door::next_gate_write;
+use shared::domain::records::rows::reseal;
 
 /// Rows read before the progress is saved.
 const PAGE: usize = 200;
@@ -151,7 +153,7 @@ async fn finish(app: &App, mut job: Job, living: &Living) -> Result<()> {
         job.key.id.to_string(),
         format!("records:{}", job.done),
     ];
-    let entry = activity::Entry {
+    let entry = entry::Entry {
         tenant: job.key.tenant,
         deed: Deed::Rekeyed,
         by: "lethe",
@@ -163,7 +165,7 @@ async fn finish(app: &App, mut job: Job, living: &Living) -> Result<()> {
         keyring::retire_write(living, now),
         job.finish_write(JobState::Completed, now),
     ];
-    writes.extend(activity::writes(&[entry]));
+    writes.extend(entry::writes(&[entry]));
     // Refused: a later turn has finished it, or the life has ended.
     let _fenced = app.store.transact(writes).await?;
     Ok(())

@@ -2,23 +2,27 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use shared::app::App;
-use shared::catalog::{self, Record};
-use shared::error::{Error, Lacks, Result};
-use shared::faults::{self, Faults, Object};
+use shared::aws::dynamo::{Write, in_transactions};
+use shared::base::error::{Error, Lacks, Result};
+use shared::base::id::{JobId, Subject};
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::Deed;
+use shared::domain::erasure::offboarding;
+use shared::domain::erasure::offboarding::GRACE;
+use shared::domain::erasure::receipt::Lives;
+use shared::domain::erasure::spec::Erasing;
+use shared::domain::jobs::{Job, JobKind, JobState};
+use shared::domain::keyring::{BLOCKED, block_write, unblock_write};
+use shared::domain::keys::{JobKey, LifeKey, receipts};
+use shared::domain::life::door::erase_writes;
 use shared::http::jobs::accepted;
+use shared::http::routes::Scope;
 use shared::http::{Answer, Call};
-use shared::id::{JobId, Subject};
-use shared::keyring::{BLOCKED, block_write, unblock_write};
-use shared::leaving::{self, GRACE};
-use shared::receipt::Lives;
-use shared::routes::Scope;
-use shared::store::activity::{self, Deed};
-use shared::store::erasures::Erasing;
-use shared::store::jobs::{Job, JobKind, JobState};
-use shared::store::keys::{JobKey, LifeKey, receipts};
-use shared::store::lives::erase_writes;
-use shared::store::{Write, in_transactions};
+use shared::schema::catalog;
+use shared::schema::catalog::Record;
+use shared::schema::violations;
+use shared::schema::violations::{Faults, Object};
 
 use crate::ending::{Present, TOGETHER, end, pause, present};
 use crate::erasure::set_ended;
@@ -264,11 +268,11 @@ async fn begin_tenant(
     if !owner {
         return Err(Error::Forbidden(Lacks::Ownership));
     }
-    let mut job = leaving::job(call.tenant(), not_before, app.clock.now());
+    let mut job = offboarding::job(call.tenant(), not_before, app.clock.now());
     erase.note(&mut job);
     let mut more = Vec::new();
     let answer = call.kept_with(accepted(&job, "erasures"), &mut more);
-    leaving::begin(app, call.tenant(), &call.by(), job, more).await?;
+    offboarding::begin(app, call.tenant(), &call.by(), job, more).await?;
     Ok(answer)
 }
 
@@ -310,7 +314,7 @@ fn requested(call: &Call, job: &Job, found: &[Present], now: Timestamp) -> Vec<W
     let lives: Vec<LifeKey> = found.iter().map(|it| it.entry.key).collect();
     let mut about = Lives::of(&lives).about();
     about.push(job.key.id.to_string());
-    activity::writes(&[activity::Entry {
+    entry::writes(&[entry::Entry {
         tenant: call.tenant(),
         deed: Deed::ErasureRequested,
         by: &call.by(),
@@ -340,7 +344,7 @@ async fn parse(app: &App, call: &Call) -> Result<Erase> {
     };
     let mut code = |name| {
         let expected = "must match [A-Za-z0-9._-]{1,64}";
-        let code = body.parsed(name, expected, &mut faults, faults::code);
+        let code = body.parsed(name, expected, &mut faults, violations::code);
         code.map(str::to_owned)
     };
     let (reason, reference) = (code("reason"), code("reference"));
@@ -362,7 +366,7 @@ async fn parse(app: &App, call: &Call) -> Result<Erase> {
     let not_before = not_before(app, call, &body, tenant, &mut faults);
     let lookup = body
         .get("lookup")
-        .and_then(|it| faults::lookup(it, "/lookup", &mut faults));
+        .and_then(|it| violations::lookup(it, "/lookup", &mut faults));
     let keys = app.keyring.tenant(call.tenant()).await?;
     let name = |visitor: &str| {
         let visitor = catalog::text(Record::Person, "visitor_id", visitor).ok()?;
@@ -487,7 +491,7 @@ pub async fn cancel(app: &App, call: &Call) -> Result<Answer> {
             });
         }
         let about = [job.key.id.to_string()];
-        let mut writes = activity::writes(&[activity::Entry {
+        let mut writes = entry::writes(&[entry::Entry {
             tenant: call.tenant(),
             deed: Deed::ErasureCancelled,
             by: &call.by(),
@@ -497,7 +501,7 @@ pub async fn cancel(app: &App, call: &Call) -> Result<Answer> {
         }]);
         let mut erasing = Erasing::of(&job)?;
         if erasing.tenant {
-            writes.extend(leaving::cancel_writes(&mut job, now));
+            writes.extend(offboarding::cancel_writes(&mut job, now));
         } else {
             let Some(unblock) = unblock_writes(app, &job, &erasing).await? else {
                 // The hold on one of them has ended, and with it perhaps their life.

@@ -8,15 +8,16 @@ use std::collections::HashSet;
 
 use jiff::SignedDuration;
 use serde_json::json;
-use shared::error::Result;
-use shared::held::{SETTINGS_HELD, TENANT_KEYS_HELD};
-use shared::leaving;
-use shared::merkle::Hash;
-use shared::objects::last_upload;
-use shared::receipt::{Lives, Receipt};
-use shared::store::jobs::{JobKind, JobState};
-use shared::store::keys::{self, CLOCK, LifeKey, SHARDS, Standing};
-use shared::store::{Item, Query, Range, Write};
+use shared::aws::dynamo::{Item, Query, Range, Write};
+use shared::aws::s3::last_upload;
+use shared::base::error::Result;
+use shared::base::ttl_cache::{SETTINGS_HELD, TENANT_KEYS_HELD};
+use shared::domain::erasure::offboarding;
+use shared::domain::erasure::receipt::{Lives, Receipt};
+use shared::domain::jobs::{JobKind, JobState};
+use shared::domain::keys;
+use shared::domain::keys::{CLOCK, LifeKey, SHARDS, Standing};
+use shared::proof::merkle::Hash;
 
 use crate::clearing::{clear_objects, clear_rows};
 use crate::looks::{Done, close, look_back, note};
@@ -88,12 +89,13 @@ fn place<'t>(turn: &'t mut Turn<'_>) -> &'t mut Leaving {
 /// a look at the mark that the tenant is going, so it is either seen here or refused there.
 async fn nobody_held(turn: &mut Turn<'_>) -> Result<bool, Halt> {
     let (app, job) = (turn.app, turn.job.key);
-    if leaving::somebody_held(app, job.tenant).await? {
+    if offboarding::somebody_held(app, job.tenant).await? {
         return Ok(false);
     }
-    turn.save_with(vec![leaving::going_write(job)]).await?;
-    if leaving::somebody_held(app, job.tenant).await? {
-        turn.save_with(vec![leaving::staying_write(job)]).await?;
+    turn.save_with(vec![offboarding::going_write(job)]).await?;
+    if offboarding::somebody_held(app, job.tenant).await? {
+        turn.save_with(vec![offboarding::staying_write(job)])
+            .await?;
         return Ok(false);
     }
     Ok(true)
@@ -224,7 +226,7 @@ pub async fn finish(mut turn: Turn<'_>) -> Result<()> {
     let (signed, kept) = receipt.issue(app).await?;
     let writes: Vec<Write> = vec![
         kept,
-        leaving::left_write(tenant, id, &signed, now),
+        offboarding::left_write(tenant, id, &signed, now),
         job.finish_write(JobState::Completed, now),
     ];
     // Refused: a later turn has finished it.

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use serde_json::json;
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::store::Write;
-use shared::store::erasures::Erasing;
-use shared::store::jobs::{Job, JobState};
-use shared::store::keys::LifeKey;
+use shared::aws::dynamo::Write;
+use shared::base::error::{Error, Result};
+use shared::domain::app::App;
+use shared::domain::erasure::spec::Erasing;
+use shared::domain::jobs::{Job, JobState};
+use shared::domain::keys::LifeKey;
 
 use crate::place::{Place, Within};
 

@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Map, Value, json};
-use shared::catalog::{self, FIELDS};
-use shared::keyring::Living;
-use shared::profile::Profile;
-use shared::record::{Author, Fields, FileState};
-use shared::store::records::Record;
-use shared::vault::HashKey;
+use shared::crypto::HashKey;
+use shared::domain::keyring::Living;
+use shared::domain::people::profile::Profile;
+use shared::domain::records::content::{Author, Fields, FileState};
+use shared::domain::records::rows::Record;
+use shared::schema::catalog;
+use shared::schema::catalog::FIELDS;
 
 use crate::request::Kind;
 
@@ -206,8 +207,8 @@ const fn type_of(record: &Record) -> catalog::Record {
 
 #[cfg(test)]
 mod tests {
-    use shared::catalog::Record::{Attachment, Conversation, Interaction, Message};
-    use shared::record::Known;
+    use shared::domain::records::content::Known;
+    use shared::schema::catalog::Record::{Attachment, Conversation, Interaction, Message};
 
     use super::*;
 

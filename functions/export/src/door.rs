@@ -3,12 +3,12 @@
 //! written.
 
 use jiff::Timestamp;
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::keyring::Living;
-use shared::store::Write;
-use shared::store::keys::LifeKey;
-use shared::store::lives::{Door, Exports, Passing, Shut};
+use shared::aws::dynamo::Write;
+use shared::base::error::{Error, Result};
+use shared::domain::app::App;
+use shared::domain::keyring::Living;
+use shared::domain::keys::LifeKey;
+use shared::domain::life::door::{Door, Exports, Passing, Shut};
 
 /// How often to try against others who change the same door.
 const TRIES: u32 = 8;

@@ -22,17 +22,18 @@ use jiff::SignedDuration;
 use lambda_http::Request;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::{Error, Result};
+use shared::base::error::{Error, Result};
+use shared::base::id::{Subject, Tenant};
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::{Deed, Entry};
+use shared::domain::jobs::{Job, JobKind, JobState};
+use shared::domain::keys::LifeKey;
+use shared::domain::life::door::objects_write;
+use shared::domain::life::lookups::Whose;
 use shared::http::jobs::accepted;
 use shared::http::{Answer, Call};
-use shared::id::{Subject, Tenant};
-use shared::runtime::Trigger;
-use shared::store::activity::{self, Deed, Entry};
-use shared::store::jobs::{Job, JobKind, JobState};
-use shared::store::keys::LifeKey;
-use shared::store::lives::objects_write;
-use shared::store::lookups::Whose;
+use shared::lambda::Trigger;
 
 use archive::Stored;
 use door::Passed;
@@ -104,7 +105,7 @@ async fn begin(app: &App, call: &Call) -> Result<Answer> {
     let mut writes = job.begin_writes();
     // Its erasure looks into the bucket, from here on.
     writes.push(objects_write(&living.key));
-    writes.extend(activity::writes(&[Entry {
+    writes.extend(entry::writes(&[Entry {
         tenant,
         deed: Deed::ExportRequested,
         by: &call.by(),

@@ -1,7 +1,7 @@
 //! What people's files are called in the archive: names that Windows, macOS and Linux take,
 //! and that read as what they are. Pure.
 
-use shared::id::Attachment;
+use shared::base::id::Attachment;
 use unicode_normalization::UnicodeNormalization;
 
 /// The longest name that file systems take, in bytes of UTF-8.

@@ -3,7 +3,7 @@
 //! and a new category does not compile until it is said.
 
 use serde::Serialize;
-use shared::catalog::{Category, FIELDS, Field, Record};
+use shared::schema::catalog::{Category, FIELDS, Field, Record};
 
 /// What is said of one category.
 #[derive(Debug, Serialize)]

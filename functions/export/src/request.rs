@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::error::Result;
-use shared::faults::{self, Faults, Object};
-use shared::id::Subject;
+use shared::base::error::Result;
+use shared::base::id::Subject;
+use shared::schema::violations;
+use shared::schema::violations::{Faults, Object};
 
 /// Which right an export serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +44,7 @@ pub struct Wanted {
 
 impl Wanted {
     /// # Errors
-    /// [`Error::Invalid`](shared::error::Error::Invalid) naming every field at fault.
+    /// [`Error::Invalid`](shared::base::error::Error::Invalid) naming every field at fault.
     pub fn parse(body: &Value) -> Result<Wanted> {
         let mut faults = Faults::default();
         let known = ["subject", "lookup", "kind", "include_agents"];
@@ -77,9 +78,8 @@ fn whom(body: &Object<'_>, faults: &mut Faults) -> Option<Whom> {
         return None;
     }
     match body.get("lookup") {
-        Some(lookup) => {
-            faults::lookup(lookup, "/lookup", faults).map(|(kind, value)| Whom::Lookup(kind, value))
-        }
+        Some(lookup) => violations::lookup(lookup, "/lookup", faults)
+            .map(|(kind, value)| Whom::Lookup(kind, value)),
         None => body
             .parsed("subject", "must be a subject", faults, Subject::parse)
             .map(Whom::Subject),
@@ -91,7 +91,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use shared::error::Error;
+    use shared::base::error::Error;
 
     fn parse(body: Value) -> Result<Wanted, Vec<String>> {
         Wanted::parse(&body).map_err(|error| match error {

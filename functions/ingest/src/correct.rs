@@ -4,18 +4,20 @@
 //! A value that was taken away goes from backups too.
 
 use serde_json::Value;
-use shared::app::App;
-use shared::catalog::{self, Category, Record};
-use shared::error::{Error, Result};
-use shared::faults::Faults;
+use shared::base::error::{Error, Result};
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::Deed;
+use shared::domain::keys::PERSON;
+use shared::domain::life::door::{Exports, Passing, Shut};
+use shared::domain::life::lookups;
+use shared::domain::life::rekey::rekey_writes;
+use shared::domain::records::content::Observed;
+use shared::domain::records::rows::Person;
 use shared::http::{Answer, Call};
-use shared::record::Observed;
-use shared::redaction::backups::rekey_writes;
-use shared::store::activity::{self, Deed};
-use shared::store::keys::PERSON;
-use shared::store::lives::{Exports, Passing, Shut};
-use shared::store::lookups;
-use shared::store::records::Person;
+use shared::schema::catalog;
+use shared::schema::catalog::{Category, Record};
+use shared::schema::violations::Faults;
 
 use crate::draft::{CUSTOM_NAMES, Merge};
 
@@ -59,7 +61,7 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
         let about = [living.key.life.to_string()];
         let now = app.clock.now();
         let (by, deed) = (call.by(), Deed::PersonCorrected);
-        let entry = activity::Entry {
+        let entry = entry::Entry {
             tenant,
             deed,
             by: &by,
@@ -72,7 +74,7 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
             ..Passing::default()
         };
         let mut writes = vec![after.replace(&living, before.rev)];
-        writes.extend(activity::writes(&[entry]));
+        writes.extend(entry::writes(&[entry]));
         writes.extend(lookups::change_writes(
             &keys.hash,
             &living.key,

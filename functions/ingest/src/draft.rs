@@ -5,21 +5,24 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 use serde_json::Value;
-use shared::app::App;
-use shared::error::{FieldError, Result};
-use shared::id::{KeyedHash, Message as MessageId, Tenant};
-use shared::keyring::Living;
-use shared::record::{
+use shared::aws::dynamo::Write;
+use shared::base::error::{FieldError, Result};
+use shared::base::id::{KeyedHash, Message as MessageId, Tenant};
+use shared::crypto::TenantKeys;
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::Deed;
+use shared::domain::keyring::Living;
+use shared::domain::keys;
+use shared::domain::keys::{DOOR, PERSON};
+use shared::domain::life::door::{Counts, Passing, Visit, expires_at};
+use shared::domain::life::lookups;
+use shared::domain::records::content::{
     Author, Consent, ConversationContent, Fields, InteractionContent, Known, MessageContent,
     Observed,
 };
-use shared::settings::{ConsentRequired, Settings};
-use shared::store::activity::{self, Deed};
-use shared::store::keys::{self, DOOR, PERSON};
-use shared::store::lives::{Counts, Passing, Visit, expires_at};
-use shared::store::records::{Conversation, Interaction, Message, Person};
-use shared::store::{Write, lookups};
-use shared::vault::TenantKeys;
+use shared::domain::records::rows::{Conversation, Interaction, Message, Person};
+use shared::domain::tenant::settings::{ConsentRequired, Settings};
 
 use crate::done::Done;
 use crate::event::{Action, Event, Identify, What};
@@ -474,7 +477,7 @@ impl<'a> Builder<'a> {
 
     fn write_sessions(&mut self) {
         let about = [self.living.key.life.to_string()];
-        let entry = |&(deed, by, happened_at)| activity::Entry {
+        let entry = |&(deed, by, happened_at)| entry::Entry {
             tenant: self.context.tenant,
             deed,
             by,
@@ -483,7 +486,7 @@ impl<'a> Builder<'a> {
             happened_at: Some(happened_at),
         };
         let entries: Vec<_> = self.sessions.iter().map(entry).collect();
-        let writes = activity::writes(&entries);
+        let writes = entry::writes(&entries);
         self.writes
             .extend(writes.into_iter().map(|write| (write, None)));
     }

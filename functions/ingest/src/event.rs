@@ -6,13 +6,17 @@ use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use shared::catalog::{self, Category, Record};
+use shared::base::error::FieldError;
+use shared::base::id::Attachment;
 use shared::detect::mask_cards;
-use shared::error::FieldError;
-use shared::faults::{self, Faults, Object};
-use shared::id::Attachment;
-use shared::record::{Author, Basis, Consent, GivenBy, Observed, shorten_address, shorten_url};
-use shared::settings::{Settings, StoreIp, StoreUrl};
+use shared::domain::records::content::{
+    Author, Basis, Consent, GivenBy, Observed, shorten_address, shorten_url,
+};
+use shared::domain::tenant::settings::{Settings, StoreIp, StoreUrl};
+use shared::schema::catalog;
+use shared::schema::catalog::{Category, Record};
+use shared::schema::violations;
+use shared::schema::violations::{Faults, Object};
 use uuid::Uuid;
 
 /// How far back an event may lie.
@@ -341,7 +345,7 @@ fn consent(fields: &Object<'_>, now: Timestamp, wrong: &mut Wrong) -> Option<Con
     let consent = wrong.event.object(value, at, &known)?.lenient();
     let basis = consent.choice("basis", &Basis::ALL, faults);
     let expected = "must match [A-Za-z0-9._-]{1,64}";
-    let source = consent.parsed("source", expected, faults, faults::code);
+    let source = consent.parsed("source", expected, faults, violations::code);
     let given_by = consent.said("given_by");
     let given_by = given_by.and_then(|_| consent.choice("given_by", &GivenBy::ALL, faults));
     let expected = "must be an RFC 3339 time";
@@ -410,7 +414,7 @@ fn attachments(fields: &Object<'_>, faults: &mut Faults) -> Vec<String> {
 fn member(fields: &Object<'_>, faults: &mut Faults) -> Option<String> {
     let expected = "must match [A-Za-z0-9._-]{1,64}";
     fields
-        .parsed("member", expected, faults, faults::code)
+        .parsed("member", expected, faults, violations::code)
         .map(str::to_owned)
 }
 

@@ -6,11 +6,12 @@ use std::collections::HashMap;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::{Error, FieldError, Result};
-use shared::faults::{self, Faults};
+use shared::base::error::{Error, FieldError, Result};
+use shared::base::id::{Message as MessageId, Subject, uuid_at};
+use shared::domain::app::App;
 use shared::http::{Answer, Call};
-use shared::id::{Message as MessageId, Subject, uuid_at};
+use shared::schema::violations;
+use shared::schema::violations::Faults;
 
 use crate::done::Done;
 use crate::draft::{Context, Fate, Incoming};
@@ -65,7 +66,7 @@ pub async fn take_in(app: &App, call: &Call) -> Result<Answer> {
         read.push(Read::of(&context, &rules, event, format!("/events/{at}")).await?);
     }
     let stored = store(&context, grouped(&context, &read)).await?;
-    let mut room = faults::ROOM;
+    let mut room = violations::ROOM;
     let results = read
         .iter()
         .zip(stored)
@@ -79,7 +80,7 @@ pub async fn take_in(app: &App, call: &Call) -> Result<Answer> {
             let mut result = match &read.event {
                 Err(errors) => {
                     let mut rejected = json!({"status": "rejected"});
-                    faults::tell(&mut rejected, errors, &mut room);
+                    violations::tell(&mut rejected, errors, &mut room);
                     rejected
                 }
                 Ok(_) if page => json!({"status": "accepted"}),
@@ -235,7 +236,7 @@ fn told(event: &Event, fate: Fate, room: &mut usize) -> Value {
         Fate::Ignored(reason) => json!({"status": "ignored", "reason": reason}),
     };
     if !left_out.is_empty() {
-        faults::tell(&mut told, &left_out, room);
+        violations::tell(&mut told, &left_out, room);
     }
     told
 }

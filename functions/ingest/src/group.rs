@@ -4,13 +4,13 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use shared::app::App;
-use shared::error::{Error, Result};
+use shared::base::error::{Error, Result};
+use shared::base::id::Subject;
+use shared::domain::app::App;
+use shared::domain::keyring::{Entry, Living, State};
+use shared::domain::life::door::{Beginning, Counts, Shut, expires_at};
+use shared::domain::tenant::settings::{ConsentRequired, Settings};
 use shared::http::Call;
-use shared::id::Subject;
-use shared::keyring::{Entry, Living, State};
-use shared::settings::{ConsentRequired, Settings};
-use shared::store::lives::{Beginning, Counts, Shut, expires_at};
 
 use crate::done::Slice;
 use crate::draft::{Context, Existing, Fate, Incoming, draft};

@@ -1,12 +1,14 @@
 //! The body of a redaction. Owns its shape; what is named may still not be there.
 
 use serde_json::Value;
-use shared::catalog::{self, Record};
-use shared::error::Result;
-use shared::faults::{self, Faults, Object};
-use shared::id::{Attachment, KeyedHash, Message, Subject};
-use shared::redact::Span;
-use shared::redaction::{Cause, Passage, Target, What};
+use shared::base::error::Result;
+use shared::base::id::{Attachment, KeyedHash, Message, Subject};
+use shared::domain::redaction::{Cause, Passage, Target, What};
+use shared::schema::catalog;
+use shared::schema::catalog::Record;
+use shared::schema::spans::Span;
+use shared::schema::violations;
+use shared::schema::violations::{Faults, Object};
 
 /// Targets in one request.
 const TARGETS: usize = 1000;
@@ -34,13 +36,13 @@ type Name<'a> = &'a dyn Fn(Subject, &str) -> KeyedHash;
 /// Reads a body. `by`: who asks.
 ///
 /// # Errors
-/// [`shared::error::Error::Invalid`] naming every field at fault.
+/// [`shared::base::error::Error::Invalid`] naming every field at fault.
 pub fn asked(body: &Value, by: String, name: Name<'_>) -> Result<Asked> {
     let mut faults = Faults::default();
     let Some(fields) = faults.object(body, "", &["subject", "reason", "targets"]) else {
         return Err(faults.into());
     };
-    let reason = fields.parsed("reason", "must be a code", &mut faults, faults::code);
+    let reason = fields.parsed("reason", "must be a code", &mut faults, violations::code);
     let everybody = subject(&fields, &mut faults);
     if !fields.has("targets") {
         faults.add("/targets", "required", "must be given");
@@ -176,7 +178,7 @@ fn span(value: &Value, at: String, faults: &mut Faults) -> Option<Span> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use shared::error::Error;
+    use shared::base::error::Error;
 
     use super::*;
 

@@ -17,12 +17,12 @@ use std::time::Instant;
 
 use aws_lambda_events::s3::S3EventRecord;
 use serde_json::Value;
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::objects::{CLEAN, Version};
-use shared::record::Verdict;
-use shared::runtime::Trigger;
-use shared::store::lives::Shut;
+use shared::aws::s3::{CLEAN, Version};
+use shared::base::error::{Error, Result};
+use shared::domain::app::App;
+use shared::domain::life::door::Shut;
+use shared::domain::records::content::Verdict;
+use shared::lambda::Trigger;
 
 use crate::arrival::Arrival;
 use crate::row::Row;

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use serde_json::Value;
-use shared::app::App;
-use shared::clock::Clock;
+use shared::base::clock::Clock;
+use shared::domain::app::App;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;

@@ -16,7 +16,7 @@ use lethe_local::replay::Site;
 use lethe_local::verify::{self, Source};
 use lethe_local::{Cloud, Options, Place, StartError, seed, state};
 use serde_json::{Value, json};
-use shared::clock::Clock;
+use shared::base::clock::Clock;
 use tracing_subscriber::EnvFilter;
 
 /// Lethe on this machine: the whole service on loopback, with a demo in it.

@@ -12,9 +12,10 @@ use aws_config::BehaviorVersion;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest};
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::clock::Clock;
-use shared::config::Config;
+use shared::aws::clients::Clients;
+use shared::base::clock::Clock;
+use shared::base::config::Config;
+use shared::domain::app::App;
 
 use crate::engines::dynamo::Dynamo;
 use crate::engines::{Place, REGION};
@@ -74,7 +75,11 @@ impl Site {
         // Whoever is at the keyboard may be signed in by a profile or a session.
         let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
         Ok(Site {
-            app: Arc::new(App::new(config, &sdk, Clock::system())),
+            app: Arc::new(App::new(
+                config.clone(),
+                Clients::new(&sdk, &config.endpoints),
+                Clock::system(),
+            )),
             machine: None,
         })
     }

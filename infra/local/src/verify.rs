@@ -9,9 +9,9 @@ use std::fmt;
 
 use jiff::civil::Date;
 use serde_json::Value;
-use shared::activity::{SEAL, leaf};
-use shared::jws;
-use shared::merkle::{Hash, Tree};
+use shared::proof::jws;
+use shared::proof::leaf::{SEAL, leaf};
+use shared::proof::merkle::{Hash, Tree};
 
 mod evidence;
 

@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use lethe_local::client::Client;
 use lethe_local::{Cloud, Options, Place};
 use serde_json::Value;
-use shared::clock::Clock;
+use shared::base::clock::Clock;
 
 #[track_caller]
 fn check(arguments: &[&str], expected: &str) {

@@ -3,10 +3,10 @@
 
 use aws_lc_rs::{constant_time, digest};
 
-use crate::app::App;
-use crate::error::{Error, Lacks, Result};
-use crate::id::{KeyId, Tenant};
-use crate::routes::Scope;
+use crate::base::error::{Error, Lacks, Result};
+use crate::base::id::{KeyId, Tenant};
+use crate::domain::app::App;
+use crate::http::routes::Scope;
 
 /// A caller whose key has been checked.
 #[derive(Clone, Debug)]
@@ -104,7 +104,7 @@ pub fn secret_digest(secret: &str) -> Vec<u8> {
 /// A new key's text and its secret part: 256 random bits.
 pub fn new_token(tenant: Tenant, id: KeyId) -> (String, String) {
     let mut bytes = [0; 32];
-    crate::vault::fill_random(&mut bytes);
+    crate::crypto::fill_random(&mut bytes);
     let secret: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let (tenant, id) = (tenant.to_string(), id.to_string());
     (

@@ -1,11 +1,11 @@
 //! Jobs as callers read them: one by its id, and lists by state and subject.
 
 use super::{Answer, Call};
-use crate::app::App;
-use crate::error::{Error, Result};
-use crate::faults::Faults;
-use crate::id::{JobId, Subject};
-use crate::store::jobs::{Job, JobFilter, JobKey, JobKind, JobState};
+use crate::base::error::{Error, Result};
+use crate::base::id::{JobId, Subject};
+use crate::domain::app::App;
+use crate::domain::jobs::{Job, JobFilter, JobKey, JobKind, JobState};
+use crate::schema::violations::Faults;
 
 impl Call {
     /// The job of a kind that the path's `{id}` names.

@@ -2,13 +2,14 @@
 //! answer. Owns authentication, scopes, body limits, idempotency, problems and the
 //! request's log line; knows nothing of what a route does.
 
+mod body;
 pub mod caller;
+mod idempotency;
 pub mod jobs;
-mod json;
-mod once;
 pub mod page;
 mod problem;
 mod revision;
+pub mod routes;
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -20,14 +21,13 @@ use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt};
 use serde_json::{Map, Value, json};
 
-use crate::app::App;
-use crate::budget::Spending;
-use crate::error::{Error, FieldError, Lacks, Result};
-use crate::id::{Subject, Tenant};
-use crate::keyring::Rules;
-use crate::routes::Scope;
-use crate::routes::{self, Access, Route};
-use crate::store::once::Once;
+use crate::base::error::{Error, FieldError, Lacks, Result};
+use crate::base::id::{Subject, Tenant};
+use crate::base::rate_limit::Spending;
+use crate::domain::app::App;
+use crate::domain::idempotency::Once;
+use crate::domain::keyring::Rules;
+use crate::http::routes::{Access, Route, Scope};
 use caller::Caller;
 
 /// A request that may be carried out: the route is known, the key is good, the body is
@@ -278,7 +278,7 @@ impl Call {
         if !json || encoded {
             return Err(Error::UnsupportedMediaType);
         }
-        self.body = json::read(bytes, self.route.each)?;
+        self.body = body::read(bytes, self.route.each)?;
         simplify(&mut self.body);
         Ok(())
     }

@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{Answer, Call};
-use crate::app::App;
-use crate::error::{Error, Result};
-use crate::vault::{Place, Purpose, Sealed};
+use crate::base::error::{Error, Result};
+use crate::crypto::{Aad, Purpose, Sealed};
+use crate::domain::app::App;
 
 impl Call {
     /// `?limit=`: 1 to 100, 50 unless asked.
@@ -71,8 +71,8 @@ impl Call {
         ))
     }
 
-    fn cursor_place<'a>(&'a self, tenant: &'a str) -> Place<'a> {
-        Place {
+    fn cursor_place<'a>(&'a self, tenant: &'a str) -> Aad<'a> {
+        Aad {
             partition: tenant,
             row: self.path("subject").unwrap_or_default(),
             part: self.route(),

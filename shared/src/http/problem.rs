@@ -4,8 +4,8 @@
 use serde_json::json;
 
 use super::Answer;
-use crate::error::{Error, Lacks};
-use crate::faults;
+use crate::base::error::{Error, Lacks};
+use crate::schema::violations;
 
 /// People named where a lookup finds several.
 const CANDIDATES: usize = 100;
@@ -109,7 +109,7 @@ pub(super) fn answer(error: &Error, request_id: &str) -> Answer {
         "request_id": request_id,
     });
     if let Error::Invalid(errors) = error {
-        faults::tell(&mut body, errors, &mut { faults::ROOM });
+        violations::tell(&mut body, errors, &mut { violations::ROOM });
     }
     if let Error::Ambiguous(candidates) = error {
         let named = candidates.iter().take(CANDIDATES).map(ToString::to_string);

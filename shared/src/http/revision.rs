@@ -1,7 +1,7 @@
 //! Revisions as entity tags (RFC 9110, 8.8.3 and 13.1.1): `"3"` names the third.
 
 use super::{Answer, Call};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 impl Answer {
     /// Sets the `ETag` of a revision.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use lethe_tests::Service;
 use local::{Options, Place};
 use serde_json::json;
-use shared::clock::Clock;
+use shared::base::clock::Clock;
 
 use crate::process::resident;
 use crate::table::{Line, show};

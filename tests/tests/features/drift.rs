@@ -9,10 +9,10 @@ use lethe_tests::{NOON, Service};
 use local::Options;
 use local::template::Template;
 use serde_json::json;
-use shared::id::{JobId, Tenant};
-use shared::routes::{Access, DEFAULT, ROUTES};
-use shared::store::jobs::{JobKey, JobKind};
-use shared::store::keys;
+use shared::base::id::{JobId, Tenant};
+use shared::domain::jobs::{JobKey, JobKind};
+use shared::domain::keys;
+use shared::http::routes::{Access, DEFAULT, ROUTES};
 
 use crate::{requests, rows};
 

@@ -8,10 +8,10 @@ use lethe_tests::{Reply, Service, days, minutes};
 use local::Options;
 use local::wire::{Call, Fate};
 use serde_json::{Value, json};
-use shared::id::{Subject, Tenant};
-use shared::keyring::Entry;
-use shared::store::erasures::Erasing;
-use shared::store::jobs::{Job, JobKind};
+use shared::base::id::{Subject, Tenant};
+use shared::domain::erasure::spec::Erasing;
+use shared::domain::jobs::{Job, JobKind};
+use shared::domain::keyring::Entry;
 
 use crate::{late, rows};
 

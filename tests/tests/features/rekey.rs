@@ -16,14 +16,14 @@ use local::functions::Handler;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
-use shared::error::Error;
-use shared::id::{Subject, Tenant};
-use shared::keyring::{Entry, Living};
-use shared::store::Item;
-use shared::store::jobs::{Job, JobFilter, JobKind, JobState};
-use shared::store::keys;
-use shared::store::lives::{Passing, Shut};
-use shared::store::records::reseal;
+use shared::aws::dynamo::Item;
+use shared::base::error::Error;
+use shared::base::id::{Subject, Tenant};
+use shared::domain::jobs::{Job, JobFilter, JobKind, JobState};
+use shared::domain::keyring::{Entry, Living};
+use shared::domain::keys;
+use shared::domain::life::door::{Passing, Shut};
+use shared::domain::records::rows::reseal;
 
 use crate::{late, rows};
 

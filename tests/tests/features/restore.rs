@@ -10,12 +10,13 @@ use local::Options;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
-use shared::id::{Subject, Tenant};
-use shared::keyring::{Entry, Rules, State};
-use shared::store::keys::{self, CLOCK, DOOR, LifeKey, PERSON, Standing};
-use shared::store::lives::Door;
-use shared::store::{Item, Write};
-use shared::vault::{Place, SealingKey};
+use shared::aws::dynamo::{Item, Write};
+use shared::base::id::{Subject, Tenant};
+use shared::crypto::{Aad, SealingKey};
+use shared::domain::keyring::{Entry, Rules, State};
+use shared::domain::keys;
+use shared::domain::keys::{CLOCK, DOOR, LifeKey, PERSON, Standing};
+use shared::domain::life::door::Door;
 
 use crate::late::{Sleeper, asleep_with};
 use crate::rows::{self, Row};
@@ -142,7 +143,7 @@ impl Scene {
             }
         }
         let partition = entry.key.partition();
-        let end = shared::store::lives::expires_at(door.last_seen, 30);
+        let end = shared::domain::life::door::expires_at(door.last_seen, 30);
         writes.push(match rules.stop_clock() {
             true => Write::update(&partition, DOOR, "SET gate = :gate REMOVE expires_at")
                 .value(":gate", entry.gate + 1),
@@ -163,7 +164,7 @@ impl Scene {
         let before = self.entry(subject).await.expect("they are known");
         let old = app.keyring.open(&before).await.unwrap().expect("they live");
         let partition = before.key.partition();
-        let place = Place {
+        let place = Aad {
             partition: &partition,
             row: "keyring",
             part: "data_key",

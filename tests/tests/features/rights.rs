@@ -5,11 +5,13 @@ use jiff::SignedDuration;
 use lethe_tests::{Reply, Service, days, minutes, sha256, subject};
 use local::Options;
 use serde_json::{Value, json};
-use shared::id::{Attachment, Subject, Tenant};
-use shared::record::FileState;
-use shared::redaction::{self, Cause, Target, What, Work};
-use shared::store::jobs::{Job, JobKind};
-use shared::store::{keys, records};
+use shared::base::id::{Attachment, Subject, Tenant};
+use shared::domain::jobs::{Job, JobKind};
+use shared::domain::keys;
+use shared::domain::records::content::FileState;
+use shared::domain::records::rows::{Attachment as AttachmentRow, purge_write};
+use shared::domain::redaction;
+use shared::domain::redaction::{Cause, Target, What, Work};
 
 use crate::rows;
 
@@ -480,13 +482,13 @@ async fn a_redacted_file_goes_though_whoever_was_to_delete_it_died() {
     let partition = living.key.partition();
     let read = || async { app.store.get(&partition, &sort).await.expect("an answer") };
     let row = read().await.expect("a row");
-    let mut row = records::Attachment::read(&row, &living).expect("as written");
+    let mut row = AttachmentRow::read(&row, &living).expect("as written");
     // What the row's transaction writes, and nothing after it.
     row.state = FileState::Redacted;
     row.purging = true;
     let writes = vec![
         row.replace(&living, FileState::Clean),
-        records::purge_write(&living.key, service.now()),
+        purge_write(&living.key, service.now()),
     ];
     let written = app.store.transact(writes).await.expect("an answer");
     written.expect("the row is as it was");

@@ -9,8 +9,8 @@ use lethe_tests::{Service, days, minutes, subject};
 use local::Options;
 use local::template::Tree;
 use serde_json::{Value, json};
-use shared::id::Tenant;
-use shared::store::jobs::{JobFilter, JobKind};
+use shared::base::id::Tenant;
+use shared::domain::jobs::{JobFilter, JobKind};
 
 use crate::{requests, rows};
 
@@ -134,7 +134,7 @@ async fn every_route(service: &Service) {
         let (method, body) = (request.method(), request.body.as_ref());
         let key = route.replace(|it: char| !it.is_ascii_alphanumeric(), "-");
         let idempotent = [("idempotency-key", key.as_str())];
-        let once = shared::routes::find(&route).is_some_and(|row| row.once);
+        let once = shared::http::routes::find(&route).is_some_and(|row| row.once);
         let headers: &[_] = if once { &idempotent } else { &[] };
         let reply = service.call_with(method, &request.path, &request.bearer, body, headers);
         let reply = reply.await;

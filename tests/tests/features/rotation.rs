@@ -5,8 +5,8 @@ use lethe_tests::meter::{Cost, Meter};
 use lethe_tests::{Service, days, minutes};
 use local::Options;
 use serde_json::{Value, json};
-use shared::id::Tenant;
-use shared::store::jobs::{Job, JobFilter, JobKind};
+use shared::base::id::Tenant;
+use shared::domain::jobs::{Job, JobFilter, JobKind};
 
 use crate::rows;
 

@@ -5,13 +5,14 @@ use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use lethe_tests::{Service, days, minutes};
 use serde_json::{Value, json};
-use shared::activity::leaf;
-use shared::id::Tenant;
-use shared::merkle::{Hash, Tree};
-use shared::store::activity::{Deed, Entry, writes};
-use shared::store::keys::{self, GATES};
-use shared::store::seals::PART;
-use shared::store::{Item, Write};
+use shared::aws::dynamo::{Item, Write};
+use shared::base::id::Tenant;
+use shared::domain::audit::entry::{Deed, Entry, writes};
+use shared::domain::audit::roots::PART;
+use shared::domain::keys;
+use shared::domain::keys::GATES;
+use shared::proof::leaf::leaf;
+use shared::proof::merkle::{Hash, Tree};
 
 /// Moves every gate of our tenant to this day, as sealing does.
 async fn close(service: &Service, day: &str) {

@@ -4,9 +4,10 @@
 use jiff::civil::Date;
 use lethe_tests::{Service, days};
 use local::verify::{Evidence, Report, Source, check};
-use shared::id::Tenant;
-use shared::store::keys::{self, SHARDS};
-use shared::store::{Item, Write};
+use shared::aws::dynamo::{Item, Write};
+use shared::base::id::Tenant;
+use shared::domain::keys;
+use shared::domain::keys::SHARDS;
 
 const DAY: &str = "2026-03-01";
 

@@ -6,15 +6,16 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::json;
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::id::Tenant;
-use shared::objects::last_upload;
-use shared::store::activity::{self, Deed};
-use shared::store::erasures::Erasing;
-use shared::store::jobs::Job;
-use shared::store::keys::{DOOR, JobKind, LifeKey, RESTORED};
-use shared::store::{Item, Write};
+use shared::aws::dynamo::{Item, Write};
+use shared::aws::s3::last_upload;
+use shared::base::error::{Error, Result};
+use shared::base::id::Tenant;
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::Deed;
+use shared::domain::erasure::spec::Erasing;
+use shared::domain::jobs::Job;
+use shared::domain::keys::{DOOR, JobKind, LifeKey, RESTORED};
 
 /// What the log and the receipt give as the reason.
 const REASON: &str = "restore";
@@ -79,7 +80,7 @@ async fn begin(
         .map(|(life, _)| life.life.to_string())
         .collect();
     about.extend([job.key.id.to_string(), format!("reason:{REASON}")]);
-    writes.extend(activity::writes(&[activity::Entry {
+    writes.extend(entry::writes(&[entry::Entry {
         tenant,
         deed: Deed::ErasureRequested,
         by: "lethe",

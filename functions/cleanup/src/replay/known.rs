@@ -7,10 +7,10 @@ use std::collections::{HashMap, HashSet};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use serde::Deserialize;
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::id::Tenant;
-use shared::store::keys::{LEDGER, LifeKey};
+use shared::base::error::{Error, Result};
+use shared::base::id::Tenant;
+use shared::domain::app::App;
+use shared::domain::keys::{LEDGER, LifeKey};
 
 use super::order::Restored;
 

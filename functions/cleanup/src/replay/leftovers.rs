@@ -3,15 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use shared::error::Result;
-use shared::id::{Subject, Tenant};
-use shared::keyring::restore::{lives, unknown_write};
-use shared::keyring::{Entry, Rules};
-use shared::store::keys::{self, CLOCK, DOOR, LifeKey, PERSON, RESTORED, Standing};
-use shared::store::lives::objects_write;
-use shared::store::records::Record;
-use shared::store::scan::At;
-use shared::store::{Item, Write};
+use shared::aws::dynamo::scan::At;
+use shared::aws::dynamo::{Item, Write};
+use shared::base::error::Result;
+use shared::base::id::{Subject, Tenant};
+use shared::domain::keyring::restore::{lives, unknown_write};
+use shared::domain::keyring::{Entry, Rules};
+use shared::domain::keys;
+use shared::domain::keys::{CLOCK, DOOR, LifeKey, PERSON, RESTORED, Standing};
+use shared::domain::life::door::objects_write;
+use shared::domain::records::rows::Record;
 
 use super::handover::{HandOver, carry_out};
 use super::order::Restored;
@@ -172,7 +173,7 @@ async fn lookup(
     entry: Option<&Entry>,
     tally: &mut Tally,
 ) -> Result<()> {
-    let Some(life) = row.try_text("life").and_then(shared::id::Life::parse) else {
+    let Some(life) = row.try_text("life").and_then(shared::base::id::Life::parse) else {
         return Ok(());
     };
     let life = LifeKey {
@@ -231,7 +232,7 @@ async fn purge(
     if rows.iter().any(|row| row.flag("purging")) {
         tally.purges_repaired += 1;
         if replay.acts {
-            shared::redaction::purge(replay.app, life).await?;
+            shared::domain::redaction::purge(replay.app, life).await?;
         }
     }
     Ok(())

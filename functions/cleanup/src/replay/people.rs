@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 
-use shared::error::Result;
-use shared::keyring::restore::{Row, listed};
-use shared::keyring::{Entry, Rules, State};
-use shared::store::keys::{self, CLOCK, DOOR, PERSON, RESTORED, Standing};
-use shared::store::{Item, Write};
+use shared::aws::dynamo::{Item, Write};
+use shared::base::error::Result;
+use shared::domain::keyring::restore::{Row, listed};
+use shared::domain::keyring::{Entry, Rules, State};
+use shared::domain::keys;
+use shared::domain::keys::{CLOCK, DOOR, PERSON, RESTORED, Standing};
 
 use super::handover::{HandOver, carry_out};
 use super::order::Restored;

@@ -2,13 +2,13 @@
 //! life cannot do without are made anew. One transaction a person.
 
 use jiff::{SignedDuration, Timestamp};
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::keyring::{Entry, Living};
-use shared::store::keys::{CLOCK, DOOR, LifeKey, PERSON};
-use shared::store::lives::{Door, clock_item, expires_at};
-use shared::store::records::Person as PersonRow;
-use shared::store::{Item, Write};
+use shared::aws::dynamo::{Item, Write};
+use shared::base::error::{Error, Result};
+use shared::domain::app::App;
+use shared::domain::keyring::{Entry, Living};
+use shared::domain::keys::{CLOCK, DOOR, LifeKey, PERSON};
+use shared::domain::life::door::{Door, clock_item, expires_at};
+use shared::domain::records::rows::Person as PersonRow;
 
 use super::Replay;
 use super::handover::carry_out;

@@ -2,9 +2,9 @@
 //! not closed.
 
 use serde_json::{Map, Value, json};
-use shared::routes::Scope;
-use shared::store::activity::Deed;
-use shared::store::jobs::{JobKind, JobState};
+use shared::domain::audit::entry::Deed;
+use shared::domain::jobs::{JobKind, JobState};
+use shared::http::routes::Scope;
 
 use super::reference;
 use super::requests::settings_fields;

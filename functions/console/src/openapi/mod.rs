@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
-use shared::routes::{Access, Route, Scope};
+use shared::http::routes::{Access, Route, Scope};
 
 use operations::{OPERATIONS, Operation, Success, TAGS};
 
@@ -27,7 +27,7 @@ pub fn text() -> &'static str {
 fn document() -> Value {
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     for operation in OPERATIONS {
-        let Some(route) = shared::routes::find(operation.route) else {
+        let Some(route) = shared::http::routes::find(operation.route) else {
             continue;
         };
         let (method, path) = split(route.key);
@@ -247,7 +247,7 @@ fn reference(of: &str, name: &str) -> Value {
 mod tests {
     use std::collections::HashSet;
 
-    use shared::routes::ROUTES;
+    use shared::http::routes::ROUTES;
 
     use super::*;
 

@@ -1,10 +1,10 @@
 //! Parameters and headers: what stands in paths, queries and beside bodies.
 
 use serde_json::{Map, Value, json};
-use shared::catalog::Record;
-use shared::routes::Route;
-use shared::store::jobs::JobState;
-use shared::store::keys::Standing;
+use shared::domain::jobs::JobState;
+use shared::domain::keys::Standing;
+use shared::http::routes::Route;
+use shared::schema::catalog::Record;
 
 use super::operations::Operation;
 use super::reference;
@@ -125,7 +125,7 @@ pub fn components() -> Map<String, Value> {
             query("dry_run", json!({"type": "boolean"}), "Only says what would happen."),
             query(
                 "kind",
-                choice(&shared::store::activity::Deed::ALL.map(|deed| deed.name())),
+                choice(&shared::domain::audit::entry::Deed::ALL.map(|deed| deed.name())),
                 "Only entries of this kind.",
             ),
             query("day", json!({"type": "string", "format": "date"}), "Only entries of this day, in UTC."),

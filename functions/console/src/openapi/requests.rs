@@ -2,9 +2,10 @@
 //! from the catalog. Every object refuses what it does not name.
 
 use serde_json::{Map, Value, json};
-use shared::catalog::{self, Category, Field, Kind, Record};
-use shared::record::{Basis, GivenBy};
-use shared::routes::Scope;
+use shared::domain::records::content::{Basis, GivenBy};
+use shared::http::routes::Scope;
+use shared::schema::catalog;
+use shared::schema::catalog::{Category, Field, Kind, Record};
 
 use super::reference;
 use super::shape::{choice, described, id, only, time};

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use shared::record::{Consent, Withdrawal, values};
+use shared::domain::records::content::{Consent, Withdrawal, values};
 
 use super::Facts;
 use super::text::{escape, label, push, time};

@@ -13,10 +13,10 @@ use std::io::{self, Write};
 
 use jiff::Timestamp;
 use serde_json::Value;
-use shared::id::KeyedHash;
-use shared::profile::Profile;
-use shared::record::{Author, FileState};
-use shared::store::records::{Attachment, Conversation, Interaction, Message, Record};
+use shared::base::id::KeyedHash;
+use shared::domain::people::profile::Profile;
+use shared::domain::records::content::{Author, FileState};
+use shared::domain::records::rows::{Attachment, Conversation, Interaction, Message, Record};
 
 use crate::processing::Processing;
 use crate::request::Kind;
@@ -284,12 +284,12 @@ fn rows(
 
 #[cfg(test)]
 mod tests {
-    use shared::id;
-    use shared::record::{
+    use shared::base::id;
+    use shared::domain::life::door::{Counts, Door};
+    use shared::domain::records::content::{
         AttachmentContent, ConversationContent, InteractionContent, Known, MessageContent,
     };
-    use shared::store::lives::{Counts, Door};
-    use shared::store::records::Person;
+    use shared::domain::records::rows::Person;
 
     use serde_json::Map;
 

@@ -26,7 +26,7 @@ use dynoxide::types::{
 };
 use dynoxide::{Database, DynoxideError, streams};
 use serde_json::{Value, json};
-use shared::clock::Clock;
+use shared::base::clock::Clock;
 use tokio::sync::oneshot;
 
 use super::{Claim, EngineError, Place, REGION, Server, listen};

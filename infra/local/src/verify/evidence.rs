@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::Value;
-use shared::merkle::Hash;
-use shared::store::keys;
+use shared::domain::keys;
+use shared::proof::merkle::Hash;
 use uuid::Uuid;
 
 use crate::client::Client;

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use lethe_local::engines::dynamo::{Dynamo, IndexSpec, TableSpec};
 use lethe_local::engines::{EngineError, Place};
 use serde_json::json;
-use shared::clock::Clock;
+use shared::base::clock::Clock;
 
 use super::{code, sdk};
 

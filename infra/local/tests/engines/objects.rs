@@ -13,7 +13,7 @@ use jiff::SignedDuration;
 use lethe_local::engines::objects::{BucketSpec, CleanTag, Credentials, HeldKind, Objects};
 use lethe_local::engines::{EngineError, Place};
 use serde_json::Value;
-use shared::clock::Clock;
+use shared::base::clock::Clock;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::{ACCESS_KEY, SECRET_KEY, code, sdk};

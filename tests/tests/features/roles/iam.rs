@@ -8,7 +8,7 @@ use local::engines::{ACCOUNT, REGION};
 use local::template::{Node, TemplateError, Tree};
 use local::wire::{Engine, Sent, query};
 use serde_json::{Value, json};
-use shared::id::Tenant;
+use shared::base::id::Tenant;
 
 /// The partitions that a request to a table is about.
 pub const LEADING_KEYS: &str = "dynamodb:LeadingKeys";

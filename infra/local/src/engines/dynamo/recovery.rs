@@ -18,7 +18,7 @@ use hyper_util::rt::TokioExecutor;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::clock::Clock;
+use shared::base::clock::Clock;
 
 use super::super::{ACCOUNT, REGION, ResponseBody};
 

@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, S3Error, S3ErrorCode, S3Result, s3_error};
-use shared::clock::Clock;
+use shared::base::clock::Clock;
 
 use super::super::ResponseBody;
 use super::Credentials;

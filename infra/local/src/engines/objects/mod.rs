@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use hyper::body::Bytes;
 use serde_json::Value;
-use shared::clock::Clock;
+use shared::base::clock::Clock;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::{Claim, EngineError, Place, Server};

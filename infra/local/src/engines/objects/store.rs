@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use hyper::body::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use shared::clock::Clock;
+use shared::base::clock::Clock;
 use uuid::Uuid;
 
 use super::super::{EngineError, Place};
