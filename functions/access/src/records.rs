@@ -42,7 +42,7 @@ struct Section {
 
 /// Where a list goes on.
 #[derive(Serialize, Deserialize)]
-struct Place {
+struct Cursor {
     section: String,
     after: Option<String>,
 }
@@ -67,8 +67,8 @@ impl Wanted {
     }
 
     /// The section and the sort key to go on after.
-    fn place(&self, place: Option<Place>) -> Result<(usize, Option<String>)> {
-        let Some(Place { section, after }) = place else {
+    fn place(&self, place: Option<Cursor>) -> Result<(usize, Option<String>)> {
+        let Some(Cursor { section, after }) = place else {
             return Ok((0, None));
         };
         // A cursor of the same list, asked for otherwise, may lie outside of it.
@@ -146,7 +146,7 @@ pub async fn list(app: &App, call: &Call) -> Result<Answer> {
     let keys = app.keyring.tenant(call.tenant()).await?;
     let wanted = wanted(call, &keys.hash)?;
     let limit = call.limit()?;
-    let place: Option<Place> = call.cursor(app).await?;
+    let place: Option<Cursor> = call.cursor(app).await?;
     let (living, _) = app.person(call.tenant(), call.subject()?).await?;
     call.may_use(living.rules)?;
     let (rows, next) = page(app, &living, &wanted, place, limit).await?;
@@ -171,9 +171,9 @@ async fn page(
     app: &App,
     living: &Living,
     wanted: &Wanted,
-    place: Option<Place>,
+    place: Option<Cursor>,
     limit: usize,
-) -> Result<(Vec<(Place, Item)>, Option<Place>)> {
+) -> Result<(Vec<(Cursor, Item)>, Option<Cursor>)> {
     let (mut at, mut after) = wanted.place(place)?;
     let partition = living.key.partition();
     let mut rows = Vec::new();
@@ -182,7 +182,7 @@ async fn page(
         let left = limit - rows.len();
         if left == 0 || read >= READS {
             let section = section.name.to_owned();
-            return Ok((rows, Some(Place { section, after })));
+            return Ok((rows, Some(Cursor { section, after })));
         }
         let (expression, values) = wanted.filter(section);
         let filtered = !values.is_empty();
@@ -211,7 +211,7 @@ async fn page(
         read += READ;
         let more = page.rows.len() > left;
         for row in page.rows.into_iter().take(left) {
-            let place = Place {
+            let place = Cursor {
                 section: section.name.to_owned(),
                 after: Some(row.sort().to_owned()),
             };

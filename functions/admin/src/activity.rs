@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use shared::aws::dynamo::Item;
 use shared::base::error::{Error, Result};
 use shared::domain::app::App;
-use shared::domain::audit::entry::{Deed, shown};
+use shared::domain::audit::entry::{AuditEvent, shown};
 use shared::domain::keys;
 use shared::http::{Answer, Call};
 
@@ -16,19 +16,19 @@ const READ: usize = 100;
 
 /// Which entries to show.
 struct Wanted {
-    kind: Option<Deed>,
+    kind: Option<AuditEvent>,
     member: Option<String>,
 }
 
 /// Where the log goes on: the day, and the entry before which.
-type Place = (Date, Option<String>);
+type Cursor = (Date, Option<String>);
 
 /// `GET /v1/activity`
 pub async fn list(app: &App, call: &Call) -> Result<Answer> {
     let wanted = wanted(call)?;
     let only = day(call)?;
     let limit = call.limit()?;
-    let place: Option<Place> = call.cursor(app).await?;
+    let place: Option<Cursor> = call.cursor(app).await?;
     if let (Some(day), Some((at, _))) = (only, &place)
         && day != *at
     {
@@ -92,15 +92,17 @@ impl Wanted {
 
     fn holds(&self, row: &Item) -> bool {
         let is = |name, value: &str| row.try_text(name) == Some(value);
-        self.kind.is_none_or(|deed| is("kind", deed.name()))
+        self.kind.is_none_or(|event| is("kind", event.name()))
             && self.member.as_ref().is_none_or(|member| is("by", member))
     }
 }
 
 fn wanted(call: &Call) -> Result<Wanted> {
     let kind = call.query("kind").map(|name| {
-        let deed = Deed::ALL.into_iter().find(|deed| deed.name() == name);
-        deed.ok_or_else(|| Error::field("kind", "choice", "must be a kind of entry"))
+        let event = AuditEvent::ALL
+            .into_iter()
+            .find(|event| event.name() == name);
+        event.ok_or_else(|| Error::field("kind", "choice", "must be a kind of entry"))
     });
     let member = call.query("member").map(|member| {
         let id = shared::schema::violations::code(member).map(str::to_owned);

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use shared::base::error::{Error, Result};
 use shared::domain::app::App;
 use shared::domain::audit::entry;
-use shared::domain::audit::entry::Deed;
+use shared::domain::audit::entry::AuditEvent;
 use shared::domain::keyring::Living;
 use shared::domain::keys::PERSON;
 use shared::domain::life::door::{Exports, Passing, Shut};
@@ -96,7 +96,7 @@ fn without_consent(before: &Person, now: Timestamp) -> Result<Option<Person>> {
 fn logged(call: &Call, living: &Living, now: Timestamp) -> Vec<shared::aws::dynamo::Write> {
     entry::writes(&[entry::Entry {
         tenant: living.key.tenant,
-        deed: Deed::ConsentWithdrawn,
+        event: AuditEvent::ConsentWithdrawn,
         by: &call.by(),
         about: &[living.key.life.to_string()],
         at: now,

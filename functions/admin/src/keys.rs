@@ -8,7 +8,7 @@ use shared::base::id::{KeyId, TenantId};
 use shared::crypto::{Aad, Purpose, TenantKeys};
 use shared::domain::app::App;
 use shared::domain::audit::entry;
-use shared::domain::audit::entry::Deed;
+use shared::domain::audit::entry::AuditEvent;
 use shared::domain::erasure::offboarding;
 use shared::domain::keys;
 use shared::domain::tenant::rows::ApiKey;
@@ -16,7 +16,7 @@ use shared::http::caller::{new_token, secret_digest};
 use shared::http::routes::Scope;
 use shared::http::{Answer, Call};
 use shared::schema::violations;
-use shared::schema::violations::Faults;
+use shared::schema::violations::Violations;
 
 const ORIGINS: usize = 20;
 const TRIES: u32 = 5;
@@ -36,7 +36,7 @@ pub async fn create(app: &App, call: &Call) -> Result<Answer> {
     let (mut key, token) = new_key(call.tenant(), &keys, &asked.scopes, app.clock.now());
     key.origins = asked.origins;
     key.reference = asked.reference;
-    let entry = entry(call, Deed::KeyCreated, key.id, app.clock.now());
+    let entry = entry(call, AuditEvent::KeyCreated, key.id, app.clock.now());
     let answer = Answer::json(201, with_secret(&key, token)).keeping(row(&key));
     add(app, call, &key, entry, answer).await
 }
@@ -123,7 +123,7 @@ pub async fn revoke(app: &App, call: &Call) -> Result<Answer> {
             .await?
             .ok_or(Error::NotFound)?;
         let mut writes = vec![ApiKey::delete_write(tenant, id)];
-        writes.extend(entry(call, Deed::KeyRevoked, id, app.clock.now()));
+        writes.extend(entry(call, AuditEvent::KeyRevoked, id, app.clock.now()));
         if administers(&key) {
             let other = other_admin(app, tenant, id).await?.ok_or(Error::Conflict {
                 code: "last_admin",
@@ -165,10 +165,10 @@ async fn other_admin(app: &App, tenant: TenantId, id: KeyId) -> Result<Option<Ke
     }
 }
 
-fn entry(call: &Call, deed: Deed, id: KeyId, now: Timestamp) -> Vec<Write> {
+fn entry(call: &Call, event: AuditEvent, id: KeyId, now: Timestamp) -> Vec<Write> {
     entry::writes(&[entry::Entry {
         tenant: call.tenant(),
-        deed,
+        event,
         by: &call.by(),
         about: &[id.to_string()],
         at: now,
@@ -193,32 +193,33 @@ pub fn row(key: &ApiKey) -> Value {
 }
 
 fn asked(body: &Value) -> Result<Asked> {
-    let mut faults = Faults::default();
-    let Some(fields) = faults.object(body, "", &["scopes", "allowed_origins", "reference"]) else {
-        return Err(faults.into());
+    let mut violations = Violations::default();
+    let Some(fields) = violations.object(body, "", &["scopes", "allowed_origins", "reference"])
+    else {
+        return Err(violations.into());
     };
     if !fields.has("scopes") {
-        faults.add("/scopes", "required", "must be given");
+        violations.add("/scopes", "required", "must be given");
     }
-    let names = fields.list("scopes", Scope::ALL.len(), &mut faults);
+    let names = fields.list("scopes", Scope::ALL.len(), &mut violations);
     let mut scopes = Vec::new();
     for (at, name) in names.unwrap_or_default().iter().enumerate() {
         match name.as_str().and_then(Scope::parse) {
             Some(scope) if !scopes.contains(&scope) => scopes.push(scope),
             Some(_) => {}
-            None => faults.add(format!("/scopes/{at}"), "choice", "must be a scope"),
+            None => violations.add(format!("/scopes/{at}"), "choice", "must be a scope"),
         }
     }
     let collects = scopes.contains(&Scope::Collect);
     if collects && scopes.len() > 1 {
         let expected = "collect stands alone: it may be read by anybody";
-        faults.add("/scopes", "not_allowed", expected);
+        violations.add("/scopes", "not_allowed", expected);
     }
     if fields.has("allowed_origins") && !collects {
         let expected = "belongs to a key with the scope collect";
-        faults.add("/allowed_origins", "not_allowed", expected);
+        violations.add("/allowed_origins", "not_allowed", expected);
     }
-    let listed = fields.list("allowed_origins", ORIGINS, &mut faults);
+    let listed = fields.list("allowed_origins", ORIGINS, &mut violations);
     let mut origins = Vec::new();
     for (at, value) in listed.unwrap_or_default().iter().enumerate() {
         match value.as_str().filter(|text| is_origin(text)) {
@@ -228,13 +229,13 @@ fn asked(body: &Value) -> Result<Asked> {
             Some(_) => {}
             None => {
                 let expected = "must be an origin as browsers send it, such as https://example.com";
-                faults.add(format!("/allowed_origins/{at}"), "format", expected);
+                violations.add(format!("/allowed_origins/{at}"), "format", expected);
             }
         }
     }
     let expected = "must match [A-Za-z0-9._-]{1,64}";
-    let reference = fields.parsed("reference", expected, &mut faults, violations::code);
-    faults.end()?;
+    let reference = fields.parsed("reference", expected, &mut violations, violations::code);
+    violations.end()?;
     Ok(Asked {
         scopes,
         origins,
@@ -255,7 +256,7 @@ fn is_origin(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn faults(body: Value) -> Vec<(String, &'static str)> {
+    fn violations(body: Value) -> Vec<(String, &'static str)> {
         let Err(Error::Invalid(errors)) = asked(&body) else {
             panic!("{body} is refused")
         };
@@ -278,16 +279,19 @@ mod tests {
     #[test]
     fn what_a_page_holds_may_only_collect() {
         let body = json!({"scopes": ["collect", "read"]});
-        assert_eq!(faults(body), [("/scopes".into(), "not_allowed")]);
+        assert_eq!(violations(body), [("/scopes".into(), "not_allowed")]);
         let body = json!({"scopes": ["read"], "allowed_origins": ["https://shop.example"]});
-        assert_eq!(faults(body), [("/allowed_origins".into(), "not_allowed")]);
-        assert_eq!(faults(json!({})), [("/scopes".into(), "required")]);
         assert_eq!(
-            faults(json!({"scopes": []})),
+            violations(body),
+            [("/allowed_origins".into(), "not_allowed")]
+        );
+        assert_eq!(violations(json!({})), [("/scopes".into(), "required")]);
+        assert_eq!(
+            violations(json!({"scopes": []})),
             [("/scopes".into(), "length")]
         );
         assert_eq!(
-            faults(json!({"scopes": ["root"]})),
+            violations(json!({"scopes": ["root"]})),
             [("/scopes/0".into(), "choice")]
         );
     }

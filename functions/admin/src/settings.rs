@@ -6,7 +6,7 @@ use shared::base::error::{Error, Result};
 use shared::base::id::TenantId;
 use shared::domain::app::App;
 use shared::domain::audit::entry;
-use shared::domain::audit::entry::Deed;
+use shared::domain::audit::entry::AuditEvent;
 use shared::domain::keys;
 use shared::domain::keys::SHARDS;
 use shared::domain::life::door::expires_at;
@@ -46,7 +46,7 @@ pub async fn change(app: &App, call: &Call) -> Result<Answer> {
         let mut writes = vec![change_write(tenant, &before, settings.clone(), now)];
         writes.extend(entry::writes(&[entry::Entry {
             tenant,
-            deed: Deed::SettingsChanged,
+            event: AuditEvent::SettingsChanged,
             by: &by,
             about: &about,
             at: now,
@@ -108,7 +108,7 @@ async fn older_than(app: &App, tenant: TenantId, days: u8) -> Result<u64> {
     Ok(older)
 }
 
-/// The latest day at which the clock can stand of somebody whom these days would end: they
+/// The latest day at which the expiry index entry of somebody can stand whom these days would end: they
 /// were seen so long ago, and were given the most at the time.
 fn latest_clock(now: Timestamp, days: u8) -> jiff::civil::Date {
     let ahead = SignedDuration::from_hours(24 * i64::from(MOST_DAYS.saturating_sub(days)));

@@ -8,20 +8,20 @@ use shared::base::id::TenantId;
 use shared::crypto::TenantKeys;
 use shared::domain::app::App;
 use shared::domain::audit::entry;
-use shared::domain::audit::entry::Deed;
+use shared::domain::audit::entry::AuditEvent;
 use shared::domain::erasure::offboarding;
 use shared::domain::tenant::rows::{ApiKey, Record, create_writes};
 use shared::http::routes::Scope;
 use shared::http::{Answer, Call};
-use shared::schema::violations::Faults;
+use shared::schema::violations::Violations;
 
 use crate::keys;
 
 /// `POST /v1/tenants`
 pub async fn create(app: &App, call: &Call) -> Result<Answer> {
-    let mut faults = Faults::default();
-    faults.object(call.body(), "", &[]);
-    faults.end()?;
+    let mut violations = Violations::default();
+    violations.object(call.body(), "", &[]);
+    violations.end()?;
     let (tenant, now) = (TenantId::new(), app.clock.now());
     // Keys first: a tenant is known once everything that they need is there.
     app.keyring.add_tenant(tenant).await?;
@@ -29,7 +29,13 @@ pub async fn create(app: &App, call: &Call) -> Result<Answer> {
     let (key, token) = new_owner_key(tenant, &keys, now);
     let mut writes = create_writes(tenant, now);
     writes.push(key.write());
-    writes.extend(entry(tenant, Deed::TenantCreated, &call.by(), &key, now));
+    writes.extend(entry(
+        tenant,
+        AuditEvent::TenantCreated,
+        &call.by(),
+        &key,
+        now,
+    ));
     let shown = json!({"tenant": tenant.to_string(), "keys": {"owner": token}});
     // A secret is shown once.
     let kept = json!({"tenant": tenant.to_string(), "keys": {}});
@@ -43,9 +49,9 @@ pub async fn create(app: &App, call: &Call) -> Result<Answer> {
 /// `POST /v1/tenants/{tenant}/keys`: another key for the owner of a tenant that has lost its
 /// own.
 pub async fn add_key(app: &App, call: &Call) -> Result<Answer> {
-    let mut faults = Faults::default();
-    faults.object(call.body(), "", &[]);
-    faults.end()?;
+    let mut violations = Violations::default();
+    violations.object(call.body(), "", &[]);
+    violations.end()?;
     let tenant = call.path("tenant").and_then(TenantId::parse);
     let tenant = tenant.ok_or(Error::NotFound)?;
     let record = app.store.tenant(tenant).await?;
@@ -59,7 +65,7 @@ pub async fn add_key(app: &App, call: &Call) -> Result<Answer> {
     let now = app.clock.now();
     let keys = app.keyring.tenant(tenant).await?;
     let (key, token) = new_owner_key(tenant, &keys, now);
-    let entry = entry(tenant, Deed::KeyCreated, &call.by(), &key, now);
+    let entry = entry(tenant, AuditEvent::KeyCreated, &call.by(), &key, now);
     let answer = Answer::json(201, keys::with_secret(&key, token)).keeping(keys::row(&key));
     keys::add(app, call, &key, entry, answer).await
 }
@@ -74,10 +80,16 @@ fn new_owner_key(tenant: TenantId, keys: &TenantKeys, now: Timestamp) -> (ApiKey
 }
 
 /// The log's entry.
-fn entry(tenant: TenantId, deed: Deed, by: &str, key: &ApiKey, now: Timestamp) -> Vec<Write> {
+fn entry(
+    tenant: TenantId,
+    event: AuditEvent,
+    by: &str,
+    key: &ApiKey,
+    now: Timestamp,
+) -> Vec<Write> {
     entry::writes(&[entry::Entry {
         tenant,
-        deed,
+        event,
         by,
         about: &[key.id.to_string()],
         at: now,

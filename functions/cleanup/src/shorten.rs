@@ -13,7 +13,7 @@ use shared::domain::keys::{LifeKey, SHARDS};
 use shared::domain::life::door::{Door, expires_at};
 use shared::domain::tenant::rows::Shortened;
 
-use crate::clocks::doors;
+use crate::expiry::doors;
 use crate::sweep::Sweep;
 use crate::{PAGE, at_once};
 

@@ -13,7 +13,7 @@ use shared::domain::checks::SweptUpTo;
 use shared::domain::tenant::rows::Record;
 
 use crate::shorten::shorten;
-use crate::{PAGE, clocks, drift, jobs, overdue, receipts, seal};
+use crate::{PAGE, drift, expiry, jobs, overdue, receipts, roots};
 
 /// Until when each step may work, from the beginning of the sweep. The function's timeout
 /// leaves a minute for what is measured at the end.
@@ -48,7 +48,7 @@ pub struct Did {
 struct Forgetting {
     tenant: TenantId,
     shortened: bool,
-    clocks: clocks::Place,
+    expiry: expiry::Cursor,
 }
 
 impl<'a> Sweep<'a> {
@@ -91,7 +91,7 @@ impl<'a> Sweep<'a> {
         let next = SweptUpTo {
             forgetting: self.forget_all(&tenants, places.forgetting).await,
             // After all of that: forgetting waits for no seal.
-            sealing: self.seal_all(&tenants, places.sealing).await,
+            sealing: self.sign_roots(&tenants, places.sealing).await,
         };
         if next != places {
             let noted = self.app.store.note_swept_up_to(next).await;
@@ -123,7 +123,7 @@ impl<'a> Sweep<'a> {
             let mut work = Forgetting {
                 tenant: tenant.tenant,
                 shortened: false,
-                clocks: clocks::Place::default(),
+                expiry: expiry::Cursor::default(),
             };
             if !self.forget(&mut work, until).await {
                 left.push(work);
@@ -151,13 +151,17 @@ impl<'a> Sweep<'a> {
             let done = shorten(self, work.tenant, until.min(now + TURN / 2)).await;
             work.shortened = self.note("shorten", work.tenant, done).unwrap_or(true);
         }
-        clocks::sweep(self, work.tenant, &mut work.clocks, until.min(now + TURN)).await
+        expiry::sweep(self, work.tenant, &mut work.expiry, until.min(now + TURN)).await
             && work.shortened
     }
 
     /// Seals what is over of every tenant's activity, and makes the receipts of its expiries.
     /// As with [`Sweep::forget_all`].
-    async fn seal_all(&mut self, tenants: &[Record], after: Option<TenantId>) -> Option<TenantId> {
+    async fn sign_roots(
+        &mut self,
+        tenants: &[Record],
+        after: Option<TenantId>,
+    ) -> Option<TenantId> {
         let until = self.started + SEALING;
         let mut last = None;
         for record in round(tenants, after) {
@@ -168,7 +172,7 @@ impl<'a> Sweep<'a> {
             }
             let (tenant, created_at) = (record.tenant, record.created_at);
             last = Some(tenant);
-            let days = seal::seal(self.app, tenant, created_at, until.min(now + TURN)).await;
+            let days = roots::sign(self.app, tenant, created_at, until.min(now + TURN)).await;
             self.did.days_sealed += self.note("seal", tenant, days).unwrap_or_default();
             let receipts_until = until.min(Instant::now() + TURN);
             let issued = receipts::issue(self.app, tenant, created_at, receipts_until).await;

@@ -5,18 +5,18 @@
 //! redactions cause, and of the rotation of tenants' keys: one reader of the table's stream does all that destroys, since a
 //! stream serves two readers well, and no more.
 
-mod clearing;
-mod ending;
+mod end;
 mod erasure;
-mod looks;
 mod people;
-mod place;
 mod preview;
+mod progress;
+mod purge;
 mod rekey;
 mod request;
 mod rotation;
 mod tenant;
 mod turn;
+mod verify;
 
 use std::time::{Duration, Instant};
 

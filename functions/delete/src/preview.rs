@@ -8,11 +8,11 @@ use shared::base::error::Result;
 use shared::domain::app::App;
 use shared::domain::keys::LOOKUPS;
 
-use crate::ending::Present;
+use crate::end::Present;
 
 /// People who are looked at at the same time.
 const AT_ONCE: usize = 16;
-/// Rows of a life that no door counts: the person and the clock.
+/// Rows of a life that no door counts: the person and the expiry index entry.
 const UNCOUNTED: u64 = 2;
 
 /// What there is of one person. A file that was announced and never uploaded is a row, and no

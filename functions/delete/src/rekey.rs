@@ -3,7 +3,7 @@
 //! key goes. What was redacted before then cannot be read in any backup.
 //!
 //! Nothing can be sealed under the old key once it has begun: the transaction that brings
-//! the new key brings a new gate, and whoever still holds the old one is refused at the
+//! the new key brings a new rules version, and whoever still holds the old one is refused at the
 //! door. So ingest, redaction and the rest may go on meanwhile, and an erasure just ends it.
 //! Every step may be the last one before a crash, and every step may be done again.
 
@@ -16,7 +16,7 @@ use shared::aws::dynamo::{Filter, Item, Query, Range};
 use shared::base::error::{Error, Result};
 use shared::domain::app::App;
 use shared::domain::audit::entry;
-use shared::domain::audit::entry::Deed;
+use shared::domain::audit::entry::AuditEvent;
 use shared::domain::jobs::{Job, JobState};
 use shared::domain::keyring;
 use shared::domain::keyring::Living;
@@ -114,7 +114,7 @@ async fn look(app: &App, job: &mut Job, living: &Living) -> Result<bool> {
         range: Range::All,
         ascending: true,
         limit: Some(PAGE),
-        after: job.place["after"].as_str().map(str::to_owned),
+        after: job.progress["after"].as_str().map(str::to_owned),
     };
     let filter = Filter {
         expression: "#key < :key",
@@ -127,9 +127,9 @@ async fn look(app: &App, job: &mut Job, living: &Living) -> Result<bool> {
         .try_for_each_concurrent(ABREAST, |row| renew(app, row, living))
         .await?;
     job.done += found as u64;
-    let clean = found == 0 && job.place["found"] != json!(true);
+    let clean = found == 0 && job.progress["found"] != json!(true);
     let ends = page.next.is_none();
-    job.place = match page.next {
+    job.progress = match page.next {
         Some(after) => json!({"after": after, "found": !clean}),
         // From the start again.
         None => Value::Null,
@@ -147,7 +147,7 @@ async fn renew(app: &App, row: Item, living: &Living) -> Result<()> {
 async fn finish(app: &App, mut job: Job, living: &Living) -> Result<()> {
     let now = app.clock.now();
     job.total = job.done;
-    job.place = Value::Null;
+    job.progress = Value::Null;
     let about = [
         living.key.life.to_string(),
         job.key.id.to_string(),
@@ -155,7 +155,7 @@ async fn finish(app: &App, mut job: Job, living: &Living) -> Result<()> {
     ];
     let entry = entry::Entry {
         tenant: job.key.tenant,
-        deed: Deed::Rekeyed,
+        event: AuditEvent::Rekeyed,
         by: "lethe",
         about: &about,
         at: now,

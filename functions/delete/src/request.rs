@@ -7,7 +7,7 @@ use shared::base::error::{Error, Lacks, Result};
 use shared::base::id::{JobId, SubjectId};
 use shared::domain::app::App;
 use shared::domain::audit::entry;
-use shared::domain::audit::entry::Deed;
+use shared::domain::audit::entry::AuditEvent;
 use shared::domain::erasure::offboarding;
 use shared::domain::erasure::offboarding::GRACE;
 use shared::domain::erasure::receipt::Lives;
@@ -22,13 +22,13 @@ use shared::http::{Answer, Call};
 use shared::schema::catalog;
 use shared::schema::catalog::Record;
 use shared::schema::violations;
-use shared::schema::violations::{Faults, Object};
+use shared::schema::violations::{Object, Violations};
 
-use crate::ending::{Present, TOGETHER, end, pause, present};
+use crate::end::{Present, TOGETHER, end, pause, present};
 use crate::erasure::set_ended;
-use crate::looks::spared;
 use crate::people;
 use crate::preview::preview;
+use crate::verify::excluded;
 
 /// People in one request.
 pub const PEOPLE: usize = 5000;
@@ -316,7 +316,7 @@ fn requested(call: &Call, job: &Job, found: &[Present], now: Timestamp) -> Vec<W
     about.push(job.key.id.to_string());
     entry::writes(&[entry::Entry {
         tenant: call.tenant(),
-        deed: Deed::ErasureRequested,
+        event: AuditEvent::ErasureRequested,
         by: &call.by(),
         about: &about,
         at: now,
@@ -338,43 +338,43 @@ async fn parse(app: &App, call: &Call) -> Result<Erase> {
         "reference",
         "dry_run",
     ];
-    let mut faults = Faults::default();
-    let Some(body) = faults.object(call.body(), "", &known) else {
-        return Err(faults.into());
+    let mut violations = Violations::default();
+    let Some(body) = violations.object(call.body(), "", &known) else {
+        return Err(violations.into());
     };
     let mut code = |name| {
         let expected = "must match [A-Za-z0-9._-]{1,64}";
-        let code = body.parsed(name, expected, &mut faults, violations::code);
+        let code = body.parsed(name, expected, &mut violations, violations::code);
         code.map(str::to_owned)
     };
     let (reason, reference) = (code("reason"), code("reference"));
-    let mut flag = |name| body.flag(name, &mut faults);
+    let mut flag = |name| body.flag(name, &mut violations);
     let (all, tenant) = (flag("all"), flag("tenant"));
     let (suppress, dry_run) = (flag("suppress"), flag("dry_run"));
     let named = ["subjects", "visitors", "lookup"];
     let given = named.iter().filter(|name| body.has(name)).count() + usize::from(tenant);
     if given != 1 {
         let expected = "must hold exactly one of subjects, visitors, lookup and tenant";
-        faults.add("", "exactly_one", expected);
+        violations.add("", "exactly_one", expected);
     }
     if all && !body.has("lookup") {
-        faults.add("/all", "not_allowed", "belongs to a lookup");
+        violations.add("/all", "not_allowed", "belongs to a lookup");
     }
     if suppress && tenant {
-        faults.add("/suppress", "not_allowed", "belongs to people");
+        violations.add("/suppress", "not_allowed", "belongs to people");
     }
-    let not_before = not_before(app, call, &body, tenant, &mut faults);
+    let not_before = not_before(app, call, &body, tenant, &mut violations);
     let lookup = body
         .get("lookup")
-        .and_then(|it| violations::lookup(it, "/lookup", &mut faults));
+        .and_then(|it| violations::lookup(it, "/lookup", &mut violations));
     let keys = app.keyring.tenant(call.tenant()).await?;
     let name = |visitor: &str| {
         let visitor = catalog::text(Record::Person, "visitor_id", visitor).ok()?;
         Some(keys.hash.subject(&visitor))
     };
-    let mut people = listed(&body, "subjects", SubjectId::parse, &mut faults);
-    people.extend(listed(&body, "visitors", name, &mut faults));
-    faults.end()?;
+    let mut people = listed(&body, "subjects", SubjectId::parse, &mut violations);
+    people.extend(listed(&body, "visitors", name, &mut violations));
+    violations.end()?;
     if let Some((kind, value)) = lookup {
         people = people::found(app, call.tenant(), kind, &value, all).await?;
     }
@@ -396,14 +396,14 @@ fn listed(
     body: &Object<'_>,
     name: &str,
     parse: impl Fn(&str) -> Option<SubjectId>,
-    faults: &mut Faults,
+    violations: &mut Violations,
 ) -> Vec<SubjectId> {
-    let list = body.list(name, PEOPLE, faults).unwrap_or_default();
+    let list = body.list(name, PEOPLE, violations).unwrap_or_default();
     let mut people = Vec::new();
     for (at, value) in list.iter().enumerate() {
         match value.as_str().and_then(&parse) {
             Some(subject) => people.push(subject),
-            None => faults.add(
+            None => violations.add(
                 format!("/{name}/{at}"),
                 "format",
                 "must be one of those as a string",
@@ -419,23 +419,23 @@ fn not_before(
     call: &Call,
     body: &Object<'_>,
     tenant: bool,
-    faults: &mut Faults,
+    violations: &mut Violations,
 ) -> Timestamp {
     let now = app.clock.now();
-    let confirmed = body.text("confirm", faults) == Some(&call.tenant().to_string());
+    let confirmed = body.text("confirm", violations) == Some(&call.tenant().to_string());
     let dry = body.get("dry_run") == Some(&json!(true));
     if tenant && !confirmed && !dry {
-        faults.add("/confirm", "confirm", "must be the tenant's own id");
+        violations.add("/confirm", "confirm", "must be the tenant's own id");
     }
     let expected = "must be a time within the next 30 days, as RFC 3339 has it";
     let parse = |text: &str| {
         let at: Timestamp = text.parse().ok()?;
         (at >= now && at <= now + FURTHEST).then_some(at)
     };
-    let at = body.parsed("not_before", expected, faults, parse);
+    let at = body.parsed("not_before", expected, violations, parse);
     for name in ["confirm", "not_before"] {
         if body.has(name) && !tenant {
-            faults.add(format!("/{name}"), "not_allowed", "belongs to a tenant");
+            violations.add(format!("/{name}"), "not_allowed", "belongs to a tenant");
         }
     }
     at.unwrap_or(now + GRACE)
@@ -493,7 +493,7 @@ pub async fn cancel(app: &App, call: &Call) -> Result<Answer> {
         let about = [job.key.id.to_string()];
         let mut writes = entry::writes(&[entry::Entry {
             tenant: call.tenant(),
-            deed: Deed::ErasureCancelled,
+            event: AuditEvent::ErasureCancelled,
             by: &call.by(),
             about: &about,
             at: now,
@@ -534,9 +534,9 @@ pub async fn cancel(app: &App, call: &Call) -> Result<Answer> {
 /// be in force still. Of very many, all but the last are written already. `None` when a hold
 /// has been lifted: then the erasure goes on.
 async fn unblock_writes(app: &App, job: &Job, erasing: &Erasing) -> Result<Option<Vec<Write>>> {
-    let spared = spared(job);
+    let excluded = excluded(job);
     let mut lives = app.store.all_lives_of(job.key, erasing).await?;
-    lives.retain(|life| spared.contains(&life.subject));
+    lives.retain(|life| excluded.contains(&life.subject));
     let subjects: Vec<_> = lives.iter().map(|life| life.subject).collect();
     let entries = app.keyring.entries(job.key.tenant, &subjects).await?;
     let held = |life: &LifeKey| {

@@ -26,7 +26,7 @@ use shared::base::error::{Error, Result};
 use shared::base::id::{SubjectId, TenantId};
 use shared::domain::app::App;
 use shared::domain::audit::entry;
-use shared::domain::audit::entry::{Deed, Entry};
+use shared::domain::audit::entry::{AuditEvent, Entry};
 use shared::domain::jobs::{Job, JobKind, JobState};
 use shared::domain::keys::LifeKey;
 use shared::domain::life::door::objects_write;
@@ -107,7 +107,7 @@ async fn begin(app: &App, call: &Call) -> Result<Answer> {
     writes.push(objects_write(&living.key));
     writes.extend(entry::writes(&[Entry {
         tenant,
-        deed: Deed::ExportRequested,
+        event: AuditEvent::ExportRequested,
         by: &call.by(),
         about: &[living.key.life.to_string(), job.key.id.to_string()],
         at: now,
@@ -151,7 +151,7 @@ async fn show(app: &App, call: &Call) -> Result<Answer> {
 /// Whether what a job made is withdrawn: its life has ended, or says something else by now;
 /// and else the link to it, made anew.
 async fn made(app: &App, call: &Call, job: &Job) -> Result<(bool, Option<Value>)> {
-    let stored = serde_json::from_value::<Stored>(job.place.clone());
+    let stored = serde_json::from_value::<Stored>(job.progress.clone());
     let (JobState::Completed, Ok(stored)) = (job.state, stored) else {
         return Ok((false, None));
     };

@@ -5,7 +5,7 @@ use serde_json::Value;
 use shared::base::error::Result;
 use shared::base::id::SubjectId;
 use shared::schema::violations;
-use shared::schema::violations::{Faults, Object};
+use shared::schema::violations::{Object, Violations};
 
 /// Which right an export serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,20 +46,20 @@ impl Wanted {
     /// # Errors
     /// [`Error::Invalid`](shared::base::error::Error::Invalid) naming every field at fault.
     pub fn parse(body: &Value) -> Result<Wanted> {
-        let mut faults = Faults::default();
+        let mut violations = Violations::default();
         let known = ["subject", "lookup", "kind", "include_agents"];
-        let Some(body) = faults.object(body, "", &known) else {
-            return Err(faults.into());
+        let Some(body) = violations.object(body, "", &known) else {
+            return Err(violations.into());
         };
         let kind = body.parsed(
             "kind",
             "must be access or portability",
-            &mut faults,
+            &mut violations,
             Kind::parse,
         );
-        let include_agents = body.flag("include_agents", &mut faults);
-        let whom = whom(&body, &mut faults);
-        let whom = faults.unless_any(whom)?;
+        let include_agents = body.flag("include_agents", &mut violations);
+        let whom = whom(&body, &mut violations);
+        let whom = violations.unless_any(whom)?;
         Ok(Wanted {
             whom,
             kind: kind.unwrap_or(Kind::Access),
@@ -68,9 +68,9 @@ impl Wanted {
     }
 }
 
-fn whom(body: &Object<'_>, faults: &mut Faults) -> Option<Whom> {
+fn whom(body: &Object<'_>, violations: &mut Violations) -> Option<Whom> {
     if body.has("subject") == body.has("lookup") {
-        faults.add(
+        violations.add(
             "",
             "exactly_one",
             "must hold exactly one of subject and lookup",
@@ -78,10 +78,10 @@ fn whom(body: &Object<'_>, faults: &mut Faults) -> Option<Whom> {
         return None;
     }
     match body.get("lookup") {
-        Some(lookup) => violations::lookup(lookup, "/lookup", faults)
+        Some(lookup) => violations::lookup(lookup, "/lookup", violations)
             .map(|(kind, value)| Whom::Lookup(kind, value)),
         None => body
-            .parsed("subject", "must be a subject", faults, SubjectId::parse)
+            .parsed("subject", "must be a subject", violations, SubjectId::parse)
             .map(Whom::Subject),
     }
 }
@@ -95,7 +95,7 @@ mod tests {
 
     fn parse(body: Value) -> Result<Wanted, Vec<String>> {
         Wanted::parse(&body).map_err(|error| match error {
-            Error::Invalid(faults) => faults.into_iter().map(|it| it.pointer).collect(),
+            Error::Invalid(violations) => violations.into_iter().map(|it| it.pointer).collect(),
             other => panic!("{other}"),
         })
     }
@@ -133,9 +133,9 @@ mod tests {
 
     #[test]
     fn every_field_at_fault_is_named() {
-        let faults = parse(json!({"tenant": true, "kind": "all", "include_agents": 1}));
-        let mut faults = faults.unwrap_err();
-        faults.sort();
-        assert_eq!(faults, ["", "/include_agents", "/kind", "/tenant"]);
+        let violations = parse(json!({"tenant": true, "kind": "all", "include_agents": 1}));
+        let mut violations = violations.unwrap_err();
+        violations.sort();
+        assert_eq!(violations, ["", "/include_agents", "/kind", "/tenant"]);
     }
 }

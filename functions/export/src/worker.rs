@@ -16,7 +16,7 @@ use shared::aws::s3::Version;
 use shared::base::error::Result;
 use shared::domain::app::App;
 use shared::domain::audit::entry;
-use shared::domain::audit::entry::{Deed, Entry};
+use shared::domain::audit::entry::{AuditEvent, Entry};
 use shared::domain::jobs::{Job, JobKind, JobState};
 use shared::domain::keyring::Living;
 use shared::domain::keys;
@@ -122,14 +122,14 @@ async fn finish(
 ) -> Result<()> {
     let unfinished = job.clone();
     let now = app.clock.now();
-    job.place = json!(stored);
+    job.progress = json!(stored);
     // As many as there were: the door's count is from before, and portability skips some.
     job.total = job.done;
     let about = [life.life.to_string(), job.key.id.to_string()];
-    let deed = Deed::ExportCompleted;
+    let event = AuditEvent::ExportCompleted;
     let entry = Entry {
         tenant: life.tenant,
-        deed,
+        event,
         by: "lethe",
         about: &about,
         at: now,

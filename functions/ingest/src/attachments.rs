@@ -23,7 +23,7 @@ use shared::domain::records::rows::{Attachment, Person};
 use shared::domain::tenant::settings::{ConsentRequired, Settings};
 use shared::http::{Answer, Call};
 use shared::schema::catalog::Record;
-use shared::schema::violations::Faults;
+use shared::schema::violations::Violations;
 
 use crate::group;
 
@@ -47,9 +47,10 @@ struct Announced {
 /// Takes the announcement of a file, and answers with the link to upload it by.
 pub async fn announce(app: &App, call: &Call) -> Result<Answer> {
     let announced = parse(call)?;
-    if call.caller().learns_nothing() {
+    if call.caller().write_only() {
         let (key, now) = (call.caller().key, app.clock.now());
-        app.budget.spend(Spending::Link, key, call.address(), now)?;
+        app.rate_limit
+            .spend(Spending::Link, key, call.address(), now)?;
     }
     let keys = app.keyring.tenant(call.tenant()).await?;
     let subject = keys.hash.subject(&announced.visitor_id);
@@ -78,7 +79,7 @@ pub async fn announce(app: &App, call: &Call) -> Result<Answer> {
 /// An announcement that comes again after its link has run out: another link to the same
 /// file, for as long as that is awaited. A page is told of nothing else, either.
 async fn again(app: &App, call: &Call, subject: SubjectId, row: &Attachment) -> Result<Answer> {
-    let page = call.caller().learns_nothing();
+    let page = call.caller().write_only();
     let settings = app.tenants.settings(call.tenant()).await?;
     for _ in 0..TRIES {
         let now = app.clock.now();
@@ -161,7 +162,7 @@ async fn admit(
     visitor_id: &str,
     row: &mut Attachment,
 ) -> Result<Answer> {
-    let page = call.caller().learns_nothing();
+    let page = call.caller().write_only();
     let settings = app.tenants.settings(call.tenant()).await?;
     for _ in 0..TRIES {
         let now = app.clock.now();
@@ -170,7 +171,7 @@ async fn admit(
             // Re-keyed since its key was read.
             Err(Error::Unreadable) => continue,
             Err(Error::NotFound) => {
-                match group::acquaint(app, call, &settings, subject, visitor_id).await {
+                match group::start_life(app, call, &settings, subject, visitor_id).await {
                     Ok(()) => continue,
                     Err(Error::Conflict { .. }) if page => {
                         return welcome(app, &nobody(app, call, subject).await?, row, now).await;
@@ -230,7 +231,7 @@ async fn look(
     }
     let (living, door, row) = app.person_and(tenant, subject, PERSON).await?;
     let person = Person::read(&row.ok_or(Error::NotFound)?, &living)?;
-    let covered = person.covered(call.caller().learns_nothing());
+    let covered = person.covered(call.caller().write_only());
     Ok((living, door, covered))
 }
 
@@ -283,23 +284,23 @@ fn parse(call: &Call) -> Result<Announced> {
         "size",
         "sha256",
     ];
-    let mut faults = Faults::default();
-    let announced = read(call, &known, &mut faults);
-    faults.unless_any(announced)
+    let mut violations = Violations::default();
+    let announced = read(call, &known, &mut violations);
+    violations.unless_any(announced)
 }
 
-fn read(call: &Call, known: &[&str], faults: &mut Faults) -> Option<Announced> {
-    let body = faults.object(call.body(), "", known)?.lenient();
-    let visitor_id = body.required_text(Record::Person, "visitor_id", faults);
-    let conversation_id = body.stored_text(Record::Conversation, "conversation_id", faults);
-    let filename = body.required_text(Record::Attachment, "filename", faults);
+fn read(call: &Call, known: &[&str], violations: &mut Violations) -> Option<Announced> {
+    let body = violations.object(call.body(), "", known)?.lenient();
+    let visitor_id = body.required_text(Record::Person, "visitor_id", violations);
+    let conversation_id = body.stored_text(Record::Conversation, "conversation_id", violations);
+    let filename = body.required_text(Record::Attachment, "filename", violations);
     let content_type = match body.get("content_type").and_then(Value::as_str) {
         Some(text) => media_type(text),
         // Absent, or no text.
-        None => body.required_text(Record::Attachment, "content_type", faults),
+        None => body.required_text(Record::Attachment, "content_type", violations),
     };
     if content_type.is_none() && body.get("content_type").is_some_and(Value::is_string) {
-        faults.add(
+        violations.add(
             "/content_type",
             "media_type",
             "must be a media type such as image/png",
@@ -310,12 +311,12 @@ fn read(call: &Call, known: &[&str], faults: &mut Faults) -> Option<Announced> {
         .and_then(Value::as_u64)
         .filter(|size| (1..=LARGEST).contains(size));
     if size.is_none() {
-        faults.add("/size", "range", &format!("must be 1 to {LARGEST} bytes"));
+        violations.add("/size", "range", &format!("must be 1 to {LARGEST} bytes"));
     }
-    let sha256 = body.text("sha256", faults).map(str::to_lowercase);
+    let sha256 = body.text("sha256", violations).map(str::to_lowercase);
     let sha256 = sha256.filter(|sha256| hex(sha256).is_some_and(|digest| digest.len() == 32));
     if sha256.is_none() {
-        faults.add(
+        violations.add(
             "/sha256",
             "sha256",
             "must be the file's SHA-256 in hexadecimal",

@@ -1,13 +1,13 @@
 //! `PATCH /v1/subjects/{subject}`: what is known about a person is corrected (GDPR
 //! Art. 16), as a merge patch (RFC 7396) of the profile's identity, contact and custom.
-//! The tenant's server vouches for it. It does not move the clock: only the person does.
+//! The tenant's server vouches for it. It does not postpone expiry: only the person does.
 //! A value that was taken away goes from backups too.
 
 use serde_json::Value;
 use shared::base::error::{Error, Result};
 use shared::domain::app::App;
 use shared::domain::audit::entry;
-use shared::domain::audit::entry::Deed;
+use shared::domain::audit::entry::AuditEvent;
 use shared::domain::keys::PERSON;
 use shared::domain::life::door::{Exports, Passing, Shut};
 use shared::domain::life::lookups;
@@ -17,7 +17,7 @@ use shared::domain::records::rows::Person;
 use shared::http::{Answer, Call};
 use shared::schema::catalog;
 use shared::schema::catalog::{Category, Record};
-use shared::schema::violations::Faults;
+use shared::schema::violations::Violations;
 
 use crate::draft::{CUSTOM_NAMES, Merge};
 
@@ -60,10 +60,10 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
         after.rev = before.rev + 1;
         let about = [living.key.life.to_string()];
         let now = app.clock.now();
-        let (by, deed) = (call.by(), Deed::PersonCorrected);
+        let (by, event) = (call.by(), AuditEvent::PersonCorrected);
         let entry = entry::Entry {
             tenant,
-            deed,
+            event,
             by: &by,
             about: &about,
             at: now,
@@ -106,30 +106,30 @@ fn changes(before: &Person, after: &Person) -> bool {
 }
 
 fn parse(call: &Call) -> Result<Correction> {
-    let mut faults = Faults::default();
-    let correction = read(call, &mut faults);
-    faults.unless_any(correction)
+    let mut violations = Violations::default();
+    let correction = read(call, &mut violations);
+    violations.unless_any(correction)
 }
 
-fn read(call: &Call, faults: &mut Faults) -> Option<Correction> {
+fn read(call: &Call, violations: &mut Violations) -> Option<Correction> {
     let categories = [Category::Identity, Category::Contact, Category::Custom];
-    let body = faults.object(call.body(), "", &categories.map(Category::name))?;
+    let body = violations.object(call.body(), "", &categories.map(Category::name))?;
     let [identity, contact, custom] = categories.map(|category| {
         let value = body.get(category.name())?;
         if category == Category::Custom {
             // The catalog knows custom values by one row: their names are the tenant's own.
-            return body.custom(category.name(), faults);
+            return body.custom(category.name(), violations);
         }
         let known: Vec<_> = catalog::fields(Record::Person, category)
             .map(|row| row.name)
             .filter(|name| *name != "visitor_id")
             .collect();
-        let fields = faults.object(value, body.pointer(category.name()), &known)?;
+        let fields = violations.object(value, body.pointer(category.name()), &known)?;
         let mut kept = Observed::new();
         for name in known.into_iter().filter(|name| fields.has(name)) {
             if fields.get(name).is_some_and(Value::is_null) {
                 kept.insert(name.to_owned(), Value::Null);
-            } else if let Some(value) = fields.field(Record::Person, name, faults) {
+            } else if let Some(value) = fields.field(Record::Person, name, violations) {
                 kept.insert(name.to_owned(), value);
             }
         }

@@ -7,14 +7,14 @@ use shared::aws::dynamo::Write;
 use shared::base::error::Result;
 use shared::base::id::{MessageId, SubjectId};
 use shared::domain::app::App;
-use shared::domain::idempotency::Once;
+use shared::domain::idempotency::IdempotencyKey;
 use shared::http::Call;
 
 use crate::draft::{Fate, Incoming, too_many_values};
 
 /// The parts of one request that are done, if it has an idempotency key.
 pub struct Done {
-    once: Option<Once>,
+    once: Option<IdempotencyKey>,
     now: Timestamp,
 }
 

@@ -11,7 +11,7 @@ use shared::base::id::{KeyedHash, MessageId, TenantId};
 use shared::crypto::TenantKeys;
 use shared::domain::app::App;
 use shared::domain::audit::entry;
-use shared::domain::audit::entry::Deed;
+use shared::domain::audit::entry::AuditEvent;
 use shared::domain::keyring::Living;
 use shared::domain::keys;
 use shared::domain::keys::{DOOR, PERSON};
@@ -170,7 +170,7 @@ struct Builder<'a> {
     interactions: BTreeMap<KeyedHash, Interaction>,
     messages: HashSet<MessageId>,
     /// What the activity log is to say of sessions: what was done, by whom, and when.
-    sessions: Vec<(Deed, &'a str, Timestamp)>,
+    sessions: Vec<(AuditEvent, &'a str, Timestamp)>,
     added: Counts,
     writes: Vec<(Write, Option<usize>)>,
 }
@@ -234,18 +234,18 @@ impl<'a> Builder<'a> {
                 self.interaction(event.at, item_id, scope.as_deref(), *action)
             }
             What::Session { member, started } => {
-                let deed = if *started {
-                    Deed::SessionStarted
+                let session = if *started {
+                    AuditEvent::SessionStarted
                 } else {
-                    Deed::SessionEnded
+                    AuditEvent::SessionEnded
                 };
-                self.sessions.push((deed, member, event.at));
+                self.sessions.push((session, member, event.at));
                 Fate::Stored(None)
             }
         }
     }
 
-    /// Only the person moves the clock.
+    /// Only the person postpones expiry.
     fn saw(&mut self, incoming: &Incoming<'_>) {
         self.seen = self.seen.max(Some(incoming.event.at));
         self.vouched |= incoming.vouched.visitor();
@@ -477,9 +477,9 @@ impl<'a> Builder<'a> {
 
     fn write_sessions(&mut self) {
         let about = [self.living.key.life.to_string()];
-        let entry = |&(deed, by, happened_at)| entry::Entry {
+        let entry = |&(event, by, happened_at)| entry::Entry {
             tenant: self.context.tenant,
-            deed,
+            event,
             by,
             about: &about,
             at: self.context.now,

@@ -11,7 +11,7 @@ use shared::base::id::{MessageId, SubjectId, uuid_at};
 use shared::domain::app::App;
 use shared::http::{Answer, Call};
 use shared::schema::violations;
-use shared::schema::violations::Faults;
+use shared::schema::violations::Violations;
 
 use crate::done::Done;
 use crate::draft::{Context, Fate, Incoming};
@@ -42,7 +42,7 @@ struct Group<'a> {
 pub async fn take_in(app: &App, call: &Call) -> Result<Answer> {
     let list = list(call)?;
     let (tenant, now) = (call.tenant(), app.clock.now());
-    let page = call.caller().learns_nothing();
+    let page = call.caller().write_only();
     let settings = app.tenants.settings(tenant).await?;
     let keys = app.keyring.tenant(tenant).await?;
     let done = Done::of(call, now);
@@ -197,11 +197,11 @@ async fn store(context: &Context<'_>, groups: Vec<Group<'_>>) -> Result<Vec<Opti
 }
 
 fn list(call: &Call) -> Result<&[Value]> {
-    let mut faults = Faults::default();
-    let list = faults
+    let mut violations = Violations::default();
+    let list = violations
         .object(call.body(), "", &["events"])
-        .and_then(|body| body.list("events", EVENTS, &mut faults));
-    faults.end()?;
+        .and_then(|body| body.list("events", EVENTS, &mut violations));
+    violations.end()?;
     list.ok_or_else(|| Error::field("/events", "required", "is required"))
 }
 

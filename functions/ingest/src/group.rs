@@ -272,7 +272,7 @@ async fn wait(attempt: u32) {
 /// # Errors
 /// [`Error::Conflict`] while an earlier life is being erased, for who is to stay away, and
 /// where nothing is kept without a consent.
-pub async fn acquaint(
+pub async fn start_life(
     app: &App,
     call: &Call,
     settings: &Settings,

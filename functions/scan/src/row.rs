@@ -4,7 +4,7 @@
 use shared::base::error::{Error, Result};
 use shared::domain::app::App;
 use shared::domain::audit::entry;
-use shared::domain::audit::entry::{Deed, Entry};
+use shared::domain::audit::entry::{AuditEvent, Entry};
 use shared::domain::keyring::Living;
 use shared::domain::keys;
 use shared::domain::life::door::{Passing, Shut};
@@ -63,7 +63,7 @@ pub async fn record(
     file.verdict = Some(verdict.clone());
     let entry = Entry {
         tenant: living.key.tenant,
-        deed: Deed::AttachmentScanned,
+        event: AuditEvent::AttachmentScanned,
         by: "lethe",
         about: &[living.key.life.to_string(), file.id.to_string()],
         at: now,

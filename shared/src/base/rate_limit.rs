@@ -33,7 +33,7 @@ impl Spending {
 
 /// The counts of the current minute.
 #[derive(Default)]
-pub struct Budget(Mutex<Minute>);
+pub struct RateLimit(Mutex<Minute>);
 
 #[derive(Default)]
 struct Minute {
@@ -41,7 +41,7 @@ struct Minute {
     spent: HashMap<(Spending, KeyId, Option<IpAddr>), u32>,
 }
 
-impl Budget {
+impl RateLimit {
     /// Takes one request, or one link, from a key's budget for an address.
     ///
     /// # Errors
@@ -94,8 +94,8 @@ mod tests {
     }
 
     /// A budget that one address has used up.
-    fn spent(what: Spending, key: KeyId, by: &str) -> Budget {
-        let budget = Budget::default();
+    fn spent(what: Spending, key: KeyId, by: &str) -> RateLimit {
+        let budget = RateLimit::default();
         for _ in 0..what.limit() {
             budget
                 .spend(what, key, address(by), NOW.parse().unwrap())

@@ -18,7 +18,7 @@ pub const TENANT_KEYS_HELD: SignedDuration = SignedDuration::from_mins(15);
 const TENANT_KEYS_HELD_FOR: SignedDuration = SignedDuration::from_mins(5);
 
 /// A cache. Clones share it.
-pub struct Held<K, V> {
+pub struct TtlCache<K, V> {
     entries: Arc<RwLock<HashMap<K, Entry<V>>>>,
     /// Each value is held for a random time between these.
     between: [SignedDuration; 2],
@@ -37,28 +37,28 @@ impl<V> Entry<V> {
     }
 }
 
-impl<K, V> Clone for Held<K, V> {
-    fn clone(&self) -> Held<K, V> {
-        Held {
+impl<K, V> Clone for TtlCache<K, V> {
+    fn clone(&self) -> TtlCache<K, V> {
+        TtlCache {
             entries: Arc::clone(&self.entries),
             between: self.between,
         }
     }
 }
 
-impl<K: Hash + Eq, V: Clone> Held<K, V> {
+impl<K: Hash + Eq, V: Clone> TtlCache<K, V> {
     /// For API keys and settings.
-    pub fn settings() -> Held<K, V> {
-        Held::between(SETTINGS_HELD, SETTINGS_HELD)
+    pub fn settings() -> TtlCache<K, V> {
+        TtlCache::between(SETTINGS_HELD, SETTINGS_HELD)
     }
 
     /// For the keys of tenants.
-    pub fn tenant_keys() -> Held<K, V> {
-        Held::between(TENANT_KEYS_HELD_FOR, TENANT_KEYS_HELD)
+    pub fn tenant_keys() -> TtlCache<K, V> {
+        TtlCache::between(TENANT_KEYS_HELD_FOR, TENANT_KEYS_HELD)
     }
 
-    fn between(shortest: SignedDuration, longest: SignedDuration) -> Held<K, V> {
-        Held {
+    fn between(shortest: SignedDuration, longest: SignedDuration) -> TtlCache<K, V> {
+        TtlCache {
             entries: Arc::default(),
             between: [shortest, longest],
         }
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn tenant_keys_are_held_for_five_to_fifteen_minutes_and_not_all_for_as_long() {
-        let held = Held::tenant_keys();
+        let held = TtlCache::tenant_keys();
         let now = Timestamp::UNIX_EPOCH;
         for key in 0..100 {
             held.put(key, (), now);

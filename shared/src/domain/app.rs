@@ -8,7 +8,7 @@ use crate::aws::kms::Vault;
 use crate::aws::s3::Objects;
 use crate::base::clock::Clock;
 use crate::base::config::{Config, ConfigError};
-use crate::base::rate_limit::Budget;
+use crate::base::rate_limit::RateLimit;
 use crate::domain::keyring::Keyring;
 use crate::domain::tenant::cache::Tenants;
 
@@ -21,7 +21,7 @@ pub struct App {
     pub keyring: Keyring,
     pub vault: Vault,
     pub tenants: Tenants,
-    pub budget: Budget,
+    pub rate_limit: RateLimit,
 }
 
 impl App {
@@ -60,7 +60,7 @@ impl App {
             keyring,
             vault,
             tenants,
-            budget: Budget::default(),
+            rate_limit: RateLimit::default(),
         }
     }
 }

@@ -23,7 +23,7 @@ const RUNNING: SignedDuration = SignedDuration::from_secs(30);
 
 /// A request under its idempotency key.
 #[derive(Clone)]
-pub struct Once {
+pub struct IdempotencyKey {
     partition: String,
     /// Made of the whole request: names and seals what is kept of it.
     hash: Arc<HashKey>,
@@ -41,12 +41,12 @@ pub enum Earlier {
     Answered(u16, Zeroizing<Vec<u8>>),
 }
 
-impl Once {
+impl IdempotencyKey {
     /// `by`: who asks; `name`: the idempotency key; `request`: all that makes a request
     /// another one.
-    pub fn new(hash: &HashKey, by: &str, name: &[u8], request: &[&[u8]]) -> Once {
+    pub fn new(hash: &HashKey, by: &str, name: &[u8], request: &[&[u8]]) -> IdempotencyKey {
         let whole = [&[by.as_bytes(), name], request].concat();
-        Once {
+        IdempotencyKey {
             partition: keys::once(hash.owner(), hash.hash("once", &[by.as_bytes(), name])),
             hash: Arc::new(hash.within("request", &whole)),
         }
@@ -111,7 +111,12 @@ impl Store {
     ///
     /// # Errors
     /// [`crate::base::error::Error::Unavailable`], as everywhere below.
-    pub async fn part(&self, once: &Once, part: &str, now: Timestamp) -> Result<Option<String>> {
+    pub async fn part(
+        &self,
+        once: &IdempotencyKey,
+        part: &str,
+        now: Timestamp,
+    ) -> Result<Option<String>> {
         let sort = once.part(part);
         let row = self.get(&once.partition, &sort).await?;
         let kept = |row: &Item| row.try_number("expires_at") > Some(now.as_second());
@@ -127,7 +132,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::part`].
-    pub async fn reserve(&self, once: &Once, now: Timestamp) -> Result<Earlier> {
+    pub async fn reserve(&self, once: &IdempotencyKey, now: Timestamp) -> Result<Earlier> {
         let request = once.fingerprint();
         let row = Item::new(&once.partition, ONCE)
             // Tells two of the same millisecond apart.
@@ -158,7 +163,12 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::part`].
-    pub async fn keep_answer(&self, once: &Once, status: u16, answer: &[u8]) -> Result<()> {
+    pub async fn keep_answer(
+        &self,
+        once: &IdempotencyKey,
+        status: u16,
+        answer: &[u8],
+    ) -> Result<()> {
         // Refused: it was answered meanwhile, or a day has passed and the row with it.
         let _gone = self.write(once.answer_write(status, answer)).await?;
         Ok(())
@@ -168,7 +178,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::part`].
-    pub async fn release(&self, once: &Once) -> Result<()> {
+    pub async fn release(&self, once: &IdempotencyKey) -> Result<()> {
         let write = Write::delete(&once.partition, ONCE).only_if("attribute_not_exists(answer)");
         let _answered = self.write(write).await?;
         Ok(())

@@ -75,7 +75,7 @@ impl JobState {
     }
 }
 
-/// One job, as stored. `spec` (what to do), `place` (how far it is) and `outcome` (what
+/// One job, as stored. `spec` (what to do), `progress` (how far it is) and `outcome` (what
 /// the kind adds to the public body) belong to the worker; nothing personal stands in them.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -87,7 +87,7 @@ pub struct Job {
     pub total: u64,
     pub subjects: Vec<SubjectId>,
     pub spec: Value,
-    pub place: Value,
+    pub progress: Value,
     pub outcome: Value,
     pub turn: u64,
     /// When cleanup looks at it; as read, and while it is not over.
@@ -117,7 +117,7 @@ impl Job {
             total: 0,
             subjects,
             spec: Value::Null,
-            place: Value::Null,
+            progress: Value::Null,
             outcome: json!({}),
             turn: 1,
             look_at: None,
@@ -136,7 +136,7 @@ impl Job {
             .with("total", self.total)
             .with_some("subjects", (!subjects.is_empty()).then_some(subjects))
             .with("spec", self.spec.to_string())
-            .with("place", self.place.to_string())
+            .with("progress", self.progress.to_string())
             .with("outcome", self.outcome.to_string())
             .with("turn", self.turn)
             .with("fence", self.fence.clone())
@@ -163,7 +163,7 @@ impl Job {
                 .filter_map(|text| SubjectId::parse(text))
                 .collect(),
             spec: json("spec")?,
-            place: json("place")?,
+            progress: json("progress")?,
             outcome: json("outcome")?,
             turn: row.count("turn"),
             look_at: row.try_text("due_sk").and_then(keys::job_due_at),

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | keyring: subject | `ten#sub` | |
 //! | keyring: tenant | `ten` | |
-//! | door, person, clock | `ten#sub#life` | `door`, `person`, `clock` |
+//! | door, person, clock | `ten#sub#life` | `door`, `person`, `expiry` |
 //! | handed to an erasure after a restore | `ten#sub#life` | `restored` |
 //! | lookup, its reverse | `ten#lookup#kind#hash`, `ten#sub#life` | `sub`, `lookup#kind#hash` |
 //! | the same of what nobody vouches for | `ten#lookup#kind#hash#claimed`, `ten#sub#life` | `sub`, `lookup#kind#hash#claimed` |
@@ -23,13 +23,13 @@
 //! | settings | `ten#settings` | `settings` |
 //! | API key | `ten#keys` | `key_…` |
 //! | activity | `ten#activity#day#shard` | `time#uuid` |
-//! | gate of the activity | `ten#activity` | `gate#number` |
-//! | seal of a day's activity | `ten#seals` | `day` |
+//! | watermark of the audit log | `ten#activity` | `watermark#number` |
+//! | signed root of a day's audit log | `ten#seals` | `day` |
 //! | leaves of its tree | `ten#leaves#day` | `leaves#number` |
 //! | idempotency, of the operator too | `ten#once#hash`, `operator#once#hash` | `once` |
 //! | part of a request that is done | `ten#once#hash` | `part#hash` |
 //! | tenant | `tenants` | `ten` |
-//! | who is held, restricted, … | `ten#standing#rule` | `sub` |
+//! | who is held, restricted, … | `ten#rule#rule` | `sub` |
 //! | day of a daily check | `checks` | `backups` |
 //! | where the last sweep stopped | `checks` | `sweep` |
 //!
@@ -42,7 +42,7 @@
 //! |---|---|
 //! | attachment | `attachments/ten/sub/life/uuid` |
 //! | export | `exports/ten/sub/life/job_…/edition.zip` |
-//! | seal | `seals/ten/day.jws` |
+//! | signed root | `seals/ten/day.jws` |
 //! | receipt | `receipts/ten/job_….jws`, or a day in place of the job |
 //! | whom an erasure is about | `ledger/ten/job_…/number.json` |
 
@@ -57,7 +57,7 @@ use crate::base::id::{
 
 pub const DOOR: &str = "door";
 pub const PERSON: &str = "person";
-pub const CLOCK: &str = "clock";
+pub const EXPIRY: &str = "expiry";
 pub const RESTORED: &str = "restored";
 /// The bucket may hold more of a life than its attachment rows lead to.
 pub const OBJECTS: &str = "objects";
@@ -78,8 +78,8 @@ pub const LEDGER: &str = "ledger/";
 /// does not write to one partition alone.
 pub const SHARDS: u8 = 4;
 
-/// Gates of a tenant's activity: each says up to which day it is sealed.
-pub const GATES: u8 = 16;
+/// Watermarks of a tenant's audit log: each says up to which day it is signed.
+pub const WATERMARKS: u8 = 16;
 
 /// The three names that every row of a life carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -253,44 +253,44 @@ impl JobKind {
 
 /// A rule that a person stands under, as lists know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Rule {
     Held,
     Restricted,
     Objected,
     Suppressed,
 }
 
-impl Standing {
-    pub const ALL: [Standing; 4] = [
-        Standing::Held,
-        Standing::Restricted,
-        Standing::Objected,
-        Standing::Suppressed,
+impl Rule {
+    pub const ALL: [Rule; 4] = [
+        Rule::Held,
+        Rule::Restricted,
+        Rule::Objected,
+        Rule::Suppressed,
     ];
 
     pub const fn name(self) -> &'static str {
         match self {
-            Standing::Held => "held",
-            Standing::Restricted => "restricted",
-            Standing::Objected => "objected",
-            Standing::Suppressed => "suppressed",
+            Rule::Held => "held",
+            Rule::Restricted => "restricted",
+            Rule::Objected => "objected",
+            Rule::Suppressed => "suppressed",
         }
     }
 
-    pub fn parse(name: &str) -> Option<Standing> {
-        Standing::ALL.into_iter().find(|it| it.name() == name)
+    pub fn parse(name: &str) -> Option<Rule> {
+        Rule::ALL.into_iter().find(|it| it.name() == name)
     }
 }
 
 /// Everybody who stands under a rule; the rows' sort keys are subjects.
-pub fn standing(tenant: TenantId, standing: Standing) -> String {
-    format!("{tenant}#standing#{}", standing.name())
+pub fn listed(tenant: TenantId, rule: Rule) -> String {
+    format!("{tenant}#rule#{}", rule.name())
 }
 
 /// Whom a row of such a list is about.
-pub fn parse_standing(partition: &str, sort: &str) -> Option<(TenantId, Standing, SubjectId)> {
-    let (tenant, rule) = partition.split_once("#standing#")?;
-    let (tenant, rule) = (TenantId::parse(tenant)?, Standing::parse(rule)?);
+pub fn parse_standing(partition: &str, sort: &str) -> Option<(TenantId, Rule, SubjectId)> {
+    let (tenant, rule) = partition.split_once("#rule#")?;
+    let (tenant, rule) = (TenantId::parse(tenant)?, Rule::parse(rule)?);
     Some((tenant, rule, SubjectId::parse(sort)?))
 }
 
@@ -533,12 +533,12 @@ pub fn activity(tenant: TenantId, day: Date, shard: u8) -> String {
     format!("{tenant}#activity#{day}#{shard}")
 }
 
-pub fn gates(tenant: TenantId) -> String {
+pub fn watermarks(tenant: TenantId) -> String {
     format!("{tenant}#activity")
 }
 
-pub fn gate(number: u8) -> String {
-    format!("gate#{number:02}")
+pub fn watermark(number: u8) -> String {
+    format!("watermark#{number:02}")
 }
 
 pub fn seals(tenant: TenantId) -> String {
@@ -589,9 +589,9 @@ mod tests {
         let archive = key.export_object(JobId::at(Timestamp::UNIX_EPOCH), 3);
         assert_eq!(edition_of_export(&archive), Some(3));
         assert_eq!(parse_life_of_object(&archive), Some(key));
-        let list = standing(key.tenant, Standing::Held);
+        let list = listed(key.tenant, Rule::Held);
         let listed = parse_standing(&list, &key.subject.to_string());
-        assert_eq!(listed, Some((key.tenant, Standing::Held, key.subject)));
+        assert_eq!(listed, Some((key.tenant, Rule::Held, key.subject)));
         for verified in [true, false] {
             let kept = Lookup {
                 kind: "email",

@@ -57,7 +57,7 @@ impl Caller {
     }
 
     /// Whether all that this caller may do is add from a web page: it learns nothing.
-    pub fn learns_nothing(&self) -> bool {
+    pub fn write_only(&self) -> bool {
         !self.may(Scope::Ingest)
     }
 

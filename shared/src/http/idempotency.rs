@@ -10,7 +10,7 @@ use crate::aws::dynamo::Write;
 use crate::base::error::{Error, Result};
 use crate::crypto::HashKey;
 use crate::domain::app::App;
-use crate::domain::idempotency::{Earlier, Once};
+use crate::domain::idempotency::{Earlier, IdempotencyKey};
 use crate::http::routes::Access;
 
 /// What is kept of an answer.
@@ -89,7 +89,7 @@ impl Call {
     }
 
     /// This request under an idempotency key: who asks for what, where and how.
-    async fn once_of(&self, app: &App, name: &[u8]) -> Result<Once> {
+    async fn once_of(&self, app: &App, name: &[u8]) -> Result<IdempotencyKey> {
         let (_, path) = self.asked();
         let query = self.request.query_string_parameters_ref();
         let mut query: Vec<_> = query.iter().flat_map(|query| query.iter()).collect();
@@ -99,16 +99,16 @@ impl Call {
         Ok(match self.route.access {
             Access::Key(_) => {
                 let keys = app.keyring.tenant(self.tenant()).await?;
-                Once::new(&keys.hash, &self.by(), name, &request)
+                IdempotencyKey::new(&keys.hash, &self.by(), name, &request)
             }
             Access::Operator | Access::Public => {
-                Once::new(&HashKey::of_operator(), "operator", name, &request)
+                IdempotencyKey::new(&HashKey::of_operator(), "operator", name, &request)
             }
         })
     }
 
     /// The request under its idempotency key, once that is reserved.
-    pub fn once(&self) -> Option<&Once> {
+    pub fn once(&self) -> Option<&IdempotencyKey> {
         self.once.as_ref()
     }
 
@@ -128,7 +128,7 @@ impl Call {
     }
 
     /// Keeps an answer for a repetition.
-    pub(super) async fn keep(app: &App, once: &Once, answer: Answer) -> Result<Answer> {
+    pub(super) async fn keep(app: &App, once: &IdempotencyKey, answer: Answer) -> Result<Answer> {
         let kept = Kept::of(&answer);
         app.store.keep_answer(once, answer.status, &kept).await?;
         Ok(answer)
@@ -136,7 +136,7 @@ impl Call {
 
     /// Frees the key of a request that changed nothing. Should that fail as well, it frees
     /// itself after half a minute.
-    pub(super) async fn release(app: &App, once: &Once) {
+    pub(super) async fn release(app: &App, once: &IdempotencyKey) {
         let _busy = app.store.release(once).await;
     }
 }

@@ -25,7 +25,7 @@ use crate::base::error::{Error, FieldError, Lacks, Result};
 use crate::base::id::{SubjectId, TenantId};
 use crate::base::rate_limit::Spending;
 use crate::domain::app::App;
-use crate::domain::idempotency::Once;
+use crate::domain::idempotency::IdempotencyKey;
 use crate::domain::keyring::Rules;
 use crate::http::routes::{Access, Route, Scope};
 use caller::Caller;
@@ -38,7 +38,7 @@ pub struct Call {
     request: Request,
     request_id: String,
     body: Value,
-    once: Option<Once>,
+    once: Option<IdempotencyKey>,
     /// What the same request was answered before, where that has run out since.
     earlier: Option<Value>,
     started: Instant,
@@ -216,7 +216,7 @@ impl Call {
                 }
                 if caller.may(Scope::Collect) {
                     let (key, now) = (caller.key, app.clock.now());
-                    app.budget
+                    app.rate_limit
                         .spend(Spending::Request, key, self.address(), now)?;
                 }
                 self.caller = Some(caller);

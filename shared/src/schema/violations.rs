@@ -8,9 +8,9 @@ use crate::schema::catalog;
 use crate::schema::catalog::{Category, Record};
 use crate::schema::normalize;
 
-/// The faults found so far.
+/// The violations found so far.
 #[derive(Debug, Default)]
-pub struct Faults(Vec<FieldError>);
+pub struct Violations(Vec<FieldError>);
 
 /// One object of the body that is being read, and where it stands.
 pub struct Object<'a> {
@@ -19,7 +19,7 @@ pub struct Object<'a> {
     lenient: bool,
 }
 
-impl Faults {
+impl Violations {
     pub fn add(&mut self, pointer: impl Into<String>, code: &'static str, message: &str) {
         self.0.push(FieldError::new(pointer, code, message));
     }
@@ -96,9 +96,9 @@ impl Faults {
     }
 }
 
-impl From<Faults> for Error {
-    fn from(faults: Faults) -> Error {
-        Error::Invalid(faults.0)
+impl From<Violations> for Error {
+    fn from(violations: Violations) -> Error {
+        Error::Invalid(violations.0)
     }
 }
 
@@ -132,19 +132,19 @@ impl<'a> Object<'a> {
     }
 
     /// A text field, if it was sent.
-    pub fn text(&self, name: &str, faults: &mut Faults) -> Option<&'a str> {
+    pub fn text(&self, name: &str, violations: &mut Violations) -> Option<&'a str> {
         let text = self.said(name)?.as_str();
         if text.is_none() {
-            faults.add(self.pointer(name), "type", "must be a string");
+            violations.add(self.pointer(name), "type", "must be a string");
         }
         text
     }
 
     /// A field that is true or false; false when it was not sent.
-    pub fn flag(&self, name: &str, faults: &mut Faults) -> bool {
+    pub fn flag(&self, name: &str, violations: &mut Violations) -> bool {
         let flag = self.said(name).map(Value::as_bool);
         if flag == Some(None) {
-            faults.add(self.pointer(name), "type", "must be true or false");
+            violations.add(self.pointer(name), "type", "must be true or false");
         }
         flag.flatten().unwrap_or(false)
     }
@@ -154,19 +154,19 @@ impl<'a> Object<'a> {
         &self,
         name: &str,
         expected: &str,
-        faults: &mut Faults,
+        violations: &mut Violations,
         parse: impl FnOnce(&'a str) -> Option<T>,
     ) -> Option<T> {
-        let parsed = parse(self.text(name, faults)?);
+        let parsed = parse(self.text(name, violations)?);
         if parsed.is_none() {
-            faults.add(self.pointer(name), "format", expected);
+            violations.add(self.pointer(name), "format", expected);
         }
         parsed
     }
 
     /// A field of the catalog as it will be stored, if it was sent.
-    pub fn field(&self, record: Record, name: &str, faults: &mut Faults) -> Option<Value> {
-        self.accept(record, name, self.said(name)?, faults)
+    pub fn field(&self, record: Record, name: &str, violations: &mut Violations) -> Option<Value> {
+        self.accept(record, name, self.said(name)?, violations)
     }
 
     /// A value of a field of the catalog, as it will be stored.
@@ -175,20 +175,20 @@ impl<'a> Object<'a> {
         record: Record,
         name: &str,
         value: &Value,
-        faults: &mut Faults,
+        violations: &mut Violations,
     ) -> Option<Value> {
         let row = catalog::field(record, name).expect("the name is a row of the catalog");
         match row.kind.accept(value) {
             Ok(value) => Some(value),
             Err((code, message)) => {
-                faults.add(self.pointer(name), code, &message);
+                violations.add(self.pointer(name), code, &message);
                 None
             }
         }
     }
 
     /// The tenant's own values that can be stored, as they will be, if they were sent.
-    pub fn custom(&self, name: &str, faults: &mut Faults) -> Option<Map<String, Value>> {
+    pub fn custom(&self, name: &str, violations: &mut Violations) -> Option<Map<String, Value>> {
         let mut sent = self.said(name)?.clone();
         if let (true, Value::Object(values)) = (self.lenient, &mut sent) {
             values.retain(|_, value| !value.is_null());
@@ -198,26 +198,36 @@ impl<'a> Object<'a> {
             Err(misfit) => (None, vec![misfit]),
         };
         for (code, message) in at_fault {
-            faults.add(self.pointer(name), code, &message);
+            violations.add(self.pointer(name), code, &message);
         }
         kept
     }
 
     /// A text of the catalog as it will be stored, if it was sent.
-    pub fn stored_text(&self, record: Record, name: &str, faults: &mut Faults) -> Option<String> {
-        match self.field(record, name, faults)? {
+    pub fn stored_text(
+        &self,
+        record: Record,
+        name: &str,
+        violations: &mut Violations,
+    ) -> Option<String> {
+        match self.field(record, name, violations)? {
             Value::String(text) => Some(text),
             _ => None,
         }
     }
 
     /// A text of the catalog that must be sent.
-    pub fn required_text(&self, record: Record, name: &str, faults: &mut Faults) -> Option<String> {
+    pub fn required_text(
+        &self,
+        record: Record,
+        name: &str,
+        violations: &mut Violations,
+    ) -> Option<String> {
         let Some(value) = self.get(name) else {
-            faults.add(self.pointer(name), "required", "is required");
+            violations.add(self.pointer(name), "required", "is required");
             return None;
         };
-        match self.accept(record, name, value, faults)? {
+        match self.accept(record, name, value, violations)? {
             Value::String(text) => Some(text),
             _ => None,
         }
@@ -230,11 +240,16 @@ impl<'a> Object<'a> {
         record: Record,
         category: Category,
         wanted: impl Fn(&str) -> bool,
-        faults: &mut Faults,
+        violations: &mut Violations,
     ) -> Map<String, Value> {
         catalog::fields(record, category)
             .filter(|row| wanted(row.name))
-            .filter_map(|row| Some((row.name.to_owned(), self.field(record, row.name, faults)?)))
+            .filter_map(|row| {
+                Some((
+                    row.name.to_owned(),
+                    self.field(record, row.name, violations)?,
+                ))
+            })
             .collect()
     }
 
@@ -243,7 +258,7 @@ impl<'a> Object<'a> {
         &self,
         name: &str,
         range: std::ops::RangeInclusive<u8>,
-        faults: &mut Faults,
+        violations: &mut Violations,
     ) -> Option<u8> {
         let number = self
             .said(name)?
@@ -256,7 +271,7 @@ impl<'a> Object<'a> {
                 range.start(),
                 range.end()
             );
-            faults.add(self.pointer(name), "range", &expected);
+            violations.add(self.pointer(name), "range", &expected);
         }
         number
     }
@@ -266,10 +281,10 @@ impl<'a> Object<'a> {
         &self,
         name: &str,
         choices: &[(&str, T)],
-        faults: &mut Faults,
+        violations: &mut Violations,
     ) -> Option<T> {
         self.said(name)?;
-        self.choice(name, choices, faults)
+        self.choice(name, choices, violations)
     }
 
     /// One of a closed list of words, which must be sent.
@@ -277,14 +292,14 @@ impl<'a> Object<'a> {
         &self,
         name: &str,
         choices: &[(&str, T)],
-        faults: &mut Faults,
+        violations: &mut Violations,
     ) -> Option<T> {
         let word = self.get(name).and_then(Value::as_str);
         let found = choices.iter().find(|(choice, _)| Some(*choice) == word);
         if found.is_none() {
             let words: Vec<_> = choices.iter().map(|(choice, _)| *choice).collect();
             let code = if self.has(name) { "choice" } else { "required" };
-            faults.add(
+            violations.add(
                 self.pointer(name),
                 code,
                 &format!("must be one of: {}", words.join(", ")),
@@ -294,9 +309,14 @@ impl<'a> Object<'a> {
     }
 
     /// A list of 1 to `most` values, if it was sent.
-    pub fn list(&self, name: &str, most: usize, faults: &mut Faults) -> Option<&'a [Value]> {
+    pub fn list(
+        &self,
+        name: &str,
+        most: usize,
+        violations: &mut Violations,
+    ) -> Option<&'a [Value]> {
         let Some(list) = self.said(name)?.as_array() else {
-            faults.add(self.pointer(name), "type", "must be a list");
+            violations.add(self.pointer(name), "type", "must be a list");
             return None;
         };
         if list.is_empty() && self.lenient {
@@ -304,7 +324,7 @@ impl<'a> Object<'a> {
         }
         if list.is_empty() || list.len() > most {
             let expected = format!("must hold 1 to {most}");
-            faults.add(self.pointer(name), "length", &expected);
+            violations.add(self.pointer(name), "length", &expected);
             return None;
         }
         Some(list)
@@ -314,7 +334,11 @@ impl<'a> Object<'a> {
 /// The one value that a lookup is by: its kind (the visitor's own id, or what the catalog
 /// says people are found by) and the value as it would be stored. One that could never have
 /// been stored is at fault, rather than of nobody.
-pub fn lookup(value: &Value, at: &str, faults: &mut Faults) -> Option<(&'static str, String)> {
+pub fn lookup(
+    value: &Value,
+    at: &str,
+    violations: &mut Violations,
+) -> Option<(&'static str, String)> {
     let kinds: Vec<_> = catalog::FIELDS
         .iter()
         .filter(|field| {
@@ -322,16 +346,16 @@ pub fn lookup(value: &Value, at: &str, faults: &mut Faults) -> Option<(&'static 
         })
         .map(|field| field.name)
         .collect();
-    let fields = faults.object(value, at, &kinds)?;
+    let fields = violations.object(value, at, &kinds)?;
     let mut given = kinds.iter().filter(|kind| fields.has(kind));
     let (Some(kind), None) = (given.next(), given.next()) else {
         let expected = format!("must hold exactly one of {}", kinds.join(", "));
-        faults.add(at, "exactly_one", &expected);
+        violations.add(at, "exactly_one", &expected);
         return None;
     };
     // A text first: the catalog may take a number for one.
-    fields.text(kind, faults)?;
-    let value = fields.stored_text(Record::Person, kind, faults)?;
+    fields.text(kind, violations)?;
+    let value = fields.stored_text(Record::Person, kind, violations)?;
     Some((kind, value))
 }
 
@@ -391,16 +415,16 @@ mod tests {
     #[test]
     fn every_fault_is_named_by_its_place_and_no_value_is_repeated() {
         let body = json!({"a/b": "canary", "text": 7, "list": [], "code": "canary!"});
-        let mut faults = Faults::default();
-        let object = faults
+        let mut violations = Violations::default();
+        let object = violations
             .object(&body, "/in", &["text", "list", "code"])
             .unwrap();
-        assert_eq!(object.text("text", &mut faults), None);
-        assert_eq!(object.list("list", 3, &mut faults), None);
-        let code = object.parsed("code", "must be a code", &mut faults, super::code);
+        assert_eq!(object.text("text", &mut violations), None);
+        assert_eq!(object.list("list", 3, &mut violations), None);
+        let code = object.parsed("code", "must be a code", &mut violations, super::code);
         assert_eq!(code, None);
-        let Err(Error::Invalid(errors)) = faults.end() else {
-            panic!("there are faults")
+        let Err(Error::Invalid(errors)) = violations.end() else {
+            panic!("there are violations")
         };
         let places: Vec<_> = errors.iter().map(|error| error.pointer.as_str()).collect();
         assert_eq!(places, ["/in/a~1b", "/in/text", "/in/list", "/in/code"]);

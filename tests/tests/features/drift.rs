@@ -209,7 +209,7 @@ async fn rows_have_the_names_that_the_template_gives() {
     assert!(keys::LifeKey::parse(partition).is_some(), "{partition}");
     // TTL takes numbers alone, and passes over everything else in silence.
     assert!(matches!(row(keys::DOOR)[ttl], AttributeValue::N(_)));
-    let clock = row(keys::CLOCK);
+    let clock = row(keys::EXPIRY);
     let due = rows::text(clock, index.range_key.as_deref().expect("a sort key"));
     assert!(rows::text(clock, &index.hash_key).is_some() && due.is_some());
     let entries = rows::keyring(&service).await;

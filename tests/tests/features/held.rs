@@ -567,7 +567,7 @@ async fn who_is_to_be_kept_away_stays_away_however_their_life_has_ended_meanwhil
             rows::about(&service, who)
                 .await
                 .iter()
-                .all(|row| { rows::text(row, "PK").is_some_and(|key| key.contains("#standing#")) })
+                .all(|row| { rows::text(row, "PK").is_some_and(|key| key.contains("#rule#")) })
         );
     }
     // A hold comes first; then nothing is stored of them either.

@@ -15,7 +15,7 @@ use shared::base::id::{SubjectId, TenantId};
 use shared::crypto::{Aad, SealingKey};
 use shared::domain::keyring::{Entry, Rules, State};
 use shared::domain::keys;
-use shared::domain::keys::{CLOCK, DOOR, LifeKey, PERSON, Standing};
+use shared::domain::keys::{DOOR, EXPIRY, LifeKey, PERSON, Rule};
 use shared::domain::life::door::Door;
 
 use crate::late::{Sleeper, asleep_with};
@@ -134,9 +134,9 @@ impl Scene {
             .expect("they live");
         let mut rules = entry.rules;
         change(&mut rules);
-        let mut writes = vec![entry.rules_write(rules, entry.gate + 1)];
-        for rule in Standing::ALL {
-            let list = keys::standing(self.tenant(), rule);
+        let mut writes = vec![entry.rules_write(rules, entry.rules_version + 1)];
+        for rule in Rule::ALL {
+            let list = keys::listed(self.tenant(), rule);
             match rules.under(rule) {
                 true => writes.push(Write::put(Item::new(&list, subject))),
                 false => writes.push(Write::delete(&list, subject)),
@@ -145,11 +145,19 @@ impl Scene {
         let partition = entry.key.partition();
         let end = shared::domain::life::door::expires_at(door.last_seen, 30);
         writes.push(match rules.stop_clock() {
-            true => Write::update(&partition, DOOR, "SET gate = :gate REMOVE expires_at")
-                .value(":gate", entry.gate + 1),
-            false => Write::update(&partition, DOOR, "SET gate = :gate, expires_at = :end")
-                .value(":gate", entry.gate + 1)
-                .value(":end", end.as_second()),
+            true => Write::update(
+                &partition,
+                DOOR,
+                "SET rules_version = :next REMOVE expires_at",
+            )
+            .value(":next", entry.rules_version + 1),
+            false => Write::update(
+                &partition,
+                DOOR,
+                "SET rules_version = :next, expires_at = :end",
+            )
+            .value(":next", entry.rules_version + 1)
+            .value(":end", end.as_second()),
         });
         app.store
             .transact(writes)
@@ -335,7 +343,7 @@ impl Scene {
             let tenant = TenantId::parse(tenant).unwrap();
             let subject = SubjectId::parse(subject).unwrap();
             let entry = app.keyring.entry(tenant, subject).await.unwrap().unwrap();
-            for rule in Standing::ALL {
+            for rule in Rule::ALL {
                 if entry.rules.under(rule) {
                     listed.insert((tenant, rule.name(), subject));
                 }
@@ -354,11 +362,11 @@ impl Scene {
                 assert!(!row.contains_key("held") && !row.contains_key("restricted"));
                 continue;
             }
-            for sort in [DOOR, PERSON, CLOCK] {
+            for sort in [DOOR, PERSON, EXPIRY] {
                 assert!(rows.contains_key(sort), "{key:?} has no {sort}");
             }
             let door = app.store.door(key).await.unwrap().unwrap();
-            assert_eq!(door.gate, entry.gate);
+            assert_eq!(door.rules_version, entry.rules_version);
             assert_eq!(door.expires_at.is_none(), entry.rules.stop_clock());
             counted(&door, &rows);
         }
@@ -769,12 +777,12 @@ async fn rows_that_a_life_cannot_do_without_are_made_anew() {
     let key = scene.entry(&ada).await.expect("they are known").key;
     let mut holed = before.clone();
     holed.records.retain(|row| {
-        let lost = [CLOCK, PERSON].contains(&text(row, "SK"));
+        let lost = [EXPIRY, PERSON].contains(&text(row, "SK"));
         text(row, "PK") != key.partition() || !lost
     });
     scene.restore("records", &holed).await;
     let answer = drill(&scene, "records", &holed, before.at).await;
-    assert_eq!(answer["clocks_repaired"], 1, "{answer}");
+    assert_eq!(answer["expiry_entries_repaired"], 1, "{answer}");
     assert_eq!(answer["people_repaired"], 1, "{answer}");
     assert_eq!(answer["erased"], 0, "{answer}");
     let seen = scene.view(&ada).await;

@@ -718,7 +718,7 @@ async fn a_suppressed_person_stays_away_after_an_erasure_until_that_is_lifted() 
         rows::about(&service, &ada)
             .await
             .iter()
-            .all(|row| { rows::text(row, "PK").is_some_and(|key| key.contains("#standing#")) })
+            .all(|row| { rows::text(row, "PK").is_some_and(|key| key.contains("#rule#")) })
     );
     let bare = json!({"subject": ada, "last_seen": null, "expires_at": null, "state": "suppressed", "verified": false});
     assert_eq!(listed(&service, "state=suppressed").await, [bare]);

@@ -201,7 +201,7 @@ async fn a_day_that_is_sealed_anew_breaks_the_chain() {
     .await;
     let report = verified(&service, "2026-03-02").await;
     assert!(report.valid(), "{report}");
-    // With the signing key in hand, and the day's own gates and seals out of the way.
+    // With the signing key in hand, and the day's own watermarks and roots out of the way.
     let later = service
         .cloud
         .app()

@@ -12,7 +12,7 @@ use shared::base::error::{Error, Result};
 use shared::base::id::TenantId;
 use shared::domain::app::App;
 use shared::domain::audit::entry;
-use shared::domain::audit::entry::Deed;
+use shared::domain::audit::entry::AuditEvent;
 use shared::domain::erasure::spec::Erasing;
 use shared::domain::jobs::Job;
 use shared::domain::keys::{DOOR, JobKind, LifeKey, RESTORED};
@@ -82,7 +82,7 @@ async fn begin(
     about.extend([job.key.id.to_string(), format!("reason:{REASON}")]);
     writes.extend(entry::writes(&[entry::Entry {
         tenant,
-        deed: Deed::ErasureRequested,
+        event: AuditEvent::ErasureRequested,
         by: "lethe",
         about: &about,
         at: now,

@@ -10,7 +10,7 @@ use shared::base::id::{SubjectId, TenantId};
 use shared::domain::keyring::restore::{lives, unknown_write};
 use shared::domain::keyring::{Entry, Rules};
 use shared::domain::keys;
-use shared::domain::keys::{CLOCK, DOOR, LifeKey, PERSON, RESTORED, Standing};
+use shared::domain::keys::{DOOR, EXPIRY, LifeKey, PERSON, RESTORED, Rule};
 use shared::domain::life::door::objects_write;
 use shared::domain::records::rows::Record;
 
@@ -144,9 +144,9 @@ async fn list(
         return Ok(());
     }
     tally.rules_reapplied += 1;
-    let outlasts = matches!(rule, Standing::Objected | Standing::Suppressed);
+    let outlasts = matches!(rule, Rule::Objected | Rule::Suppressed);
     let kept = outlasts && !gone && replay.restored != Restored::Records;
-    tally.holds_lost += u64::from(rule == Standing::Held && !gone && !kept);
+    tally.holds_lost += u64::from(rule == Rule::Held && !gone && !kept);
     if !replay.acts {
         return Ok(());
     }
@@ -161,7 +161,7 @@ async fn list(
         return carry_out(replay.app, vec![write]).await;
     };
     let rules = entry.rules.with(rule, true);
-    let write = entry.rules_write(rules, entry.gate + 1);
+    let write = entry.rules_write(rules, entry.rules_version + 1);
     carry_out(replay.app, vec![write]).await
 }
 
@@ -328,7 +328,7 @@ pub async fn objects(
             carry_out(app, vec![objects_write(life)]).await?;
         }
     }
-    let rows = [DOOR, PERSON, CLOCK, RESTORED];
+    let rows = [DOOR, PERSON, EXPIRY, RESTORED];
     let wanted: Vec<_> = over
         .iter()
         .flat_map(|life| rows.map(|sort| (life.partition(), sort.to_owned())))

@@ -2,7 +2,7 @@
 //! not closed.
 
 use serde_json::{Map, Value, json};
-use shared::domain::audit::entry::Deed;
+use shared::domain::audit::entry::AuditEvent;
 use shared::domain::jobs::{JobKind, JobState};
 use shared::http::routes::Scope;
 
@@ -225,7 +225,7 @@ fn jobs() -> Vec<Schema> {
     );
     let adds = |schema: Value| json!({"allOf": [reference("schemas", "Job"), schema]});
     let moments = ["records", "attachments", "exports"].map(|name| (name, or_null(time())));
-    let spared = || {
+    let excluded = || {
         list(whole(vec![
             ("subject", id("sub")),
             ("by", json!({"const": "hold"})),
@@ -252,13 +252,13 @@ fn jobs() -> Vec<Schema> {
             (
                 "blocked",
                 described(
-                    spared(),
+                    excluded(),
                     "Who is held: for them it goes on when the hold is lifted.",
                 ),
             ),
             (
                 "cancelled",
-                described(spared(), "Who was held when the rest was cancelled."),
+                described(excluded(), "Who was held when the rest was cancelled."),
             ),
             (
                 "partial",
@@ -376,7 +376,7 @@ fn govern() -> Vec<Schema> {
                 "happened_at",
                 described(time(), "When it happened, where that was told of later."),
             ),
-            ("kind", choice(&Deed::ALL.map(Deed::name))),
+            ("kind", choice(&AuditEvent::ALL.map(AuditEvent::name))),
             ("by", text()),
             ("about", list(text())),
             (

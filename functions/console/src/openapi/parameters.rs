@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use shared::domain::jobs::JobState;
-use shared::domain::keys::Standing;
+use shared::domain::keys::Rule;
 use shared::http::routes::Route;
 use shared::schema::catalog::Record;
 
@@ -35,7 +35,7 @@ pub fn of(route: &Route, operation: &Operation) -> Vec<Value> {
 fn component(route: &Route, name: &str) -> Value {
     let component = match name {
         "subject" if route.query.contains(&"subject") => "of_subject",
-        "state" if route.function == "access" => "standing",
+        "state" if route.function == "access" => "rule",
         "id" if route.function == "admin" => "key",
         "id" if route.key.ends_with("/receipt") => "receipt",
         "id" => "job",
@@ -90,11 +90,11 @@ pub fn components() -> Map<String, Value> {
             ),
             query("state", choice(&states), "Only jobs in this state."),
             (
-                "standing",
+                "rule",
                 parameter(
                     "state",
                     "query",
-                    choice(&Standing::ALL.map(Standing::name)),
+                    choice(&Rule::ALL.map(Rule::name)),
                     "Only people under this rule; suppression and objection outlast what was kept.",
                 ),
             ),
@@ -125,7 +125,7 @@ pub fn components() -> Map<String, Value> {
             query("dry_run", json!({"type": "boolean"}), "Only says what would happen."),
             query(
                 "kind",
-                choice(&shared::domain::audit::entry::Deed::ALL.map(|deed| deed.name())),
+                choice(&shared::domain::audit::entry::AuditEvent::ALL.map(|event| event.name())),
                 "Only entries of this kind.",
             ),
             query("day", json!({"type": "string", "format": "date"}), "Only entries of this day, in UTC."),

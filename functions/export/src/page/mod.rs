@@ -319,7 +319,7 @@ mod tests {
             vouched_at: at(60),
             visit_at: None,
             expires_at: Some(at(86_400)),
-            gate: 1,
+            rules_version: 1,
             counts: Counts::default(),
             uploads: Vec::new(),
             edition: 0,

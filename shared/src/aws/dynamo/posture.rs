@@ -10,7 +10,7 @@ use crate::aws::dynamo::{Store, Table};
 use crate::base::error::{Error, Result};
 
 /// What decides for how long something deleted from a table can still be had.
-pub struct LiveTable {
+pub struct TablePosture {
     /// Its name for other services.
     pub arn: String,
     /// How many days back it can be recovered to; `None` when it cannot be.
@@ -25,17 +25,17 @@ impl Store {
     /// # Errors
     /// [`crate::base::error::Error::Unavailable`] when DynamoDB does not answer, as everywhere
     /// below.
-    pub async fn live_records(&self) -> Result<LiveTable> {
-        self.live_table(Table::Records).await
+    pub async fn records_posture(&self) -> Result<TablePosture> {
+        self.table_posture(Table::Records).await
     }
 
     /// # Errors
-    /// As [`Store::live_records`].
-    pub async fn live_keyring(&self) -> Result<LiveTable> {
-        self.live_table(Table::Keyring).await
+    /// As [`Store::records_posture`].
+    pub async fn keyring_posture(&self) -> Result<TablePosture> {
+        self.table_posture(Table::Keyring).await
     }
 
-    async fn live_table(&self, table: Table) -> Result<LiveTable> {
+    async fn table_posture(&self, table: Table) -> Result<TablePosture> {
         let asked = self
             .client
             .describe_continuous_backups()
@@ -60,9 +60,9 @@ impl Store {
             .map(|table| (table.table_arn, table.stream_specification))
             .unwrap_or_default();
         let stream = stream.filter(|stream| stream.stream_enabled);
-        Ok(LiveTable {
+        Ok(TablePosture {
             arn: arn.ok_or_else(|| Error::Unavailable("DescribeTable: no ARN".into()))?,
-            expiry: self.live_expiry(table).await?,
+            expiry: self.expiry_attribute(table).await?,
             recovery_days: recovery.and_then(|recovery| recovery.recovery_period_in_days),
             stream: stream.map(|stream| {
                 let view = stream.stream_view_type;
@@ -74,7 +74,7 @@ impl Store {
     /// Whether there is a backup of `records` that was made before this time.
     ///
     /// # Errors
-    /// As [`Store::live_records`].
+    /// As [`Store::records_posture`].
     pub async fn records_backed_up(&self, before: Timestamp) -> Result<bool> {
         self.backed_up(Table::Records, Some(before)).await
     }
@@ -82,7 +82,7 @@ impl Store {
     /// Whether there is any backup of the keyring.
     ///
     /// # Errors
-    /// As [`Store::live_records`].
+    /// As [`Store::records_posture`].
     pub async fn keyring_backed_up(&self) -> Result<bool> {
         self.backed_up(Table::Keyring, None).await
     }
@@ -104,8 +104,8 @@ impl Store {
     /// Whether the table was exported to a bucket. DynamoDB lists an export for 90 days.
     ///
     /// # Errors
-    /// As [`Store::live_records`].
-    pub async fn exported(&self, table: &LiveTable) -> Result<bool> {
+    /// As [`Store::records_posture`].
+    pub async fn exported(&self, table: &TablePosture) -> Result<bool> {
         let asked = self.client.list_exports().table_arn(&table.arn);
         let told = asked
             .send()
@@ -114,7 +114,7 @@ impl Store {
         Ok(!told.export_summaries().is_empty())
     }
 
-    async fn live_expiry(&self, table: Table) -> Result<Option<String>> {
+    async fn expiry_attribute(&self, table: Table) -> Result<Option<String>> {
         let asked = self
             .client
             .describe_time_to_live()

@@ -322,7 +322,7 @@ impl Store {
     /// As [`Store::write`]; the refusal names the first condition that failed. Also when
     /// one failed that [`Write::or_fault`] makes a fault.
     pub async fn transact(&self, writes: Vec<Write>) -> Result<Result<(), Refusal>> {
-        let faults: Vec<_> = writes.iter().map(|write| write.fault).collect();
+        let violations: Vec<_> = writes.iter().map(|write| write.fault).collect();
         let items: Vec<_> = writes
             .into_iter()
             .map(|write| self.transact_item(write))
@@ -353,7 +353,7 @@ impl Store {
                 .iter()
                 .position(|reason| reason.code() == Some("ConditionalCheckFailed"));
             if let Some(place) = failed {
-                if let Some(fault) = faults[place] {
+                if let Some(fault) = violations[place] {
                     return Err(Error::Unavailable(fault.to_owned()));
                 }
                 let row = reasons[place].item.clone().map(Item);

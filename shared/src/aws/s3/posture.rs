@@ -56,7 +56,7 @@ impl Objects {
     ///
     /// # Errors
     /// [`crate::base::error::Error::Unavailable`] when S3 does not answer.
-    pub async fn live_versioning(&self) -> Result<bool> {
+    pub async fn versioning(&self) -> Result<bool> {
         let asked = self.client.get_bucket_versioning().bucket(&self.bucket);
         let told = asked
             .send()
@@ -68,7 +68,7 @@ impl Objects {
     /// By which rules objects age.
     ///
     /// # Errors
-    /// As [`Objects::live_versioning`].
+    /// As [`Objects::versioning`].
     pub async fn live_ages(&self) -> Result<Vec<Ages>> {
         let asked = self
             .client

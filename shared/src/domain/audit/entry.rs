@@ -1,8 +1,8 @@
-//! The tenant's permanent log of who did what. Each entry is written in its deed's own
-//! transaction, into a partition a day and shard, so that no deed is without its entry.
+//! The tenant's permanent log of who did what. Each entry is written in its event's own
+//! transaction, into a partition a day and shard, so that no event is without its entry.
 //!
-//! The same transaction checks one of the tenant's gates: rows that say up to which day the
-//! log is sealed. So nothing is added to a day once every gate has been moved to it.
+//! The same transaction checks one of the tenant's watermarks: rows that say up to which day the
+//! log is sealed. So nothing is added to a day once every watermark has been moved to it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
@@ -15,12 +15,12 @@ use crate::base::error::{Error, Result};
 use crate::base::id::TenantId;
 use crate::crypto::fill_random;
 use crate::domain::keys;
-use crate::domain::keys::{GATES, SHARDS};
+use crate::domain::keys::{SHARDS, WATERMARKS};
 use crate::proof::leaf::SALT;
 
 /// What was done: a closed list, so that every reader decides about a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub enum AuditEvent {
     TenantCreated,
     KeyCreated,
     KeyRevoked,
@@ -51,68 +51,68 @@ pub enum Deed {
     SessionEnded,
 }
 
-impl Deed {
-    pub const ALL: [Deed; 28] = [
-        Deed::TenantCreated,
-        Deed::KeyCreated,
-        Deed::KeyRevoked,
-        Deed::SettingsChanged,
-        Deed::PersonCorrected,
-        Deed::Restricted,
-        Deed::RestrictionLifted,
-        Deed::Objected,
-        Deed::ObjectionWithdrawn,
-        Deed::Held,
-        Deed::HoldLifted,
-        Deed::Suppressed,
-        Deed::SuppressionLifted,
-        Deed::ConsentWithdrawn,
-        Deed::ErasureRequested,
-        Deed::ErasureCancelled,
-        Deed::ErasureCompleted,
-        Deed::TenantErasureRequested,
-        Deed::Expired,
-        Deed::RedactionRequested,
-        Deed::Redacted,
-        Deed::RedactionCompleted,
-        Deed::Rekeyed,
-        Deed::ExportRequested,
-        Deed::ExportCompleted,
-        Deed::AttachmentScanned,
-        Deed::SessionStarted,
-        Deed::SessionEnded,
+impl AuditEvent {
+    pub const ALL: [AuditEvent; 28] = [
+        AuditEvent::TenantCreated,
+        AuditEvent::KeyCreated,
+        AuditEvent::KeyRevoked,
+        AuditEvent::SettingsChanged,
+        AuditEvent::PersonCorrected,
+        AuditEvent::Restricted,
+        AuditEvent::RestrictionLifted,
+        AuditEvent::Objected,
+        AuditEvent::ObjectionWithdrawn,
+        AuditEvent::Held,
+        AuditEvent::HoldLifted,
+        AuditEvent::Suppressed,
+        AuditEvent::SuppressionLifted,
+        AuditEvent::ConsentWithdrawn,
+        AuditEvent::ErasureRequested,
+        AuditEvent::ErasureCancelled,
+        AuditEvent::ErasureCompleted,
+        AuditEvent::TenantErasureRequested,
+        AuditEvent::Expired,
+        AuditEvent::RedactionRequested,
+        AuditEvent::Redacted,
+        AuditEvent::RedactionCompleted,
+        AuditEvent::Rekeyed,
+        AuditEvent::ExportRequested,
+        AuditEvent::ExportCompleted,
+        AuditEvent::AttachmentScanned,
+        AuditEvent::SessionStarted,
+        AuditEvent::SessionEnded,
     ];
 
     pub const fn name(self) -> &'static str {
         match self {
-            Deed::TenantCreated => "tenant.created",
-            Deed::KeyCreated => "key.created",
-            Deed::KeyRevoked => "key.revoked",
-            Deed::SettingsChanged => "settings.changed",
-            Deed::PersonCorrected => "person.corrected",
-            Deed::Restricted => "person.restricted",
-            Deed::RestrictionLifted => "restriction.lifted",
-            Deed::Objected => "person.objected",
-            Deed::ObjectionWithdrawn => "objection.withdrawn",
-            Deed::Held => "person.held",
-            Deed::HoldLifted => "hold.lifted",
-            Deed::Suppressed => "person.suppressed",
-            Deed::SuppressionLifted => "suppression.lifted",
-            Deed::ConsentWithdrawn => "consent.withdrawn",
-            Deed::ErasureRequested => "erasure.requested",
-            Deed::ErasureCancelled => "erasure.cancelled",
-            Deed::ErasureCompleted => "erasure.completed",
-            Deed::TenantErasureRequested => "tenant.erasure_requested",
-            Deed::Expired => "person.expired",
-            Deed::RedactionRequested => "redaction.requested",
-            Deed::Redacted => "redaction.done",
-            Deed::RedactionCompleted => "redaction.completed",
-            Deed::Rekeyed => "person.rekeyed",
-            Deed::ExportRequested => "export.requested",
-            Deed::ExportCompleted => "export.completed",
-            Deed::AttachmentScanned => "attachment.scanned",
-            Deed::SessionStarted => "session.started",
-            Deed::SessionEnded => "session.ended",
+            AuditEvent::TenantCreated => "tenant.created",
+            AuditEvent::KeyCreated => "key.created",
+            AuditEvent::KeyRevoked => "key.revoked",
+            AuditEvent::SettingsChanged => "settings.changed",
+            AuditEvent::PersonCorrected => "person.corrected",
+            AuditEvent::Restricted => "person.restricted",
+            AuditEvent::RestrictionLifted => "restriction.lifted",
+            AuditEvent::Objected => "person.objected",
+            AuditEvent::ObjectionWithdrawn => "objection.withdrawn",
+            AuditEvent::Held => "person.held",
+            AuditEvent::HoldLifted => "hold.lifted",
+            AuditEvent::Suppressed => "person.suppressed",
+            AuditEvent::SuppressionLifted => "suppression.lifted",
+            AuditEvent::ConsentWithdrawn => "consent.withdrawn",
+            AuditEvent::ErasureRequested => "erasure.requested",
+            AuditEvent::ErasureCancelled => "erasure.cancelled",
+            AuditEvent::ErasureCompleted => "erasure.completed",
+            AuditEvent::TenantErasureRequested => "tenant.erasure_requested",
+            AuditEvent::Expired => "person.expired",
+            AuditEvent::RedactionRequested => "redaction.requested",
+            AuditEvent::Redacted => "redaction.done",
+            AuditEvent::RedactionCompleted => "redaction.completed",
+            AuditEvent::Rekeyed => "person.rekeyed",
+            AuditEvent::ExportRequested => "export.requested",
+            AuditEvent::ExportCompleted => "export.completed",
+            AuditEvent::AttachmentScanned => "attachment.scanned",
+            AuditEvent::SessionStarted => "session.started",
+            AuditEvent::SessionEnded => "session.ended",
         }
     }
 }
@@ -121,7 +121,7 @@ impl Deed {
 #[derive(Clone, Debug)]
 pub struct Entry<'a> {
     pub tenant: TenantId,
-    pub deed: Deed,
+    pub event: AuditEvent,
     /// Who: a key's id, a member's, or `lethe` for what it does by itself.
     pub by: &'a str,
     /// What it was done to: lives, jobs, keys; never a subject or anything a person sent.
@@ -132,25 +132,28 @@ pub struct Entry<'a> {
     pub happened_at: Option<Timestamp>,
 }
 
-/// The writes of some entries, for their deed's transaction: a row each, and one check that
+/// The writes of some entries, for their event's transaction: a row each, and one check that
 /// their day is not sealed. All are of one tenant and one moment, and written by one call,
-/// since a transaction must not touch a gate twice.
+/// since a transaction must not touch a watermark twice.
 pub fn writes(entries: &[Entry<'_>]) -> Vec<Write> {
-    let gate = entries
+    let watermark = entries
         .first()
         .map(|entry| not_sealed(entry.tenant, keys::day_of(entry.at)));
-    entries.iter().map(put).chain(gate).collect()
+    entries.iter().map(put).chain(watermark).collect()
 }
 
-/// Any one gate will do, since sealing moves them all. Chosen at random, because DynamoDB
+/// Any one watermark will do, since sealing moves them all. Chosen at random, because DynamoDB
 /// takes checks of one row by two transactions at a time for a conflict.
 fn not_sealed(tenant: TenantId, day: Date) -> Write {
     let mut any = [0];
     fill_random(&mut any);
-    Write::check(&keys::gates(tenant), &keys::gate(any[0] % GATES))
-        .only_if("attribute_not_exists(sealed_until) OR sealed_until < :day")
-        .value(":day", day.to_string())
-        .or_fault("the activity's day is sealed")
+    Write::check(
+        &keys::watermarks(tenant),
+        &keys::watermark(any[0] % WATERMARKS),
+    )
+    .only_if("attribute_not_exists(sealed_until) OR sealed_until < :day")
+    .value(":day", day.to_string())
+    .or_fault("the activity's day is sealed")
 }
 
 fn put(entry: &Entry<'_>) -> Write {
@@ -163,7 +166,7 @@ fn put(entry: &Entry<'_>) -> Write {
     let mut salt = vec![0; SALT];
     fill_random(&mut salt);
     let row = Item::new(&partition, &sort)
-        .with("kind", entry.deed.name())
+        .with("kind", entry.event.name())
         .with("by", crate::domain::audit::mask::mask(entry.by))
         .with("about", entry.about.join(" "))
         .with("at", entry.at)

@@ -1,4 +1,4 @@
-//! Seals of the activity log: the gates that let nothing more into a day, the leaves of its
+//! Seals of the activity log: the watermarks that let nothing more into a day, the leaves of its
 //! tree, and the signed root. Owns their rows; knows nothing of how a day is signed.
 
 use std::collections::VecDeque;
@@ -9,18 +9,18 @@ use crate::aws::dynamo::{Item, Page, Query, Range, Store, Write};
 use crate::base::error::{Error, Result};
 use crate::base::id::TenantId;
 use crate::domain::keys;
-use crate::domain::keys::{GATES, SHARDS};
+use crate::domain::keys::{SHARDS, WATERMARKS};
 use crate::proof::merkle::{Hash, LENGTH};
 
 /// Leaves in one row: 160 KB, under DynamoDB's 400.
 pub const PART: usize = 5_000;
-/// Gates moved in one transaction, try by try: all, unless a busy tenant's deeds stand in
+/// Watermarks moved in one transaction, try by try: all, unless a busy tenant's events stand in
 /// the way.
-const TOGETHER: [usize; 4] = [GATES as usize, 4, 1, 1];
+const TOGETHER: [usize; 4] = [WATERMARKS as usize, 4, 1, 1];
 
-/// A day's seal.
+/// The signed root of a day's log (RFC 6962: a signed tree head).
 #[derive(Clone, Debug)]
-pub struct Seal {
+pub struct LogRoot {
     pub day: Date,
     pub entries: u64,
     pub root: Hash,
@@ -28,10 +28,10 @@ pub struct Seal {
     pub jws: String,
 }
 
-impl Seal {
-    fn read(row: &Item) -> Result<Seal> {
+impl LogRoot {
+    fn read(row: &Item) -> Result<LogRoot> {
         let broken = || Error::Corrupt("a seal is not as it was written".into());
-        Ok(Seal {
+        Ok(LogRoot {
             day: row.sort().parse().map_err(|_| broken())?,
             entries: row.count("entries"),
             root: Hash::parse(row.text("root")?).ok_or_else(broken)?,
@@ -66,48 +66,50 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`], as everywhere below.
     pub async fn close_day(&self, tenant: TenantId, day: Date) -> Result<()> {
-        let partition = keys::gates(tenant);
+        let partition = keys::watermarks(tenant);
         let day = day.to_string();
         for together in TOGETHER {
-            let gates = self.query_all(&partition, "gate#").await?;
+            let watermarks = self.query_all(&partition, "watermark#").await?;
             let closed = |name: &String| {
-                let until = gates.iter().find(|row| row.sort() == name);
+                let until = watermarks.iter().find(|row| row.sort() == name);
                 until.and_then(|row| row.try_text("sealed_until")) >= Some(&day)
             };
-            let open: Vec<_> = (0..GATES)
-                .map(keys::gate)
+            let open: Vec<_> = (0..WATERMARKS)
+                .map(keys::watermark)
                 .filter(|name| !closed(name))
                 .collect();
             let mut moved = 0;
-            for gates in open.chunks(together) {
-                let close = |gate: &String| {
-                    Write::update(&partition, gate, "SET sealed_until = :day")
+            for watermarks in open.chunks(together) {
+                let close = |watermark: &String| {
+                    Write::update(&partition, watermark, "SET sealed_until = :day")
                         .only_if("attribute_not_exists(sealed_until) OR sealed_until < :day")
                         .value(":day", day.clone())
                 };
-                // Refused: another sweep has moved one of them. A fault: too many deeds at
+                // Refused: another sweep has moved one of them. A fault: too many events at
                 // them. Either way the next try looks again.
-                let outcome = self.transact(gates.iter().map(close).collect()).await;
+                let outcome = self.transact(watermarks.iter().map(close).collect()).await;
                 if matches!(outcome, Ok(Ok(()))) {
-                    moved += gates.len();
+                    moved += watermarks.len();
                 }
             }
             if moved == open.len() {
                 return Ok(());
             }
         }
-        Err(Error::Unavailable("the gates of a log do not close".into()))
+        Err(Error::Unavailable(
+            "the watermarks of a log do not close".into(),
+        ))
     }
 
-    /// How far a tenant's log is sealed.
+    /// Up to which day a tenant's log is signed.
     ///
     /// # Errors
     /// As [`Store::close_day`].
-    pub async fn newest_seal(&self, tenant: TenantId) -> Result<Option<Seal>> {
+    pub async fn newest_root(&self, tenant: TenantId) -> Result<Option<LogRoot>> {
         Ok(self.seals(tenant, 1, None).await?.0.pop())
     }
 
-    /// One page of a tenant's seals, newest first, and the day to go on after.
+    /// One page of a tenant's roots, newest first, and the day to go on after.
     ///
     /// # Errors
     /// As [`Store::close_day`].
@@ -116,7 +118,7 @@ impl Store {
         tenant: TenantId,
         limit: usize,
         after: Option<Date>,
-    ) -> Result<(Vec<Seal>, Option<Date>)> {
+    ) -> Result<(Vec<LogRoot>, Option<Date>)> {
         let partition = keys::seals(tenant);
         let query = Query {
             partition: &partition,
@@ -126,24 +128,24 @@ impl Store {
             after: after.map(|day| day.to_string()),
         };
         let Page { rows, next } = self.query(query).await?;
-        let seals: Vec<_> = rows.iter().map(Seal::read).collect::<Result<_>>()?;
+        let seals: Vec<_> = rows.iter().map(LogRoot::read).collect::<Result<_>>()?;
         Ok((seals, next.and_then(|day| day.parse().ok())))
     }
 
-    /// The seal of one day.
+    /// The signed root of one day.
     ///
     /// # Errors
     /// As [`Store::close_day`].
-    pub async fn seal(&self, tenant: TenantId, day: Date) -> Result<Option<Seal>> {
+    pub async fn seal(&self, tenant: TenantId, day: Date) -> Result<Option<LogRoot>> {
         let row = self.get(&keys::seals(tenant), &day.to_string()).await?;
-        row.as_ref().map(Seal::read).transpose()
+        row.as_ref().map(LogRoot::read).transpose()
     }
 
-    /// Seals a day. False when it is sealed already.
+    /// Stores the signed root of a day. False when it has one.
     ///
     /// # Errors
     /// As [`Store::close_day`].
-    pub async fn add_seal(&self, tenant: TenantId, seal: &Seal) -> Result<bool> {
+    pub async fn add_root(&self, tenant: TenantId, seal: &LogRoot) -> Result<bool> {
         let row = Item::new(&keys::seals(tenant), &seal.day.to_string())
             .with("entries", seal.entries)
             .with("root", seal.root.to_string())

@@ -13,11 +13,11 @@ use crate::base::error::{Error, Result};
 use crate::base::id::{JobId, TenantId};
 use crate::domain::app::App;
 use crate::domain::audit::entry;
-use crate::domain::audit::entry::{Deed, Entry};
+use crate::domain::audit::entry::{AuditEvent, Entry};
 use crate::domain::erasure::spec::Erasing;
 use crate::domain::jobs::{Job, JobKind, JobState};
 use crate::domain::keys;
-use crate::domain::keys::{JobKey, Standing, TENANTS};
+use crate::domain::keys::{JobKey, Rule, TENANTS};
 
 /// Until an erasure of everybody begins, unless the owner says sooner.
 pub const GRACE: SignedDuration = SignedDuration::from_hours(24);
@@ -56,7 +56,7 @@ pub async fn begin(
     let about = [job.key.id.to_string()];
     let mut writes = entry::writes(&[Entry {
         tenant,
-        deed: Deed::TenantErasureRequested,
+        event: AuditEvent::TenantErasureRequested,
         by,
         about: &about,
         at: job.created_at,
@@ -144,7 +144,7 @@ pub fn left_write(tenant: TenantId, job: JobId, receipt: &str, now: Timestamp) -
 /// # Errors
 /// [`Error::Unavailable`] when DynamoDB does not answer.
 pub async fn somebody_held(app: &App, tenant: TenantId) -> Result<bool> {
-    let partition = keys::standing(tenant, Standing::Held);
+    let partition = keys::listed(tenant, Rule::Held);
     let query = Query {
         partition: &partition,
         range: Range::All,

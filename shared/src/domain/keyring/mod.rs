@@ -16,10 +16,10 @@ use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
 use crate::base::id::{JobId, LifeId, SubjectId, TenantId};
 use crate::base::recovery::KEPT;
-use crate::base::ttl_cache::Held;
+use crate::base::ttl_cache::TtlCache;
 use crate::crypto::{Aad, Sealed, SealingKey, TenantKeys};
 use crate::domain::keys;
-use crate::domain::keys::{LifeKey, Standing};
+use crate::domain::keys::{LifeKey, Rule};
 
 /// Erasures that may wait for one hold.
 pub const BLOCKED: usize = 40;
@@ -56,7 +56,7 @@ impl State {
 pub struct Entry {
     pub key: LifeKey,
     pub state: State,
-    pub gate: u64,
+    pub rules_version: u64,
     pub erased_at: Option<Timestamp>,
     /// Of a life that is being erased: nobody asked for it, its time was over.
     pub expired: bool,
@@ -87,7 +87,7 @@ pub struct Rekey {
     pub at: Timestamp,
 }
 
-/// What may be done with a subject: changed together with the door's gate, so that a write
+/// What may be done with a subject: changed together with the door's rules version, so that a write
 /// happens within the rules in force or not at all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
@@ -112,23 +112,23 @@ impl Rules {
         self.objected || self.suppressed
     }
 
-    pub const fn under(self, rule: Standing) -> bool {
+    pub const fn under(self, rule: Rule) -> bool {
         match rule {
-            Standing::Held => self.held,
-            Standing::Restricted => self.restricted,
-            Standing::Objected => self.objected,
-            Standing::Suppressed => self.suppressed,
+            Rule::Held => self.held,
+            Rule::Restricted => self.restricted,
+            Rule::Objected => self.objected,
+            Rule::Suppressed => self.suppressed,
         }
     }
 
     /// These rules, with one of them in force or not.
     #[must_use]
-    pub const fn with(mut self, rule: Standing, in_force: bool) -> Rules {
+    pub const fn with(mut self, rule: Rule, in_force: bool) -> Rules {
         match rule {
-            Standing::Held => self.held = in_force,
-            Standing::Restricted => self.restricted = in_force,
-            Standing::Objected => self.objected = in_force,
-            Standing::Suppressed => self.suppressed = in_force,
+            Rule::Held => self.held = in_force,
+            Rule::Restricted => self.restricted = in_force,
+            Rule::Objected => self.objected = in_force,
+            Rule::Suppressed => self.suppressed = in_force,
         }
         self
     }
@@ -137,11 +137,11 @@ impl Rules {
     /// Suppression does not show: it begins with the life's end.
     pub const fn state(self) -> &'static str {
         if self.held {
-            Standing::Held.name()
+            Rule::Held.name()
         } else if self.restricted {
-            Standing::Restricted.name()
+            Rule::Restricted.name()
         } else if self.objected {
-            Standing::Objected.name()
+            Rule::Objected.name()
         } else {
             "active"
         }
@@ -170,11 +170,11 @@ pub struct Hold {
     pub until: Option<Timestamp>,
 }
 
-/// A life that the keyring says goes on, with its data key in the clear. Held for one
+/// A life that the keyring says goes on, with its data key in the clear. TtlCache for one
 /// request, then wiped.
 pub struct Living {
     pub key: LifeKey,
-    pub gate: u64,
+    pub rules_version: u64,
     pub rules: Rules,
     /// The generation of `data_key`: every row sealed under it says so in its attribute
     /// `key`.
@@ -271,7 +271,7 @@ pub struct Keyring {
     store: Store,
     vault: Vault,
     clock: Clock,
-    tenants: Held<TenantId, Arc<TenantKeys>>,
+    tenants: TtlCache<TenantId, Arc<TenantKeys>>,
 }
 
 impl Keyring {
@@ -280,7 +280,7 @@ impl Keyring {
             store,
             vault,
             clock,
-            tenants: Held::tenant_keys(),
+            tenants: TtlCache::tenant_keys(),
         }
     }
 
@@ -422,7 +422,7 @@ impl Keyring {
         let unwrap = |wrapped| keys.unwrap(data_key_place(&partition), wrapped);
         Ok(Some(Living {
             key: entry.key,
-            gate: entry.gate,
+            rules_version: entry.rules_version,
             rules: entry.rules,
             generation: entry.generation,
             rekeyed_at: entry.rekeyed_at,
@@ -432,9 +432,9 @@ impl Keyring {
         }))
     }
 
-    /// A new data key for a life, with a new gate: from here on everything is sealed under
+    /// A new data key for a life, with a new rules version: from here on everything is sealed under
     /// it, and the one before only opens what is left. For the transaction that brings the
-    /// gate to the door, if this is still the re-keying to come and none is under way.
+    /// rules version to the door, if this is still the re-keying to come and none is under way.
     ///
     /// # Errors
     /// As [`Keyring::tenant`].
@@ -443,13 +443,13 @@ impl Keyring {
         let place = entry.key.partition();
         let wrapped = keys.wrap(data_key_place(&place), &SealingKey::random());
         let expression = "SET retiring_key = data_key, data_key = :key, generation = :generation, \
-                          gate = :next, rekeyed_at = :now REMOVE rekey, rekey_at";
+                          rules_version = :next, rekeyed_at = :now REMOVE rekey, rekey_at";
         Ok(entry
             .change(expression)
             .and_if("rekey = :job AND attribute_not_exists(retiring_key)")
             .value(":key", wrapped)
             .value(":generation", entry.generation + 1)
-            .value(":next", entry.gate + 1)
+            .value(":next", entry.rules_version + 1)
             .value(":now", now)
             .value(":job", job.to_string()))
     }
@@ -476,7 +476,7 @@ impl Keyring {
         Ok((
             Living {
                 key,
-                gate: follows.map_or(1, |entry| entry.gate + 1),
+                rules_version: follows.map_or(1, |entry| entry.rules_version + 1),
                 rules: Rules {
                     objected: follows.is_some_and(|entry| entry.rules.objected),
                     ..Rules::default()
@@ -503,7 +503,7 @@ impl Entry {
                 life,
             },
             state: State::parse(row.text("state")?).ok_or_else(broken)?,
-            gate: row.count("gate"),
+            rules_version: row.count("rules_version"),
             erased_at: row.try_time("erased_at"),
             expired: row.flag("expired"),
             rules: rules(row),
@@ -542,7 +542,7 @@ impl Entry {
     }
 
     /// The write happens only if the erasures that wait for the hold are still those that were
-    /// read: one that comes or is cancelled meanwhile changes no gate.
+    /// read: one that comes or is cancelled meanwhile changes no rules version.
     pub(crate) fn if_blocked_as_read(&self, write: Write) -> Write {
         if self.blocked.is_empty() {
             return write.and_if("attribute_not_exists(blocked)");
@@ -558,7 +558,7 @@ impl Entry {
         self.as_read(Write::delete_keyring(&partition(&self.key)))
     }
 
-    /// A change of this row that happens only if the row is still as it was read: a gate
+    /// A change of this row that happens only if the row is still as it was read: a rules version
     /// never comes twice.
     pub fn change(&self, expression: &str) -> Write {
         self.as_read(Write::update_keyring(&partition(&self.key), expression))
@@ -566,11 +566,11 @@ impl Entry {
 
     fn as_read(&self, write: Write) -> Write {
         write
-            .only_if("#state = :state AND life = :life AND gate = :gate")
+            .only_if("#state = :state AND life = :life AND rules_version = :rules_version")
             .name("#state", "state")
             .value(":state", self.state.name())
             .value(":life", self.key.life.to_string())
-            .value(":gate", self.gate)
+            .value(":rules_version", self.rules_version)
     }
 }
 
@@ -598,7 +598,7 @@ pub(crate) fn begin_write(living: &Living, wrapped: Sealed, follows: Option<&Ent
         .with("PK", partition(&living.key))
         .with("state", State::Active.name())
         .with("life", living.key.life.to_string())
-        .with("gate", living.gate)
+        .with("rules_version", living.rules_version)
         .with("generation", living.generation)
         .with_some("objected", living.rules.objected.then_some(true))
         // Kept through the next life: an event older than the erasure is still refused.
@@ -609,11 +609,11 @@ pub(crate) fn begin_write(living: &Living, wrapped: Sealed, follows: Option<&Ent
     match follows {
         None => write.only_new(),
         Some(old) => write
-            .only_if("#state = :before AND life = :old AND gate = :gate")
+            .only_if("#state = :before AND life = :old AND rules_version = :rules_version")
             .name("#state", "state")
             .value(":before", old.state.name())
             .value(":old", old.key.life.to_string())
-            .value(":gate", old.gate),
+            .value(":rules_version", old.rules_version),
     }
 }
 
@@ -692,18 +692,18 @@ pub(crate) fn released_write(key: &LifeKey) -> Write {
         .value(":life", key.life.to_string())
 }
 
-/// Notes the re-keying to come, if there is none, and the life is still behind the gate at
+/// Notes the re-keying to come, if there is none, and the life is still behind the rules version at
 /// which it was read.
 pub(crate) fn rekey_later_write(living: &Living, rekey: Rekey) -> Write {
     Write::update_keyring(
         &partition(&living.key),
         "SET rekey = :rekey, rekey_at = :at",
     )
-    .only_if("#state = :active AND life = :life AND gate = :gate AND attribute_not_exists(rekey)")
+    .only_if("#state = :active AND life = :life AND rules_version = :rules_version AND attribute_not_exists(rekey)")
     .name("#state", "state")
     .value(":active", State::Active.name())
     .value(":life", living.key.life.to_string())
-    .value(":gate", living.gate)
+    .value(":rules_version", living.rules_version)
     .value(":rekey", rekey.job.to_string())
     .value(":at", rekey.at)
 }

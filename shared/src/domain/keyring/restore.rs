@@ -11,7 +11,7 @@ use crate::domain::keyring::{
     ENDS, Entry, Keyring, Living, Rekey, Rules, State, TENANT_KEYS, partition,
 };
 use crate::domain::keys;
-use crate::domain::keys::{LifeKey, Standing};
+use crate::domain::keys::{LifeKey, Rule};
 
 /// The rules that do not end with a life by themselves, and what belongs to them.
 const RULES: &str = "objected, suppressed, held, hold_reason, hold_until, blocked";
@@ -110,10 +110,10 @@ impl Entry {
             .value(":expires", (now + KEPT).as_second())
     }
 
-    /// Puts these rules in force, at this gate.
-    pub fn rules_write(&self, rules: Rules, gate: u64) -> Write {
+    /// Puts these rules in force, at this rules version.
+    pub fn rules_write(&self, rules: Rules, rules_version: u64) -> Write {
         let mut change = Change::to(self.rules, rules);
-        change.set.push("gate = :next");
+        change.set.push("rules_version = :next");
         if rules.held && self.hold.is_none() {
             change.set.push("hold_reason = :reason");
         }
@@ -126,7 +126,7 @@ impl Entry {
             None => change.remove.push("expires_at"),
         }
         let reason = change.set.contains(&"hold_reason = :reason");
-        let mut write = change.write(self).value(":next", gate);
+        let mut write = change.write(self).value(":next", rules_version);
         if let Some(at) = expires {
             write = write.value(":expires", at.as_second());
         }
@@ -162,7 +162,7 @@ impl Change {
             set: Vec::new(),
             remove: Vec::new(),
         };
-        for rule in Standing::ALL {
+        for rule in Rule::ALL {
             match (before.under(rule), after.under(rule)) {
                 (false, true) => change.set.push(in_force(rule)),
                 (true, false) => change.remove.push(rule.name()),
@@ -178,7 +178,7 @@ impl Change {
             expression = format!("{expression} REMOVE {}", self.remove.join(", "));
         }
         let write = entry.change(&expression);
-        match Standing::ALL
+        match Rule::ALL
             .iter()
             .any(|rule| self.set.contains(&in_force(*rule)))
         {
@@ -188,12 +188,12 @@ impl Change {
     }
 }
 
-const fn in_force(rule: Standing) -> &'static str {
+const fn in_force(rule: Rule) -> &'static str {
     match rule {
-        Standing::Held => "held = :true",
-        Standing::Restricted => "restricted = :true",
-        Standing::Objected => "objected = :true",
-        Standing::Suppressed => "suppressed = :true",
+        Rule::Held => "held = :true",
+        Rule::Restricted => "restricted = :true",
+        Rule::Objected => "objected = :true",
+        Rule::Suppressed => "suppressed = :true",
     }
 }
 
@@ -204,7 +204,7 @@ pub fn unknown_write(tenant: TenantId, subject: SubjectId, rules: Rules, now: Ti
         .with("PK", keys::keyring_subject(tenant, subject))
         .with("state", State::Erased.name())
         .with("life", LifeId::random().to_string())
-        .with("gate", 1_u64)
+        .with("rules_version", 1_u64)
         .with("erased_at", now)
         .with_some("objected", rules.objected.then_some(true))
         .with_some("suppressed", rules.suppressed.then_some(true));
@@ -212,12 +212,12 @@ pub fn unknown_write(tenant: TenantId, subject: SubjectId, rules: Rules, now: Ti
 }
 
 /// The rules that some lists know somebody by.
-pub fn listed(standing: impl Fn(Standing) -> bool) -> Rules {
+pub fn listed(rule: impl Fn(Rule) -> bool) -> Rules {
     Rules {
-        restricted: standing(Standing::Restricted),
-        objected: standing(Standing::Objected),
-        held: standing(Standing::Held),
-        suppressed: standing(Standing::Suppressed),
+        restricted: rule(Rule::Restricted),
+        objected: rule(Rule::Objected),
+        held: rule(Rule::Held),
+        suppressed: rule(Rule::Suppressed),
     }
 }
 

@@ -2,7 +2,7 @@
 //! `door`, `person` (as begun) and `clock`, and their transactions with the keyring.
 //!
 //! The door is the small row that every write about a life must pass: it must be there,
-//! carry the `gate` that the caller read from the keyring, and not be past its
+//! carry the `rules_version` that the caller read from the keyring, and not be past its
 //! `expires_at`. Whoever holds an older view fails, and reads again.
 //!
 //! Anybody who has a page's key and a visitor id can say that the visitor was there. Most
@@ -20,12 +20,12 @@ use crate::crypto::Sealed;
 use crate::domain::jobs::{Job, TURN_KEPT};
 use crate::domain::keyring::{Entry, Living, Rules, State};
 use crate::domain::keys;
-use crate::domain::keys::{CLOCK, DOOR, LifeKey, Standing, day_of};
+use crate::domain::keys::{DOOR, EXPIRY, LifeKey, Rule, day_of};
 
 /// Upload links that may be open for one person at a time.
 pub const UPLOADS_OPEN: usize = 20;
 
-/// For how long what nobody vouches for moves the clock, from the beginning of a life or the
+/// For how long what nobody vouches for moves the expiry, from the beginning of a life or the
 /// last sign of it that was vouched for.
 pub const UNVOUCHED: SignedDuration = SignedDuration::from_hours(24 * 365);
 
@@ -62,9 +62,9 @@ pub struct Door {
     pub last_seen: Timestamp,
     /// When the person began to be known, or was last seen by somebody who vouches for it.
     pub vouched_at: Timestamp,
-    /// Seconds of Unix time, as TTL wants; none when the clock is stopped.
+    /// Seconds of Unix time, as TTL wants; none while expiry is paused.
     pub expires_at: Option<Timestamp>,
-    pub gate: u64,
+    pub rules_version: u64,
     pub counts: Counts,
     /// Until when each handed-out link may still write under this life's prefixes.
     pub uploads: Vec<Timestamp>,
@@ -85,7 +85,7 @@ impl Door {
             last_seen: row.time("last_seen")?,
             vouched_at: row.time("vouched_at")?,
             expires_at: expiry(row),
-            gate: row.count("gate"),
+            rules_version: row.count("rules_version"),
             counts: Counts {
                 conversations: row.count("conversations"),
                 messages: row.count("messages"),
@@ -196,11 +196,11 @@ struct Change {
 impl Change {
     fn of(living: &Living, passing: &Passing, now: Timestamp) -> Change {
         let mut change = Change::default();
-        change.conditions.push("gate = :gate");
+        change.conditions.push("rules_version = :rules_version");
         change
             .conditions
             .push("(attribute_not_exists(expires_at) OR expires_at > :now)");
-        change.value(":gate", living.gate);
+        change.value(":rules_version", living.rules_version);
         change.value(":now", now.as_second());
         if let Some((seen, expires)) = passing.seen {
             change.set.push("last_seen = :seen");
@@ -343,7 +343,7 @@ fn why_shut(row: Option<Item>, living: &Living, now: Timestamp) -> Result<Shut> 
     };
     Ok(if door.expired(now) {
         Shut::Over
-    } else if door.gate != living.gate {
+    } else if door.rules_version != living.rules_version {
         Shut::Gate
     } else {
         Shut::Later(door)
@@ -441,7 +441,7 @@ impl Store {
             .with("last_seen", seen)
             .with("vouched_at", seen)
             .with("expires_at", expires.as_second())
-            .with("gate", living.gate)
+            .with("rules_version", living.rules_version)
             .with("key", living.generation)
             .with_some("visit_at", visit.as_ref().map(|visit| visit.at))
             .with_some(
@@ -501,8 +501,8 @@ impl Store {
         Ok(())
     }
 
-    /// Puts the clock of a life at the day on which its door, as read, ends. False when that
-    /// has changed since, and perhaps the clock with it.
+    /// Puts the expiry index entry of a life at the day on which its door, as read, ends. False when that
+    /// has changed since, and perhaps the entry with it.
     ///
     /// # Errors
     /// As [`Store::door`].
@@ -513,21 +513,21 @@ impl Store {
         let ends = Write::check(&key.partition(), DOOR)
             .only_if("expires_at = :end")
             .value(":end", end.as_second());
-        let writes = vec![ends, clock_write(key, end)];
+        let writes = vec![ends, expiry_write(key, end)];
         Ok(self.transact(writes).await?.is_ok())
     }
 
-    /// Puts the clock of a life that has no end for the time being at the day on which to
+    /// Puts the expiry index entry of a life that has no end for the time being at the day on which to
     /// look at it again. False when its rules have changed since they were read, and perhaps
-    /// the clock with them.
+    /// the entry with them.
     ///
     /// # Errors
     /// As [`Store::door`].
     pub async fn postpone_clock(&self, entry: &Entry, look_at: Timestamp) -> Result<bool> {
         let stopped = Write::check(&entry.key.partition(), DOOR)
-            .only_if("gate = :gate AND attribute_not_exists(expires_at)")
-            .value(":gate", entry.gate);
-        let writes = vec![stopped, clock_write(&entry.key, look_at)];
+            .only_if("rules_version = :rules_version AND attribute_not_exists(expires_at)")
+            .value(":rules_version", entry.rules_version);
+        let writes = vec![stopped, expiry_write(&entry.key, look_at)];
         Ok(self.transact(writes).await?.is_ok())
     }
 
@@ -541,26 +541,30 @@ impl Store {
             .only_if("expires_at > :expires AND last_seen = :seen")
             .value(":expires", expires.as_second())
             .value(":seen", door.last_seen);
-        let writes = vec![shorter, clock_write(key, expires)];
+        let writes = vec![shorter, expiry_write(key, expires)];
         Ok(self.transact(writes).await?.is_ok())
     }
 }
 
-/// Puts the clock of a life at a day, if the life has not been erased.
-pub(crate) fn clock_write(key: &LifeKey, at: Timestamp) -> Write {
+/// Puts the expiry index entry of a life at a day, if the life has not been erased.
+pub(crate) fn expiry_write(key: &LifeKey, at: Timestamp) -> Write {
     let day = day_of(at);
-    Write::update(&key.partition(), CLOCK, "SET due_day = :day, due_sk = :due")
-        .only_if("attribute_exists(PK)")
-        .value(":day", day.to_string())
-        .value(":due", key.due_sort(day))
+    Write::update(
+        &key.partition(),
+        EXPIRY,
+        "SET due_day = :day, due_sk = :due",
+    )
+    .only_if("attribute_exists(PK)")
+    .value(":day", day.to_string())
+    .value(":due", key.due_sort(day))
 }
 
-/// Brings the gate that follows the keyring's to the door, if it stands and is not over.
+/// Brings the rules version that follows the keyring's to the door, if it stands and is not over.
 pub fn next_gate_write(entry: &Entry, now: Timestamp) -> Write {
-    Write::update(&entry.key.partition(), DOOR, "SET gate = :next")
-        .only_if("gate = :gate AND (attribute_not_exists(expires_at) OR expires_at > :now)")
-        .value(":next", entry.gate + 1)
-        .value(":gate", entry.gate)
+    Write::update(&entry.key.partition(), DOOR, "SET rules_version = :next")
+        .only_if("rules_version = :rules_version AND (attribute_not_exists(expires_at) OR expires_at > :now)")
+        .value(":next", entry.rules_version + 1)
+        .value(":rules_version", entry.rules_version)
         .value(":now", now.as_second())
 }
 
@@ -579,7 +583,7 @@ fn withdrawal_write(life: &LifeKey, now: Timestamp) -> Write {
 /// A life's clock, at the day on which it is to be looked at.
 pub fn clock_item(key: &LifeKey, at: Timestamp) -> Item {
     let day = day_of(at);
-    Item::new(&key.partition(), CLOCK)
+    Item::new(&key.partition(), EXPIRY)
         .with("due_day", day.to_string())
         .with("due_pk", key.due_partition())
         .with("due_sk", key.due_sort(day))
@@ -627,15 +631,15 @@ pub fn erase_writes(entry: &Entry, door: Option<&Door>, suppress: bool) -> Vec<W
     ];
     let subject = key.subject.to_string();
     if entry.rules.restricted {
-        let restricted = keys::standing(key.tenant, Standing::Restricted);
+        let restricted = keys::listed(key.tenant, Rule::Restricted);
         writes.push(Write::delete(&restricted, &subject));
     }
     if entry.rules.held {
-        let held = keys::standing(key.tenant, Standing::Held);
+        let held = keys::listed(key.tenant, Rule::Held);
         writes.push(Write::delete(&held, &subject));
     }
     if suppress && !entry.rules.suppressed {
-        let suppressed = keys::standing(key.tenant, Standing::Suppressed);
+        let suppressed = keys::listed(key.tenant, Rule::Suppressed);
         writes.push(Write::put(Item::new(&suppressed, &subject)));
     }
     writes

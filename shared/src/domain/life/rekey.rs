@@ -25,7 +25,7 @@ const DONE_WITHIN: SignedDuration = SignedDuration::from_hours(24);
 
 /// The writes by which a life is sure to be re-keyed after something was taken out of it:
 /// part of the transaction that does, which passes the door. None where a re-keying is to
-/// come already: once it begins, the gate is another, and the transaction is refused.
+/// come already: once it begins, the rules version is another, and the transaction is refused.
 pub fn rekey_writes(living: &Living, now: Timestamp) -> Vec<Write> {
     if living.rekey.is_some() {
         return Vec::new();

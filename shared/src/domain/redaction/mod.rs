@@ -16,7 +16,7 @@ use crate::base::error::{Error, Result};
 use crate::base::id::{AttachmentId, JobId, KeyedHash, MessageId, TenantId};
 use crate::domain::app::App;
 use crate::domain::audit::entry;
-use crate::domain::audit::entry::Deed;
+use crate::domain::audit::entry::AuditEvent;
 use crate::domain::jobs::{Job, JobState};
 use crate::domain::keys;
 use crate::domain::keys::LifeKey;
@@ -29,7 +29,7 @@ const STEP: usize = 50;
 /// How often a turn saves how far it is.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 
-/// Something to redact: the place in the caller's list, and what stands there.
+/// Something to redact: the progress in the caller's list, and what stands there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     pub index: usize,
@@ -111,7 +111,7 @@ impl Cause {
 
 /// How far a list of work is.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Place {
+struct Progress {
     work: usize,
     target: usize,
     /// Within a conversation: the message to go on after.
@@ -168,10 +168,10 @@ pub async fn size(app: &App, work: &Work) -> Result<u64> {
 /// # Errors
 /// [`Error::Unavailable`]: some of it may be done; it can be asked for again.
 pub async fn at_once(app: &App, work: &[Work], cause: &Cause) -> Result<Vec<(usize, Status)>> {
-    let mut place = Place::default();
+    let mut progress = Progress::default();
     let mut ended = Vec::new();
-    while place.work < work.len() {
-        ended.extend(step(app, work, &mut place, cause).await?.ended);
+    while progress.work < work.len() {
+        ended.extend(step(app, work, &mut progress, cause).await?.ended);
     }
     Ok(ended)
 }
@@ -214,8 +214,9 @@ pub async fn turn(app: &App, mut job: Job, deadline: Instant) -> Result<()> {
     let broken = || Error::Corrupt("a redaction is not as it was written".into());
     let mut spec: Spec = serde_json::from_value(job.spec.clone()).map_err(|_| broken())?;
     spec.cause.job = Some(job.key.id);
-    let place: Option<Place> = serde_json::from_value(job.place.clone()).map_err(|_| broken())?;
-    let mut place = place.unwrap_or_default();
+    let progress: Option<Progress> =
+        serde_json::from_value(job.progress.clone()).map_err(|_| broken())?;
+    let mut progress = progress.unwrap_or_default();
     let work: Option<Vec<_>> = spec
         .work
         .into_iter()
@@ -226,12 +227,12 @@ pub async fn turn(app: &App, mut job: Job, deadline: Instant) -> Result<()> {
         .collect();
     let work = work.ok_or_else(broken)?;
     let mut saved_at = Instant::now();
-    while place.work < work.len() {
-        let step = step(app, &work, &mut place, &spec.cause).await?;
+    while progress.work < work.len() {
+        let step = step(app, &work, &mut progress, &spec.cause).await?;
         job.done += step.records;
         tally(&mut job, &step.ended);
-        job.place = json!(place);
-        if Instant::now() >= deadline && place.work < work.len() {
+        job.progress = json!(progress);
+        if Instant::now() >= deadline && progress.work < work.len() {
             app.store.next_turn(&mut job, app.clock.now()).await?;
             return Ok(());
         }
@@ -260,7 +261,7 @@ async fn finish(app: &App, mut job: Job, lives: &[LifeKey], cause: &Cause) -> Re
         .collect();
     let entry = entry::Entry {
         tenant: job.key.tenant,
-        deed: Deed::RedactionCompleted,
+        event: AuditEvent::RedactionCompleted,
         by: "lethe",
         about: &about,
         at: now,
@@ -274,21 +275,21 @@ async fn finish(app: &App, mut job: Job, lives: &[LifeKey], cause: &Cause) -> Re
 }
 
 /// Does the next few targets of one life, or one page of a conversation.
-async fn step(app: &App, all: &[Work], place: &mut Place, cause: &Cause) -> Result<Step> {
-    let work = &all[place.work];
-    let step = match work.targets.get(place.target) {
+async fn step(app: &App, all: &[Work], progress: &mut Progress, cause: &Cause) -> Result<Step> {
+    let work = &all[progress.work];
+    let step = match work.targets.get(progress.target) {
         None => Step::default(),
         Some(Target {
             index,
             what: What::Conversation(hash),
-        }) => conversation(app, &work.life, (*index, *hash), place, cause).await?,
+        }) => conversation(app, &work.life, (*index, *hash), progress, cause).await?,
         Some(_) => {
-            let left = work.targets[place.target..].iter();
+            let left = work.targets[progress.target..].iter();
             let targets: Vec<_> = left
                 .map_while(|target| Some((target.index, Piece::of(&target.what)?)))
                 .take(STEP)
                 .collect();
-            place.target += targets.len();
+            progress.target += targets.len();
             let (indexes, pieces): (Vec<_>, Vec<_>) = targets.into_iter().unzip();
             let statuses = rows::redact(app, &work.life, &pieces, cause).await?;
             Step {
@@ -297,10 +298,10 @@ async fn step(app: &App, all: &[Work], place: &mut Place, cause: &Cause) -> Resu
             }
         }
     };
-    if place.target >= work.targets.len() {
-        *place = Place {
-            work: place.work + 1,
-            ..Place::default()
+    if progress.target >= work.targets.len() {
+        *progress = Progress {
+            work: progress.work + 1,
+            ..Progress::default()
         };
     }
     Ok(step)
@@ -312,11 +313,11 @@ async fn conversation(
     app: &App,
     life: &LifeKey,
     (index, hash): (usize, KeyedHash),
-    place: &mut Place,
+    progress: &mut Progress,
     cause: &Cause,
 ) -> Result<Step> {
     let mut step = Step::default();
-    let read = || page(app, life, hash, place.after.as_deref());
+    let read = || page(app, life, hash, progress.after.as_deref());
     let (sorts, next) = match read().await {
         // Re-keyed since its key was read.
         Err(Error::Unreadable) => read().await?,
@@ -330,20 +331,20 @@ async fn conversation(
     step.records = statuses.len() as u64;
     if statuses.contains(&Status::Held) {
         step.ended.push((index, Status::Held));
-        place.after = None;
-        place.target += 1;
+        progress.after = None;
+        progress.target += 1;
         return Ok(step);
     }
-    let begun = place.after.is_some();
-    place.after = next;
-    if place.after.is_none() {
+    let begun = progress.after.is_some();
+    progress.after = next;
+    if progress.after.is_none() {
         let status = if found || begun {
             Status::Redacted(None)
         } else {
             Status::NotFound
         };
         step.ended.push((index, status));
-        place.target += 1;
+        progress.target += 1;
     }
     Ok(step)
 }
@@ -458,7 +459,7 @@ pub fn requested(tenant: TenantId, job: &Job, cause: &Cause) -> Vec<crate::aws::
         .collect();
     entry::writes(&[entry::Entry {
         tenant,
-        deed: Deed::RedactionRequested,
+        event: AuditEvent::RedactionRequested,
         by: &cause.by,
         about: &about,
         at: job.created_at,

@@ -13,7 +13,7 @@ use crate::base::id::{AttachmentId, KeyedHash};
 use crate::crypto::HashKey;
 use crate::domain::app::App;
 use crate::domain::audit::entry;
-use crate::domain::audit::entry::Deed;
+use crate::domain::audit::entry::AuditEvent;
 use crate::domain::keyring::Living;
 use crate::domain::keys;
 use crate::domain::keys::LifeKey;
@@ -143,7 +143,7 @@ async fn pass(
         let about = entry_about(&living.key, writes.len(), cause);
         writes.extend(entry::writes(&[entry::Entry {
             tenant: living.key.tenant,
-            deed: Deed::Redacted,
+            event: AuditEvent::Redacted,
             by: &cause.by,
             about: &about,
             at: now,

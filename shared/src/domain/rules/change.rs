@@ -1,4 +1,4 @@
-//! Rules about a person as rows: the keyring's flag, the door's gate and end, the clock,
+//! Rules about a person as rows: the keyring's flag, the door's rules version and end, the expiry index entry,
 //! and the list of who stands under a rule. Owns what one change of one rule writes; knows
 //! nothing of what the rules forbid.
 
@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use crate::aws::dynamo::{Attribute, Item, Write};
 use crate::domain::keyring::{Entry, Hold, Rules};
 use crate::domain::keys;
-use crate::domain::keys::{DOOR, Standing};
-use crate::domain::life::door::{Door, clock_write};
+use crate::domain::keys::{DOOR, Rule};
+use crate::domain::life::door::{Door, expiry_write};
 
 /// One change of one rule.
 #[derive(Clone, Debug)]
@@ -17,17 +17,17 @@ pub enum Change {
     Object,
     Hold(Hold),
     Suppress,
-    Lift(Standing),
+    Lift(Rule),
 }
 
 impl Change {
     /// The rule that it is about.
-    pub const fn rule(&self) -> Standing {
+    pub const fn rule(&self) -> Rule {
         match self {
-            Change::Restrict => Standing::Restricted,
-            Change::Object => Standing::Objected,
-            Change::Hold(_) => Standing::Held,
-            Change::Suppress => Standing::Suppressed,
+            Change::Restrict => Rule::Restricted,
+            Change::Object => Rule::Objected,
+            Change::Hold(_) => Rule::Held,
+            Change::Suppress => Rule::Suppressed,
             Change::Lift(rule) => *rule,
         }
     }
@@ -58,8 +58,8 @@ impl Change {
         }
         let flag = self.rule().name();
         let put = format!("{flag} = :true");
-        let (mut set, mut remove) = (vec!["gate = :next"], Vec::new());
-        let mut values: Vec<(&str, Attribute)> = vec![(":next", (entry.gate + 1).into())];
+        let (mut set, mut remove) = (vec!["rules_version = :next"], Vec::new());
+        let mut values: Vec<(&str, Attribute)> = vec![(":next", (entry.rules_version + 1).into())];
         if self.lifts() {
             remove.push(flag);
         } else {
@@ -78,8 +78,8 @@ impl Change {
                     None => remove.push("hold_until"),
                 }
             }
-            Change::Lift(Standing::Held) => remove.push("hold_reason, hold_until, blocked"),
-            Change::Lift(Standing::Suppressed) => {
+            Change::Lift(Rule::Held) => remove.push("hold_reason, hold_until, blocked"),
+            Change::Lift(Rule::Suppressed) => {
                 set.push("welcome_at = :now");
                 values.push((":now", now.into()));
             }
@@ -98,14 +98,14 @@ impl Change {
             .into_iter()
             .fold(write, |write, (name, value)| write.value(name, value));
         match self {
-            Change::Lift(Standing::Held) => entry.if_blocked_as_read(write),
+            Change::Lift(Rule::Held) => entry.if_blocked_as_read(write),
             _ => write,
         }
     }
 
     /// The person in the list of those who stand under the rule, or no longer.
     fn list_write(&self, entry: &Entry) -> Write {
-        let partition = keys::standing(entry.key.tenant, self.rule());
+        let partition = keys::listed(entry.key.tenant, self.rule());
         let subject = entry.key.subject.to_string();
         if self.lifts() {
             Write::delete(&partition, &subject)
@@ -134,11 +134,11 @@ impl Change {
             Change::Hold(hold) => hold.until,
             _ => (stops == [true, false]).then_some(end),
         };
-        writes.extend(look_at.map(|at| clock_write(&entry.key, at)));
+        writes.extend(look_at.map(|at| expiry_write(&entry.key, at)));
         writes
     }
 
-    /// The new gate on the door, and its end taken away or given back.
+    /// The new rules version on the door, and its end taken away or given back.
     fn door_write(
         &self,
         entry: &Entry,
@@ -147,21 +147,21 @@ impl Change {
         end: Timestamp,
         now: Timestamp,
     ) -> Write {
-        let stands = "gate = :gate AND (attribute_not_exists(expires_at) OR expires_at > :now)";
+        let stands = "rules_version = :rules_version AND (attribute_not_exists(expires_at) OR expires_at > :now)";
         let partition = entry.key.partition();
         let update = |expression: &str| Write::update(&partition, DOOR, expression);
         let write = match stops {
-            [false, true] => update("SET gate = :next REMOVE expires_at").only_if(stands),
+            [false, true] => update("SET rules_version = :next REMOVE expires_at").only_if(stands),
             // The end follows from when the person was last seen: that must still be so.
-            [true, false] => update("SET gate = :next, expires_at = :end")
+            [true, false] => update("SET rules_version = :next, expires_at = :end")
                 .only_if(format!("{stands} AND last_seen = :seen"))
                 .value(":seen", door.last_seen)
                 .value(":end", end.as_second()),
-            [true, true] | [false, false] => update("SET gate = :next").only_if(stands),
+            [true, true] | [false, false] => update("SET rules_version = :next").only_if(stands),
         };
         write
-            .value(":gate", entry.gate)
-            .value(":next", entry.gate + 1)
+            .value(":rules_version", entry.rules_version)
+            .value(":next", entry.rules_version + 1)
             .value(":now", now.as_second())
     }
 }

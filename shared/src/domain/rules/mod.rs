@@ -6,7 +6,7 @@
 //! A hold that is lifted ends the life in the same transaction where an erasure waits for it,
 //! so that nobody returns in between; the erasures are released one by one afterwards.
 //!
-//! Keyring and door get a new gate in one transaction, so a write that began under the old
+//! Keyring and door get a new rules version in one transaction, so a write that began under the old
 //! rules fails, and reads again.
 
 pub mod change;
@@ -18,12 +18,12 @@ use crate::base::error::{Error, Result};
 use crate::base::id::{JobId, SubjectId, TenantId};
 use crate::domain::app::App;
 use crate::domain::audit::entry;
-use crate::domain::audit::entry::Deed;
+use crate::domain::audit::entry::AuditEvent;
 use crate::domain::erasure::offboarding;
 use crate::domain::erasure::spec::Erasing;
 use crate::domain::jobs::{JobKey, JobKind};
 use crate::domain::keyring::{Entry, State, released_write};
-use crate::domain::keys::{LifeKey, Standing};
+use crate::domain::keys::{LifeKey, Rule};
 use crate::domain::life::door::{Door, erase_writes, expires_at};
 use crate::domain::rules::change::Change;
 
@@ -71,7 +71,7 @@ impl App {
         if until.is_none_or(|until| until > self.clock.now()) {
             return Ok(false);
         }
-        match try_change(self, entry, &Change::Lift(Standing::Held), "lethe").await {
+        match try_change(self, entry, &Change::Lift(Rule::Held), "lethe").await {
             Err(Error::NotFound) => Ok(false),
             other => other,
         }
@@ -97,7 +97,7 @@ impl App {
 /// it was read.
 async fn try_change(app: &App, entry: &Entry, change: &Change, by: &str) -> Result<bool> {
     let now = app.clock.now();
-    let lifts_hold = matches!(change, Change::Lift(Standing::Held));
+    let lifts_hold = matches!(change, Change::Lift(Rule::Held));
     if lifts_hold && !entry.rules.held && !entry.blocked.is_empty() {
         // Lifted before, by somebody who did not come to release them all.
         app.release(entry).await?;
@@ -105,7 +105,7 @@ async fn try_change(app: &App, entry: &Entry, change: &Change, by: &str) -> Resu
     }
     let door = open_door(app, entry, now).await?;
     // A life is held and restricted; objection and suppression outlast it.
-    let of_a_life = matches!(change.rule(), Standing::Held | Standing::Restricted);
+    let of_a_life = matches!(change.rule(), Rule::Held | Rule::Restricted);
     // A tombstone may outlast its time by TTL's delay.
     let forgotten = entry.expires_at(entry.rules).is_some_and(|at| at <= now);
     if (door.is_none() && of_a_life) || forgotten {
@@ -206,12 +206,12 @@ fn logged(entry: &Entry, change: &Change, by: &str, now: Timestamp) -> Vec<Write
                 crate::domain::audit::mask::mask(&hold.reason)
             ));
         }
-        Change::Lift(Standing::Held) => about.extend(entry.blocked.iter().map(JobId::to_string)),
+        Change::Lift(Rule::Held) => about.extend(entry.blocked.iter().map(JobId::to_string)),
         _ => {}
     }
     entry::writes(&[entry::Entry {
         tenant: entry.key.tenant,
-        deed: deed(change),
+        event: event(change),
         by,
         about: &about,
         at: now,
@@ -219,15 +219,15 @@ fn logged(entry: &Entry, change: &Change, by: &str, now: Timestamp) -> Vec<Write
     }])
 }
 
-const fn deed(change: &Change) -> Deed {
+const fn event(change: &Change) -> AuditEvent {
     match change {
-        Change::Restrict => Deed::Restricted,
-        Change::Object => Deed::Objected,
-        Change::Hold(_) => Deed::Held,
-        Change::Suppress => Deed::Suppressed,
-        Change::Lift(Standing::Restricted) => Deed::RestrictionLifted,
-        Change::Lift(Standing::Objected) => Deed::ObjectionWithdrawn,
-        Change::Lift(Standing::Held) => Deed::HoldLifted,
-        Change::Lift(Standing::Suppressed) => Deed::SuppressionLifted,
+        Change::Restrict => AuditEvent::Restricted,
+        Change::Object => AuditEvent::Objected,
+        Change::Hold(_) => AuditEvent::Held,
+        Change::Suppress => AuditEvent::Suppressed,
+        Change::Lift(Rule::Restricted) => AuditEvent::RestrictionLifted,
+        Change::Lift(Rule::Objected) => AuditEvent::ObjectionWithdrawn,
+        Change::Lift(Rule::Held) => AuditEvent::HoldLifted,
+        Change::Lift(Rule::Suppressed) => AuditEvent::SuppressionLifted,
     }
 }

@@ -5,15 +5,15 @@ use crate::aws::dynamo::Store;
 use crate::base::clock::Clock;
 use crate::base::error::Result;
 use crate::base::id::{KeyId, TenantId};
-use crate::base::ttl_cache::Held;
+use crate::base::ttl_cache::TtlCache;
 use crate::domain::tenant::rows::ApiKey;
 use crate::domain::tenant::settings::Settings;
 
 pub struct Tenants {
     store: Store,
     clock: Clock,
-    keys: Held<(TenantId, KeyId), ApiKey>,
-    settings: Held<TenantId, Settings>,
+    keys: TtlCache<(TenantId, KeyId), ApiKey>,
+    settings: TtlCache<TenantId, Settings>,
 }
 
 impl Tenants {
@@ -21,8 +21,8 @@ impl Tenants {
         Tenants {
             store,
             clock,
-            keys: Held::settings(),
-            settings: Held::settings(),
+            keys: TtlCache::settings(),
+            settings: TtlCache::settings(),
         }
     }
 

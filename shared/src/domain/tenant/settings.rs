@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::base::error::Result;
-use crate::schema::violations::{Faults, Object};
+use crate::schema::violations::{Object, Violations};
 
 /// How much of an address is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,40 +115,40 @@ impl Settings {
     /// # Errors
     /// [`Error::Invalid`](crate::base::error::Error::Invalid) naming every field at fault.
     pub fn parse(body: &Value) -> Result<Settings> {
-        let mut faults = Faults::default();
-        let settings = read(body, &mut faults);
-        faults.unless_any(settings)
+        let mut violations = Violations::default();
+        let settings = read(body, &mut violations);
+        violations.unless_any(settings)
     }
 }
 
-fn read(body: &Value, faults: &mut Faults) -> Option<Settings> {
+fn read(body: &Value, violations: &mut Violations) -> Option<Settings> {
     let default = Settings::default();
     let known = serde_json::to_value(&default).expect("settings are plain data");
     let known: Vec<_> = known.as_object()?.keys().map(String::as_str).collect();
-    let body = faults.object(body, "", &known)?;
-    let days = body.number("retention_days", 1..=30, faults);
-    let ip = body.one_of("store_ip", &StoreIp::CHOICES, faults);
-    let url = body.one_of("store_url", &StoreUrl::CHOICES, faults);
-    let consent = body.one_of("consent_required", &ConsentRequired::CHOICES, faults);
+    let body = violations.object(body, "", &known)?;
+    let days = body.number("retention_days", 1..=30, violations);
+    let ip = body.one_of("store_ip", &StoreIp::CHOICES, violations);
+    let url = body.one_of("store_url", &StoreUrl::CHOICES, violations);
+    let consent = body.one_of("consent_required", &ConsentRequired::CHOICES, violations);
     Some(Settings {
         retention_days: days.unwrap_or(default.retention_days),
-        full_privacy: body.flag("full_privacy", faults),
+        full_privacy: body.flag("full_privacy", violations),
         store_ip: ip.unwrap_or(default.store_ip),
         store_url: url.unwrap_or(default.store_url),
-        location: body.flag("location", faults),
-        hide_selectors: selectors(&body, faults),
+        location: body.flag("location", violations),
+        hide_selectors: selectors(&body, violations),
         consent_required: consent.unwrap_or(default.consent_required),
-        integrations: integrations(&body, faults).unwrap_or_default(),
+        integrations: integrations(&body, violations).unwrap_or_default(),
     })
 }
 
-fn selectors(body: &Object<'_>, faults: &mut Faults) -> Vec<String> {
+fn selectors(body: &Object<'_>, violations: &mut Violations) -> Vec<String> {
     let place = body.pointer("hide_selectors");
     let list = match body.get("hide_selectors") {
         None => return Vec::new(),
         Some(Value::Array(list)) if list.len() <= 100 => list,
         Some(_) => {
-            faults.add(place, "length", "must be a list of at most 100");
+            violations.add(place, "length", "must be a list of at most 100");
             return Vec::new();
         }
     };
@@ -158,25 +158,25 @@ fn selectors(body: &Object<'_>, faults: &mut Faults) -> Vec<String> {
             Some(text) if (1..=256).contains(&text.chars().count()) => selectors.push(text.into()),
             Some(_) => {
                 let expected = "must be 1 to 256 characters";
-                faults.add(format!("{place}/{at}"), "length", expected);
+                violations.add(format!("{place}/{at}"), "length", expected);
             }
-            None => faults.add(format!("{place}/{at}"), "type", "must be a string"),
+            None => violations.add(format!("{place}/{at}"), "type", "must be a string"),
         }
     }
     selectors
 }
 
-fn integrations(body: &Object<'_>, faults: &mut Faults) -> Option<Integrations> {
+fn integrations(body: &Object<'_>, violations: &mut Violations) -> Option<Integrations> {
     let place = body.pointer("integrations");
-    let integrations = faults.object(body.get("integrations")?, place, &["clarity"])?;
+    let integrations = violations.object(body.get("integrations")?, place, &["clarity"])?;
     let place = integrations.pointer("clarity");
-    let clarity = faults.object(integrations.get("clarity")?, place, &["enabled"])?;
+    let clarity = violations.object(integrations.get("clarity")?, place, &["enabled"])?;
     if !clarity.has("enabled") {
-        faults.add(clarity.pointer("enabled"), "required", "is required");
+        violations.add(clarity.pointer("enabled"), "required", "is required");
     }
     Some(Integrations {
         clarity: Integration {
-            enabled: clarity.flag("enabled", faults),
+            enabled: clarity.flag("enabled", violations),
         },
     })
 }

@@ -7,10 +7,10 @@ use shared::proof::merkle::Tree;
 
 /// How far an erasure is.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Place {
+pub struct Progress {
     /// The lives that have ended are noted outside of the tables.
     #[serde(default)]
-    pub noted: bool,
+    pub in_ledger: bool,
     /// How often everything has been gone through.
     pub pass: u32,
     /// When this pass began.

@@ -9,9 +9,9 @@ use shared::aws::dynamo::{Query, Range, Write};
 use shared::base::error::Result;
 use shared::domain::app::App;
 use shared::domain::keys;
-use shared::domain::keys::{CLOCK, LifeKey};
+use shared::domain::keys::{EXPIRY, LifeKey};
 
-use crate::place::{STORES, Within};
+use crate::progress::{STORES, Within};
 use crate::turn::{Halt, Turn};
 
 /// Rows removed in one step.
@@ -23,34 +23,34 @@ type Rows = (Vec<String>, Option<String>);
 /// Removes what is left of a life but its clock. Most people never sent a file, and S3 need
 /// not be asked about them: every write behind the door that can lead to an object leaves a
 /// row, and rows go last.
-pub async fn clear(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
+pub async fn purge(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
     let first = rows(turn.app, life).await?;
     let led = first.1.is_some() || first.0.iter().any(|sort| keys::leads_to_objects(sort));
     // Its rows are gone when this is gone through again.
-    turn.place.objects |= led;
-    if turn.place.objects {
+    turn.progress.objects |= led;
+    if turn.progress.objects {
         clear_objects(turn, &life.object_prefixes()).await?;
     } else {
-        turn.place.within.store = STORES.len() - 1;
+        turn.progress.within.store = STORES.len() - 1;
     }
     remove_rows(turn, life, first).await?;
-    turn.place.within = Within::default();
+    turn.progress.within = Within::default();
     Ok(())
 }
 
 /// Removes all objects under these prefixes, one for each store, in every version; and
 /// unfinished uploads.
 pub async fn clear_objects(turn: &mut Turn<'_>, prefixes: &[(&str, String)]) -> Result<(), Halt> {
-    while let Some((_, prefix)) = prefixes.get(turn.place.within.store) {
+    while let Some((_, prefix)) = prefixes.get(turn.progress.within.store) {
         clear_prefix(turn, prefix).await?;
-        turn.place.within.next_store();
+        turn.progress.within.next_store();
     }
     Ok(())
 }
 
 async fn clear_prefix(turn: &mut Turn<'_>, prefix: &str) -> Result<(), Halt> {
     let app = turn.app;
-    turn.place.found += app.objects.abort_uploads(prefix).await?;
+    turn.progress.found += app.objects.abort_uploads(prefix).await?;
     loop {
         let mut versions = app.objects.versions(prefix).await?;
         if versions.is_empty() {
@@ -89,11 +89,11 @@ async fn remove_rows(turn: &mut Turn<'_>, life: &LifeKey, first: Rows) -> Result
     let mut page = first;
     loop {
         let (mut sorts, next) = page;
-        sorts.retain(|sort| sort != CLOCK);
+        sorts.retain(|sort| sort != EXPIRY);
         if !sorts.is_empty() {
             let told = sorts.iter().map(String::as_str);
             let told: Vec<_> = told.filter(|sort| !keys::is_note(sort)).collect();
-            turn.place.found += (sorts.len() - told.len()) as u64;
+            turn.progress.found += (sorts.len() - told.len()) as u64;
             turn.count(&told).await?;
             for sort in &sorts {
                 clear_lookup(app, life, sort).await?;

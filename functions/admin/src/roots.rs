@@ -1,11 +1,11 @@
-//! The seals of the activity log, newest first; of one day, with the leaves of its tree, so
+//! The signed roots of the audit log, newest first; of one day, with the leaves of its tree, so
 //! that anybody can make the root again.
 
 use jiff::civil::Date;
 use serde_json::{Value, json};
 use shared::base::error::{Error, Result};
 use shared::domain::app::App;
-use shared::domain::audit::roots::Seal;
+use shared::domain::audit::roots::LogRoot;
 use shared::http::{Answer, Call};
 
 /// Rows of leaves that one answer holds: under the 6 MB that Lambda answers with.
@@ -22,7 +22,7 @@ pub async fn list(app: &App, call: &Call) -> Result<Answer> {
     call.page(app, seals.iter().map(row).collect(), next).await
 }
 
-/// The seal of one day with its leaves; nothing where the day is not sealed.
+/// The signed root of one day with its leaves; nothing where the day has none.
 async fn of_day(app: &App, call: &Call, day: Date) -> Result<Answer> {
     let tenant = call.tenant();
     let place: Option<(Date, usize)> = call.cursor(app).await?;
@@ -51,7 +51,7 @@ async fn of_day(app: &App, call: &Call, day: Date) -> Result<Answer> {
     call.page(app, vec![data], next).await
 }
 
-fn row(seal: &Seal) -> Value {
+fn row(seal: &LogRoot) -> Value {
     json!({
         "day": seal.day.to_string(),
         "entries": seal.entries,

@@ -11,7 +11,7 @@ use shared::base::error::{Error, Result};
 use shared::base::id::{SubjectId, TenantId};
 use shared::domain::app::App;
 use shared::domain::audit::entry;
-use shared::domain::audit::entry::Deed;
+use shared::domain::audit::entry::AuditEvent;
 use shared::domain::erasure::spec::Erasing;
 use shared::domain::jobs::{Job, JobKind};
 use shared::domain::keyring;
@@ -256,7 +256,7 @@ fn erase_anew(app: &App, job: &Job, entry: &Entry, door: &Door, now: Timestamp) 
     let about = [entry.key.life.to_string(), anew.key.id.to_string()];
     writes.extend(entry::writes(&[entry::Entry {
         tenant: job.key.tenant,
-        deed: Deed::ErasureRequested,
+        event: AuditEvent::ErasureRequested,
         by: "lethe",
         about: &about,
         at: now,

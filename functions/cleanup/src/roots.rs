@@ -2,8 +2,8 @@
 //! written on it, chained to the day before, so that nothing of it can be changed, added or
 //! taken away unnoticed.
 //!
-//! Nothing is signed before the day's gates are closed. Leaves are written as they are
-//! made, the seal last: a sweep that is cut off is gone on with where it stopped.
+//! Nothing is signed before the day's watermarks are closed. Leaves are written as they are
+//! made, the root last: a sweep that is cut off resumes where it stopped.
 
 use std::time::Instant;
 
@@ -14,25 +14,25 @@ use shared::base::error::{Error, Result};
 use shared::base::id::TenantId;
 use shared::domain::app::App;
 use shared::domain::audit::entry::shown;
-use shared::domain::audit::roots::{Leaves, PART, Seal};
+use shared::domain::audit::roots::{Leaves, LogRoot, PART};
 use shared::domain::keys;
 use shared::domain::keys::day_of;
 use shared::proof::leaf::{SEAL, leaf};
 use shared::proof::merkle::{Hash, Tree};
 
 /// How long a day is left open after its midnight, so that no clock that is a little slow
-/// has its deeds refused.
+/// has its events refused.
 const GRACE: SignedDuration = SignedDuration::from_hours(1);
 
-/// Seals every day of a tenant's log that is over, oldest first. How many it sealed.
-pub async fn seal(
+/// Signs the root of every day of a tenant's log that is over, oldest first. How many it signed.
+pub async fn sign(
     app: &App,
     tenant: TenantId,
     created_at: Timestamp,
     deadline: Instant,
 ) -> Result<u64> {
     let now = app.clock.now();
-    let mut newest = app.store.newest_seal(tenant).await?;
+    let mut newest = app.store.newest_root(tenant).await?;
     let mut next = match &newest {
         Some(seal) => seal.day.tomorrow(),
         None => Ok(day_of(created_at)),
@@ -49,7 +49,7 @@ pub async fn seal(
             closed = true;
         }
         let previous = newest.map(|seal| seal.root);
-        newest = seal_day(app, tenant, day, previous, deadline).await?;
+        newest = sign_day(app, tenant, day, previous, deadline).await?;
         if newest.is_none() {
             break;
         }
@@ -59,14 +59,14 @@ pub async fn seal(
     Ok(sealed)
 }
 
-/// Seals one day, whose gates are closed. `None` when time is up, or another sweep is at it.
-async fn seal_day(
+/// Seals one day, whose watermarks are closed. `None` when time is up, or another sweep is at it.
+async fn sign_day(
     app: &App,
     tenant: TenantId,
     day: Date,
     previous: Option<Hash>,
     deadline: Instant,
-) -> Result<Option<Seal>> {
+) -> Result<Option<LogRoot>> {
     let Some(tree) = tree(app, tenant, day, deadline).await? else {
         return Ok(None);
     };
@@ -78,7 +78,7 @@ async fn seal_day(
         "previous": previous,
         "iat": app.clock.now().as_second(),
     });
-    let seal = Seal {
+    let seal = LogRoot {
         day,
         entries: tree.size(),
         root: tree.root(),
@@ -87,7 +87,7 @@ async fn seal_day(
     let object = keys::seal_object(tenant, day);
     let body = seal.jws.clone().into_bytes();
     app.objects.put(&object, "application/jose", body).await?;
-    Ok(app.store.add_seal(tenant, &seal).await?.then_some(seal))
+    Ok(app.store.add_root(tenant, &seal).await?.then_some(seal))
 }
 
 /// The tree over a day's entries, its leaves written down.

@@ -18,9 +18,9 @@ use shared::domain::life::door::Door;
 use crate::sweep::Sweep;
 use crate::{PAGE, at_once};
 
-/// How far the clocks of a tenant have been gone through.
+/// How far the sweep is in the expiry index of a tenant.
 #[derive(Clone, Debug, Default)]
-pub struct Place {
+pub struct Cursor {
     shard: u8,
     after: Option<String>,
 }
@@ -33,11 +33,11 @@ enum Seen {
     AsItWas,
 }
 
-/// Goes through the clocks of a tenant that are due by today. False when time is over first.
+/// Goes through the expiry index entries of a tenant that are due by today. False when time is over first.
 pub async fn sweep(
     sweep: &mut Sweep<'_>,
     tenant: TenantId,
-    place: &mut Place,
+    place: &mut Cursor,
     until: Instant,
 ) -> bool {
     while place.shard < SHARDS {

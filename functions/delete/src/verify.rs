@@ -12,7 +12,7 @@ use shared::domain::app::App;
 use shared::domain::jobs::{Job, JobKind, JobState};
 use shared::domain::keyring;
 use shared::domain::keys;
-use shared::domain::keys::{CLOCK, LifeKey};
+use shared::domain::keys::{EXPIRY, LifeKey};
 
 use crate::turn::{Halt, Turn};
 
@@ -30,7 +30,7 @@ pub enum Done {
 }
 
 /// Those who stay as they are: held, or held when the rest was cancelled.
-pub fn spared(job: &Job) -> HashSet<SubjectId> {
+pub fn excluded(job: &Job) -> HashSet<SubjectId> {
     let listed = ["blocked", "cancelled"].map(|name| job.outcome[name].as_array());
     let subject = |it: &Value| SubjectId::parse(it["subject"].as_str()?);
     listed
@@ -45,14 +45,14 @@ pub fn spared(job: &Job) -> HashSet<SubjectId> {
 /// tables be restored to before this, the replay goes by it. Who is held, or was when the
 /// rest was cancelled, is not among them: nobody may be erased on the word of a request that
 /// was taken back.
-pub async fn note(turn: &mut Turn<'_>) -> Result<(), Halt> {
-    if turn.place.noted || turn.job.key.kind == JobKind::Expiry {
+pub async fn record_in_ledger(turn: &mut Turn<'_>) -> Result<(), Halt> {
+    if turn.progress.in_ledger || turn.job.key.kind == JobKind::Expiry {
         return Ok(());
     }
     let (job, erasing) = (turn.job.key, &turn.erasing);
-    let spared = spared(&turn.job);
+    let excluded = excluded(&turn.job);
     let mut lives = turn.app.store.all_lives_of(job, erasing).await?;
-    lives.retain(|life| !spared.contains(&life.subject));
+    lives.retain(|life| !excluded.contains(&life.subject));
     let ledger = json!({
         "tenant": job.tenant.to_string(),
         "job": job.id.to_string(),
@@ -70,7 +70,7 @@ pub async fn note(turn: &mut Turn<'_>) -> Result<(), Halt> {
         .objects
         .put(&object, "application/json", body)
         .await?;
-    turn.place.noted = true;
+    turn.progress.in_ledger = true;
     Ok(())
 }
 
@@ -80,28 +80,28 @@ pub fn look_back(turn: &mut Turn<'_>) -> Result<Option<Done>, Halt> {
     let now = turn.app.clock.now();
     for store in ["attachments", "exports"] {
         let times = &mut turn.job.outcome["unreadable_at"];
-        if times[store].is_null() || turn.place.found > 0 {
+        if times[store].is_null() || turn.progress.found > 0 {
             times[store] = json!(now);
         }
     }
     // A link that was handed out before may still bring an object: look again after it.
     let until = turn.erasing.uploads_until;
-    let late = until.is_some_and(|until| turn.place.began.is_none_or(|began| began <= until));
-    if turn.place.found == 0 && !late {
+    let late = until.is_some_and(|until| turn.progress.began.is_none_or(|began| began <= until));
+    if turn.progress.found == 0 && !late {
         return Ok(Some(Done::Everything));
     }
-    let again = turn.place.pass >= PASSES && turn.place.found > 0;
+    let again = turn.progress.pass >= PASSES && turn.progress.found > 0;
     turn.begin_pass(now);
     if again {
         // Something goes on writing here.
-        turn.place.pass = 0;
-        turn.job.outcome["partial"] = json!([turn.place.within.store()]);
+        turn.progress.pass = 0;
+        turn.job.outcome["partial"] = json!([turn.progress.within.store()]);
         return Ok(Some(Done::Until(JobState::Partial, now + DAY)));
     }
     Ok(match until.filter(|until| late && *until >= now) {
         Some(until) => {
             // The pass begins when the wait is over.
-            turn.place.began = None;
+            turn.progress.began = None;
             let after = until + SignedDuration::from_millis(1);
             Some(Done::Until(JobState::Verifying, after))
         }
@@ -112,7 +112,7 @@ pub fn look_back(turn: &mut Turn<'_>) -> Result<Option<Done>, Halt> {
 /// Deletes a life's clock and marks it as erased in the keyring, unless the keyring has
 /// gone on to a later life: that one is not touched.
 pub async fn close(app: &App, life: &LifeKey, now: Timestamp) -> Result<()> {
-    let clock = Write::delete(&life.partition(), CLOCK);
+    let clock = Write::delete(&life.partition(), EXPIRY);
     for kept in [false, true] {
         let erased = keyring::erased_write(life, kept, now);
         match app.store.transact(vec![erased, clock.clone()]).await? {
