@@ -73,7 +73,7 @@ fn whom(body: &Object<'_>, faults: &mut Faults) -> Option<Whom> {
         faults.add(
             "",
             "exactly_one",
-            "must hold exactly one of subject and lookup",
+            "must have exactly one of: subject, lookup",
         );
         return None;
     }
@@ -81,7 +81,7 @@ fn whom(body: &Object<'_>, faults: &mut Faults) -> Option<Whom> {
         Some(lookup) => violations::lookup(lookup, "/lookup", faults)
             .map(|(kind, value)| Whom::Lookup(kind, value)),
         None => body
-            .parsed("subject", "must be a subject", faults, Subject::parse)
+            .parsed("subject", "must be a subject ID", faults, Subject::parse)
             .map(Whom::Subject),
     }
 }

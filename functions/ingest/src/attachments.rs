@@ -99,7 +99,7 @@ async fn again(app: &App, call: &Call, subject: Subject, row: &Attachment) -> Re
             }
             (_, Some(_)) => Err(Error::Conflict {
                 code: "uploaded",
-                detail: "The file has been uploaded already.",
+                detail: "The file has already been uploaded.",
             }),
             (_, None) => Err(Error::NotFound),
         };
@@ -310,7 +310,11 @@ fn read(call: &Call, known: &[&str], faults: &mut Faults) -> Option<Announced> {
         .and_then(Value::as_u64)
         .filter(|size| (1..=LARGEST).contains(size));
     if size.is_none() {
-        faults.add("/size", "range", &format!("must be 1 to {LARGEST} bytes"));
+        faults.add(
+            "/size",
+            "range",
+            &format!("must be an integer from 1 to {LARGEST}"),
+        );
     }
     let sha256 = body.text("sha256", faults).map(str::to_lowercase);
     let sha256 = sha256.filter(|sha256| hex(sha256).is_some_and(|digest| digest.len() == 32));
@@ -318,7 +322,7 @@ fn read(call: &Call, known: &[&str], faults: &mut Faults) -> Option<Announced> {
         faults.add(
             "/sha256",
             "sha256",
-            "must be the file's SHA-256 in hexadecimal",
+            "must be the SHA-256 checksum of the file in hexadecimal",
         );
     }
     let content = AttachmentContent {

@@ -42,10 +42,15 @@ pub fn asked(body: &Value, by: String, name: Name<'_>) -> Result<Asked> {
     let Some(fields) = faults.object(body, "", &["subject", "reason", "targets"]) else {
         return Err(faults.into());
     };
-    let reason = fields.parsed("reason", "must be a code", &mut faults, violations::code);
+    let reason = fields.parsed(
+        "reason",
+        "must match [A-Za-z0-9._-]{1,64}",
+        &mut faults,
+        violations::code,
+    );
     let everybody = subject(&fields, &mut faults);
     if !fields.has("targets") {
-        faults.add("/targets", "required", "must be given");
+        faults.add("/targets", "required", "is required");
     }
     let mut targets = Vec::new();
     let listed = fields.list("targets", TARGETS, &mut faults);
@@ -57,7 +62,7 @@ pub fn asked(body: &Value, by: String, name: Name<'_>) -> Result<Asked> {
         _ => 0,
     };
     if targets.iter().map(spans).sum::<usize>() > SPANS {
-        let expected = format!("must hold at most {SPANS} spans in all");
+        let expected = format!("must have at most {SPANS} spans in total");
         faults.add("/targets", "length", &expected);
     }
     faults.end()?;
@@ -70,7 +75,7 @@ pub fn asked(body: &Value, by: String, name: Name<'_>) -> Result<Asked> {
 }
 
 fn subject(fields: &Object<'_>, faults: &mut Faults) -> Option<Subject> {
-    fields.parsed("subject", "must be a subject", faults, Subject::parse)
+    fields.parsed("subject", "must be a subject ID", faults, Subject::parse)
 }
 
 /// One target. `None` where it has a fault.
@@ -93,7 +98,7 @@ fn wanted(
     let fields = faults.object(value, at.clone(), &known)?;
     let kinds = ["message", "attachment", "conversation"];
     if kinds.iter().filter(|kind| fields.has(kind)).count() != 1 {
-        let expected = "must name exactly one of message, attachment and conversation";
+        let expected = "must have exactly one of: message, attachment, conversation";
         faults.add(at, "exactly_one", expected);
         return None;
     }
@@ -102,7 +107,7 @@ fn wanted(
         return None;
     }
     let Some(subject) = own.or(everybody) else {
-        faults.add(fields.pointer("subject"), "required", "must be given");
+        faults.add(fields.pointer("subject"), "required", "is required");
         return None;
     };
     let conversation = fields.text("conversation", faults).and_then(|id| {
@@ -115,7 +120,11 @@ fn wanted(
     } else {
         for name in ["content_hash", "spans"] {
             if fields.has(name) {
-                faults.add(fields.pointer(name), "not_allowed", "belongs to a message");
+                faults.add(
+                    fields.pointer(name),
+                    "not_allowed",
+                    "is allowed only with message",
+                );
             }
         }
         match &conversation {
@@ -123,7 +132,7 @@ fn wanted(
             None if fields.has("conversation") => return None,
             None => What::Attachment(fields.parsed(
                 "attachment",
-                "must be an attachment",
+                "must be an attachment ID",
                 faults,
                 Attachment::parse,
             )?),
@@ -139,16 +148,16 @@ fn wanted(
 /// A message, or a passage of it: spans come with the fingerprint of what they were chosen
 /// in, and the other way round.
 fn message(fields: &Object<'_>, faults: &mut Faults) -> Option<What> {
-    let message = fields.parsed("message", "must be a message", faults, Message::parse);
+    let message = fields.parsed("message", "must be a message ID", faults, Message::parse);
     match (fields.has("spans"), fields.has("content_hash")) {
         (false, false) => return message.map(What::Message),
         (true, true) => {}
         (true, false) => {
-            faults.add(fields.pointer("content_hash"), "required", "must be given");
+            faults.add(fields.pointer("content_hash"), "required", "is required");
         }
-        (false, true) => faults.add(fields.pointer("spans"), "required", "must be given"),
+        (false, true) => faults.add(fields.pointer("spans"), "required", "is required"),
     }
-    let expected = "must be a content_hash";
+    let expected = "must be the content_hash of a message";
     let content_hash = fields.parsed("content_hash", expected, faults, KeyedHash::parse);
     let listed = fields.list("spans", SPANS, faults)?.iter();
     let spans: Vec<_> = listed
@@ -168,7 +177,7 @@ fn span(value: &Value, at: String, faults: &mut Faults) -> Option<Span> {
     match (offset("start"), offset("end")) {
         (Some(start), Some(end)) if start < end => Some(Span { start, end }),
         _ => {
-            let expected = "must have a start, and an end after it, in code points";
+            let expected = "must have a start and a greater end, in code points";
             faults.add(at, "range", expected);
             None
         }

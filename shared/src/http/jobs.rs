@@ -47,11 +47,11 @@ impl Call {
         let mut faults = Faults::default();
         let state = self.query("state").map(JobState::parse);
         if state == Some(None) {
-            faults.add("state", "format", "must be a job's state");
+            faults.add("state", "format", "must be a job state");
         }
         let subject = self.query("subject").map(Subject::parse);
         if subject == Some(None) {
-            faults.add("subject", "format", "must be a subject");
+            faults.add("subject", "format", "must be a subject ID");
         }
         faults.end()?;
         Ok(JobFilter {

@@ -37,11 +37,7 @@ impl Faults {
             .keys()
             .filter(|name| !known.contains(&name.as_str()))
         {
-            self.add(
-                object.pointer(name),
-                "unknown",
-                "is not a field of this request",
-            );
+            self.add(object.pointer(name), "unknown", "is not a known field");
         }
         Some(object)
     }
@@ -252,7 +248,7 @@ impl<'a> Object<'a> {
         let number = number.filter(|number| range.contains(number));
         if number.is_none() {
             let expected = format!(
-                "must be a whole number, {} to {}",
+                "must be an integer from {} to {}",
                 range.start(),
                 range.end()
             );
@@ -296,14 +292,14 @@ impl<'a> Object<'a> {
     /// A list of 1 to `most` values, if it was sent.
     pub fn list(&self, name: &str, most: usize, faults: &mut Faults) -> Option<&'a [Value]> {
         let Some(list) = self.said(name)?.as_array() else {
-            faults.add(self.pointer(name), "type", "must be a list");
+            faults.add(self.pointer(name), "type", "must be an array");
             return None;
         };
         if list.is_empty() && self.lenient {
             return None;
         }
         if list.is_empty() || list.len() > most {
-            let expected = format!("must hold 1 to {most}");
+            let expected = format!("must have 1 to {most} items");
             faults.add(self.pointer(name), "length", &expected);
             return None;
         }
@@ -325,7 +321,7 @@ pub fn lookup(value: &Value, at: &str, faults: &mut Faults) -> Option<(&'static 
     let fields = faults.object(value, at, &kinds)?;
     let mut given = kinds.iter().filter(|kind| fields.has(kind));
     let (Some(kind), None) = (given.next(), given.next()) else {
-        let expected = format!("must hold exactly one of {}", kinds.join(", "));
+        let expected = format!("must have exactly one of: {}", kinds.join(", "));
         faults.add(at, "exactly_one", &expected);
         return None;
     };
