@@ -50,8 +50,7 @@ fn describe(error: &Error) -> (u16, &'static str, &'static str, String) {
             409,
             "ambiguous",
             "Conflict",
-            "The lookup matches several people. Specify them in `subjects`, or set `all` to true."
-                .into(),
+            "The lookup matches several people. Specify subject IDs, or set `all` to true.".into(),
         ),
         Error::Stale => (
             412,
