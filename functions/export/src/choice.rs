@@ -150,7 +150,7 @@ impl Choice {
             Record::Attachment(file) => {
                 let why = match file.state {
                     FileState::Clean => None,
-                    FileState::AwaitingUpload => Some("not yet uploaded or scanned"),
+                    FileState::AwaitingUpload => Some("not uploaded or not yet scanned"),
                     FileState::Rejected => Some("rejected by the scan for malware and false types"),
                     FileState::Redacted => Some("redacted"),
                 };
