@@ -142,7 +142,7 @@ fn edge_problems(route: &Route, operation: &Operation) -> Vec<(u16, &'static str
     let mut problems = vec![
         (
             422,
-            "The request failed validation. `errors` lists every violation.",
+            "The request failed validation. `errors` lists the violations.",
         ),
         (
             429,
