@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use shared::base::error::{Error, Result};
-use shared::base::id::Attachment as AttachmentId;
+use shared::base::id::AttachmentId;
 use shared::domain::app::App;
 use shared::domain::keys;
 use shared::domain::records::content::FileState;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use shared::aws::dynamo::{Query, Range};
 use shared::base::error::{Error, Result};
-use shared::base::id::Subject;
+use shared::base::id::SubjectId;
 use shared::domain::app::App;
 use shared::domain::keyring::Entry;
 use shared::domain::keys;
@@ -93,7 +93,7 @@ async fn under(
     let (sorts, next) = app.store.query_sorts(query).await?;
     let subjects: Vec<_> = sorts
         .iter()
-        .filter_map(|sort| Subject::parse(sort))
+        .filter_map(|sort| SubjectId::parse(sort))
         .collect();
     let entries = app.keyring.entries(tenant, &subjects).await?;
     let present = app.present(tenant, &subjects).await?;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use shared::aws::dynamo::{Refusal, Write};
 use shared::base::error::{Error, Result};
-use shared::base::id::{KeyId, Tenant};
+use shared::base::id::{KeyId, TenantId};
 use shared::crypto::{Aad, Purpose, TenantKeys};
 use shared::domain::app::App;
 use shared::domain::audit::entry;
@@ -75,7 +75,7 @@ pub fn with_secret(key: &ApiKey, token: String) -> Value {
 /// A key that may verify visitor tokens is kept sealed as well: the text, as its holder
 /// has it, is the tokens' HS256 key.
 pub fn new_key(
-    tenant: Tenant,
+    tenant: TenantId,
     keys: &TenantKeys,
     scopes: &[Scope],
     now: Timestamp,
@@ -150,7 +150,7 @@ fn administers(key: &ApiKey) -> bool {
 }
 
 /// Another key that may administer the tenant.
-async fn other_admin(app: &App, tenant: Tenant, id: KeyId) -> Result<Option<KeyId>> {
+async fn other_admin(app: &App, tenant: TenantId, id: KeyId) -> Result<Option<KeyId>> {
     let mut after = None;
     loop {
         let (keys, next) = app.store.api_keys(tenant, 100, after).await?;

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use shared::base::error::{Error, Result};
-use shared::base::id::Tenant;
+use shared::base::id::TenantId;
 use shared::domain::app::App;
 use shared::domain::audit::entry;
 use shared::domain::audit::entry::Deed;
@@ -62,7 +62,7 @@ pub async fn change(app: &App, call: &Call) -> Result<Answer> {
 }
 
 /// What a change would delete, and nothing changed.
-async fn preview(app: &App, tenant: Tenant, [from, to]: [u8; 2]) -> Result<Answer> {
+async fn preview(app: &App, tenant: TenantId, [from, to]: [u8; 2]) -> Result<Answer> {
     let would_erase = if to < from {
         older_than(app, tenant, to).await?
     } else {
@@ -76,7 +76,7 @@ async fn preview(app: &App, tenant: Tenant, [from, to]: [u8; 2]) -> Result<Answe
 }
 
 /// How many people were last seen more than these days ago.
-async fn older_than(app: &App, tenant: Tenant, days: u8) -> Result<u64> {
+async fn older_than(app: &App, tenant: TenantId, days: u8) -> Result<u64> {
     let now = app.clock.now();
     let until = latest_clock(now, days).to_string();
     let mut older = 0;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use shared::aws::dynamo::Write;
 use shared::base::error::{Error, Result};
-use shared::base::id::Tenant;
+use shared::base::id::TenantId;
 use shared::crypto::TenantKeys;
 use shared::domain::app::App;
 use shared::domain::audit::entry;
@@ -22,7 +22,7 @@ pub async fn create(app: &App, call: &Call) -> Result<Answer> {
     let mut faults = Faults::default();
     faults.object(call.body(), "", &[]);
     faults.end()?;
-    let (tenant, now) = (Tenant::new(), app.clock.now());
+    let (tenant, now) = (TenantId::new(), app.clock.now());
     // Keys first: a tenant is known once everything that they need is there.
     app.keyring.add_tenant(tenant).await?;
     let keys = app.keyring.tenant(tenant).await?;
@@ -46,7 +46,7 @@ pub async fn add_key(app: &App, call: &Call) -> Result<Answer> {
     let mut faults = Faults::default();
     faults.object(call.body(), "", &[]);
     faults.end()?;
-    let tenant = call.path("tenant").and_then(Tenant::parse);
+    let tenant = call.path("tenant").and_then(TenantId::parse);
     let tenant = tenant.ok_or(Error::NotFound)?;
     let record = app.store.tenant(tenant).await?;
     if record.erased_at.is_some() {
@@ -65,7 +65,7 @@ pub async fn add_key(app: &App, call: &Call) -> Result<Answer> {
 }
 
 /// A key that may do everything, but that no page may hold it.
-fn new_owner_key(tenant: Tenant, keys: &TenantKeys, now: Timestamp) -> (ApiKey, String) {
+fn new_owner_key(tenant: TenantId, keys: &TenantKeys, now: Timestamp) -> (ApiKey, String) {
     let scopes: Vec<_> = Scope::ALL
         .into_iter()
         .filter(|scope| *scope != Scope::Collect)
@@ -74,7 +74,7 @@ fn new_owner_key(tenant: Tenant, keys: &TenantKeys, now: Timestamp) -> (ApiKey, 
 }
 
 /// The log's entry.
-fn entry(tenant: Tenant, deed: Deed, by: &str, key: &ApiKey, now: Timestamp) -> Vec<Write> {
+fn entry(tenant: TenantId, deed: Deed, by: &str, key: &ApiKey, now: Timestamp) -> Vec<Write> {
     entry::writes(&[entry::Entry {
         tenant,
         deed,
@@ -90,7 +90,7 @@ pub async fn list(app: &App, call: &Call) -> Result<Answer> {
     let refused = || Error::field("cursor", "cursor", "must be a cursor of this list");
     let after = call
         .query("cursor")
-        .map(|text| Tenant::parse(text).ok_or_else(refused))
+        .map(|text| TenantId::parse(text).ok_or_else(refused))
         .transpose()?;
     let after = after.map(|tenant| tenant.to_string());
     let (tenants, next) = app.store.tenants(call.limit()?, after).await?;
@@ -116,7 +116,7 @@ fn row(record: &Record) -> Value {
 
 /// `DELETE /v1/tenants/{tenant}`: begins a day from now, and its owner can cancel it.
 pub async fn erase(app: &App, call: &Call) -> Result<Answer> {
-    let tenant = call.path("tenant").and_then(Tenant::parse);
+    let tenant = call.path("tenant").and_then(TenantId::parse);
     let tenant = tenant.ok_or(Error::NotFound)?;
     let now = app.clock.now();
     let job = offboarding::job(tenant, now + offboarding::GRACE, now);

@@ -8,7 +8,7 @@ use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use shared::aws::dynamo::Item;
 use shared::base::error::Result;
-use shared::base::id::Tenant;
+use shared::base::id::TenantId;
 use shared::domain::app::App;
 use shared::domain::keyring::{Entry, State};
 use shared::domain::keys;
@@ -36,7 +36,7 @@ enum Seen {
 /// Goes through the clocks of a tenant that are due by today. False when time is over first.
 pub async fn sweep(
     sweep: &mut Sweep<'_>,
-    tenant: Tenant,
+    tenant: TenantId,
     place: &mut Place,
     until: Instant,
 ) -> bool {
@@ -63,7 +63,7 @@ pub async fn sweep(
     true
 }
 
-async fn look_at_all(sweep: &mut Sweep<'_>, tenant: Tenant, mut lives: Vec<LifeKey>) {
+async fn look_at_all(sweep: &mut Sweep<'_>, tenant: TenantId, mut lives: Vec<LifeKey>) {
     let app = sweep.app;
     let doors = doors(app, &lives).await;
     let Some(mut doors) = sweep.note("clocks", tenant, doors) else {
@@ -110,7 +110,7 @@ pub async fn doors(app: &App, lives: &[LifeKey]) -> Result<HashMap<LifeKey, Resu
 /// until it is verified. Each with its row, unless the subject has a later life.
 async fn ended(
     app: &App,
-    tenant: Tenant,
+    tenant: TenantId,
     lives: &[LifeKey],
     doors: &HashMap<LifeKey, Result<Door>>,
 ) -> Result<HashMap<LifeKey, Option<Entry>>> {

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 use shared::base::error::{Error, Result};
-use shared::base::id::{JobId, Tenant};
+use shared::base::id::{JobId, TenantId};
 use shared::domain::app::App;
 use shared::domain::erasure::receipt::Receipt;
 use shared::domain::erasure::spec::Erasing;
@@ -24,7 +24,7 @@ const GRACE: SignedDuration = SignedDuration::from_hours(1);
 /// Makes the receipts of every day that is over and has none yet, oldest first.
 pub async fn issue(
     app: &App,
-    tenant: Tenant,
+    tenant: TenantId,
     created_at: Timestamp,
     deadline: Instant,
 ) -> Result<()> {
@@ -69,7 +69,7 @@ struct Ended {
 /// All that expired on a day; `None` while one of them is not over, or when time is up.
 async fn expiries(
     app: &App,
-    tenant: Tenant,
+    tenant: TenantId,
     day: Date,
     deadline: Instant,
 ) -> Result<Option<Ended>> {

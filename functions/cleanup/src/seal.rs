@@ -11,7 +11,7 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use shared::base::error::{Error, Result};
-use shared::base::id::Tenant;
+use shared::base::id::TenantId;
 use shared::domain::app::App;
 use shared::domain::audit::entry::shown;
 use shared::domain::audit::roots::{Leaves, PART, Seal};
@@ -27,7 +27,7 @@ const GRACE: SignedDuration = SignedDuration::from_hours(1);
 /// Seals every day of a tenant's log that is over, oldest first. How many it sealed.
 pub async fn seal(
     app: &App,
-    tenant: Tenant,
+    tenant: TenantId,
     created_at: Timestamp,
     deadline: Instant,
 ) -> Result<u64> {
@@ -62,7 +62,7 @@ pub async fn seal(
 /// Seals one day, whose gates are closed. `None` when time is up, or another sweep is at it.
 async fn seal_day(
     app: &App,
-    tenant: Tenant,
+    tenant: TenantId,
     day: Date,
     previous: Option<Hash>,
     deadline: Instant,
@@ -91,7 +91,7 @@ async fn seal_day(
 }
 
 /// The tree over a day's entries, its leaves written down.
-async fn tree(app: &App, tenant: Tenant, day: Date, deadline: Instant) -> Result<Option<Tree>> {
+async fn tree(app: &App, tenant: TenantId, day: Date, deadline: Instant) -> Result<Option<Tree>> {
     let mut tree = Tree::default();
     let mut written = 0;
     let mut after = None;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use futures::FutureExt;
 use jiff::SignedDuration;
 use shared::base::error::{Error, Result};
-use shared::base::id::Tenant;
+use shared::base::id::TenantId;
 use shared::domain::app::App;
 use shared::domain::keys;
 use shared::domain::keys::{LifeKey, SHARDS};
@@ -25,7 +25,7 @@ const REMEMBERED: SignedDuration = SignedDuration::from_secs(120);
 ///
 /// While somebody may still go by the settings before, every door is gone through and will be
 /// once more: who is seen meanwhile may get the longer time again.
-pub async fn shorten(sweep: &mut Sweep<'_>, tenant: Tenant, until: Instant) -> Result<bool> {
+pub async fn shorten(sweep: &mut Sweep<'_>, tenant: TenantId, until: Instant) -> Result<bool> {
     let app = sweep.app;
     let stored = match app.store.settings(tenant).await {
         // The last of a tenant that leaves: nobody is left.

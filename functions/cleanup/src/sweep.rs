@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use shared::aws::emf::{Metric, Unit};
 use shared::base::error::Result;
-use shared::base::id::Tenant;
+use shared::base::id::TenantId;
 use shared::domain::app::App;
 use shared::domain::checks::SweptUpTo;
 use shared::domain::tenant::rows::Record;
@@ -46,7 +46,7 @@ pub struct Did {
 
 /// How far the forgetting of one tenant is.
 struct Forgetting {
-    tenant: Tenant,
+    tenant: TenantId,
     shortened: bool,
     clocks: clocks::Place,
 }
@@ -106,7 +106,11 @@ impl<'a> Sweep<'a> {
 
     /// Goes through whoever of each tenant is due. The last tenant that there was time for,
     /// when there was none for the others.
-    async fn forget_all(&mut self, tenants: &[Record], after: Option<Tenant>) -> Option<Tenant> {
+    async fn forget_all(
+        &mut self,
+        tenants: &[Record],
+        after: Option<TenantId>,
+    ) -> Option<TenantId> {
         let until = self.started + FORGETTING;
         let mut left = Vec::new();
         let mut last = None;
@@ -153,7 +157,7 @@ impl<'a> Sweep<'a> {
 
     /// Seals what is over of every tenant's activity, and makes the receipts of its expiries.
     /// As with [`Sweep::forget_all`].
-    async fn seal_all(&mut self, tenants: &[Record], after: Option<Tenant>) -> Option<Tenant> {
+    async fn seal_all(&mut self, tenants: &[Record], after: Option<TenantId>) -> Option<TenantId> {
         let until = self.started + SEALING;
         let mut last = None;
         for record in round(tenants, after) {
@@ -234,7 +238,7 @@ async fn tenants(app: &App) -> Result<Vec<Record>> {
 }
 
 /// All tenants, who stand in order, beginning after the one at which the last sweep stopped.
-fn round(tenants: &[Record], after: Option<Tenant>) -> impl Iterator<Item = &Record> {
+fn round(tenants: &[Record], after: Option<TenantId>) -> impl Iterator<Item = &Record> {
     let first = tenants.partition_point(|it| Some(it.tenant) <= after);
     tenants[first..].iter().chain(&tenants[..first])
 }
@@ -247,9 +251,9 @@ mod tests {
 
     #[test]
     fn a_round_begins_after_the_last_one_and_reaches_everybody_once() {
-        let mut tenants: Vec<_> = (0..4).map(|_| Tenant::new()).collect();
+        let mut tenants: Vec<_> = (0..4).map(|_| TenantId::new()).collect();
         tenants.sort_unstable();
-        let record = |tenant: &Tenant| Record {
+        let record = |tenant: &TenantId| Record {
             tenant: *tenant,
             created_at: Timestamp::UNIX_EPOCH,
             leaving: None,

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use shared::aws::dynamo::{Refusal, Write};
 use shared::aws::s3::last_upload;
 use shared::base::error::{Error, Result};
-use shared::base::id::{Subject, Tenant};
+use shared::base::id::{SubjectId, TenantId};
 use shared::domain::app::App;
 use shared::domain::audit::entry;
 use shared::domain::audit::entry::Deed;
@@ -38,7 +38,7 @@ pub struct Present {
 }
 
 /// Those of `subjects` who live, each once.
-pub async fn present(app: &App, tenant: Tenant, subjects: &[Subject]) -> Result<Vec<Present>> {
+pub async fn present(app: &App, tenant: TenantId, subjects: &[SubjectId]) -> Result<Vec<Present>> {
     let mut subjects = subjects.to_vec();
     subjects.sort_unstable();
     subjects.dedup();
@@ -56,9 +56,9 @@ pub async fn present(app: &App, tenant: Tenant, subjects: &[Subject]) -> Result<
 /// What the keyring holds of these people, each with the door of that life.
 async fn rows(
     app: &App,
-    tenant: Tenant,
-    subjects: &[Subject],
-) -> Result<HashMap<Subject, (Entry, Option<Door>)>> {
+    tenant: TenantId,
+    subjects: &[SubjectId],
+) -> Result<HashMap<SubjectId, (Entry, Option<Door>)>> {
     let entries = app.keyring.entries(tenant, subjects).await?;
     let doors: Vec<_> = entries
         .values()
@@ -72,7 +72,7 @@ async fn rows(
         .iter()
         .map(|row| Ok((row.partition().to_owned(), Door::read(row)?)))
         .collect::<Result<_>>()?;
-    let with_door = |(subject, entry): (Subject, Entry)| {
+    let with_door = |(subject, entry): (SubjectId, Entry)| {
         let door = doors.remove(&entry.key.partition());
         (subject, (entry, door))
     };
@@ -83,7 +83,7 @@ async fn rows(
 #[derive(Debug, Default)]
 pub struct Ended {
     /// Those who are held: their lives go on until the hold is lifted.
-    pub blocked: Vec<Subject>,
+    pub blocked: Vec<SubjectId>,
     /// When the last link that may still write has run out.
     pub uploads_until: Option<Timestamp>,
 }

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::base::error::{Error, Result};
-use shared::base::id::Subject;
+use shared::base::id::SubjectId;
 use shared::base::recovery::KEPT;
 use shared::domain::app::App;
 use shared::domain::audit::entry;
@@ -106,7 +106,7 @@ async fn end_rest(turn: &mut Turn<'_>) -> Result<(), Halt> {
 
 /// Notes on a job that its lives have ended, but for those who are held. Its times are those
 /// of the last of them.
-pub fn set_ended(app: &App, job: &mut Job, held: &[Subject], now: Timestamp) {
+pub fn set_ended(app: &App, job: &mut Job, held: &[SubjectId], now: Timestamp) {
     let ended = |held: usize| job_lives(job) - held.min(job_lives(job));
     let before = blocked(job).map_or(0, |blocked| ended(blocked.len()));
     if ended(held.len()) > before {
@@ -120,9 +120,9 @@ pub fn set_ended(app: &App, job: &mut Job, held: &[Subject], now: Timestamp) {
 }
 
 /// Who waits for a hold to end; `None` before the lives of the job have ended.
-fn blocked(job: &Job) -> Option<HashSet<Subject>> {
+fn blocked(job: &Job) -> Option<HashSet<SubjectId>> {
     let blocked = job.outcome["blocked"].as_array()?;
-    let subject = |it: &Value| Subject::parse(it["subject"].as_str()?);
+    let subject = |it: &Value| SubjectId::parse(it["subject"].as_str()?);
     Some(blocked.iter().filter_map(subject).collect())
 }
 

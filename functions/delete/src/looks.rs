@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::aws::dynamo::{Refusal, Write};
 use shared::base::error::Result;
-use shared::base::id::Subject;
+use shared::base::id::SubjectId;
 use shared::domain::app::App;
 use shared::domain::jobs::{Job, JobKind, JobState};
 use shared::domain::keyring;
@@ -30,9 +30,9 @@ pub enum Done {
 }
 
 /// Those who stay as they are: held, or held when the rest was cancelled.
-pub fn spared(job: &Job) -> HashSet<Subject> {
+pub fn spared(job: &Job) -> HashSet<SubjectId> {
     let listed = ["blocked", "cancelled"].map(|name| job.outcome[name].as_array());
-    let subject = |it: &Value| Subject::parse(it["subject"].as_str()?);
+    let subject = |it: &Value| SubjectId::parse(it["subject"].as_str()?);
     listed
         .into_iter()
         .flatten()

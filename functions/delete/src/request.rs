@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use shared::aws::dynamo::{Write, in_transactions};
 use shared::base::error::{Error, Lacks, Result};
-use shared::base::id::{JobId, Subject};
+use shared::base::id::{JobId, SubjectId};
 use shared::domain::app::App;
 use shared::domain::audit::entry;
 use shared::domain::audit::entry::Deed;
@@ -51,7 +51,7 @@ struct Erase {
 }
 
 enum Whom {
-    People(Vec<Subject>),
+    People(Vec<SubjectId>),
     /// Everybody, and the tenant, not before this moment.
     Tenant(Timestamp),
 }
@@ -139,7 +139,7 @@ async fn begin_few(
     app: &App,
     call: &Call,
     erase: &Erase,
-    people: &[Subject],
+    people: &[SubjectId],
     mut found: Vec<Present>,
 ) -> Result<Answer> {
     for attempt in 0..TRIES {
@@ -373,7 +373,7 @@ async fn parse(app: &App, call: &Call) -> Result<Erase> {
         let visitor = catalog::text(Record::Person, "visitor_id", visitor).ok()?;
         Some(keys.hash.subject(&visitor))
     };
-    let mut people = listed(&body, "subjects", Subject::parse, &mut faults);
+    let mut people = listed(&body, "subjects", SubjectId::parse, &mut faults);
     people.extend(listed(&body, "visitors", name, &mut faults));
     faults.end()?;
     if let Some((kind, value)) = lookup {
@@ -396,9 +396,9 @@ async fn parse(app: &App, call: &Call) -> Result<Erase> {
 fn listed(
     body: &Object<'_>,
     name: &str,
-    parse: impl Fn(&str) -> Option<Subject>,
+    parse: impl Fn(&str) -> Option<SubjectId>,
     faults: &mut Faults,
-) -> Vec<Subject> {
+) -> Vec<SubjectId> {
     let list = body.list(name, PEOPLE, faults).unwrap_or_default();
     let mut people = Vec::new();
     for (at, value) in list.iter().enumerate() {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use shared::aws::dynamo::{Query, Range};
 use shared::base::error::{Error, Result};
-use shared::base::id::Attachment;
+use shared::base::id::AttachmentId;
 use shared::crypto::TenantKeys;
 use shared::domain::app::App;
 use shared::domain::jobs::Job;
@@ -67,7 +67,7 @@ impl From<std::io::Error> for Stop {
 
 /// A file that was found clean: its one version, and where it goes.
 struct Clean {
-    id: Attachment,
+    id: AttachmentId,
     version: String,
     path: String,
 }

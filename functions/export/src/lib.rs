@@ -23,7 +23,7 @@ use lambda_http::Request;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::base::error::{Error, Result};
-use shared::base::id::{Subject, Tenant};
+use shared::base::id::{SubjectId, TenantId};
 use shared::domain::app::App;
 use shared::domain::audit::entry;
 use shared::domain::audit::entry::{Deed, Entry};
@@ -123,7 +123,7 @@ async fn begin(app: &App, call: &Call) -> Result<Answer> {
 
 /// The one person who is meant. An unverified value names nobody: what a web page says
 /// about an e-mail address must not hand out what is known about its owner.
-async fn only_one(app: &App, tenant: Tenant, whom: &Whom) -> Result<Subject> {
+async fn only_one(app: &App, tenant: TenantId, whom: &Whom) -> Result<SubjectId> {
     let (kind, value) = match whom {
         Whom::Subject(subject) => return Ok(*subject),
         Whom::Lookup(kind, value) => (*kind, value),

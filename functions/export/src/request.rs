@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::base::error::Result;
-use shared::base::id::Subject;
+use shared::base::id::SubjectId;
 use shared::schema::violations;
 use shared::schema::violations::{Faults, Object};
 
@@ -30,7 +30,7 @@ impl Kind {
 /// Whose data.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Whom {
-    Subject(Subject),
+    Subject(SubjectId),
     /// A catalog field that people are found by, and its value.
     Lookup(&'static str, String),
 }
@@ -81,7 +81,7 @@ fn whom(body: &Object<'_>, faults: &mut Faults) -> Option<Whom> {
         Some(lookup) => violations::lookup(lookup, "/lookup", faults)
             .map(|(kind, value)| Whom::Lookup(kind, value)),
         None => body
-            .parsed("subject", "must be a subject ID", faults, Subject::parse)
+            .parsed("subject", "must be a subject ID", faults, SubjectId::parse)
             .map(Whom::Subject),
     }
 }
@@ -104,7 +104,10 @@ mod tests {
     fn one_person_is_named_in_one_way() {
         let subject = "sub_00112233445566778899aabbccddeeff";
         let wanted = parse(json!({"subject": subject})).unwrap();
-        assert_eq!(wanted.whom, Whom::Subject(Subject::parse(subject).unwrap()));
+        assert_eq!(
+            wanted.whom,
+            Whom::Subject(SubjectId::parse(subject).unwrap())
+        );
         assert_eq!((wanted.kind, wanted.include_agents), (Kind::Access, false));
         let wanted = parse(json!({"lookup": {"email": " a@b.example"}, "kind": "portability"}));
         let by_email = Whom::Lookup("email", "a@b.example".into());

@@ -149,7 +149,7 @@ fn skipped(c: char) -> bool {
 mod tests {
     use jiff::Timestamp;
     use serde_json::json;
-    use shared::base::id::{Attachment, KeyedHash};
+    use shared::base::id::{AttachmentId, KeyedHash};
     use shared::domain::records::content::{
         AttachmentContent, ConversationContent, FileState, InteractionContent, Verdict,
     };
@@ -268,7 +268,7 @@ mod tests {
             },
         };
         let attachment = rows::Attachment {
-            id: Attachment::random(),
+            id: AttachmentId::random(),
             state: FileState::Clean,
             size: 1,
             at,

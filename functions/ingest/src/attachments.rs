@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use shared::aws::dynamo::Write;
 use shared::aws::s3::{UPLOAD_SECONDS, Upload};
 use shared::base::error::{Error, Result};
-use shared::base::id::{Attachment as AttachmentId, Subject};
+use shared::base::id::{AttachmentId, SubjectId};
 use shared::base::rate_limit::Spending;
 use shared::domain::app::App;
 use shared::domain::keyring::Living;
@@ -77,7 +77,7 @@ pub async fn announce(app: &App, call: &Call) -> Result<Answer> {
 
 /// An announcement that comes again after its link has run out: another link to the same
 /// file, for as long as that is awaited. A page is told of nothing else, either.
-async fn again(app: &App, call: &Call, subject: Subject, row: &Attachment) -> Result<Answer> {
+async fn again(app: &App, call: &Call, subject: SubjectId, row: &Attachment) -> Result<Answer> {
     let page = call.caller().learns_nothing();
     let settings = app.tenants.settings(call.tenant()).await?;
     for _ in 0..TRIES {
@@ -157,7 +157,7 @@ async fn welcome(
 async fn admit(
     app: &App,
     call: &Call,
-    subject: Subject,
+    subject: SubjectId,
     visitor_id: &str,
     row: &mut Attachment,
 ) -> Result<Answer> {
@@ -221,7 +221,7 @@ async fn look(
     app: &App,
     call: &Call,
     settings: &Settings,
-    subject: Subject,
+    subject: SubjectId,
 ) -> Result<(Living, Door, bool)> {
     let tenant = call.tenant();
     if settings.consent_required != ConsentRequired::All {
@@ -249,7 +249,7 @@ fn admitted(consented: bool, open: &[Timestamp], now: Timestamp) -> Result<()> {
 
 /// A life that nobody lives, for a page's link to a file of somebody of whom nothing is
 /// kept: always the same for a person, as that of somebody who lives is.
-async fn nobody(app: &App, call: &Call, subject: Subject) -> Result<LifeKey> {
+async fn nobody(app: &App, call: &Call, subject: SubjectId) -> Result<LifeKey> {
     let tenant = call.tenant();
     let keys = app.keyring.tenant(tenant).await?;
     let life = keys.hash.nobody(subject);

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use shared::aws::dynamo::Write;
 use shared::base::error::Result;
-use shared::base::id::{Message as MessageId, Subject};
+use shared::base::id::{MessageId, SubjectId};
 use shared::domain::app::App;
 use shared::domain::idempotency::Once;
 use shared::http::Call;
@@ -21,7 +21,7 @@ pub struct Done {
 /// One person's slice of a request's events.
 #[derive(Clone, Copy)]
 pub struct Slice {
-    pub subject: Subject,
+    pub subject: SubjectId,
     pub number: usize,
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use shared::aws::dynamo::Write;
 use shared::base::error::{FieldError, Result};
-use shared::base::id::{KeyedHash, Message as MessageId, Tenant};
+use shared::base::id::{KeyedHash, MessageId, TenantId};
 use shared::crypto::TenantKeys;
 use shared::domain::app::App;
 use shared::domain::audit::entry;
@@ -44,7 +44,7 @@ pub enum Fate {
 /// Everything about a request that its groups share.
 pub struct Context<'a> {
     pub app: &'a App,
-    pub tenant: Tenant,
+    pub tenant: TenantId,
     pub keys: &'a TenantKeys,
     pub settings: &'a Settings,
     pub now: Timestamp,

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use shared::base::error::FieldError;
-use shared::base::id::Attachment;
+use shared::base::id::AttachmentId;
 use shared::detect::mask_cards;
 use shared::domain::records::content::{
     Author, Basis, Consent, GivenBy, Observed, shorten_address, shorten_url,
@@ -399,7 +399,7 @@ fn attachments(fields: &Object<'_>, faults: &mut Faults) -> Vec<String> {
     let mut attachments = Vec::new();
     let named = fields.list("attachments", ATTACHMENTS, faults);
     for (at, name) in named.into_iter().flatten().enumerate() {
-        match name.as_str().and_then(Attachment::parse) {
+        match name.as_str().and_then(AttachmentId::parse) {
             Some(id) => attachments.push(id.to_string()),
             None => {
                 let pointer = format!("{}/{at}", fields.pointer("attachments"));

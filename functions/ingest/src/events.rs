@@ -7,7 +7,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use shared::base::error::{Error, FieldError, Result};
-use shared::base::id::{Message as MessageId, Subject, uuid_at};
+use shared::base::id::{MessageId, SubjectId, uuid_at};
 use shared::domain::app::App;
 use shared::http::{Answer, Call};
 use shared::schema::violations;
@@ -33,7 +33,7 @@ struct Read {
 
 /// One person's events, with their places in the request.
 struct Group<'a> {
-    subject: Subject,
+    subject: SubjectId,
     places: Vec<usize>,
     incoming: Vec<Incoming<'a>>,
 }
@@ -207,7 +207,7 @@ fn list(call: &Call) -> Result<&[Value]> {
 
 /// A message's id: a hash of its own UUID, which its sender chose, or a new one that sorts
 /// by its time.
-fn message_id(context: &Context<'_>, subject: Subject, event: &Event) -> Option<MessageId> {
+fn message_id(context: &Context<'_>, subject: SubjectId, event: &Event) -> Option<MessageId> {
     let What::Message(message) = &event.what else {
         return None;
     };

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 use shared::base::error::{Error, Result};
-use shared::base::id::Subject;
+use shared::base::id::SubjectId;
 use shared::domain::app::App;
 use shared::domain::keyring::{Entry, Living, State};
 use shared::domain::life::door::{Beginning, Counts, Shut, expires_at};
@@ -30,7 +30,7 @@ const TRIES: u32 = 12;
 /// Stores one person's events, slice by slice.
 pub async fn store(
     context: &Context<'_>,
-    subject: Subject,
+    subject: SubjectId,
     mut entry: Option<Entry>,
     mut incoming: Vec<Incoming<'_>>,
 ) -> Result<Vec<Fate>> {
@@ -276,7 +276,7 @@ pub async fn acquaint(
     app: &App,
     call: &Call,
     settings: &Settings,
-    subject: Subject,
+    subject: SubjectId,
     visitor_id: &str,
 ) -> Result<()> {
     let (tenant, now) = (call.tenant(), app.clock.now());

@@ -9,7 +9,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use shared::base::error::Result;
-use shared::base::id::{KeyId, Tenant};
+use shared::base::id::{KeyId, TenantId};
 use shared::crypto::{Aad, Purpose};
 use shared::domain::app::App;
 use shared::http::routes::Scope;
@@ -80,7 +80,7 @@ fn same(name: &str, one: &Value, other: &Value) -> bool {
 /// [`shared::base::error::Error::Unavailable`] when the key cannot be read.
 pub async fn claims(
     app: &App,
-    tenant: Tenant,
+    tenant: TenantId,
     token: &str,
     visitor_id: &str,
     now: Timestamp,

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use shared::base::error::Result;
-use shared::base::id::{Attachment, KeyedHash, Message, Subject};
+use shared::base::id::{AttachmentId, KeyedHash, MessageId, SubjectId};
 use shared::domain::redaction::{Cause, Passage, Target, What};
 use shared::schema::catalog;
 use shared::schema::catalog::Record;
@@ -24,14 +24,14 @@ pub struct Asked {
 /// A target, and whose it is.
 #[derive(Debug)]
 pub struct Wanted {
-    pub subject: Subject,
+    pub subject: SubjectId,
     pub target: Target,
     /// The tenant's own name of a conversation, for the answer alone.
     pub conversation: Option<String>,
 }
 
 /// How a tenant's name of a conversation is found.
-type Name<'a> = &'a dyn Fn(Subject, &str) -> KeyedHash;
+type Name<'a> = &'a dyn Fn(SubjectId, &str) -> KeyedHash;
 
 /// Reads a body. `by`: who asks.
 ///
@@ -74,15 +74,15 @@ pub fn asked(body: &Value, by: String, name: Name<'_>) -> Result<Asked> {
     Ok(Asked { cause, targets })
 }
 
-fn subject(fields: &Object<'_>, faults: &mut Faults) -> Option<Subject> {
-    fields.parsed("subject", "must be a subject ID", faults, Subject::parse)
+fn subject(fields: &Object<'_>, faults: &mut Faults) -> Option<SubjectId> {
+    fields.parsed("subject", "must be a subject ID", faults, SubjectId::parse)
 }
 
 /// One target. `None` where it has a fault.
 fn wanted(
     value: &Value,
     index: usize,
-    everybody: Option<Subject>,
+    everybody: Option<SubjectId>,
     faults: &mut Faults,
     name: Name<'_>,
 ) -> Option<Wanted> {
@@ -134,7 +134,7 @@ fn wanted(
                 "attachment",
                 "must be an attachment ID",
                 faults,
-                Attachment::parse,
+                AttachmentId::parse,
             )?),
         }
     };
@@ -148,7 +148,7 @@ fn wanted(
 /// A message, or a passage of it: spans come with the fingerprint of what they were chosen
 /// in, and the other way round.
 fn message(fields: &Object<'_>, faults: &mut Faults) -> Option<What> {
-    let message = fields.parsed("message", "must be a message ID", faults, Message::parse);
+    let message = fields.parsed("message", "must be a message ID", faults, MessageId::parse);
     match (fields.has("spans"), fields.has("content_hash")) {
         (false, false) => return message.map(What::Message),
         (true, true) => {}

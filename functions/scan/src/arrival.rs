@@ -3,7 +3,7 @@
 
 use aws_lambda_events::s3::S3EventRecord;
 use shared::base::error::{Error, Result};
-use shared::base::id::Attachment as AttachmentId;
+use shared::base::id::AttachmentId;
 use shared::domain::app::App;
 use shared::domain::keys;
 use shared::domain::keys::LifeKey;
@@ -96,7 +96,7 @@ fn decode(key: &str) -> Option<String> {
 mod tests {
     use aws_lambda_events::s3::S3Event;
     use serde_json::json;
-    use shared::base::id::{KeyedHash, Life, Tenant};
+    use shared::base::id::{KeyedHash, LifeId, TenantId};
 
     use super::*;
 
@@ -123,9 +123,9 @@ mod tests {
     #[test]
     fn an_event_names_a_version_of_an_attachment() {
         let life = LifeKey {
-            tenant: Tenant::new(),
+            tenant: TenantId::new(),
             subject: KeyedHash([7; 16]).into(),
-            life: Life::random(),
+            life: LifeId::random(),
         };
         let attachment = AttachmentId::random();
         let object = life.attachment_object(attachment);

@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 use crate::base::error::{Error, Result};
-use crate::base::id::Tenant;
+use crate::base::id::TenantId;
 use crate::crypto::TenantKeys;
 use crate::proof::jws::{PublicKey, Unsigned};
 
@@ -43,7 +43,7 @@ impl Vault {
     /// [`Error::Unavailable`] when KMS does not answer.
     pub(crate) async fn wrap_tenant_keys(
         &self,
-        tenant: Tenant,
+        tenant: TenantId,
         keys: &TenantKeys,
     ) -> Result<Vec<u8>> {
         let answer = self
@@ -67,7 +67,7 @@ impl Vault {
     /// [`Error::Unavailable`] when KMS does not answer, or refuses: a foreign context.
     pub(crate) async fn unwrap_tenant_keys(
         &self,
-        tenant: Tenant,
+        tenant: TenantId,
         wrapped: &[u8],
         newest: bool,
     ) -> Result<TenantKeys> {

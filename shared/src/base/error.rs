@@ -23,7 +23,7 @@ pub enum Error {
         detail: &'static str,
     },
     /// 409: several people are meant, and only one may be.
-    Ambiguous(Vec<crate::base::id::Subject>),
+    Ambiguous(Vec<crate::base::id::SubjectId>),
     /// 412: `If-Match` names a revision that is no longer current.
     Stale,
     /// 413: larger than this many bytes.

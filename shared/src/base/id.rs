@@ -58,7 +58,7 @@ macro_rules! as_text {
     )*};
 }
 
-as_text!(KeyedHash, Subject, Life, Attachment, Message);
+as_text!(KeyedHash, SubjectId, LifeId, AttachmentId, MessageId);
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
@@ -89,19 +89,19 @@ macro_rules! id {
 
 id!(
     /// A customer of the vendor: the GDPR controller.
-    Tenant, "ten_"
+    TenantId, "ten_"
 );
 id!(
     /// An end user inside Lethe: a keyed hash of tenant and visitor id.
-    Subject, "sub_"
+    SubjectId, "sub_"
 );
 id!(
     /// One unbroken acquaintance with a subject. Random: it says nothing of who or when.
-    Life, "life_"
+    LifeId, "life_"
 );
 id!(
     /// One uploaded file.
-    Attachment, "att_"
+    AttachmentId, "att_"
 );
 id!(
     /// An API key's public half.
@@ -112,41 +112,41 @@ id!(
     JobId, "job_"
 );
 
-impl Tenant {
-    pub fn new() -> Tenant {
-        Tenant(Uuid::new_v4().into_bytes())
+impl TenantId {
+    pub fn new() -> TenantId {
+        TenantId(Uuid::new_v4().into_bytes())
     }
 }
 
-impl Default for Tenant {
-    fn default() -> Tenant {
-        Tenant::new()
+impl Default for TenantId {
+    fn default() -> TenantId {
+        TenantId::new()
     }
 }
 
-impl From<KeyedHash> for Subject {
+impl From<KeyedHash> for SubjectId {
     /// Only [`crate::crypto::HashKey::subject`] makes these from a visitor id.
-    fn from(hash: KeyedHash) -> Subject {
-        Subject(hash.0)
+    fn from(hash: KeyedHash) -> SubjectId {
+        SubjectId(hash.0)
     }
 }
 
-impl From<KeyedHash> for Life {
+impl From<KeyedHash> for LifeId {
     /// Only [`crate::crypto::HashKey::nobody`] makes one that is not random.
-    fn from(hash: KeyedHash) -> Life {
-        Life(hash.0)
+    fn from(hash: KeyedHash) -> LifeId {
+        LifeId(hash.0)
     }
 }
 
-impl Life {
-    pub fn random() -> Life {
-        Life(Uuid::new_v4().into_bytes())
+impl LifeId {
+    pub fn random() -> LifeId {
+        LifeId(Uuid::new_v4().into_bytes())
     }
 }
 
-impl Attachment {
-    pub fn random() -> Attachment {
-        Attachment(Uuid::new_v4().into_bytes())
+impl AttachmentId {
+    pub fn random() -> AttachmentId {
+        AttachmentId(Uuid::new_v4().into_bytes())
     }
 
     /// As it stands in keys.
@@ -154,8 +154,8 @@ impl Attachment {
         Uuid::from_bytes(self.0)
     }
 
-    pub fn from_uuid(uuid: Uuid) -> Attachment {
-        Attachment(uuid.into_bytes())
+    pub fn from_uuid(uuid: Uuid) -> AttachmentId {
+        AttachmentId(uuid.into_bytes())
     }
 }
 
@@ -196,31 +196,31 @@ impl JobId {
 /// A message: the keyed hash of its conversation and a UUID of its own (never the one that
 /// its sender chose), so that the public name alone finds the row.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Message {
+pub struct MessageId {
     pub conversation: KeyedHash,
     pub uuid: Uuid,
 }
 
-impl Message {
-    pub fn parse(text: &str) -> Option<Message> {
+impl MessageId {
+    pub fn parse(text: &str) -> Option<MessageId> {
         let hex = text
             .strip_prefix("msg_")
             .filter(|hex| hex.is_ascii() && hex.len() == 64)?;
         let (conversation, uuid) = hex.split_at(32);
-        Some(Message {
+        Some(MessageId {
             conversation: KeyedHash(parse_hex(conversation)?),
             uuid: Uuid::from_bytes(parse_hex(uuid)?),
         })
     }
 }
 
-impl fmt::Display for Message {
+impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "msg_{}{}", self.conversation, self.uuid.simple())
     }
 }
 
-impl fmt::Debug for Message {
+impl fmt::Debug for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -243,10 +243,10 @@ mod tests {
 
     #[test]
     fn an_id_is_read_only_in_its_own_form() {
-        let id = Attachment::random();
-        assert_eq!(Attachment::parse(&id.to_string()), Some(id));
-        assert_eq!(Attachment::parse(&id.to_string().to_uppercase()), None);
-        assert_eq!(Attachment::parse(&format!("{id}0")), None);
+        let id = AttachmentId::random();
+        assert_eq!(AttachmentId::parse(&id.to_string()), Some(id));
+        assert_eq!(AttachmentId::parse(&id.to_string().to_uppercase()), None);
+        assert_eq!(AttachmentId::parse(&format!("{id}0")), None);
         assert_eq!(KeyId::parse(&id.to_string()), None);
     }
 }

@@ -4,7 +4,7 @@ use aws_lc_rs::hkdf;
 use zeroize::Zeroizing;
 
 use super::{Aad, HashKey, KEY, Sealed, SealingKey, Unreadable, random_key};
-use crate::base::id::Tenant;
+use crate::base::id::TenantId;
 
 /// What something is sealed for under a tenant's key. Each purpose has keys of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub struct TenantKeys {
 
 impl TenantKeys {
     /// New random keys.
-    pub(crate) fn random(tenant: Tenant) -> TenantKeys {
+    pub(crate) fn random(tenant: TenantId) -> TenantKeys {
         TenantKeys {
             hash: HashKey {
                 owner: tenant.to_string(),
@@ -66,7 +66,7 @@ impl TenantKeys {
     }
 
     /// `newest`: whether the newest version seals already, or still the one before.
-    pub(crate) fn from_bytes(tenant: Tenant, bytes: &[u8], newest: bool) -> Option<TenantKeys> {
+    pub(crate) fn from_bytes(tenant: TenantId, bytes: &[u8], newest: bool) -> Option<TenantKeys> {
         let (keys, []) = bytes.as_chunks::<KEY>() else {
             return None;
         };
@@ -147,7 +147,7 @@ mod tests {
     };
 
     fn keys() -> TenantKeys {
-        TenantKeys::random(Tenant::new())
+        TenantKeys::random(TenantId::new())
     }
 
     #[test]
@@ -179,7 +179,7 @@ mod tests {
         let mut keys = keys();
         let before = keys.seal(Purpose::DataKey, HERE, b"canary");
         keys.rotate();
-        let tenant = Tenant::parse(&keys.hash.owner).unwrap();
+        let tenant = TenantId::parse(&keys.hash.owner).unwrap();
         let name = keys.hash.hash("subject", &[b"ada"]);
         for (newest, version) in [(false, 1), (true, 2)] {
             let read = TenantKeys::from_bytes(tenant, &keys.bytes(), newest).unwrap();

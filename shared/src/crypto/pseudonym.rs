@@ -5,7 +5,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{KEY, SealingKey};
-use crate::base::id::{KeyedHash, Life, Subject};
+use crate::base::id::{KeyedHash, LifeId, SubjectId};
 
 /// The key that turns a tenant's names into pseudonyms. Never rotates: a name must always
 /// give the same hash.
@@ -67,17 +67,17 @@ impl HashKey {
     }
 
     /// The subject behind a visitor id: the only way to one.
-    pub fn subject(&self, visitor_id: &str) -> Subject {
-        Subject::from(self.hash("subject", &[visitor_id.as_bytes()]))
+    pub fn subject(&self, visitor_id: &str) -> SubjectId {
+        SubjectId::from(self.hash("subject", &[visitor_id.as_bytes()]))
     }
 
     /// The life of a subject that nobody lives: no random one is ever the same.
-    pub fn nobody(&self, subject: Subject) -> Life {
-        Life::from(self.hash("nobody", &[subject.to_string().as_bytes()]))
+    pub fn nobody(&self, subject: SubjectId) -> LifeId {
+        LifeId::from(self.hash("nobody", &[subject.to_string().as_bytes()]))
     }
 
     /// What stands in keys for a conversation's id.
-    pub fn conversation(&self, subject: Subject, conversation_id: &str) -> KeyedHash {
+    pub fn conversation(&self, subject: SubjectId, conversation_id: &str) -> KeyedHash {
         self.hash(
             "conversation",
             &[subject.to_string().as_bytes(), conversation_id.as_bytes()],

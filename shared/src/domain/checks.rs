@@ -4,14 +4,14 @@ use jiff::civil::Date;
 
 use crate::aws::dynamo::{Item, Store, Write};
 use crate::base::error::Result;
-use crate::base::id::Tenant;
+use crate::base::id::TenantId;
 use crate::domain::keys::{CHECKS, CHECKS_BACKUPS, CHECKS_SWEEP};
 
 /// Where the steps of a sweep that go from tenant to tenant stopped; `None` at the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SweptUpTo {
-    pub forgetting: Option<Tenant>,
-    pub sealing: Option<Tenant>,
+    pub forgetting: Option<TenantId>,
+    pub sealing: Option<TenantId>,
 }
 
 impl Store {
@@ -30,7 +30,7 @@ impl Store {
     /// As [`Store::get`].
     pub async fn swept_up_to(&self) -> Result<SweptUpTo> {
         let row = self.get(CHECKS, CHECKS_SWEEP).await?;
-        let place = |name| Tenant::parse(row.as_ref()?.try_text(name)?);
+        let place = |name| TenantId::parse(row.as_ref()?.try_text(name)?);
         Ok(SweptUpTo {
             forgetting: place("forgetting"),
             sealing: place("sealing"),
@@ -40,7 +40,7 @@ impl Store {
     /// # Errors
     /// As [`Store::get`].
     pub async fn note_swept_up_to(&self, places: SweptUpTo) -> Result<()> {
-        let place = |tenant: Option<Tenant>| tenant.map(|it| it.to_string());
+        let place = |tenant: Option<TenantId>| tenant.map(|it| it.to_string());
         let row = Item::new(CHECKS, CHECKS_SWEEP)
             .with_some("forgetting", place(places.forgetting))
             .with_some("sealing", place(places.sealing));

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::aws::dynamo::{Attribute, Filter, Item, Page, Query, Range, Refusal, Store, Write};
 use crate::base::error::{Error, Result};
-use crate::base::id::{JobId, Subject, Tenant};
+use crate::base::id::{JobId, SubjectId, TenantId};
 use crate::base::recovery::KEPT;
 use crate::domain::keys;
 use crate::domain::keys::JOBS_DUE;
@@ -85,7 +85,7 @@ pub struct Job {
     pub finished_at: Option<Timestamp>,
     pub done: u64,
     pub total: u64,
-    pub subjects: Vec<Subject>,
+    pub subjects: Vec<SubjectId>,
     pub spec: Value,
     pub place: Value,
     pub outcome: Value,
@@ -103,7 +103,7 @@ fn new_fence() -> String {
 }
 
 impl Job {
-    pub fn new(tenant: Tenant, kind: JobKind, subjects: Vec<Subject>, now: Timestamp) -> Job {
+    pub fn new(tenant: TenantId, kind: JobKind, subjects: Vec<SubjectId>, now: Timestamp) -> Job {
         Job {
             key: JobKey {
                 tenant,
@@ -127,7 +127,7 @@ impl Job {
 
     fn item(&self) -> Item {
         let sort = self.key.id.to_string();
-        let subjects: Vec<_> = self.subjects.iter().map(Subject::to_string).collect();
+        let subjects: Vec<_> = self.subjects.iter().map(SubjectId::to_string).collect();
         Item::new(&keys::jobs(self.key.tenant, self.key.kind), &sort)
             .with("state", self.state.name())
             .with("created_at", self.created_at)
@@ -148,7 +148,7 @@ impl Job {
         let json = |name| serde_json::from_str(row.text(name)?).map_err(|_| broken());
         Ok(Job {
             key: JobKey {
-                tenant: Tenant::parse(tenant).ok_or_else(broken)?,
+                tenant: TenantId::parse(tenant).ok_or_else(broken)?,
                 kind: JobKind::parse(kind).ok_or_else(broken)?,
                 id: JobId::parse(row.sort()).ok_or_else(broken)?,
             },
@@ -160,7 +160,7 @@ impl Job {
             subjects: row
                 .texts("subjects")
                 .iter()
-                .filter_map(|text| Subject::parse(text))
+                .filter_map(|text| SubjectId::parse(text))
                 .collect(),
             spec: json("spec")?,
             place: json("place")?,
@@ -399,7 +399,7 @@ impl Store {
     /// As [`Store::job`].
     pub async fn jobs_between(
         &self,
-        tenant: Tenant,
+        tenant: TenantId,
         kind: JobKind,
         (from, until): (JobId, JobId),
         limit: usize,
@@ -427,7 +427,7 @@ impl Store {
     /// As [`Store::job`].
     pub async fn jobs(
         &self,
-        tenant: Tenant,
+        tenant: TenantId,
         kind: JobKind,
         filter: &JobFilter,
         limit: usize,
@@ -485,5 +485,5 @@ impl Store {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct JobFilter {
     pub state: Option<JobState>,
-    pub subject: Option<Subject>,
+    pub subject: Option<SubjectId>,
 }

@@ -51,7 +51,9 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
-use crate::base::id::{Attachment, JobId, KeyId, KeyedHash, Life, Message, Subject, Tenant};
+use crate::base::id::{
+    AttachmentId, JobId, KeyId, KeyedHash, LifeId, MessageId, SubjectId, TenantId,
+};
 
 pub const DOOR: &str = "door";
 pub const PERSON: &str = "person";
@@ -82,9 +84,9 @@ pub const GATES: u8 = 16;
 /// The three names that every row of a life carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LifeKey {
-    pub tenant: Tenant,
-    pub subject: Subject,
-    pub life: Life,
+    pub tenant: TenantId,
+    pub subject: SubjectId,
+    pub life: LifeId,
 }
 
 impl LifeKey {
@@ -95,9 +97,9 @@ impl LifeKey {
     pub fn parse(partition: &str) -> Option<LifeKey> {
         let mut parts = partition.split('#');
         let key = LifeKey {
-            tenant: Tenant::parse(parts.next()?)?,
-            subject: Subject::parse(parts.next()?)?,
-            life: Life::parse(parts.next()?)?,
+            tenant: TenantId::parse(parts.next()?)?,
+            subject: SubjectId::parse(parts.next()?)?,
+            life: LifeId::parse(parts.next()?)?,
         };
         parts.next().is_none().then_some(key)
     }
@@ -107,12 +109,12 @@ impl LifeKey {
         format!("{}#{}", self.subject, self.life)
     }
 
-    pub fn parse_short(tenant: Tenant, text: &str) -> Option<LifeKey> {
+    pub fn parse_short(tenant: TenantId, text: &str) -> Option<LifeKey> {
         let (subject, life) = text.split_once('#')?;
         Some(LifeKey {
             tenant,
-            subject: Subject::parse(subject)?,
-            life: Life::parse(life)?,
+            subject: SubjectId::parse(subject)?,
+            life: LifeId::parse(life)?,
         })
     }
 
@@ -133,7 +135,7 @@ impl LifeKey {
         format!("{area}/{}/{}/{}/", self.tenant, self.subject, self.life)
     }
 
-    pub fn attachment_object(&self, attachment: Attachment) -> String {
+    pub fn attachment_object(&self, attachment: AttachmentId) -> String {
         self.object_prefix("attachments") + &attachment.uuid().to_string()
     }
 
@@ -174,14 +176,14 @@ pub fn leads_to_objects(sort: &str) -> bool {
 }
 
 /// The life and attachment in an object's key, if it is an attachment's.
-pub fn parse_attachment_object(key: &str) -> Option<(LifeKey, Attachment)> {
+pub fn parse_attachment_object(key: &str) -> Option<(LifeKey, AttachmentId)> {
     let mut parts = key.strip_prefix("attachments/")?.split('/');
     let life = LifeKey {
-        tenant: Tenant::parse(parts.next()?)?,
-        subject: Subject::parse(parts.next()?)?,
-        life: Life::parse(parts.next()?)?,
+        tenant: TenantId::parse(parts.next()?)?,
+        subject: SubjectId::parse(parts.next()?)?,
+        life: LifeId::parse(parts.next()?)?,
     };
-    let attachment = Attachment::from_uuid(Uuid::try_parse(parts.next()?).ok()?);
+    let attachment = AttachmentId::from_uuid(Uuid::try_parse(parts.next()?).ok()?);
     // A UUID has other spellings; only the one that we write is a key of ours.
     (key == life.attachment_object(attachment)).then_some((life, attachment))
 }
@@ -190,9 +192,9 @@ pub fn parse_attachment_object(key: &str) -> Option<(LifeKey, Attachment)> {
 pub fn parse_life_of_object(key: &str) -> Option<LifeKey> {
     let mut parts = key.split('/').skip(1);
     Some(LifeKey {
-        tenant: Tenant::parse(parts.next()?)?,
-        subject: Subject::parse(parts.next()?)?,
-        life: Life::parse(parts.next()?)?,
+        tenant: TenantId::parse(parts.next()?)?,
+        subject: SubjectId::parse(parts.next()?)?,
+        life: LifeId::parse(parts.next()?)?,
     })
 }
 
@@ -281,45 +283,45 @@ impl Standing {
 }
 
 /// Everybody who stands under a rule; the rows' sort keys are subjects.
-pub fn standing(tenant: Tenant, standing: Standing) -> String {
+pub fn standing(tenant: TenantId, standing: Standing) -> String {
     format!("{tenant}#standing#{}", standing.name())
 }
 
 /// Whom a row of such a list is about.
-pub fn parse_standing(partition: &str, sort: &str) -> Option<(Tenant, Standing, Subject)> {
+pub fn parse_standing(partition: &str, sort: &str) -> Option<(TenantId, Standing, SubjectId)> {
     let (tenant, rule) = partition.split_once("#standing#")?;
-    let (tenant, rule) = (Tenant::parse(tenant)?, Standing::parse(rule)?);
-    Some((tenant, rule, Subject::parse(sort)?))
+    let (tenant, rule) = (TenantId::parse(tenant)?, Standing::parse(rule)?);
+    Some((tenant, rule, SubjectId::parse(sort)?))
 }
 
 /// Whom a lookup leads to.
-pub fn parse_lookup(partition: &str, sort: &str) -> Option<(Tenant, Subject)> {
+pub fn parse_lookup(partition: &str, sort: &str) -> Option<(TenantId, SubjectId)> {
     let (tenant, _) = partition.split_once("#lookup#")?;
-    Some((Tenant::parse(tenant)?, Subject::parse(sort)?))
+    Some((TenantId::parse(tenant)?, SubjectId::parse(sort)?))
 }
 
 /// Which job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct JobKey {
-    pub tenant: Tenant,
+    pub tenant: TenantId,
     pub kind: JobKind,
     pub id: JobId,
 }
 
-pub fn keyring_subject(tenant: Tenant, subject: Subject) -> String {
+pub fn keyring_subject(tenant: TenantId, subject: SubjectId) -> String {
     format!("{tenant}#{subject}")
 }
 
-pub fn due_partition(tenant: Tenant, shard: u8) -> String {
+pub fn due_partition(tenant: TenantId, shard: u8) -> String {
     format!("{tenant}#{shard}")
 }
 
 /// The life in a clock's place in `due`.
-pub fn parse_due(tenant: Tenant, sort: &str) -> Option<(Date, LifeKey)> {
+pub fn parse_due(tenant: TenantId, sort: &str) -> Option<(Date, LifeKey)> {
     let mut parts = sort.split('#');
     let day = parts.next()?.parse().ok()?;
-    let subject = Subject::parse(parts.next()?)?;
-    let life = Life::parse(parts.next()?)?;
+    let subject = SubjectId::parse(parts.next()?)?;
+    let life = LifeId::parse(parts.next()?)?;
     Some((
         day,
         LifeKey {
@@ -348,7 +350,7 @@ pub fn conversation(hash: KeyedHash) -> String {
     format!("conversation#{hash}")
 }
 
-pub fn message(message: Message) -> String {
+pub fn message(message: MessageId) -> String {
     format!("message#{}#{}", message.conversation, message.uuid.simple())
 }
 
@@ -357,19 +359,19 @@ pub fn messages_of(conversation: KeyedHash) -> String {
     format!("message#{conversation}#")
 }
 
-pub fn parse_message(sort: &str) -> Option<Message> {
+pub fn parse_message(sort: &str) -> Option<MessageId> {
     let (conversation, uuid) = sort.strip_prefix("message#")?.split_once('#')?;
-    Message::parse(&format!("msg_{conversation}{uuid}"))
+    MessageId::parse(&format!("msg_{conversation}{uuid}"))
 }
 
-pub fn attachment(attachment: Attachment) -> String {
+pub fn attachment(attachment: AttachmentId) -> String {
     format!("attachment#{}", attachment.uuid().simple())
 }
 
-pub fn parse_attachment(sort: &str) -> Option<Attachment> {
+pub fn parse_attachment(sort: &str) -> Option<AttachmentId> {
     Uuid::try_parse(sort.strip_prefix("attachment#")?)
         .ok()
-        .map(Attachment::from_uuid)
+        .map(AttachmentId::from_uuid)
 }
 
 pub fn interaction(hash: KeyedHash) -> String {
@@ -387,7 +389,7 @@ pub struct Lookup {
 }
 
 /// A lookup's partition; its rows' sort keys are subjects.
-pub fn lookup(tenant: Tenant, lookup: &Lookup) -> String {
+pub fn lookup(tenant: TenantId, lookup: &Lookup) -> String {
     format!("{tenant}#{}", lookup_reverse(lookup))
 }
 
@@ -404,12 +406,12 @@ pub fn lookup_reverse(lookup: &Lookup) -> String {
 }
 
 /// The lookup's partition that a reverse row points to.
-pub fn lookup_of_reverse(tenant: Tenant, sort: &str) -> Option<String> {
+pub fn lookup_of_reverse(tenant: TenantId, sort: &str) -> Option<String> {
     sort.starts_with(LOOKUPS)
         .then(|| format!("{tenant}#{sort}"))
 }
 
-pub fn jobs(tenant: Tenant, kind: JobKind) -> String {
+pub fn jobs(tenant: TenantId, kind: JobKind) -> String {
     format!("{tenant}#jobs#{}", kind.name())
 }
 
@@ -427,22 +429,22 @@ pub fn job_of_list(sort: &str) -> Option<JobId> {
     JobId::parse(sort.split_once("#lives#")?.0)
 }
 
-pub fn receipts(tenant: Tenant) -> String {
+pub fn receipts(tenant: TenantId) -> String {
     format!("{tenant}#receipts")
 }
 
 /// Where a receipt lies in the bucket; `name` is a job's id, or a day.
-pub fn receipt_object(tenant: Tenant, name: &str) -> String {
+pub fn receipt_object(tenant: TenantId, name: &str) -> String {
     format!("receipts/{tenant}/{name}.jws")
 }
 
 /// Where the lives that an erasure is about lie in the bucket, noted when so many had ended.
-pub fn ledger_object(tenant: Tenant, id: JobId, lives: u64) -> String {
+pub fn ledger_object(tenant: TenantId, id: JobId, lives: u64) -> String {
     format!("{LEDGER}{tenant}/{id}/{lives}.json")
 }
 
 /// Where all objects of a tenant's people lie, by what they are.
-pub fn tenant_prefixes(tenant: Tenant) -> [(&'static str, String); 2] {
+pub fn tenant_prefixes(tenant: TenantId) -> [(&'static str, String); 2] {
     ["attachments", "exports"].map(|area| (area, format!("{area}/{tenant}/")))
 }
 
@@ -478,7 +480,7 @@ pub fn parse_turn(partition: &str, sort: &str) -> Option<(JobKey, u64)> {
     let _worker = parts.next()?;
     let id = JobId::parse(parts.next()?)?;
     let key = JobKey {
-        tenant: Tenant::parse(tenant)?,
+        tenant: TenantId::parse(tenant)?,
         kind: JobKind::parse(kind)?,
         id,
     };
@@ -509,17 +511,17 @@ pub fn job_due_at(sort: &str) -> Option<Timestamp> {
 pub fn parse_job_due(sort: &str) -> Option<JobKey> {
     let mut parts = sort.split('#').skip(1);
     Some(JobKey {
-        tenant: Tenant::parse(parts.next()?)?,
+        tenant: TenantId::parse(parts.next()?)?,
         kind: JobKind::parse(parts.next()?)?,
         id: JobId::parse(parts.next()?)?,
     })
 }
 
-pub fn settings(tenant: Tenant) -> String {
+pub fn settings(tenant: TenantId) -> String {
     format!("{tenant}#settings")
 }
 
-pub fn api_keys(tenant: Tenant) -> String {
+pub fn api_keys(tenant: TenantId) -> String {
     format!("{tenant}#keys")
 }
 
@@ -527,11 +529,11 @@ pub fn api_key(key: KeyId) -> String {
     key.to_string()
 }
 
-pub fn activity(tenant: Tenant, day: Date, shard: u8) -> String {
+pub fn activity(tenant: TenantId, day: Date, shard: u8) -> String {
     format!("{tenant}#activity#{day}#{shard}")
 }
 
-pub fn gates(tenant: Tenant) -> String {
+pub fn gates(tenant: TenantId) -> String {
     format!("{tenant}#activity")
 }
 
@@ -539,11 +541,11 @@ pub fn gate(number: u8) -> String {
     format!("gate#{number:02}")
 }
 
-pub fn seals(tenant: Tenant) -> String {
+pub fn seals(tenant: TenantId) -> String {
     format!("{tenant}#seals")
 }
 
-pub fn leaves(tenant: Tenant, day: Date) -> String {
+pub fn leaves(tenant: TenantId, day: Date) -> String {
     format!("{tenant}#leaves#{day}")
 }
 
@@ -552,7 +554,7 @@ pub fn leaves_part(number: usize) -> String {
     format!("leaves#{number:08}")
 }
 
-pub fn seal_object(tenant: Tenant, day: Date) -> String {
+pub fn seal_object(tenant: TenantId, day: Date) -> String {
     format!("seals/{tenant}/{day}.jws")
 }
 
@@ -572,15 +574,15 @@ mod tests {
     #[test]
     fn keys_that_are_written_are_read_back() {
         let key = LifeKey {
-            tenant: Tenant::new(),
-            subject: Subject::from(KeyedHash([7; 16])),
-            life: Life::random(),
+            tenant: TenantId::new(),
+            subject: SubjectId::from(KeyedHash([7; 16])),
+            life: LifeId::random(),
         };
         assert_eq!(LifeKey::parse(&key.partition()), Some(key));
         assert_eq!(LifeKey::parse_short(key.tenant, &key.short()), Some(key));
         let day = "2026-11-22".parse().unwrap();
         assert_eq!(parse_due(key.tenant, &key.due_sort(day)), Some((day, key)));
-        let file = Attachment::random();
+        let file = AttachmentId::random();
         assert_eq!(parse_attachment(&attachment(file)), Some(file));
         let object = parse_attachment_object(&key.attachment_object(file));
         assert_eq!(object, Some((key, file)));

@@ -2,7 +2,7 @@
 
 use super::{Answer, Call};
 use crate::base::error::{Error, Result};
-use crate::base::id::{JobId, Subject};
+use crate::base::id::{JobId, SubjectId};
 use crate::domain::app::App;
 use crate::domain::jobs::{Job, JobFilter, JobKey, JobKind, JobState};
 use crate::schema::violations::Faults;
@@ -49,7 +49,7 @@ impl Call {
         if state == Some(None) {
             faults.add("state", "format", "must be a job state");
         }
-        let subject = self.query("subject").map(Subject::parse);
+        let subject = self.query("subject").map(SubjectId::parse);
         if subject == Some(None) {
             faults.add("subject", "format", "must be a subject ID");
         }

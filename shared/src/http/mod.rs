@@ -22,7 +22,7 @@ use lambda_http::{Body, Request, RequestExt};
 use serde_json::{Map, Value, json};
 
 use crate::base::error::{Error, FieldError, Lacks, Result};
-use crate::base::id::{Subject, Tenant};
+use crate::base::id::{SubjectId, TenantId};
 use crate::base::rate_limit::Spending;
 use crate::domain::app::App;
 use crate::domain::idempotency::Once;
@@ -334,7 +334,7 @@ impl Call {
     }
 
     /// The caller's tenant: the only tenant that a request is ever about.
-    pub fn tenant(&self) -> Tenant {
+    pub fn tenant(&self) -> TenantId {
         self.caller().tenant
     }
 
@@ -413,9 +413,9 @@ impl Call {
     ///
     /// # Errors
     /// [`Error::NotFound`] when it has no subject's shape: there can be none.
-    pub fn subject(&self) -> Result<Subject> {
+    pub fn subject(&self) -> Result<SubjectId> {
         self.path("subject")
-            .and_then(Subject::parse)
+            .and_then(SubjectId::parse)
             .ok_or(Error::NotFound)
     }
 

@@ -9,7 +9,7 @@ use lethe_tests::{NOON, Service};
 use local::Options;
 use local::template::Template;
 use serde_json::json;
-use shared::base::id::{JobId, Tenant};
+use shared::base::id::{JobId, TenantId};
 use shared::domain::jobs::{JobKey, JobKind};
 use shared::domain::keys;
 use shared::http::routes::{Access, DEFAULT, ROUTES};
@@ -142,7 +142,7 @@ fn every_turn_is_handed_to_one_worker() {
     let mut handed = BTreeMap::new();
     for kind in JobKind::ALL {
         let job = JobKey {
-            tenant: Tenant::new(),
+            tenant: TenantId::new(),
             kind,
             id: JobId::at(NOON.parse().expect("a time")),
         };

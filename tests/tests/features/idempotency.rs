@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use lethe_tests::{Reply, Service, days, minutes};
 use serde_json::{Value, json};
 use shared::aws::dynamo::Item;
-use shared::base::id::Tenant;
+use shared::base::id::TenantId;
 use shared::crypto::{Aad, HashKey, Purpose};
 
 use crate::requests;
@@ -64,7 +64,7 @@ async fn what_is_kept_of_a_request_is_opened_by_nothing_but_the_same_request() {
     assert!(rows.len() - before >= sent.len(), "each has a row");
 
     let app = service.cloud.app();
-    let tenant = Tenant::parse(&service.ours.id).expect("a tenant");
+    let tenant = TenantId::parse(&service.ours.id).expect("a tenant");
     let keys = app.keyring.tenant(tenant).await.expect("it has keys");
     let by = |bearer: &str| format!("key_{}", bearer.split('_').nth(2).expect("an id"));
     let callers = [&service.ours.owner, &service.ours.ingest].map(|it| by(it));

@@ -305,12 +305,12 @@ async fn a_receipt_counts_everybody_once_however_late_the_index_is() {
     .await;
     let leaver = Leaver::new(&service).await;
     // As a late index does: it lists somebody who has gone, by a row that stands for them.
-    let tenant = shared::base::id::Tenant::parse(&leaver.id).expect("a tenant");
+    let tenant = shared::base::id::TenantId::parse(&leaver.id).expect("a tenant");
     for n in 0..3_u8 {
         let gone = shared::domain::keys::LifeKey {
             tenant,
-            subject: shared::base::id::Subject::from(shared::base::id::KeyedHash([n; 16])),
-            life: shared::base::id::Life::random(),
+            subject: shared::base::id::SubjectId::from(shared::base::id::KeyedHash([n; 16])),
+            life: shared::base::id::LifeId::random(),
         };
         let late = shared::aws::dynamo::Item::new(&format!("{tenant}#late"), &n.to_string())
             .with("due_pk", gone.due_partition())

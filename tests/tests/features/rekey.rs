@@ -18,7 +18,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use shared::aws::dynamo::Item;
 use shared::base::error::Error;
-use shared::base::id::{Subject, Tenant};
+use shared::base::id::{SubjectId, TenantId};
 use shared::domain::jobs::{Job, JobFilter, JobKind, JobState};
 use shared::domain::keyring::{Entry, Living};
 use shared::domain::keys;
@@ -34,12 +34,12 @@ fn at(offset: SignedDuration) -> String {
     (NOON.parse::<Timestamp>().expect("a time") + offset).to_string()
 }
 
-fn tenant(service: &Service) -> Tenant {
-    Tenant::parse(&service.ours.id).expect("an id")
+fn tenant(service: &Service) -> TenantId {
+    TenantId::parse(&service.ours.id).expect("an id")
 }
 
 async fn entry(service: &Service, subject: &str) -> Entry {
-    let subject = Subject::parse(subject).expect("a subject");
+    let subject = SubjectId::parse(subject).expect("a subject");
     let keyring = &service.cloud.app().keyring;
     let entry = keyring.entry(tenant(service), subject).await;
     entry.expect("the store answers").expect("they are known")

@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use shared::aws::dynamo::{Item, Write};
-use shared::base::id::{Subject, Tenant};
+use shared::base::id::{SubjectId, TenantId};
 use shared::crypto::{Aad, SealingKey};
 use shared::domain::keyring::{Entry, Rules, State};
 use shared::domain::keys;
@@ -49,8 +49,8 @@ impl Scene {
         Scene { service, worker }
     }
 
-    fn tenant(&self) -> Tenant {
-        Tenant::parse(&self.service.ours.id).expect("an id")
+    fn tenant(&self) -> TenantId {
+        TenantId::parse(&self.service.ours.id).expect("an id")
     }
 
     async fn tables(&self) -> Tables {
@@ -114,7 +114,7 @@ impl Scene {
     }
 
     async fn entry(&self, subject: &str) -> Option<Entry> {
-        let subject = Subject::parse(subject).expect("a subject");
+        let subject = SubjectId::parse(subject).expect("a subject");
         let keyring = &self.service.cloud.app().keyring;
         keyring
             .entry(self.tenant(), subject)
@@ -332,8 +332,8 @@ impl Scene {
             let Some((tenant, subject)) = text(row, "PK").split_once('#') else {
                 continue;
             };
-            let tenant = Tenant::parse(tenant).unwrap();
-            let subject = Subject::parse(subject).unwrap();
+            let tenant = TenantId::parse(tenant).unwrap();
+            let subject = SubjectId::parse(subject).unwrap();
             let entry = app.keyring.entry(tenant, subject).await.unwrap().unwrap();
             for rule in Standing::ALL {
                 if entry.rules.under(rule) {

@@ -9,7 +9,7 @@ use lethe_tests::{Service, days, minutes, subject};
 use local::Options;
 use local::template::Tree;
 use serde_json::{Value, json};
-use shared::base::id::Tenant;
+use shared::base::id::TenantId;
 use shared::domain::jobs::{JobFilter, JobKind};
 
 use crate::{requests, rows};
@@ -269,7 +269,7 @@ async fn unnoticed(service: &Service) {
 
 /// After a year a tenant's wrapping key gets a new version.
 async fn rotates(service: &Service) {
-    let tenant = Tenant::parse(&service.theirs.id).expect("a tenant");
+    let tenant = TenantId::parse(&service.theirs.id).expect("a tenant");
     let store = &service.cloud.app().store;
     let (kind, all) = (JobKind::Rotation, JobFilter::default());
     let jobs = store.jobs(tenant, kind, &all, 1, None);

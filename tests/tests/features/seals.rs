@@ -6,7 +6,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use lethe_tests::{Service, days, minutes};
 use serde_json::{Value, json};
 use shared::aws::dynamo::{Item, Write};
-use shared::base::id::Tenant;
+use shared::base::id::TenantId;
 use shared::domain::audit::entry::{Deed, Entry, writes};
 use shared::domain::audit::roots::PART;
 use shared::domain::keys;
@@ -16,7 +16,7 @@ use shared::proof::merkle::{Hash, Tree};
 
 /// Moves every gate of our tenant to this day, as sealing does.
 async fn close(service: &Service, day: &str) {
-    let tenant = Tenant::parse(&service.ours.id).expect("a tenant");
+    let tenant = TenantId::parse(&service.ours.id).expect("a tenant");
     for number in 0..GATES {
         let row = Item::new(&keys::gates(tenant), &keys::gate(number)).with("sealed_until", day);
         let written = service.cloud.app().store.write(Write::put(row)).await;
@@ -323,7 +323,7 @@ async fn the_leaves_of_a_day_are_made_of_its_entries_and_make_its_root() {
 
 /// Writes entries of now, as many as one transaction takes at a time.
 async fn write_entries(service: &Service, count: usize) {
-    let tenant = Tenant::parse(&service.ours.id).expect("a tenant");
+    let tenant = TenantId::parse(&service.ours.id).expect("a tenant");
     let entry = Entry {
         tenant,
         deed: Deed::SettingsChanged,
@@ -348,7 +348,7 @@ async fn a_busy_day_is_sealed_in_parts_and_gone_on_with_where_a_sweep_stopped() 
     assert_eq!(whole[0]["entries"], json!(PART + 5));
     assert_eq!(whole[0]["leaves"].as_array().map(Vec::len), Some(PART + 5));
     // As after a sweep that was cut off behind the first part.
-    let tenant = Tenant::parse(&service.ours.id).expect("a tenant");
+    let tenant = TenantId::parse(&service.ours.id).expect("a tenant");
     let day = "2026-03-01".parse().expect("a day");
     for write in [
         Write::delete(&keys::seals(tenant), "2026-03-01"),

@@ -5,7 +5,7 @@ use jiff::civil::Date;
 use lethe_tests::{Service, days};
 use local::verify::{Evidence, Report, Source, check};
 use shared::aws::dynamo::{Item, Write};
-use shared::base::id::Tenant;
+use shared::base::id::TenantId;
 use shared::domain::keys;
 use shared::domain::keys::SHARDS;
 
@@ -18,8 +18,8 @@ async fn sealed() -> Service {
     service
 }
 
-fn tenant(service: &Service) -> Tenant {
-    Tenant::parse(&service.ours.id).expect("a tenant")
+fn tenant(service: &Service) -> TenantId {
+    TenantId::parse(&service.ours.id).expect("a tenant")
 }
 
 fn day(text: &str) -> Date {

@@ -9,7 +9,7 @@ use serde_json::json;
 use shared::aws::dynamo::{Item, Write};
 use shared::aws::s3::last_upload;
 use shared::base::error::{Error, Result};
-use shared::base::id::Tenant;
+use shared::base::id::TenantId;
 use shared::domain::app::App;
 use shared::domain::audit::entry;
 use shared::domain::audit::entry::Deed;
@@ -24,7 +24,7 @@ const TOGETHER: usize = 90;
 
 /// Lives on their way to erasures, each with what ends it.
 #[derive(Default)]
-pub struct HandOver(BTreeMap<Tenant, Vec<(LifeKey, Vec<Write>)>>);
+pub struct HandOver(BTreeMap<TenantId, Vec<(LifeKey, Vec<Write>)>>);
 
 impl HandOver {
     /// Adds a life. `ends`: what else is written in the same transaction.
@@ -62,7 +62,7 @@ impl HandOver {
 /// One erasure with the ends of its lives.
 async fn begin(
     app: &App,
-    tenant: Tenant,
+    tenant: TenantId,
     lives: &[(LifeKey, u64)],
     mut writes: Vec<Write>,
 ) -> Result<()> {

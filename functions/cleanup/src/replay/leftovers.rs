@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use shared::aws::dynamo::scan::At;
 use shared::aws::dynamo::{Item, Write};
 use shared::base::error::Result;
-use shared::base::id::{Subject, Tenant};
+use shared::base::id::{SubjectId, TenantId};
 use shared::domain::keyring::restore::{lives, unknown_write};
 use shared::domain::keyring::{Entry, Rules};
 use shared::domain::keys;
@@ -23,7 +23,7 @@ use super::{ROWS, Replay};
 /// Rows that are removed in one transaction with their counts.
 const TOGETHER: usize = 40;
 
-type Entries = HashMap<(Tenant, Subject), Entry>;
+type Entries = HashMap<(TenantId, SubjectId), Entry>;
 
 /// Goes through one page of `records`. The place to go on after, unless it was the last.
 pub async fn rows(
@@ -71,7 +71,7 @@ pub async fn rows(
 }
 
 /// The person that a row is about, if it is about one.
-fn whose(row: &Item) -> Option<(Tenant, Subject)> {
+fn whose(row: &Item) -> Option<(TenantId, SubjectId)> {
     let (partition, sort) = (row.partition(), row.sort());
     let life = LifeKey::parse(partition).map(|life| (life.tenant, life.subject));
     let list = || keys::parse_standing(partition, sort).map(|(tenant, _, who)| (tenant, who));
@@ -82,9 +82,9 @@ fn whose(row: &Item) -> Option<(Tenant, Subject)> {
 /// What the keyring holds of these people.
 async fn entries(
     replay: &Replay<'_>,
-    people: impl Iterator<Item = (Tenant, Subject)>,
+    people: impl Iterator<Item = (TenantId, SubjectId)>,
 ) -> Result<Entries> {
-    let mut tenants: BTreeMap<Tenant, BTreeSet<Subject>> = BTreeMap::new();
+    let mut tenants: BTreeMap<TenantId, BTreeSet<SubjectId>> = BTreeMap::new();
     for (tenant, subject) in people {
         tenants.entry(tenant).or_default().insert(subject);
     }
@@ -169,11 +169,14 @@ async fn list(
 async fn lookup(
     replay: &Replay<'_>,
     row: &Item,
-    (tenant, subject): (Tenant, Subject),
+    (tenant, subject): (TenantId, SubjectId),
     entry: Option<&Entry>,
     tally: &mut Tally,
 ) -> Result<()> {
-    let Some(life) = row.try_text("life").and_then(shared::base::id::Life::parse) else {
+    let Some(life) = row
+        .try_text("life")
+        .and_then(shared::base::id::LifeId::parse)
+    else {
         return Ok(());
     };
     let life = LifeKey {

@@ -340,7 +340,7 @@ mod tests {
         (message[31], message[63]) = (b'0' + conversation, b'0' + uuid);
         let id = format!("msg_{}", String::from_utf8_lossy(&message));
         Record::Message(Message {
-            id: id::Message::parse(&id).unwrap(),
+            id: id::MessageId::parse(&id).unwrap(),
             author,
             at: at(second),
             rev: 1,
@@ -394,7 +394,7 @@ mod tests {
     #[test]
     fn what_strangers_wrote_is_text_and_nothing_else() {
         let file = Record::Attachment(Attachment {
-            id: id::Attachment::random(),
+            id: id::AttachmentId::random(),
             state: FileState::Clean,
             size: 1_500_000,
             at: at(1),

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::aws::dynamo::{Item, Page, Query, Range, Store, Write};
 use crate::base::error::{Error, Result};
-use crate::base::id::Tenant;
+use crate::base::id::TenantId;
 use crate::crypto::fill_random;
 use crate::domain::keys;
 use crate::domain::keys::{GATES, SHARDS};
@@ -120,7 +120,7 @@ impl Deed {
 /// One entry.
 #[derive(Clone, Debug)]
 pub struct Entry<'a> {
-    pub tenant: Tenant,
+    pub tenant: TenantId,
     pub deed: Deed,
     /// Who: a key's id, a member's, or `lethe` for what it does by itself.
     pub by: &'a str,
@@ -144,7 +144,7 @@ pub fn writes(entries: &[Entry<'_>]) -> Vec<Write> {
 
 /// Any one gate will do, since sealing moves them all. Chosen at random, because DynamoDB
 /// takes checks of one row by two transactions at a time for a conflict.
-fn not_sealed(tenant: Tenant, day: Date) -> Write {
+fn not_sealed(tenant: TenantId, day: Date) -> Write {
     let mut any = [0];
     fill_random(&mut any);
     Write::check(&keys::gates(tenant), &keys::gate(any[0] % GATES))
@@ -203,7 +203,7 @@ impl Store {
     /// [`crate::base::error::Error::Unavailable`] when DynamoDB does not answer.
     pub async fn activity(
         &self,
-        tenant: Tenant,
+        tenant: TenantId,
         day: Date,
         before: Option<&str>,
         limit: usize,

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 
 use crate::aws::dynamo::{Item, Page, Query, Range, Store, Write};
 use crate::base::error::{Error, Result};
-use crate::base::id::Tenant;
+use crate::base::id::TenantId;
 use crate::domain::keys;
 use crate::domain::keys::{GATES, SHARDS};
 use crate::proof::merkle::{Hash, LENGTH};
@@ -65,7 +65,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`], as everywhere below.
-    pub async fn close_day(&self, tenant: Tenant, day: Date) -> Result<()> {
+    pub async fn close_day(&self, tenant: TenantId, day: Date) -> Result<()> {
         let partition = keys::gates(tenant);
         let day = day.to_string();
         for together in TOGETHER {
@@ -103,7 +103,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::close_day`].
-    pub async fn newest_seal(&self, tenant: Tenant) -> Result<Option<Seal>> {
+    pub async fn newest_seal(&self, tenant: TenantId) -> Result<Option<Seal>> {
         Ok(self.seals(tenant, 1, None).await?.0.pop())
     }
 
@@ -113,7 +113,7 @@ impl Store {
     /// As [`Store::close_day`].
     pub async fn seals(
         &self,
-        tenant: Tenant,
+        tenant: TenantId,
         limit: usize,
         after: Option<Date>,
     ) -> Result<(Vec<Seal>, Option<Date>)> {
@@ -134,7 +134,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::close_day`].
-    pub async fn seal(&self, tenant: Tenant, day: Date) -> Result<Option<Seal>> {
+    pub async fn seal(&self, tenant: TenantId, day: Date) -> Result<Option<Seal>> {
         let row = self.get(&keys::seals(tenant), &day.to_string()).await?;
         row.as_ref().map(Seal::read).transpose()
     }
@@ -143,7 +143,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::close_day`].
-    pub async fn add_seal(&self, tenant: Tenant, seal: &Seal) -> Result<bool> {
+    pub async fn add_seal(&self, tenant: TenantId, seal: &Seal) -> Result<bool> {
         let row = Item::new(&keys::seals(tenant), &seal.day.to_string())
             .with("entries", seal.entries)
             .with("root", seal.root.to_string())
@@ -155,7 +155,12 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::close_day`].
-    pub async fn leaves(&self, tenant: Tenant, day: Date, number: usize) -> Result<Option<Leaves>> {
+    pub async fn leaves(
+        &self,
+        tenant: TenantId,
+        day: Date,
+        number: usize,
+    ) -> Result<Option<Leaves>> {
         let row = self
             .get(&keys::leaves(tenant, day), &keys::leaves_part(number))
             .await?;
@@ -166,7 +171,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::close_day`].
-    pub async fn add_leaves(&self, tenant: Tenant, day: Date, leaves: &Leaves) -> Result<bool> {
+    pub async fn add_leaves(&self, tenant: TenantId, day: Date, leaves: &Leaves) -> Result<bool> {
         let hashes: Vec<_> = leaves
             .hashes
             .iter()
@@ -181,7 +186,7 @@ impl Store {
     }
 
     /// The entries of a day, oldest first, from after a sort key on.
-    pub fn day(&self, tenant: Tenant, day: Date, after: Option<&str>) -> Day<'_> {
+    pub fn day(&self, tenant: TenantId, day: Date, after: Option<&str>) -> Day<'_> {
         let shard = |shard| Shard {
             partition: keys::activity(tenant, day, shard),
             rows: VecDeque::new(),

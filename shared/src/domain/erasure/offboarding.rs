@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::aws::dynamo::{Query, Range, Write};
 use crate::base::error::{Error, Result};
-use crate::base::id::{JobId, Tenant};
+use crate::base::id::{JobId, TenantId};
 use crate::domain::app::App;
 use crate::domain::audit::entry;
 use crate::domain::audit::entry::{Deed, Entry};
@@ -30,7 +30,7 @@ pub const GRACE: SignedDuration = SignedDuration::from_hours(24);
 /// it was asked for before; [`Error::Unavailable`] when a store does not answer.
 pub async fn begin(
     app: &App,
-    tenant: Tenant,
+    tenant: TenantId,
     by: &str,
     mut job: Job,
     more: Vec<Write>,
@@ -84,7 +84,7 @@ fn already() -> Error {
 }
 
 /// The job of erasing a tenant, not begun before this moment.
-pub fn job(tenant: Tenant, not_before: Timestamp, now: Timestamp) -> Job {
+pub fn job(tenant: TenantId, not_before: Timestamp, now: Timestamp) -> Job {
     let mut erasing = Erasing::default();
     erasing.tenant = true;
     let (mut job, _none) = Job::erasure(JobKind::Erasure, tenant, &[], erasing, now);
@@ -117,7 +117,7 @@ pub fn staying_write(job: JobKey) -> Write {
 }
 
 /// Lets a transaction depend on the tenant not going.
-pub fn stays_check(tenant: Tenant) -> Write {
+pub fn stays_check(tenant: TenantId) -> Write {
     Write::check(TENANTS, &tenant.to_string()).only_if("attribute_not_exists(going)")
 }
 
@@ -130,7 +130,7 @@ pub const fn gone() -> Error {
 }
 
 /// The tenant's row once it has left: the operator's record of it.
-pub fn left_write(tenant: Tenant, job: JobId, receipt: &str, now: Timestamp) -> Write {
+pub fn left_write(tenant: TenantId, job: JobId, receipt: &str, now: Timestamp) -> Write {
     let expression = "SET erased_at = :now, receipt = :receipt";
     Write::update(TENANTS, &tenant.to_string(), expression)
         .only_if("leaving = :job")
@@ -143,7 +143,7 @@ pub fn left_write(tenant: Tenant, job: JobId, receipt: &str, now: Timestamp) -> 
 ///
 /// # Errors
 /// [`Error::Unavailable`] when DynamoDB does not answer.
-pub async fn somebody_held(app: &App, tenant: Tenant) -> Result<bool> {
+pub async fn somebody_held(app: &App, tenant: TenantId) -> Result<bool> {
     let partition = keys::standing(tenant, Standing::Held);
     let query = Query {
         partition: &partition,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::aws::dynamo::{Item, Write};
 use crate::base::error::Result;
-use crate::base::id::Tenant;
+use crate::base::id::TenantId;
 use crate::domain::app::App;
 use crate::domain::audit::mask::mask;
 use crate::domain::erasure::spec::Closed;
@@ -58,7 +58,7 @@ impl Lives {
 
 /// One receipt, before it is signed.
 pub struct Receipt {
-    tenant: Tenant,
+    tenant: TenantId,
     /// A job's id, or the day of some expiries.
     name: String,
     claims: Value,
@@ -91,7 +91,7 @@ impl Receipt {
 
     /// The receipt of all expiries of a day. `stores`: the sum of what each removed.
     pub fn of_day(
-        tenant: Tenant,
+        tenant: TenantId,
         day: jiff::civil::Date,
         lives: &[LifeKey],
         stores: Value,
@@ -107,7 +107,7 @@ impl Receipt {
         receipt
     }
 
-    fn new(tenant: Tenant, name: String, lives: Lives, now: Timestamp) -> Receipt {
+    fn new(tenant: TenantId, name: String, lives: Lives, now: Timestamp) -> Receipt {
         let lives = match lives {
             Lives::Named(names) => json!({"count": names.len(), "names": names}),
             Lives::Root(tree) => {

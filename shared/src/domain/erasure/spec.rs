@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::aws::dynamo::{Item, Store, Write};
 use crate::aws::s3::last_upload;
 use crate::base::error::{Error, Result};
-use crate::base::id::{Subject, Tenant};
+use crate::base::id::{SubjectId, TenantId};
 use crate::base::recovery::KEPT;
 use crate::domain::jobs::Job;
 use crate::domain::keys;
@@ -117,7 +117,7 @@ impl Erasing {
     ///
     /// # Errors
     /// As [`Erasing::of`].
-    pub fn inline(&self, tenant: Tenant) -> Result<Vec<LifeKey>> {
+    pub fn inline(&self, tenant: TenantId) -> Result<Vec<LifeKey>> {
         let parse = |text: &String| LifeKey::parse_short(tenant, text);
         let lives: Option<_> = self.lives.iter().map(parse).collect();
         lives.ok_or_else(broken)
@@ -133,7 +133,7 @@ impl Job {
     /// its door; and the rows of its list, where that is long.
     pub fn erasure(
         kind: JobKind,
-        tenant: Tenant,
+        tenant: TenantId,
         lives: &[(LifeKey, u64)],
         mut erasing: Erasing,
         now: Timestamp,
@@ -191,7 +191,10 @@ fn list_write(job: JobKey, number: usize, lives: &[LifeKey]) -> Write {
     let mut subjects: Vec<_> = lives.iter().map(|life| life.subject).collect();
     subjects.sort_unstable();
     subjects.dedup();
-    let subjects = subjects.iter().map(Subject::to_string).collect::<Vec<_>>();
+    let subjects = subjects
+        .iter()
+        .map(SubjectId::to_string)
+        .collect::<Vec<_>>();
     let row = row
         .with("lives", short.join(" "))
         .with("subjects", subjects);
@@ -239,7 +242,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::lives_of`].
-    pub async fn expiries_receipted(&self, tenant: Tenant) -> Result<Option<Date>> {
+    pub async fn expiries_receipted(&self, tenant: TenantId) -> Result<Option<Date>> {
         let row = self.get(&keys::receipts(tenant), EXPIRIES).await?;
         let day = row.and_then(|row| row.try_text("day")?.parse().ok());
         Ok(day)
@@ -247,7 +250,7 @@ impl Store {
 
     /// # Errors
     /// As [`Store::lives_of`].
-    pub async fn set_expiries_receipted(&self, tenant: Tenant, day: Date) -> Result<()> {
+    pub async fn set_expiries_receipted(&self, tenant: TenantId, day: Date) -> Result<()> {
         let row = Item::new(&keys::receipts(tenant), EXPIRIES).with("day", day.to_string());
         let _done = self.write(Write::put(row)).await?;
         Ok(())

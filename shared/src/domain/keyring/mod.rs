@@ -14,7 +14,7 @@ use crate::aws::dynamo::{Item, Store, Write};
 use crate::aws::kms::Vault;
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
-use crate::base::id::{JobId, Life, Subject, Tenant};
+use crate::base::id::{JobId, LifeId, SubjectId, TenantId};
 use crate::base::recovery::KEPT;
 use crate::base::ttl_cache::Held;
 use crate::crypto::{Aad, Sealed, SealingKey, TenantKeys};
@@ -271,7 +271,7 @@ pub struct Keyring {
     store: Store,
     vault: Vault,
     clock: Clock,
-    tenants: Held<Tenant, Arc<TenantKeys>>,
+    tenants: Held<TenantId, Arc<TenantKeys>>,
 }
 
 impl Keyring {
@@ -288,7 +288,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when a store does not answer, as everywhere below.
-    pub async fn add_tenant(&self, tenant: Tenant) -> Result<()> {
+    pub async fn add_tenant(&self, tenant: TenantId) -> Result<()> {
         let now = self.clock.now();
         let keys = TenantKeys::random(tenant);
         let row = Item::default()
@@ -308,7 +308,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is no such tenant.
-    pub async fn tenant(&self, tenant: Tenant) -> Result<Arc<TenantKeys>> {
+    pub async fn tenant(&self, tenant: TenantId) -> Result<Arc<TenantKeys>> {
         let now = self.clock.now();
         if let Some(keys) = self.tenants.get(&tenant, now) {
             return Ok(keys);
@@ -329,7 +329,7 @@ impl Keyring {
     ///
     /// # Errors
     /// As [`Keyring::add_tenant`].
-    pub async fn rotate(&self, tenant: Tenant) -> Result<bool> {
+    pub async fn rotate(&self, tenant: TenantId) -> Result<bool> {
         let now = self.clock.now();
         let row = self.store.get_keyring(&tenant.to_string()).await?;
         let row = row.unwrap_or_default();
@@ -358,7 +358,7 @@ impl Keyring {
     ///
     /// # Errors
     /// As [`Keyring::add_tenant`].
-    pub async fn remove_tenant(&self, tenant: Tenant) -> Result<()> {
+    pub async fn remove_tenant(&self, tenant: TenantId) -> Result<()> {
         let expression = "SET erased_at = if_not_exists(erased_at, :now) REMOVE tenant_keys";
         let write = Write::update_keyring(&tenant.to_string(), expression)
             .only_if("attribute_exists(PK)")
@@ -372,7 +372,7 @@ impl Keyring {
     ///
     /// # Errors
     /// As [`Keyring::add_tenant`].
-    pub async fn entry(&self, tenant: Tenant, subject: Subject) -> Result<Option<Entry>> {
+    pub async fn entry(&self, tenant: TenantId, subject: SubjectId) -> Result<Option<Entry>> {
         let row = self
             .store
             .get_keyring(&keys::keyring_subject(tenant, subject))
@@ -387,9 +387,9 @@ impl Keyring {
     /// As [`Keyring::add_tenant`].
     pub async fn entries(
         &self,
-        tenant: Tenant,
-        subjects: &[Subject],
-    ) -> Result<HashMap<Subject, Entry>> {
+        tenant: TenantId,
+        subjects: &[SubjectId],
+    ) -> Result<HashMap<SubjectId, Entry>> {
         let partitions: Vec<_> = subjects
             .iter()
             .map(|subject| keys::keyring_subject(tenant, *subject))
@@ -397,7 +397,11 @@ impl Keyring {
         let rows = self.store.get_many_keyring(&partitions).await?;
         rows.iter()
             .map(|row| {
-                let name = row.partition().rsplit('#').next().and_then(Subject::parse);
+                let name = row
+                    .partition()
+                    .rsplit('#')
+                    .next()
+                    .and_then(SubjectId::parse);
                 let subject =
                     name.ok_or_else(|| Error::Corrupt("a keyring row has no subject".into()))?;
                 Ok((subject, Entry::read(tenant, subject, row)?))
@@ -457,14 +461,14 @@ impl Keyring {
     /// As [`Keyring::tenant`].
     pub async fn new_life(
         &self,
-        tenant: Tenant,
-        subject: Subject,
+        tenant: TenantId,
+        subject: SubjectId,
         follows: Option<&Entry>,
     ) -> Result<(Living, Sealed)> {
         let key = LifeKey {
             tenant,
             subject,
-            life: Life::random(),
+            life: LifeId::random(),
         };
         let data_key = SealingKey::random();
         let keys = self.tenant(tenant).await?;
@@ -489,9 +493,9 @@ impl Keyring {
 }
 
 impl Entry {
-    fn read(tenant: Tenant, subject: Subject, row: &Item) -> Result<Entry> {
+    fn read(tenant: TenantId, subject: SubjectId, row: &Item) -> Result<Entry> {
         let broken = || Error::Corrupt("a keyring row is not as it was written".into());
-        let life = Life::parse(row.text("life")?).ok_or_else(broken)?;
+        let life = LifeId::parse(row.text("life")?).ok_or_else(broken)?;
         Ok(Entry {
             key: LifeKey {
                 tenant,

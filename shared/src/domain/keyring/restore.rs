@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::aws::dynamo::{Item, Write};
 use crate::base::error::Result;
-use crate::base::id::{Life, Subject, Tenant};
+use crate::base::id::{LifeId, SubjectId, TenantId};
 use crate::base::recovery::KEPT;
 use crate::domain::keyring::{
     ENDS, Entry, Keyring, Living, Rekey, Rules, State, TENANT_KEYS, partition,
@@ -23,7 +23,7 @@ const RESTORED: &str = "restored";
 /// One row of the keyring.
 pub enum Row {
     /// A tenant's, and whether its keys are in it.
-    Tenant(Tenant, bool),
+    Tenant(TenantId, bool),
     Subject(Box<Entry>),
 }
 
@@ -42,11 +42,11 @@ impl Keyring {
         let page = self.store.scan_keyring(limit, after).await?;
         let read = |row: &Item| match row.partition().split_once('#') {
             Some((tenant, subject)) => {
-                let (tenant, subject) = (Tenant::parse(tenant)?, Subject::parse(subject)?);
+                let (tenant, subject) = (TenantId::parse(tenant)?, SubjectId::parse(subject)?);
                 Some(Entry::read(tenant, subject, row).map(|it| Row::Subject(Box::new(it))))
             }
             None => {
-                let tenant = Tenant::parse(row.partition())?;
+                let tenant = TenantId::parse(row.partition())?;
                 Some(Ok(Row::Tenant(tenant, has_keys(row))))
             }
         };
@@ -58,7 +58,7 @@ impl Keyring {
     ///
     /// # Errors
     /// As [`Keyring::scan`].
-    pub async fn has_tenant(&self, tenant: Tenant) -> Result<Option<bool>> {
+    pub async fn has_tenant(&self, tenant: TenantId) -> Result<Option<bool>> {
         let row = self.store.get_keyring(&tenant.to_string()).await?;
         Ok(row.as_ref().map(has_keys))
     }
@@ -199,11 +199,11 @@ const fn in_force(rule: Standing) -> &'static str {
 
 /// The row of somebody whom the keyring does not know, and who stands under a rule that
 /// outlasts lives.
-pub fn unknown_write(tenant: Tenant, subject: Subject, rules: Rules, now: Timestamp) -> Write {
+pub fn unknown_write(tenant: TenantId, subject: SubjectId, rules: Rules, now: Timestamp) -> Write {
     let row = Item::default()
         .with("PK", keys::keyring_subject(tenant, subject))
         .with("state", State::Erased.name())
-        .with("life", Life::random().to_string())
+        .with("life", LifeId::random().to_string())
         .with("gate", 1_u64)
         .with("erased_at", now)
         .with_some("objected", rules.objected.then_some(true))

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::aws::dynamo::{Item, Query, Range, Store, Write};
 use crate::base::error::{Error, Result};
-use crate::base::id::{KeyedHash, Life, Subject, Tenant};
+use crate::base::id::{KeyedHash, LifeId, SubjectId, TenantId};
 use crate::crypto::HashKey;
 use crate::domain::keys::{self, LifeKey, Lookup};
 use crate::domain::records::rows::Person;
@@ -25,8 +25,8 @@ pub const CLAIMS: usize = 50;
 /// A life that holds a value, or held it: the keyring says whether it is the current one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
-    pub subject: Subject,
-    pub life: Life,
+    pub subject: SubjectId,
+    pub life: LifeId,
     pub verified: bool,
 }
 
@@ -94,7 +94,7 @@ impl Store {
     /// [`Error::Unavailable`] when DynamoDB does not answer.
     pub async fn holders(
         &self,
-        tenant: Tenant,
+        tenant: TenantId,
         kind: &'static str,
         hash: KeyedHash,
         whose: Whose,
@@ -118,7 +118,7 @@ impl Store {
 
     async fn found(
         &self,
-        tenant: Tenant,
+        tenant: TenantId,
         lookup: Lookup,
         many: Option<usize>,
     ) -> Result<Vec<Found>> {
@@ -129,8 +129,8 @@ impl Store {
         };
         let read = |row: &Item| {
             Some(Found {
-                subject: Subject::parse(row.sort())?,
-                life: Life::parse(row.try_text("life")?)?,
+                subject: SubjectId::parse(row.sort())?,
+                life: LifeId::parse(row.try_text("life")?)?,
                 verified: lookup.verified,
             })
         };

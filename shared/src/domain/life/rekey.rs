@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::aws::dynamo::Write;
 use crate::base::error::Result;
-use crate::base::id::Tenant;
+use crate::base::id::TenantId;
 use crate::domain::app::App;
 use crate::domain::jobs::{Job, JobKind};
 use crate::domain::keyring;
@@ -50,7 +50,7 @@ pub fn rekey_writes(living: &Living, now: Timestamp) -> Vec<Write> {
 ///
 /// # Errors
 /// [`crate::base::error::Error::Unavailable`] when a store does not answer.
-pub async fn clear_by(app: &App, tenant: Tenant, lives: &[LifeKey]) -> Result<Option<Timestamp>> {
+pub async fn clear_by(app: &App, tenant: TenantId, lives: &[LifeKey]) -> Result<Option<Timestamp>> {
     let subjects: Vec<_> = lives.iter().map(|life| life.subject).collect();
     let entries = app.keyring.entries(tenant, &subjects).await?;
     let now = app.clock.now();

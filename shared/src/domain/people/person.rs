@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::aws::dynamo::Item;
 use crate::base::error::{Error, Result};
-use crate::base::id::{Subject, Tenant};
+use crate::base::id::{SubjectId, TenantId};
 use crate::domain::app::App;
 use crate::domain::keyring::{Living, Rules, State};
 use crate::domain::keys::{DOOR, LifeKey, PERSON};
@@ -26,7 +26,7 @@ impl App {
     ///
     /// # Errors
     /// [`Error::NotFound`] for one who is unknown, erased or expired: the three are the same.
-    pub async fn person(&self, tenant: Tenant, subject: Subject) -> Result<(Living, Door)> {
+    pub async fn person(&self, tenant: TenantId, subject: SubjectId) -> Result<(Living, Door)> {
         let living = self.alive(tenant, subject).await?;
         let door = self.store.door(&living.key).await?;
         Ok((living, self.open_door(door)?))
@@ -38,8 +38,8 @@ impl App {
     /// As [`App::person`].
     pub async fn person_and(
         &self,
-        tenant: Tenant,
-        subject: Subject,
+        tenant: TenantId,
+        subject: SubjectId,
         sort: &str,
     ) -> Result<(Living, Door, Option<Item>)> {
         let living = self.alive(tenant, subject).await?;
@@ -48,7 +48,7 @@ impl App {
     }
 
     /// Who lives, as far as the keyring says.
-    async fn alive(&self, tenant: Tenant, subject: Subject) -> Result<Living> {
+    async fn alive(&self, tenant: TenantId, subject: SubjectId) -> Result<Living> {
         let entry = self.keyring.entry(tenant, subject).await?;
         let entry = entry.ok_or(Error::NotFound)?;
         self.keyring.open(&entry).await?.ok_or(Error::NotFound)
@@ -83,7 +83,7 @@ impl App {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when a store does not answer.
-    pub async fn present(&self, tenant: Tenant, subjects: &[Subject]) -> Result<Vec<Present>> {
+    pub async fn present(&self, tenant: TenantId, subjects: &[SubjectId]) -> Result<Vec<Present>> {
         let mut seen = HashSet::new();
         let subjects: Vec<_> = subjects
             .iter()
@@ -136,7 +136,7 @@ impl App {
     /// As [`App::present`].
     pub async fn find(
         &self,
-        tenant: Tenant,
+        tenant: TenantId,
         kind: &'static str,
         value: &str,
         whose: Whose,
@@ -156,7 +156,7 @@ impl App {
     ///
     /// # Errors
     /// As [`App::present`].
-    pub async fn present_of(&self, tenant: Tenant, found: &[Found]) -> Result<Vec<Present>> {
+    pub async fn present_of(&self, tenant: TenantId, found: &[Found]) -> Result<Vec<Present>> {
         let found: HashMap<_, _> = found
             .iter()
             .map(|it| ((it.subject, it.life), it.verified))

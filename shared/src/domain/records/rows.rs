@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::aws::dynamo::{Item, Write};
 use crate::base::error::{Error, Result};
-use crate::base::id::{Attachment as AttachmentId, KeyedHash, Message as MessageId, uuid_at};
+use crate::base::id::{AttachmentId, KeyedHash, MessageId, uuid_at};
 use crate::crypto::HashKey;
 use crate::domain::jobs::TURN_KEPT;
 use crate::domain::keyring::Living;

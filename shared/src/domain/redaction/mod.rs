@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::aws::dynamo::{Attribute, Filter, Query, Range};
 use crate::base::error::{Error, Result};
-use crate::base::id::{Attachment as AttachmentId, JobId, KeyedHash, Message as MessageId, Tenant};
+use crate::base::id::{AttachmentId, JobId, KeyedHash, MessageId, TenantId};
 use crate::domain::app::App;
 use crate::domain::audit::entry;
 use crate::domain::audit::entry::Deed;
@@ -452,7 +452,7 @@ fn entry_about(life: &LifeKey, records: usize, cause: &Cause) -> Vec<String> {
 }
 
 /// The tenant's writes that say a job has been asked for.
-pub fn requested(tenant: Tenant, job: &Job, cause: &Cause) -> Vec<crate::aws::dynamo::Write> {
+pub fn requested(tenant: TenantId, job: &Job, cause: &Cause) -> Vec<crate::aws::dynamo::Write> {
     let about: Vec<_> = std::iter::once(job.key.id.to_string())
         .chain(cause.about())
         .collect();

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use crate::aws::dynamo::{Item, Write, in_transactions};
 use crate::base::error::{Error, Result};
-use crate::base::id::{Attachment as AttachmentId, KeyedHash};
+use crate::base::id::{AttachmentId, KeyedHash};
 use crate::crypto::HashKey;
 use crate::domain::app::App;
 use crate::domain::audit::entry;

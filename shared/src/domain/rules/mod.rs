@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use crate::aws::dynamo::{Refusal, Write};
 use crate::base::error::{Error, Result};
-use crate::base::id::{JobId, Subject, Tenant};
+use crate::base::id::{JobId, SubjectId, TenantId};
 use crate::domain::app::App;
 use crate::domain::audit::entry;
 use crate::domain::audit::entry::Deed;
@@ -39,8 +39,8 @@ impl App {
     /// the tenant is being erased.
     pub async fn change_rule(
         &self,
-        tenant: Tenant,
-        subject: Subject,
+        tenant: TenantId,
+        subject: SubjectId,
         change: &Change,
         by: &str,
     ) -> Result<()> {

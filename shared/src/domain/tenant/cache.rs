@@ -4,7 +4,7 @@
 use crate::aws::dynamo::Store;
 use crate::base::clock::Clock;
 use crate::base::error::Result;
-use crate::base::id::{KeyId, Tenant};
+use crate::base::id::{KeyId, TenantId};
 use crate::base::ttl_cache::Held;
 use crate::domain::tenant::rows::ApiKey;
 use crate::domain::tenant::settings::Settings;
@@ -12,8 +12,8 @@ use crate::domain::tenant::settings::Settings;
 pub struct Tenants {
     store: Store,
     clock: Clock,
-    keys: Held<(Tenant, KeyId), ApiKey>,
-    settings: Held<Tenant, Settings>,
+    keys: Held<(TenantId, KeyId), ApiKey>,
+    settings: Held<TenantId, Settings>,
 }
 
 impl Tenants {
@@ -30,7 +30,7 @@ impl Tenants {
     ///
     /// # Errors
     /// [`crate::base::error::Error::Unavailable`] when DynamoDB does not answer.
-    pub async fn api_key(&self, tenant: Tenant, id: KeyId) -> Result<Option<ApiKey>> {
+    pub async fn api_key(&self, tenant: TenantId, id: KeyId) -> Result<Option<ApiKey>> {
         let now = self.clock.now();
         if let Some(key) = self.keys.get(&(tenant, id), now) {
             return Ok(Some(key));
@@ -46,7 +46,7 @@ impl Tenants {
     ///
     /// # Errors
     /// As [`Store::settings`].
-    pub async fn settings(&self, tenant: Tenant) -> Result<Settings> {
+    pub async fn settings(&self, tenant: TenantId) -> Result<Settings> {
         let now = self.clock.now();
         if let Some(settings) = self.settings.get(&tenant, now) {
             return Ok(settings);
@@ -57,7 +57,7 @@ impl Tenants {
     }
 
     /// Forgets what is held of a tenant, after a change made by this process.
-    pub fn forget(&self, tenant: Tenant) {
+    pub fn forget(&self, tenant: TenantId) {
         self.keys.forget(|(of, _)| *of == tenant);
         self.settings.forget(|of| *of == tenant);
     }

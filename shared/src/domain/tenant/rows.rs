@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::aws::dynamo::{Item, Page, Query, Range, Store, Write};
 use crate::base::error::{Error, Result};
-use crate::base::id::{JobId, KeyId, Tenant};
+use crate::base::id::{JobId, KeyId, TenantId};
 use crate::crypto::Sealed;
 use crate::domain::jobs::{Job, JobKind};
 use crate::domain::keyring::ROTATION;
@@ -37,7 +37,7 @@ pub struct Shortened {
 /// An API key as stored: never the secret in the clear.
 #[derive(Clone, Debug)]
 pub struct ApiKey {
-    pub tenant: Tenant,
+    pub tenant: TenantId,
     pub id: KeyId,
     pub scopes: Vec<String>,
     pub origins: Vec<String>,
@@ -66,13 +66,13 @@ impl ApiKey {
         Write::put(row).only_new()
     }
 
-    pub fn delete_write(tenant: Tenant, id: KeyId) -> Write {
+    pub fn delete_write(tenant: TenantId, id: KeyId) -> Write {
         Write::delete(&keys::api_keys(tenant), &keys::api_key(id)).only_if("attribute_exists(PK)")
     }
 
     fn read(row: &Item) -> Result<ApiKey> {
         let broken = || Error::Corrupt("an API key is not as it was written".into());
-        let tenant = row.partition().split('#').next().and_then(Tenant::parse);
+        let tenant = row.partition().split('#').next().and_then(TenantId::parse);
         Ok(ApiKey {
             tenant: tenant.ok_or_else(broken)?,
             id: KeyId::parse(row.sort()).ok_or_else(broken)?,
@@ -89,7 +89,7 @@ impl ApiKey {
 /// The operator's record of a tenant. It outlasts the tenant.
 #[derive(Clone, Debug)]
 pub struct Record {
-    pub tenant: Tenant,
+    pub tenant: TenantId,
     pub created_at: Timestamp,
     /// The erasure of it that has been asked for.
     pub leaving: Option<JobId>,
@@ -103,7 +103,7 @@ pub struct Record {
 
 impl Record {
     fn read(row: &Item) -> Result<Record> {
-        let tenant = Tenant::parse(row.sort());
+        let tenant = TenantId::parse(row.sort());
         Ok(Record {
             tenant: tenant.ok_or_else(|| Error::Corrupt("a tenant's row has no id".into()))?,
             created_at: row.time("created_at")?,
@@ -116,7 +116,7 @@ impl Record {
 }
 
 /// The writes that make a tenant known, besides its keys in the keyring.
-pub fn create_writes(tenant: Tenant, now: Timestamp) -> Vec<Write> {
+pub fn create_writes(tenant: TenantId, now: Timestamp) -> Vec<Write> {
     let row = Item::new(TENANTS, &tenant.to_string()).with("created_at", now);
     let settings = Stored {
         settings: Settings::default(),
@@ -132,7 +132,7 @@ pub fn create_writes(tenant: Tenant, now: Timestamp) -> Vec<Write> {
     ]
 }
 
-fn settings_item(tenant: Tenant, stored: &Stored) -> Item {
+fn settings_item(tenant: TenantId, stored: &Stored) -> Item {
     let text = serde_json::to_string(&stored.settings).expect("settings are plain data");
     Item::new(&keys::settings(tenant), SETTINGS)
         .with("settings", text)
@@ -142,7 +142,12 @@ fn settings_item(tenant: Tenant, stored: &Stored) -> Item {
 }
 
 /// Replaces the settings, if nobody has changed them since `before` was read.
-pub fn change_write(tenant: Tenant, before: &Stored, settings: Settings, now: Timestamp) -> Write {
+pub fn change_write(
+    tenant: TenantId,
+    before: &Stored,
+    settings: Settings,
+    now: Timestamp,
+) -> Write {
     let after = Stored {
         settings,
         rev: before.rev + 1,
@@ -158,7 +163,7 @@ pub fn change_write(tenant: Tenant, before: &Stored, settings: Settings, now: Ti
 impl Store {
     /// # Errors
     /// [`Error::NotFound`] without such a tenant, [`Error::Unavailable`] as everywhere.
-    pub async fn settings(&self, tenant: Tenant) -> Result<Stored> {
+    pub async fn settings(&self, tenant: TenantId) -> Result<Stored> {
         let row = self
             .get(&keys::settings(tenant), SETTINGS)
             .await?
@@ -183,7 +188,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::settings`].
-    pub async fn retention_applied(&self, tenant: Tenant, stored: &Stored) -> Result<()> {
+    pub async fn retention_applied(&self, tenant: TenantId, stored: &Stored) -> Result<()> {
         let write = Write::update(
             &keys::settings(tenant),
             SETTINGS,
@@ -201,7 +206,12 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::settings`].
-    pub async fn note_shortened(&self, tenant: Tenant, rev: u64, place: &Shortened) -> Result<()> {
+    pub async fn note_shortened(
+        &self,
+        tenant: TenantId,
+        rev: u64,
+        place: &Shortened,
+    ) -> Result<()> {
         let (set, remove) = match &place.after {
             Some(_) => (", shortened_after = :after", ""),
             None => ("", " REMOVE shortened_after"),
@@ -226,7 +236,7 @@ impl Store {
 
     /// # Errors
     /// As [`Store::settings`].
-    pub async fn api_key(&self, tenant: Tenant, id: KeyId) -> Result<Option<ApiKey>> {
+    pub async fn api_key(&self, tenant: TenantId, id: KeyId) -> Result<Option<ApiKey>> {
         let row = self
             .get(&keys::api_keys(tenant), &keys::api_key(id))
             .await?;
@@ -239,7 +249,7 @@ impl Store {
     /// As [`Store::settings`].
     pub async fn api_keys(
         &self,
-        tenant: Tenant,
+        tenant: TenantId,
         limit: usize,
         after: Option<String>,
     ) -> Result<(Vec<ApiKey>, Option<String>)> {
@@ -259,7 +269,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::settings`].
-    pub async fn tenant(&self, tenant: Tenant) -> Result<Record> {
+    pub async fn tenant(&self, tenant: TenantId) -> Result<Record> {
         let row = self.get(TENANTS, &tenant.to_string()).await?;
         Record::read(&row.ok_or(Error::NotFound)?)
     }
