@@ -52,7 +52,7 @@ async fn show(app: &App, call: &Call) -> Result<Answer> {
 /// The moment in a query parameter.
 fn moment(call: &Call, name: &str) -> Result<Option<jiff::Timestamp>> {
     let parse = |text: &str| {
-        let expected = "must be a time as RFC 3339 has it";
+        let expected = "must be an RFC 3339 timestamp";
         // In a query a plus stands for a blank: the one before an offset was sent unescaped.
         let text = match text.rsplit_once(' ') {
             Some((time, offset)) => format!("{time}+{offset}"),

@@ -78,7 +78,7 @@ impl Wanted {
             after.as_ref().is_none_or(|after| after.starts_with(prefix))
         })
         .map(|at| (at, after))
-        .ok_or_else(|| Error::field("cursor", "cursor", "is not a cursor of this list"))
+        .ok_or_else(|| Error::field("cursor", "cursor", "must be a cursor of this list"))
     }
 }
 
@@ -90,7 +90,7 @@ fn wanted(call: &Call, hash: &HashKey) -> Result<Wanted> {
         return Err(Error::field(
             "type",
             "choice",
-            format!("must be one of {names}"),
+            format!("must be one of: {names}"),
         ));
     }
     let ascending = match call.query("order") {

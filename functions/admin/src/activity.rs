@@ -35,7 +35,7 @@ pub async fn list(app: &App, call: &Call) -> Result<Answer> {
         return Err(Error::field(
             "cursor",
             "cursor",
-            "is not a cursor of this list",
+            "must be a cursor of this list",
         ));
     }
     let oldest = match only {
@@ -102,11 +102,11 @@ fn wanted(call: &Call) -> Result<Wanted> {
         let event = AuditEvent::ALL
             .into_iter()
             .find(|event| event.name() == name);
-        event.ok_or_else(|| Error::field("kind", "choice", "must be a kind of entry"))
+        event.ok_or_else(|| Error::field("kind", "choice", "must be a known entry kind"))
     });
     let member = call.query("member").map(|member| {
         let id = shared::schema::violations::code(member).map(str::to_owned);
-        id.ok_or_else(|| Error::field("member", "format", "must be an id"))
+        id.ok_or_else(|| Error::field("member", "format", "must be a key ID or member ID"))
     });
     Ok(Wanted {
         kind: kind.transpose()?,
@@ -117,7 +117,7 @@ fn wanted(call: &Call) -> Result<Wanted> {
 /// The day that is asked for.
 pub(crate) fn day(call: &Call) -> Result<Option<Date>> {
     let parse = |text: &str| {
-        let expected = "must be a day such as 2026-01-31";
+        let expected = "must be a date such as 2026-01-31";
         // The form is exact: other spellings of a date are not taken.
         text.parse::<Date>()
             .ok()

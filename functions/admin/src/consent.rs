@@ -74,7 +74,7 @@ fn without_consent(before: &Person, now: Timestamp) -> Result<Option<Person>> {
             false => Ok(None),
             true => Err(Error::Conflict {
                 code: "no_consent",
-                detail: "No consent of this person is on record.",
+                detail: "No consent is on record for this person.",
             }),
         };
     };

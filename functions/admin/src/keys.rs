@@ -127,7 +127,7 @@ pub async fn revoke(app: &App, call: &Call) -> Result<Answer> {
         if administers(&key) {
             let other = other_admin(app, tenant, id).await?.ok_or(Error::Conflict {
                 code: "last_admin",
-                detail: "It is the last key that may administer this tenant.",
+                detail: "This is the last key that can administer the tenant.",
             })?;
             // Two keys that revoke one another at the same time: one of them stays.
             let stays = Write::check(&keys::api_keys(tenant), &keys::api_key(other));
@@ -199,7 +199,7 @@ fn asked(body: &Value) -> Result<Asked> {
         return Err(violations.into());
     };
     if !fields.has("scopes") {
-        violations.add("/scopes", "required", "must be given");
+        violations.add("/scopes", "required", "is required");
     }
     let names = fields.list("scopes", Scope::ALL.len(), &mut violations);
     let mut scopes = Vec::new();
@@ -207,16 +207,16 @@ fn asked(body: &Value) -> Result<Asked> {
         match name.as_str().and_then(Scope::parse) {
             Some(scope) if !scopes.contains(&scope) => scopes.push(scope),
             Some(_) => {}
-            None => violations.add(format!("/scopes/{at}"), "choice", "must be a scope"),
+            None => violations.add(format!("/scopes/{at}"), "choice", "must be a known scope"),
         }
     }
     let collects = scopes.contains(&Scope::Collect);
     if collects && scopes.len() > 1 {
-        let expected = "collect stands alone: it may be read by anybody";
+        let expected = "collect cannot be combined with other scopes, because its key is public";
         violations.add("/scopes", "not_allowed", expected);
     }
     if fields.has("allowed_origins") && !collects {
-        let expected = "belongs to a key with the scope collect";
+        let expected = "is allowed only for a key with the collect scope";
         violations.add("/allowed_origins", "not_allowed", expected);
     }
     let listed = fields.list("allowed_origins", ORIGINS, &mut violations);

@@ -57,10 +57,10 @@ fn hold(call: &Call, now: Timestamp) -> Result<Hold> {
     }
     let expected = "must match [A-Za-z0-9._-]{1,64}";
     let reason = body.parsed("reason", expected, &mut violations, violations::code);
-    let expected = "must be a time as RFC 3339 has it";
+    let expected = "must be an RFC 3339 timestamp";
     let until = body.parsed("until", expected, &mut violations, moment);
     if until.is_some_and(|until| until <= now || until > now + LONGEST) {
-        let expected = "must lie ahead, by ten years at most";
+        let expected = "must be in the future, at most ten years ahead";
         violations.add("/until", "range", expected);
     }
     violations.end()?;

@@ -28,7 +28,7 @@ async fn of_day(app: &App, call: &Call, day: Date) -> Result<Answer> {
     let place: Option<(Date, usize)> = call.cursor(app).await?;
     let (of, first) = place.unwrap_or((day, 0));
     if of != day {
-        let refused = "is not a cursor of this list";
+        let refused = "must be a cursor of this list";
         return Err(Error::field("cursor", "cursor", refused));
     }
     let Some(seal) = app.store.seal(tenant, day).await? else {

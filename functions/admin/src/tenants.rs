@@ -99,7 +99,7 @@ fn entry(
 
 /// `GET /v1/tenants`. Its cursor is a tenant: no tenant's key could seal it.
 pub async fn list(app: &App, call: &Call) -> Result<Answer> {
-    let refused = || Error::field("cursor", "cursor", "is not a cursor of this list");
+    let refused = || Error::field("cursor", "cursor", "must be a cursor of this list");
     let after = call
         .query("cursor")
         .map(|text| TenantId::parse(text).ok_or_else(refused))

@@ -126,7 +126,8 @@ fn expect_room(found: &[Present]) -> Result<()> {
     match found.iter().any(full) {
         true => Err(Error::Conflict {
             code: "held",
-            detail: "Too many erasures wait for the hold on one of these people: lift it, or cancel some.",
+            detail: "Too many erasures are waiting for the legal hold on one of these people. \
+                     Lift the hold, or cancel some of the erasures.",
         }),
         false => Ok(()),
     }
@@ -354,14 +355,14 @@ async fn parse(app: &App, call: &Call) -> Result<Erase> {
     let named = ["subjects", "visitors", "lookup"];
     let given = named.iter().filter(|name| body.has(name)).count() + usize::from(tenant);
     if given != 1 {
-        let expected = "must hold exactly one of subjects, visitors, lookup and tenant";
+        let expected = "must have exactly one of: subjects, visitors, lookup, tenant";
         violations.add("", "exactly_one", expected);
     }
     if all && !body.has("lookup") {
-        violations.add("/all", "not_allowed", "belongs to a lookup");
+        violations.add("/all", "not_allowed", "is allowed only with lookup");
     }
     if suppress && tenant {
-        violations.add("/suppress", "not_allowed", "belongs to people");
+        violations.add("/suppress", "not_allowed", "is not allowed with tenant");
     }
     let not_before = not_before(app, call, &body, tenant, &mut violations);
     let lookup = body
@@ -403,11 +404,7 @@ fn listed(
     for (at, value) in list.iter().enumerate() {
         match value.as_str().and_then(&parse) {
             Some(subject) => people.push(subject),
-            None => violations.add(
-                format!("/{name}/{at}"),
-                "format",
-                "must be one of those as a string",
-            ),
+            None => violations.add(format!("/{name}/{at}"), "format", "must be a valid ID"),
         }
     }
     people
@@ -425,9 +422,9 @@ fn not_before(
     let confirmed = body.text("confirm", violations) == Some(&call.tenant().to_string());
     let dry = body.get("dry_run") == Some(&json!(true));
     if tenant && !confirmed && !dry {
-        violations.add("/confirm", "confirm", "must be the tenant's own id");
+        violations.add("/confirm", "confirm", "must be the tenant's own ID");
     }
-    let expected = "must be a time within the next 30 days, as RFC 3339 has it";
+    let expected = "must be an RFC 3339 timestamp within the next 30 days";
     let parse = |text: &str| {
         let at: Timestamp = text.parse().ok()?;
         (at >= now && at <= now + FURTHEST).then_some(at)
@@ -435,7 +432,11 @@ fn not_before(
     let at = body.parsed("not_before", expected, violations, parse);
     for name in ["confirm", "not_before"] {
         if body.has(name) && !tenant {
-            violations.add(format!("/{name}"), "not_allowed", "belongs to a tenant");
+            violations.add(
+                format!("/{name}"),
+                "not_allowed",
+                "is allowed only with tenant",
+            );
         }
     }
     at.unwrap_or(now + GRACE)
@@ -464,7 +465,7 @@ pub async fn receipt(app: &App, call: &Call) -> Result<Answer> {
     }
     if !day {
         call.job(app, JobKind::Erasure).await?;
-        let detail = "The erasure is not completed yet: its receipt comes with its end.";
+        let detail = "The erasure has not completed yet. The receipt is issued on completion.";
         return Err(Error::Conflict {
             code: "not_completed",
             detail,
@@ -484,7 +485,7 @@ pub async fn cancel(app: &App, call: &Call) -> Result<Answer> {
         let waits = job.state == JobState::Blocked
             || (job.state == JobState::Queued && job.outcome["scope"] == "tenant");
         if !waits {
-            let detail = "Only an erasure that is blocked, or has not begun, can be cancelled.";
+            let detail = "Only an erasure that is blocked or has not started can be cancelled.";
             return Err(Error::Conflict {
                 code: "not_cancellable",
                 detail,

@@ -39,7 +39,7 @@ const PORTABLE: &[&str] = &[
     "custom",
 ];
 
-const NOT_GIVEN: &str = "not given by the person (GDPR Art. 20(1))";
+const NOT_GIVEN: &str = "not provided by the person (GDPR Art. 20(1))";
 
 pub struct Choice {
     pub kind: Kind,
@@ -145,13 +145,13 @@ impl Choice {
         match record {
             Record::Message(message) if message.redacted => self.leave_out("messages", "redacted"),
             Record::Message(message) if message.content.member.is_some() && !self.agents => {
-                self.leave_out("agents' names", "withheld unless asked for");
+                self.leave_out("agents' names", "withheld unless requested");
             }
             Record::Attachment(file) => {
                 let why = match file.state {
                     FileState::Clean => None,
-                    FileState::AwaitingUpload => Some("not uploaded, or not checked yet"),
-                    FileState::Rejected => Some("refused by the check for malware and false types"),
+                    FileState::AwaitingUpload => Some("not uploaded or not yet scanned"),
+                    FileState::Rejected => Some("rejected by the scan for malware and false types"),
                     FileState::Redacted => Some("redacted"),
                 };
                 if let Some(why) = why {

@@ -231,7 +231,7 @@ impl<'a, 'u> Contents<'a, 'u> {
         let object = self.living.key.attachment_object(file.id);
         let Some(mut found) = self.app.objects.open(&object, &file.version).await? else {
             self.choice
-                .leave_out(file.id.to_string(), "redacted while the export was made");
+                .leave_out(file.id.to_string(), "redacted during the export");
             return Ok(());
         };
         self.archive.begin_as_is(&file.path)?;
@@ -276,10 +276,11 @@ impl<'a, 'u> Contents<'a, 'u> {
             "counts": self.counts,
             "files": self.archive.files(),
             "left_out": self.choice.left_out(),
-            "csv": "UTF-8 with a byte order mark, RFC 4180. What a spreadsheet would take for a \
-                    formula has an apostrophe in front; the JSON Lines hold every value as it is.",
-            "parts": "Records of one type that are too many for one file continue in the next: \
-                      messages.jsonl, messages-2.jsonl and so on.",
+            "csv": "UTF-8 with a byte order mark, RFC 4180. A value that a spreadsheet would \
+                    read as a formula is prefixed with an apostrophe. The JSON Lines files \
+                    contain every value unchanged.",
+            "parts": "If one file cannot hold all records of a type, they continue in the next \
+                      file: messages.jsonl, messages-2.jsonl and so on.",
         });
         if self.choice.kind == Kind::Access {
             manifest["processing"] = processing.clone();

@@ -73,7 +73,7 @@ fn whom(body: &Object<'_>, violations: &mut Violations) -> Option<Whom> {
         violations.add(
             "",
             "exactly_one",
-            "must hold exactly one of subject and lookup",
+            "must have exactly one of: subject, lookup",
         );
         return None;
     }
@@ -81,7 +81,12 @@ fn whom(body: &Object<'_>, violations: &mut Violations) -> Option<Whom> {
         Some(lookup) => violations::lookup(lookup, "/lookup", violations)
             .map(|(kind, value)| Whom::Lookup(kind, value)),
         None => body
-            .parsed("subject", "must be a subject", violations, SubjectId::parse)
+            .parsed(
+                "subject",
+                "must be a subject ID",
+                violations,
+                SubjectId::parse,
+            )
             .map(Whom::Subject),
     }
 }

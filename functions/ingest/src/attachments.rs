@@ -100,7 +100,7 @@ async fn again(app: &App, call: &Call, subject: SubjectId, row: &Attachment) -> 
             }
             (_, Some(_)) => Err(Error::Conflict {
                 code: "uploaded",
-                detail: "The file has been uploaded already.",
+                detail: "The file has already been uploaded.",
             }),
             (_, None) => Err(Error::NotFound),
         };
@@ -311,7 +311,11 @@ fn read(call: &Call, known: &[&str], violations: &mut Violations) -> Option<Anno
         .and_then(Value::as_u64)
         .filter(|size| (1..=LARGEST).contains(size));
     if size.is_none() {
-        violations.add("/size", "range", &format!("must be 1 to {LARGEST} bytes"));
+        violations.add(
+            "/size",
+            "range",
+            &format!("must be an integer from 1 to {LARGEST}"),
+        );
     }
     let sha256 = body.text("sha256", violations).map(str::to_lowercase);
     let sha256 = sha256.filter(|sha256| hex(sha256).is_some_and(|digest| digest.len() == 32));
@@ -319,7 +323,7 @@ fn read(call: &Call, known: &[&str], violations: &mut Violations) -> Option<Anno
         violations.add(
             "/sha256",
             "sha256",
-            "must be the file's SHA-256 in hexadecimal",
+            "must be the SHA-256 checksum of the file in hexadecimal",
         );
     }
     let content = AttachmentContent {

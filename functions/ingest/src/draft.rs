@@ -152,7 +152,7 @@ impl Existing {
 
 /// What is wrong with an event that would give a person too many custom values.
 pub fn too_many_values(base: &str) -> FieldError {
-    let limit = format!("a person may have at most {CUSTOM_NAMES} custom values");
+    let limit = format!("must not bring the person's custom values above {CUSTOM_NAMES}");
     FieldError::new(format!("{base}/custom"), "too_many", limit)
 }
 

@@ -175,7 +175,7 @@ impl Event {
 fn read(value: &Value, base: &str, rules: &Rules<'_>, wrong: &mut Wrong) -> Option<Event> {
     if value.is_null() {
         let expected =
-            "must be an object in JSON (RFC 8259), with numbers in range and no name twice";
+            "must be a JSON object (RFC 8259) with numbers in range and no duplicate names";
         wrong.event.add(base, "not_json", expected);
         return None;
     }
@@ -208,12 +208,12 @@ fn read(value: &Value, base: &str, rules: &Rules<'_>, wrong: &mut Wrong) -> Opti
 /// told is refused: its person may have been forgotten since. One from a clock that is ahead
 /// happened now.
 fn at(fields: &Object<'_>, now: Timestamp, wrong: &mut Wrong) -> Timestamp {
-    let expected = "must be an RFC 3339 time";
+    let expected = "must be an RFC 3339 timestamp";
     let at = fields.parsed("at", expected, &mut wrong.field, |text| {
         text.trim().parse::<Timestamp>().ok()
     });
     let Some(at) = at else { return now };
-    let range = "must be at most 24 h ago and 5 min ahead";
+    let range = "must be at most 24 hours in the past and 5 minutes in the future";
     if at < now - PAST {
         wrong.event.add(fields.pointer("at"), "range", range);
     } else if at > now + FUTURE {
@@ -246,7 +246,7 @@ fn servers_only(fields: &Object<'_>, name: &str, rules: &Rules<'_>, violations: 
         violations.add(
             fields.pointer(name),
             "not_allowed",
-            "is taken from an ingest key only",
+            "requires a key with the ingest scope",
         );
     }
 }
@@ -348,7 +348,7 @@ fn consent(fields: &Object<'_>, now: Timestamp, wrong: &mut Wrong) -> Option<Con
     let source = consent.parsed("source", expected, violations, violations::code);
     let given_by = consent.said("given_by");
     let given_by = given_by.and_then(|_| consent.choice("given_by", &GivenBy::ALL, violations));
-    let expected = "must be an RFC 3339 time";
+    let expected = "must be an RFC 3339 timestamp";
     let at = consent.parsed("at", expected, violations, |text| {
         text.trim().parse::<Timestamp>().ok()
     });
@@ -372,14 +372,14 @@ fn message(
     let authors = [Author::EndUser, Author::Agent].map(|author| (author.name(), author));
     let author = fields.choice("author", &authors, violations);
     if rules.page && author == Some(Author::Agent) {
-        let expected = "agents' messages are taken from an ingest key only";
+        let expected = "must be end_user, unless the key has the ingest scope";
         violations.add(fields.pointer("author"), "not_allowed", expected);
     }
     let violations = &mut wrong.field;
     let title = fields.stored_text(Record::Conversation, "title", violations);
     let mut member = member(fields, violations);
     if author == Some(Author::EndUser) && member.take().is_some() {
-        let expected = "belongs to an agent's message";
+        let expected = "is allowed only for an agent's message";
         violations.add(fields.pointer("member"), "not_allowed", expected);
     }
     let (conversation_id, body, author) = (conversation_id?, body?, author?);
@@ -403,7 +403,7 @@ fn attachments(fields: &Object<'_>, violations: &mut Violations) -> Vec<String> 
             Some(id) => attachments.push(id.to_string()),
             None => {
                 let pointer = format!("{}/{at}", fields.pointer("attachments"));
-                violations.add(pointer, "format", "must be an attachment");
+                violations.add(pointer, "format", "must be an attachment ID");
             }
         }
     }
@@ -436,7 +436,7 @@ fn interaction(fields: &Object<'_>, wrong: &mut Wrong) -> Option<What> {
 
 fn session(fields: &Object<'_>, rules: &Rules<'_>, violations: &mut Violations) -> Option<What> {
     if rules.page {
-        let expected = "sessions are taken from an ingest key only";
+        let expected = "must not be session, unless the key has the ingest scope";
         violations.add(fields.pointer("type"), "not_allowed", expected);
     }
     if fields.said("member").is_none() {

@@ -123,7 +123,7 @@ impl Read {
                 Some(claims) if rules.page => vouched = Vouched::Token(claims),
                 Some(_) => {}
                 None => {
-                    let message = "must be a valid token for this visitor";
+                    let message = "must be a valid token for this visitor ID";
                     let pointer = format!("{base}/visitor_token");
                     event = Err(vec![FieldError::new(pointer, "token", message)]);
                 }

@@ -311,18 +311,18 @@ pub async fn start_life(
 pub const fn no_consent() -> Error {
     Error::Conflict {
         code: "no_consent",
-        detail: "No consent of this person is on record.",
+        detail: "No consent is on record for this person.",
     }
 }
 
 /// Why no life may begin of somebody who has none: a code, and what it means.
 fn turned_away(entry: &Entry) -> Option<(&'static str, &'static str)> {
     if entry.rules.suppressed {
-        return Some(("suppressed", "Nothing is stored of this person any more."));
+        return Some((
+            "suppressed",
+            "This person is suppressed. No data is stored about them.",
+        ));
     }
     let erasing = entry.state == State::Erasing && !entry.expired;
-    erasing.then_some((
-        "erasing",
-        "What was known is being erased: try again later.",
-    ))
+    erasing.then_some(("erasing", "This person is being erased. Retry later."))
 }

@@ -44,13 +44,13 @@ pub fn asked(body: &Value, by: String, name: Name<'_>) -> Result<Asked> {
     };
     let reason = fields.parsed(
         "reason",
-        "must be a code",
+        "must match [A-Za-z0-9._-]{1,64}",
         &mut violations,
         violations::code,
     );
     let everybody = subject(&fields, &mut violations);
     if !fields.has("targets") {
-        violations.add("/targets", "required", "must be given");
+        violations.add("/targets", "required", "is required");
     }
     let mut targets = Vec::new();
     let listed = fields.list("targets", TARGETS, &mut violations);
@@ -62,7 +62,7 @@ pub fn asked(body: &Value, by: String, name: Name<'_>) -> Result<Asked> {
         _ => 0,
     };
     if targets.iter().map(spans).sum::<usize>() > SPANS {
-        let expected = format!("must hold at most {SPANS} spans in all");
+        let expected = format!("must have at most {SPANS} spans in total");
         violations.add("/targets", "length", &expected);
     }
     violations.end()?;
@@ -75,7 +75,12 @@ pub fn asked(body: &Value, by: String, name: Name<'_>) -> Result<Asked> {
 }
 
 fn subject(fields: &Object<'_>, violations: &mut Violations) -> Option<SubjectId> {
-    fields.parsed("subject", "must be a subject", violations, SubjectId::parse)
+    fields.parsed(
+        "subject",
+        "must be a subject ID",
+        violations,
+        SubjectId::parse,
+    )
 }
 
 /// One target. `None` where it has a fault.
@@ -98,7 +103,7 @@ fn wanted(
     let fields = violations.object(value, at.clone(), &known)?;
     let kinds = ["message", "attachment", "conversation"];
     if kinds.iter().filter(|kind| fields.has(kind)).count() != 1 {
-        let expected = "must name exactly one of message, attachment and conversation";
+        let expected = "must have exactly one of: message, attachment, conversation";
         violations.add(at, "exactly_one", expected);
         return None;
     }
@@ -107,7 +112,7 @@ fn wanted(
         return None;
     }
     let Some(subject) = own.or(everybody) else {
-        violations.add(fields.pointer("subject"), "required", "must be given");
+        violations.add(fields.pointer("subject"), "required", "is required");
         return None;
     };
     let conversation = fields.text("conversation", violations).and_then(|id| {
@@ -122,7 +127,11 @@ fn wanted(
     } else {
         for name in ["content_hash", "spans"] {
             if fields.has(name) {
-                violations.add(fields.pointer(name), "not_allowed", "belongs to a message");
+                violations.add(
+                    fields.pointer(name),
+                    "not_allowed",
+                    "is allowed only with message",
+                );
             }
         }
         match &conversation {
@@ -130,7 +139,7 @@ fn wanted(
             None if fields.has("conversation") => return None,
             None => What::Attachment(fields.parsed(
                 "attachment",
-                "must be an attachment",
+                "must be an attachment ID",
                 violations,
                 AttachmentId::parse,
             )?),
@@ -146,16 +155,21 @@ fn wanted(
 /// A message, or a passage of it: spans come with the fingerprint of what they were chosen
 /// in, and the other way round.
 fn message(fields: &Object<'_>, violations: &mut Violations) -> Option<What> {
-    let message = fields.parsed("message", "must be a message", violations, MessageId::parse);
+    let message = fields.parsed(
+        "message",
+        "must be a message ID",
+        violations,
+        MessageId::parse,
+    );
     match (fields.has("spans"), fields.has("content_hash")) {
         (false, false) => return message.map(What::Message),
         (true, true) => {}
         (true, false) => {
-            violations.add(fields.pointer("content_hash"), "required", "must be given");
+            violations.add(fields.pointer("content_hash"), "required", "is required");
         }
-        (false, true) => violations.add(fields.pointer("spans"), "required", "must be given"),
+        (false, true) => violations.add(fields.pointer("spans"), "required", "is required"),
     }
-    let expected = "must be a content_hash";
+    let expected = "must be the content_hash of a message";
     let content_hash = fields.parsed("content_hash", expected, violations, KeyedHash::parse);
     let listed = fields.list("spans", SPANS, violations)?.iter();
     let spans: Vec<_> = listed
@@ -181,7 +195,7 @@ fn span(value: &Value, at: String, violations: &mut Violations) -> Option<Span> 
     match (offset("start"), offset("end")) {
         (Some(start), Some(end)) if start < end => Some(Span { start, end }),
         _ => {
-            let expected = "must have a start, and an end after it, in code points";
+            let expected = "must have a start and a greater end, in code points";
             violations.add(at, "range", expected);
             None
         }

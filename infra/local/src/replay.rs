@@ -44,7 +44,7 @@ impl Site {
     pub async fn folder(folder: &Path, template: &Path) -> Result<Site, String> {
         // A replay needs something to replay: it makes no new deployment.
         if !folder.join("local.json").exists() {
-            return Err(format!("{} holds no local run", folder.display()));
+            return Err(format!("{} does not contain a local run", folder.display()));
         }
         let mut read = Template::read(template).map_err(|e| e.to_string())?;
         let place = Place::Folder(folder.to_owned());
@@ -90,7 +90,7 @@ impl Site {
     /// What is wrong with the copy, in one line.
     pub async fn restore(&self, restored: &str, copy: PathBuf) -> Result<(), String> {
         let Some(machine) = &self.machine else {
-            return Err("only a data folder is restored here; see infra/RESTORE.md".to_owned());
+            return Err("only a data folder can be restored here; see infra/RESTORE.md".to_owned());
         };
         let place = Place::Folder(copy);
         let before = Dynamo::start(&place, &machine.clock).await;

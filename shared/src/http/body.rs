@@ -36,7 +36,7 @@ fn strict(text: &[u8]) -> Result<Value> {
     let read = reader.deserialize(&mut json);
     let read = read.and_then(|value| json.end().map(|()| value));
     read.map_err(|_| match twice {
-        Some(place) => Error::field(place, "duplicate", "is given twice"),
+        Some(place) => Error::field(place, "duplicate", "must not be repeated"),
         None => Error::NotJson,
     })
 }

@@ -57,7 +57,7 @@ impl Call {
             return Err(Error::field(
                 "Idempotency-Key",
                 "format",
-                "must be 1 to 255 characters of printable ASCII",
+                "must be 1 to 255 printable ASCII characters",
             ));
         }
         let once = self.once_of(app, name).await?;
@@ -70,11 +70,11 @@ impl Call {
             Earlier::Other => Err(Error::field(
                 "Idempotency-Key",
                 "reused",
-                "was sent with another request",
+                "was already used for a different request",
             )),
             Earlier::Running => Err(Error::Conflict {
                 code: "running",
-                detail: "The same request is still being carried out.",
+                detail: "A request with this Idempotency-Key is still in progress.",
             }),
             Earlier::Answered(status, kept) => {
                 let kept: Kept = serde_json::from_slice(&kept)

@@ -47,11 +47,11 @@ impl Call {
         let mut violations = Violations::default();
         let state = self.query("state").map(JobState::parse);
         if state == Some(None) {
-            violations.add("state", "format", "must be a job's state");
+            violations.add("state", "format", "must be a job state");
         }
         let subject = self.query("subject").map(SubjectId::parse);
         if subject == Some(None) {
-            violations.add("subject", "format", "must be a subject");
+            violations.add("subject", "format", "must be a subject ID");
         }
         violations.end()?;
         Ok(JobFilter {

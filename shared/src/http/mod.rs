@@ -235,13 +235,9 @@ impl Call {
             .flat_map(|query| query.iter())
         {
             if !self.route.query.contains(&name) {
-                errors.push(FieldError::new(
-                    name,
-                    "unknown",
-                    "is not a parameter of this route",
-                ));
+                errors.push(FieldError::new(name, "unknown", "is not a known parameter"));
             } else if seen.contains(&name) {
-                errors.push(FieldError::new(name, "repeated", "must be given once"));
+                errors.push(FieldError::new(name, "repeated", "must not be repeated"));
             }
             seen.push(name);
         }
@@ -376,7 +372,7 @@ impl Call {
         if rules.restricted && !self.caller().may(Scope::Govern) {
             return Err(Error::Conflict {
                 code: "restricted",
-                detail: "What is kept of this person must not be used for the time being.",
+                detail: "The processing of this person's data is restricted.",
             });
         }
         Ok(())

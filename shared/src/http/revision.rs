@@ -20,7 +20,7 @@ impl Call {
         let Some(sent) = self.request.headers().get("if-match") else {
             return Ok(());
         };
-        let expected = "must be * or entity tags, such as \"3\"";
+        let expected = "must be * or a list of entity tags, such as \"3\"";
         match names(sent.as_bytes(), rev) {
             None => Err(Error::field("If-Match", "format", expected)),
             Some(false) => Err(Error::Stale),

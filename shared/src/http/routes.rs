@@ -145,7 +145,7 @@ pub const ROUTES: &[Route] = &[
             Key(&[Collect, Ingest]),
             MIB,
             true,
-            "Take in up to 100 events",
+            "Send up to 100 events",
         ),
         "events",
     ),
@@ -155,7 +155,7 @@ pub const ROUTES: &[Route] = &[
         Key(&[Collect, Ingest]),
         SMALL,
         true,
-        "Announce a file and get a link to upload it",
+        "Announce a file and get an upload link",
     ),
     change(
         "PATCH /v1/subjects/{subject}",
@@ -163,14 +163,14 @@ pub const ROUTES: &[Route] = &[
         Key(&[Rectify]),
         SMALL,
         false,
-        "Correct what is known about a person (GDPR Art. 16)",
+        "Correct a person's data (GDPR Art. 16)",
     ),
     get(
         "GET /v1/privacy-config",
         "ingest",
         Key(&[Collect]),
         &[],
-        "What a client must obey",
+        "Get the privacy settings for clients",
     ),
     change(
         "POST /v1/lookup",
@@ -185,14 +185,14 @@ pub const ROUTES: &[Route] = &[
         "access",
         Key(&[Read]),
         &["limit", "cursor", "state", "expires_before"],
-        "List the people a tenant knows",
+        "List people",
     ),
     get(
         "GET /v1/subjects/{subject}",
         "access",
         Key(&[Read]),
         &[],
-        "What is known about a person (GDPR Art. 15)",
+        "Get a person (GDPR Art. 15)",
     ),
     get(
         "GET /v1/subjects/{subject}/records",
@@ -207,14 +207,14 @@ pub const ROUTES: &[Route] = &[
             "until",
             "order",
         ],
-        "A person's records, a page at a time",
+        "List a person's records",
     ),
     get(
         "GET /v1/subjects/{subject}/attachments/{attachment}",
         "access",
         Key(&[Read]),
         &[],
-        "A file's state, and a link to it when it is clean",
+        "Get an attachment's state and download link",
     ),
     change(
         "POST /v1/redactions",
@@ -222,7 +222,7 @@ pub const ROUTES: &[Route] = &[
         Key(&[Redact]),
         MIB,
         true,
-        "Redact messages, spans, attachments or conversations for good",
+        "Redact messages, spans, attachments or conversations",
     ),
     get(
         "GET /v1/redactions",
@@ -236,7 +236,7 @@ pub const ROUTES: &[Route] = &[
         "redact",
         Key(&[Redact]),
         &[],
-        "A redaction job's state",
+        "Get a redaction job",
     ),
     with_query(
         change(
@@ -255,7 +255,7 @@ pub const ROUTES: &[Route] = &[
         Key(&[Erase]),
         MIB,
         true,
-        "Erase several people, or say what would go",
+        "Erase several people, or count what would be deleted",
     ),
     get(
         "GET /v1/erasures",
@@ -269,14 +269,14 @@ pub const ROUTES: &[Route] = &[
         "delete",
         Key(&[Erase]),
         &[],
-        "An erasure's state",
+        "Get an erasure",
     ),
     get(
         "GET /v1/erasures/{id}/receipt",
         "delete",
         Key(&[Erase]),
         &[],
-        "The signed receipt of an erasure, or of a day's expiries",
+        "Get the signed receipt of an erasure or of a day's expiries",
     ),
     change(
         "POST /v1/erasures/{id}/cancel",
@@ -284,7 +284,7 @@ pub const ROUTES: &[Route] = &[
         Key(&[Erase]),
         0,
         true,
-        "Cancel an erasure that is blocked or has not begun",
+        "Cancel an erasure that is blocked or has not started",
     ),
     change(
         "POST /v1/exports",
@@ -292,7 +292,7 @@ pub const ROUTES: &[Route] = &[
         Key(&[Export]),
         SMALL,
         true,
-        "Export what is known about a person (GDPR Art. 15 and 20)",
+        "Export a person's data (GDPR Art. 15 and 20)",
     ),
     get(
         "GET /v1/exports",
@@ -306,7 +306,7 @@ pub const ROUTES: &[Route] = &[
         "export",
         Key(&[Export]),
         &[],
-        "An export's state and its downloads",
+        "Get an export and its download links",
     ),
     change(
         "PUT /v1/subjects/{subject}/restriction",
@@ -314,7 +314,7 @@ pub const ROUTES: &[Route] = &[
         Key(&[Govern]),
         0,
         false,
-        "Restrict what may be done with a person (GDPR Art. 18)",
+        "Restrict the processing of a person's data (GDPR Art. 18)",
     ),
     change(
         "DELETE /v1/subjects/{subject}/restriction",
@@ -330,7 +330,7 @@ pub const ROUTES: &[Route] = &[
         Key(&[Govern]),
         0,
         false,
-        "Note that a person objects to being observed (GDPR Art. 21)",
+        "Record a person's objection (GDPR Art. 21)",
     ),
     change(
         "DELETE /v1/subjects/{subject}/objection",
@@ -338,7 +338,7 @@ pub const ROUTES: &[Route] = &[
         Key(&[Govern]),
         0,
         false,
-        "Note that a person no longer objects",
+        "Withdraw an objection",
     ),
     change(
         "PUT /v1/subjects/{subject}/hold",
@@ -346,7 +346,7 @@ pub const ROUTES: &[Route] = &[
         Key(&[Govern]),
         SMALL,
         false,
-        "Keep a person from being erased, redacted or forgotten",
+        "Place a legal hold on a person",
     ),
     change(
         "DELETE /v1/subjects/{subject}/hold",
@@ -354,7 +354,7 @@ pub const ROUTES: &[Route] = &[
         Key(&[Govern]),
         0,
         false,
-        "Lift a hold; erasures that it blocked go on",
+        "Lift a legal hold and resume blocked erasures",
     ),
     change(
         "PUT /v1/subjects/{subject}/suppression",
@@ -362,7 +362,7 @@ pub const ROUTES: &[Route] = &[
         Key(&[Govern]),
         0,
         false,
-        "Let a person stay away once they are forgotten",
+        "Suppress a person after an erasure or expiry",
     ),
     change(
         "DELETE /v1/subjects/{subject}/suppression",
@@ -370,7 +370,7 @@ pub const ROUTES: &[Route] = &[
         Key(&[Govern]),
         0,
         false,
-        "Let a person be known again",
+        "Lift a suppression",
     ),
     change(
         "DELETE /v1/subjects/{subject}/consent",
@@ -385,7 +385,7 @@ pub const ROUTES: &[Route] = &[
         "admin",
         Key(&[Admin]),
         &[],
-        "The tenant's settings",
+        "Get the tenant's settings",
     ),
     with_query(
         change(
@@ -404,7 +404,7 @@ pub const ROUTES: &[Route] = &[
         Key(&[Admin]),
         SMALL,
         true,
-        "Make an API key; its secret is shown once",
+        "Create an API key",
     ),
     get(
         "GET /v1/keys",
@@ -426,14 +426,14 @@ pub const ROUTES: &[Route] = &[
         "admin",
         Key(&[Admin]),
         &["limit", "cursor", "kind", "day", "member"],
-        "Who did what, newest first",
+        "List the activity log",
     ),
     get(
         "GET /v1/activity/seals",
         "admin",
         Key(&[Admin]),
         &["limit", "cursor", "day"],
-        "The signed roots of the activity's days, newest first",
+        "List the signed log roots",
     ),
     change(
         "POST /v1/tenants",
@@ -441,7 +441,7 @@ pub const ROUTES: &[Route] = &[
         Operator,
         SMALL,
         true,
-        "Create a tenant with its first key",
+        "Create a tenant and its first API key",
     ),
     get("GET /v1/tenants", "admin", Operator, LIST, "List tenants"),
     change(
@@ -450,7 +450,7 @@ pub const ROUTES: &[Route] = &[
         Operator,
         SMALL,
         true,
-        "Give a tenant's owner another key",
+        "Create another owner key for a tenant",
     ),
     change(
         "DELETE /v1/tenants/{tenant}",
@@ -458,29 +458,29 @@ pub const ROUTES: &[Route] = &[
         Operator,
         0,
         false,
-        "Erase a tenant, a day from now",
+        "Schedule the erasure of a tenant",
     ),
-    get("GET /console", "console", Public, &[], "The console's page"),
+    get("GET /console", "console", Public, &[], "Open the console"),
     get(
         "GET /v1/openapi.json",
         "console",
         Public,
         &[],
-        "This description",
+        "Get this OpenAPI document",
     ),
     get(
         "GET /v1/health",
         "console",
         Public,
         &[],
-        "Whether the service answers",
+        "Check the health of the service",
     ),
     get(
         "GET /.well-known/jwks.json",
         "console",
         Public,
         &[],
-        "The keys that check what the service signs (RFC 7517)",
+        "Get the public signing keys (RFC 7517)",
     ),
 ];
 

@@ -156,9 +156,9 @@ pub enum Doubt {
 impl std::fmt::Display for Doubt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Doubt::Form => "it is no signed statement of this kind",
-            Doubt::UnknownKey => "it is signed by a key that is not published",
-            Doubt::Signature => "its signature does not hold",
+            Doubt::Form => "this is not a signed statement of the expected type",
+            Doubt::UnknownKey => "the signing key is not published",
+            Doubt::Signature => "the signature is invalid",
         })
     }
 }

@@ -252,7 +252,7 @@ impl Kind {
                 Ok(address.to_string())
             }
             Kind::Email => {
-                let expected = || ("email", "must be an e-mail address".into());
+                let expected = || ("email", "must be an email address".into());
                 let address = normalize::email(text).ok_or_else(expected)?;
                 bounded(&address, 254)?;
                 // The part before the `@`: a card number is no address, whatever follows it.
@@ -262,7 +262,7 @@ impl Kind {
             }
             Kind::Phone => {
                 // No card, though its digits may satisfy the same checksum.
-                let expected = "must be a telephone number of 3 to 15 digits";
+                let expected = "must be a phone number with 3 to 15 digits";
                 let number = normalize::phone(text).ok_or_else(|| ("phone", expected.into()))?;
                 bounded(&number, 64)?;
                 // An international number is no card, though it may satisfy the same checksum.
@@ -281,7 +281,7 @@ fn bounded(text: &str, limit: usize) -> Result<&str, Misfit> {
         return Err(("too_long", format!("must be at most {limit} characters")));
     }
     if text.chars().any(|c| c.is_control()) {
-        return Err(("control", "must not hold control characters".into()));
+        return Err(("control", "must not contain control characters".into()));
     }
     Ok(text)
 }
@@ -289,7 +289,7 @@ fn bounded(text: &str, limit: usize) -> Result<&str, Misfit> {
 /// Names are kept as they are, so a card number is refused rather than masked.
 fn no_card(name: &str) -> Result<(), Misfit> {
     if crate::detect::is_card(name) {
-        return Err(("card_number", "must not be a payment-card number".into()));
+        return Err(("card_number", "must not be a payment card number".into()));
     }
     Ok(())
 }
@@ -313,7 +313,7 @@ pub fn custom(value: &Value) -> Result<Custom, Misfit> {
         return Err(("type", "must be an object".into()));
     };
     if entries.len() > 50 {
-        return Err(("too_many", "must hold at most 50 names".into()));
+        return Err(("too_many", "must have at most 50 fields".into()));
     }
     let mut custom = Custom::default();
     for (name, value) in entries {
@@ -336,7 +336,7 @@ fn custom_value(value: &Value) -> Result<Value, Misfit> {
         Value::String(text) => Kind::Text(1024).accept_text(text).map(Value::String),
         Value::Number(number) => Ok(measured(number)),
         Value::Bool(_) | Value::Null => Ok(value.clone()),
-        _ => Err(("type", "values must be text, numbers or booleans".into())),
+        _ => Err(("type", "values must be strings, numbers or booleans".into())),
     }
 }
 

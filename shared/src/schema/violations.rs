@@ -37,11 +37,7 @@ impl Violations {
             .keys()
             .filter(|name| !known.contains(&name.as_str()))
         {
-            self.add(
-                object.pointer(name),
-                "unknown",
-                "is not a field of this request",
-            );
+            self.add(object.pointer(name), "unknown", "is not a known field");
         }
         Some(object)
     }
@@ -267,7 +263,7 @@ impl<'a> Object<'a> {
         let number = number.filter(|number| range.contains(number));
         if number.is_none() {
             let expected = format!(
-                "must be a whole number, {} to {}",
+                "must be an integer from {} to {}",
                 range.start(),
                 range.end()
             );
@@ -316,14 +312,14 @@ impl<'a> Object<'a> {
         violations: &mut Violations,
     ) -> Option<&'a [Value]> {
         let Some(list) = self.said(name)?.as_array() else {
-            violations.add(self.pointer(name), "type", "must be a list");
+            violations.add(self.pointer(name), "type", "must be an array");
             return None;
         };
         if list.is_empty() && self.lenient {
             return None;
         }
         if list.is_empty() || list.len() > most {
-            let expected = format!("must hold 1 to {most}");
+            let expected = format!("must have 1 to {most} items");
             violations.add(self.pointer(name), "length", &expected);
             return None;
         }
@@ -349,7 +345,7 @@ pub fn lookup(
     let fields = violations.object(value, at, &kinds)?;
     let mut given = kinds.iter().filter(|kind| fields.has(kind));
     let (Some(kind), None) = (given.next(), given.next()) else {
-        let expected = format!("must hold exactly one of {}", kinds.join(", "));
+        let expected = format!("must have exactly one of: {}", kinds.join(", "));
         violations.add(at, "exactly_one", &expected);
         return None;
     };

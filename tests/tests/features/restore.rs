@@ -893,7 +893,7 @@ async fn an_order_that_is_not_one_is_refused_by_name() {
         ),
         (
             json!({"restored": "records", "cursor": {}}),
-            "replay.cursor is not one that a replay has given",
+            "replay.cursor must be a cursor returned by a replay",
         ),
         (
             json!({"restored": "records", "max_share": 5}),

@@ -66,7 +66,7 @@ async fn an_untouched_day_is_valid() {
     for (of, entries) in [(DAY, 4), ("2026-03-02", 0)] {
         let report = verified(&service, of).await;
         assert!(report.valid(), "{report}");
-        let kept = format!("entries: {entries} of {entries} read as sealed");
+        let kept = format!("entries: {entries} of {entries} match their signed leaves");
         assert!(report.to_string().contains(&kept), "{report}");
     }
     let today = day("2026-03-03");
@@ -75,7 +75,10 @@ async fn an_untouched_day_is_valid() {
         key: service.ours.owner.clone(),
     };
     let refused = source.evidence(today).await.expect_err("it is not over");
-    assert!(refused.contains("2026-03-03 is not sealed"), "{refused}");
+    assert!(
+        refused.contains("2026-03-03 has no signed log root"),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
@@ -235,6 +238,6 @@ async fn a_day_that_is_sealed_anew_breaks_the_chain() {
     );
     write(&service, Write::delete(&seal, DAY)).await;
     let report = verified(&service, "2026-03-02").await;
-    assert!(report.to_string().contains("is gone"), "{report}");
+    assert!(report.to_string().contains("is missing"), "{report}");
     assert!(!report.valid());
 }

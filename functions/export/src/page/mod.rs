@@ -133,13 +133,13 @@ impl Page {
     /// The records that wait.
     fn records(&mut self, page: &mut impl Write) -> io::Result<()> {
         self.talk(page)?;
-        let heads = "<th>File</th><th>Type</th><th class=\"number\">Size</th><th>Kept since</th>";
+        let heads = "<th>File</th><th>Type</th><th class=\"number\">Size</th><th>Stored since</th>";
         let none = "<p class=\"soft\">No files.</p>";
         let none = self.earlier.is_empty().then_some(none);
         rows(page, "files", "Files", heads, &self.files, none)?;
         let heads = "<th>Help item</th><th>Where</th><th class=\"number\">Loaded</th>\
             <th class=\"number\">Viewed</th><th class=\"number\">Clicked</th><th>First</th><th>Last</th>";
-        let title = "Help that you were shown";
+        let title = "Help content shown to you";
         rows(page, "usage", title, heads, &self.usage, None)
     }
 
@@ -214,7 +214,7 @@ fn message(it: &Message, agents: bool) -> String {
 fn file(it: &Attachment, path: Option<&str>) -> String {
     let (name, content_type) = match &it.content {
         Some(content) => (escape(&content.filename), escape(&content.content_type)),
-        None => ("A file that has been redacted".to_owned(), String::new()),
+        None => ("Redacted file".to_owned(), String::new()),
     };
     let name = match (path, it.state) {
         (Some(path), _) => format!(
@@ -223,10 +223,10 @@ fn file(it: &Attachment, path: Option<&str>) -> String {
         ),
         (None, FileState::Redacted) => name,
         (None, FileState::Rejected) => {
-            format!("<bdi>{name}</bdi> <span class=\"soft\">(refused as unsafe)</span>")
+            format!("<bdi>{name}</bdi> <span class=\"soft\">(rejected as unsafe)</span>")
         }
         (None, _) => {
-            format!("<bdi>{name}</bdi> <span class=\"soft\">(not part of this copy)</span>")
+            format!("<bdi>{name}</bdi> <span class=\"soft\">(not included in this copy)</span>")
         }
     };
     format!(
@@ -469,14 +469,14 @@ mod tests {
         let places: Vec<_> = order.iter().map(|text| html.find(text).unwrap()).collect();
         assert!(places.is_sorted(), "{places:?}");
         assert!(!html.contains("mem_") && html.contains("Agent · "));
-        assert!(!html.contains("How it is used") && !html.contains("Your last visit"));
+        assert!(!html.contains("How your data is used") && !html.contains("Your last visit"));
     }
 
     #[test]
     fn a_person_of_whom_little_is_known_gets_a_page() {
         let html = render(Kind::Access, false, &[]);
         assert!(html.contains("No messages.") && html.contains("No files."));
-        assert!(!html.contains("Help that you were shown"));
-        assert!(html.contains("How it is used") && html.contains("Your last visit"));
+        assert!(!html.contains("Help content shown to you"));
+        assert!(html.contains("How your data is used") && html.contains("Your last visit"));
     }
 }

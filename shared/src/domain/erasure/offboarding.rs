@@ -43,7 +43,7 @@ pub async fn begin(
         return Err(already());
     }
     if somebody_held(app, tenant).await? {
-        let detail = "Somebody is held: lift every hold first.";
+        let detail = "A person is under a legal hold. Lift every legal hold first.";
         return Err(Error::Conflict {
             code: "held",
             detail,
@@ -76,7 +76,7 @@ pub async fn begin(
 }
 
 fn already() -> Error {
-    let detail = "The erasure of this tenant has been asked for already.";
+    let detail = "The erasure of this tenant has already been requested.";
     Error::Conflict {
         code: "leaving",
         detail,

@@ -155,7 +155,7 @@ impl Rules {
         if self.held {
             return Err(Error::Conflict {
                 code: "held",
-                detail: "A hold keeps this person as they are until it is lifted.",
+                detail: "This person is under a legal hold. Lift the hold first.",
             });
         }
         Ok(())

@@ -148,7 +148,7 @@ fn selectors(body: &Object<'_>, violations: &mut Violations) -> Vec<String> {
         None => return Vec::new(),
         Some(Value::Array(list)) if list.len() <= 100 => list,
         Some(_) => {
-            violations.add(place, "length", "must be a list of at most 100");
+            violations.add(place, "length", "must be an array of at most 100 items");
             return Vec::new();
         }
     };
@@ -157,7 +157,7 @@ fn selectors(body: &Object<'_>, violations: &mut Violations) -> Vec<String> {
         match selector.as_str() {
             Some(text) if (1..=256).contains(&text.chars().count()) => selectors.push(text.into()),
             Some(_) => {
-                let expected = "must be 1 to 256 characters";
+                let expected = "must have 1 to 256 characters";
                 violations.add(format!("{place}/{at}"), "length", expected);
             }
             None => violations.add(format!("{place}/{at}"), "type", "must be a string"),
