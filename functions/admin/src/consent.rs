@@ -4,6 +4,7 @@
 
 use jiff::Timestamp;
 use shared::base::error::{Error, Result};
+use shared::base::retry::Tries;
 use shared::domain::app::App;
 use shared::domain::audit::entry;
 use shared::domain::audit::entry::AuditEvent;
@@ -16,7 +17,6 @@ use shared::domain::records::content::{Basis, Withdrawal};
 use shared::domain::records::rows::Person;
 use shared::http::{Answer, Call};
 
-const TRIES: u32 = 8;
 /// Withdrawals that are kept, the latest ones.
 const HISTORY: usize = 20;
 
@@ -24,7 +24,9 @@ const HISTORY: usize = 20;
 pub async fn withdraw(app: &App, call: &Call) -> Result<Answer> {
     let (tenant, subject) = (call.tenant(), call.subject()?);
     let keys = app.keyring.tenant(tenant).await?;
-    for _ in 0..TRIES {
+    let mut tries = Tries::default();
+    loop {
+        tries.next().await?;
         let (living, door, row) = app.person_and(tenant, subject, PERSON).await?;
         let before = match Person::read(&row.ok_or(Error::NotFound)?, &living) {
             // Re-keyed since its key was read.
@@ -58,12 +60,9 @@ pub async fn withdraw(app: &App, call: &Call) -> Result<Answer> {
         {
             Ok(()) => return Ok(Answer::nothing()),
             Err(Shut::Over) => return Err(Error::NotFound),
-            Err(Shut::Gate | Shut::Later(_) | Shut::Row { .. }) => {}
+            Err(Shut::Rules | Shut::Later(_) | Shut::Row { .. }) => {}
         }
     }
-    Err(Error::Unavailable(
-        "a person's life changes faster than it can be written".into(),
-    ))
 }
 
 /// The person as they become; `None` when it was withdrawn before.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use shared::aws::dynamo::{Refusal, Write};
 use shared::base::error::{Error, Result};
 use shared::base::id::{KeyId, TenantId};
+use shared::base::retry::Tries;
 use shared::crypto::{Aad, Purpose, TenantKeys};
 use shared::domain::app::App;
 use shared::domain::audit::entry;
@@ -19,7 +20,6 @@ use shared::schema::violations;
 use shared::schema::violations::Violations;
 
 const ORIGINS: usize = 20;
-const TRIES: u32 = 5;
 
 /// What a new key is to be.
 #[derive(Debug, PartialEq, Eq)]
@@ -116,7 +116,9 @@ pub async fn revoke(app: &App, call: &Call) -> Result<Answer> {
         .path("id")
         .and_then(KeyId::parse)
         .ok_or(Error::NotFound)?;
-    for _ in 0..TRIES {
+    let mut tries = Tries::default();
+    loop {
+        tries.next().await?;
         let key = app
             .store
             .api_key(tenant, id)
@@ -142,7 +144,6 @@ pub async fn revoke(app: &App, call: &Call) -> Result<Answer> {
             Err(Refusal::Condition { .. }) => {}
         }
     }
-    Err(Error::Unavailable("the keys change too fast".into()))
 }
 
 fn administers(key: &ApiKey) -> bool {

@@ -2,8 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use shared::base::error::{Error, Result};
+use shared::base::error::Result;
 use shared::base::id::TenantId;
+use shared::base::retry::Tries;
 use shared::domain::app::App;
 use shared::domain::audit::entry;
 use shared::domain::audit::entry::AuditEvent;
@@ -14,7 +15,6 @@ use shared::domain::tenant::rows::change_write;
 use shared::domain::tenant::settings::Settings;
 use shared::http::{Answer, Call};
 
-const TRIES: u32 = 5;
 /// People counted together.
 const PAGE: usize = 100;
 /// The longest that anybody may be kept, whatever the settings were.
@@ -31,7 +31,9 @@ pub async fn change(app: &App, call: &Call) -> Result<Answer> {
     let dry_run = call.flag("dry_run")?;
     let settings = Settings::parse(call.body())?;
     let tenant = call.tenant();
-    for _ in 0..TRIES {
+    let mut tries = Tries::default();
+    loop {
+        tries.next().await?;
         let before = app.store.settings(tenant).await?;
         call.expect_revision(before.rev)?;
         if dry_run {
@@ -58,7 +60,6 @@ pub async fn change(app: &App, call: &Call) -> Result<Answer> {
         }
         // Somebody else has changed them meanwhile: look again.
     }
-    Err(Error::Unavailable("the settings change too fast".into()))
 }
 
 /// What a change would delete, and nothing changed.

@@ -9,6 +9,7 @@ use shared::aws::dynamo::{Refusal, Write};
 use shared::aws::s3::last_upload;
 use shared::base::error::{Error, Result};
 use shared::base::id::{SubjectId, TenantId};
+use shared::base::retry::pause;
 use shared::domain::app::App;
 use shared::domain::audit::entry;
 use shared::domain::audit::entry::AuditEvent;
@@ -101,7 +102,7 @@ pub async fn end(app: &App, job: &Job, lives: &[LifeKey]) -> Result<Option<Ended
         // After the first try one by one: a life that changes all the time holds up no other.
         for (attempt, together) in (0..TRIES).zip(std::iter::once(TOGETHER).chain([1; 7])) {
             if attempt > 0 {
-                pause(attempt).await;
+                pause(attempt - 1).await;
             }
             let tried = end_some(app, job, &left, suppress, together, &mut ended).await?;
             let Some(changed) = tried else {
@@ -263,9 +264,4 @@ fn erase_anew(app: &App, job: &Job, entry: &Entry, door: &Door, now: Timestamp) 
         happened_at: None,
     }]));
     writes
-}
-
-/// Lets others finish, longer each time.
-pub async fn pause(attempt: u32) {
-    tokio::time::sleep(std::time::Duration::from_millis(1 << attempt)).await;
 }

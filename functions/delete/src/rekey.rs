@@ -14,6 +14,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use shared::aws::dynamo::{Filter, Item, Query, Range};
 use shared::base::error::{Error, Result};
+use shared::base::retry::Tries;
 use shared::domain::app::App;
 use shared::domain::audit::entry;
 use shared::domain::audit::entry::AuditEvent;
@@ -21,7 +22,7 @@ use shared::domain::jobs::{Job, JobState};
 use shared::domain::keyring;
 use shared::domain::keyring::Living;
 use shared::domain::keys::LifeKey;
-use shared::domain::life::door::next_gate_write;
+use shared::domain::life::door::next_rules_version_write;
 use shared::domain::records::rows::reseal;
 
 /// Rows read before the progress is saved.
@@ -29,7 +30,6 @@ const PAGE: usize = 200;
 /// Rows that are sealed anew at the same time.
 const ABREAST: usize = 8;
 /// Tries to begin against others that change the same life.
-const TRIES: u32 = 8;
 /// How long to wait for a re-keying that should have been over for long.
 const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
 
@@ -76,7 +76,9 @@ pub async fn turn(app: &App, mut job: Job, deadline: Instant) -> Result<()> {
 
 /// Brings the new key, unless an earlier turn has.
 async fn begin(app: &App, job: &Job, life: &LifeKey) -> Result<Stand> {
-    for _ in 0..TRIES {
+    let mut tries = Tries::default();
+    loop {
+        tries.next().await?;
         let now = app.clock.now();
         let entry = app.keyring.entry(life.tenant, life.subject).await?;
         let Some(entry) = entry.filter(|entry| entry.key == *life) else {
@@ -95,14 +97,11 @@ async fn begin(app: &App, job: &Job, life: &LifeKey) -> Result<Stand> {
         }
         let writes = vec![
             app.keyring.rekey_write(&entry, job.key.id, now).await?,
-            next_gate_write(&entry, now),
+            next_rules_version_write(&entry, now),
         ];
         // Refused: something has changed. In either case it is read again.
         let _refused = app.store.transact(writes).await?;
     }
-    Err(Error::Unavailable(
-        "a life changes faster than it can be re-keyed".into(),
-    ))
 }
 
 /// Looks at one page of the life's rows, and seals anew what is sealed under an old key.

@@ -5,6 +5,7 @@ use serde_json::json;
 use shared::aws::dynamo::{Write, in_transactions};
 use shared::base::error::{Error, Lacks, Result};
 use shared::base::id::{JobId, SubjectId};
+use shared::base::retry::Tries;
 use shared::domain::app::App;
 use shared::domain::audit::entry;
 use shared::domain::audit::entry::AuditEvent;
@@ -24,7 +25,7 @@ use shared::schema::catalog::Record;
 use shared::schema::violations;
 use shared::schema::violations::{Object, Violations};
 
-use crate::end::{Present, TOGETHER, end, pause, present};
+use crate::end::{Present, TOGETHER, end, present};
 use crate::erasure::set_ended;
 use crate::people;
 use crate::preview::preview;
@@ -36,7 +37,6 @@ pub const PEOPLE: usize = 5000;
 const FURTHEST: SignedDuration = SignedDuration::from_hours(24 * 30);
 /// How long a job that waits for somebody else is left alone.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
-const TRIES: u32 = 8;
 /// The part of a request under which it notes the job that it has begun.
 const BEGUN: &str = "job";
 
@@ -142,9 +142,10 @@ async fn begin_few(
     people: &[SubjectId],
     mut found: Vec<Present>,
 ) -> Result<Answer> {
-    for attempt in 0..TRIES {
-        if attempt > 0 {
-            pause(attempt).await;
+    let mut tries = Tries::default();
+    loop {
+        tries.next().await?;
+        if !tries.first() {
             found = present(app, call.tenant(), people).await?;
         }
         if found.is_empty() {
@@ -179,9 +180,6 @@ async fn begin_few(
         }
         // Somebody began, ended, was held or was handed a link meanwhile: look again.
     }
-    Err(Error::Unavailable(
-        "these lives change faster than they can be ended".into(),
-    ))
 }
 
 /// The job with its list first, then the lives end, then the answer. Should this die in the
@@ -219,7 +217,9 @@ async fn begun(app: &App, call: &Call) -> Result<Option<Job>> {
 /// Ends all lives of a job that is prepared, and hands it over. Where the worker has taken the
 /// job up meanwhile, both end what is left, so that everybody is unreadable in the answer.
 async fn end_all(app: &App, mut job: Job) -> Result<Answer> {
-    for _ in 0..TRIES {
+    let mut tries = Tries::default();
+    loop {
+        tries.next().await?;
         let mut erasing = Erasing::of(&job)?;
         let over = job.finished_at.is_some();
         if over || erasing.ended || job.state == JobState::Blocked {
@@ -249,9 +249,6 @@ async fn end_all(app: &App, mut job: Job) -> Result<Answer> {
         }
         job = app.store.job(job.key).await?.ok_or(Error::NotFound)?;
     }
-    Err(Error::Unavailable(
-        "an erasure is taken up faster than its lives can be ended".into(),
-    ))
 }
 
 /// Everybody, and the tenant: only its owner may ask for it.
@@ -476,10 +473,10 @@ pub async fn receipt(app: &App, call: &Call) -> Result<Answer> {
 
 /// `POST /v1/erasures/{id}/cancel`: what has not gone yet stays.
 pub async fn cancel(app: &App, call: &Call) -> Result<Answer> {
-    for attempt in 0..TRIES {
-        if attempt > 0 {
-            pause(attempt).await;
-        }
+    let mut tries = Tries::default();
+    loop {
+        tries.next().await?;
+
         let mut job = call.job(app, JobKind::Erasure).await?;
         let now = app.clock.now();
         let waits = job.state == JobState::Blocked
@@ -528,7 +525,6 @@ pub async fn cancel(app: &App, call: &Call) -> Result<Answer> {
         }
         // It went on meanwhile: look again.
     }
-    Err(Error::Unavailable("this job changes too fast".into()))
 }
 
 /// The writes that take a blocked erasure off the holds that it waits for: each of those must

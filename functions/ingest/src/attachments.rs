@@ -13,6 +13,7 @@ use shared::aws::s3::{UPLOAD_SECONDS, Upload};
 use shared::base::error::{Error, Result};
 use shared::base::id::{AttachmentId, SubjectId};
 use shared::base::rate_limit::Spending;
+use shared::base::retry::Tries;
 use shared::domain::app::App;
 use shared::domain::keyring::Living;
 use shared::domain::keys;
@@ -29,7 +30,6 @@ use crate::group;
 
 /// The largest file: 25 MiB.
 const LARGEST: u64 = 25 * 1024 * 1024;
-const TRIES: u32 = 8;
 /// What is left of a link's time when a repetition is given another.
 const USABLE: SignedDuration = SignedDuration::from_mins(1);
 /// How long a media type may be with its parameters.
@@ -81,7 +81,9 @@ pub async fn announce(app: &App, call: &Call) -> Result<Answer> {
 async fn again(app: &App, call: &Call, subject: SubjectId, row: &Attachment) -> Result<Answer> {
     let page = call.caller().write_only();
     let settings = app.tenants.settings(call.tenant()).await?;
-    for _ in 0..TRIES {
+    let mut tries = Tries::default();
+    loop {
+        tries.next().await?;
         let now = app.clock.now();
         let person = match look(app, call, &settings, subject).await {
             // Re-keyed since its key was read.
@@ -121,9 +123,6 @@ async fn again(app: &App, call: &Call, subject: SubjectId, row: &Attachment) -> 
             return Ok(answer);
         }
     }
-    Err(Error::Unavailable(
-        "a person's life changes faster than it can be written".into(),
-    ))
 }
 
 /// What became of a file, by its row.
@@ -164,7 +163,9 @@ async fn admit(
 ) -> Result<Answer> {
     let page = call.caller().write_only();
     let settings = app.tenants.settings(call.tenant()).await?;
-    for _ in 0..TRIES {
+    let mut tries = Tries::default();
+    loop {
+        tries.next().await?;
         let now = app.clock.now();
         let (living, door, consented) = match look(app, call, &settings, subject).await {
             Ok(person) => person,
@@ -209,12 +210,9 @@ async fn admit(
         {
             Ok(()) => return Ok(answer),
             Err(Shut::Row { .. }) => row.id = AttachmentId::random(),
-            Err(Shut::Over | Shut::Gate | Shut::Later(_)) => {}
+            Err(Shut::Over | Shut::Rules | Shut::Later(_)) => {}
         }
     }
-    Err(Error::Unavailable(
-        "a person's life changes faster than it can be written".into(),
-    ))
 }
 
 /// A person with their door, and whether the tenant's settings let a file of theirs be kept.

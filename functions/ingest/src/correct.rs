@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 use shared::base::error::{Error, Result};
+use shared::base::retry::Tries;
 use shared::domain::app::App;
 use shared::domain::audit::entry;
 use shared::domain::audit::entry::AuditEvent;
@@ -21,8 +22,6 @@ use shared::schema::violations::Violations;
 
 use crate::draft::{CUSTOM_NAMES, Merge};
 
-const TRIES: u32 = 8;
-
 /// The fields to change; `null` removes.
 struct Correction {
     identity: Observed,
@@ -35,7 +34,9 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
     let correction = parse(call)?;
     let (tenant, subject) = (call.tenant(), call.subject()?);
     let keys = app.keyring.tenant(tenant).await?;
-    for _ in 0..TRIES {
+    let mut tries = Tries::default();
+    loop {
+        tries.next().await?;
         let (living, door, row) = app.person_and(tenant, subject, PERSON).await?;
         call.may_use(living.rules)?;
         living.rules.expect_no_hold()?;
@@ -91,12 +92,9 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
         {
             Ok(()) => return Ok(Answer::nothing().revision(after.rev)),
             Err(Shut::Over) => return Err(Error::NotFound),
-            Err(Shut::Gate | Shut::Later(_) | Shut::Row { .. }) => {}
+            Err(Shut::Rules | Shut::Later(_) | Shut::Row { .. }) => {}
         }
     }
-    Err(Error::Unavailable(
-        "a person's life changes faster than it can be written".into(),
-    ))
 }
 
 /// Whether an export that was made before is untrue now.

@@ -6,4 +6,5 @@ pub mod error;
 pub mod id;
 pub mod rate_limit;
 pub mod recovery;
+pub mod retry;
 pub mod ttl_cache;

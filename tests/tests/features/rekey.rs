@@ -318,7 +318,7 @@ async fn whoever_read_the_keyring_before_reads_again() {
     let writes = Vec::new();
     let passed = store.through_door(&early, &passing, writes, service.now());
     let passed = passed.await.expect("the store answers");
-    assert!(matches!(passed, Err(Shut::Gate)));
+    assert!(matches!(passed, Err(Shut::Rules)));
 }
 
 /// How far a function may go before its process ends: in steps of its future.

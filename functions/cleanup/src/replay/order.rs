@@ -86,8 +86,12 @@ impl Order {
         let at = match (moment("records_at")?, moment("keyring_at")?) {
             (Some(records), Some(keyring)) => Some(Moments { records, keyring }),
             (None, None) => None,
-            (Some(_), None) => return Err("replay.records_at requires keyring_at".to_owned()),
-            (None, Some(_)) => return Err("replay.keyring_at requires records_at".to_owned()),
+            (Some(_), None) => {
+                return Err("replay.keyring_at is required with records_at".to_owned());
+            }
+            (None, Some(_)) => {
+                return Err("replay.records_at is required with keyring_at".to_owned());
+            }
         };
         let dry_run = match field("dry_run") {
             // Whoever forgets to say so changes nothing.

@@ -9,7 +9,6 @@ pub mod scan;
 mod write;
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
@@ -17,6 +16,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 
 use crate::aws::clients::unavailable;
 use crate::base::error::{Error, Result};
+use crate::base::retry;
 pub use item::{Attribute, Item};
 pub use write::{Refusal, Write, in_transactions};
 
@@ -340,9 +340,6 @@ async fn pause(attempt: u32, cause: &str) -> Result<()> {
     if attempt + 1 >= TRIES {
         return Err(Error::Unavailable(cause.to_owned()));
     }
-    let mut jitter = [0];
-    crate::crypto::fill_random(&mut jitter);
-    let millis = (5_u64 << attempt) + u64::from(jitter[0]) % (5 << attempt);
-    tokio::time::sleep(Duration::from_millis(millis)).await;
+    retry::pause(attempt).await;
     Ok(())
 }

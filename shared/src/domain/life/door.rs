@@ -175,7 +175,7 @@ pub enum Shut {
     /// The life has ended: its door is gone or past its time.
     Over,
     /// The rules have changed since the keyring was read: read again.
-    Gate,
+    Rules,
     /// The door has seen something later, its links or its edition have changed, or it lets no
     /// such thing pass: as it stands now.
     Later(Door),
@@ -344,7 +344,7 @@ fn why_shut(row: Option<Item>, living: &Living, now: Timestamp) -> Result<Shut> 
     Ok(if door.expired(now) {
         Shut::Over
     } else if door.rules_version != living.rules_version {
-        Shut::Gate
+        Shut::Rules
     } else {
         Shut::Later(door)
     })
@@ -560,7 +560,7 @@ pub(crate) fn expiry_write(key: &LifeKey, at: Timestamp) -> Write {
 }
 
 /// Brings the rules version that follows the keyring's to the door, if it stands and is not over.
-pub fn next_gate_write(entry: &Entry, now: Timestamp) -> Write {
+pub fn next_rules_version_write(entry: &Entry, now: Timestamp) -> Write {
     Write::update(&entry.key.partition(), DOOR, "SET rules_version = :next")
         .only_if("rules_version = :rules_version AND (attribute_not_exists(expires_at) OR expires_at > :now)")
         .value(":next", entry.rules_version + 1)

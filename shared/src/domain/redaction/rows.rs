@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use crate::aws::dynamo::{Item, Write, in_transactions};
 use crate::base::error::{Error, Result};
 use crate::base::id::{AttachmentId, KeyedHash};
+use crate::base::retry::Tries;
 use crate::crypto::HashKey;
 use crate::domain::app::App;
 use crate::domain::audit::entry;
@@ -22,8 +23,6 @@ use crate::domain::life::rekey;
 use crate::domain::records::content::FileState;
 use crate::domain::records::rows::{Attachment, Conversation, Message, Record, purge_write};
 use crate::domain::redaction::{Cause, Passage, Status, What, entry_about};
-
-const TRIES: u32 = 5;
 
 /// One row to redact: whole, or a passage of it.
 pub(super) struct Piece<'a> {
@@ -68,9 +67,11 @@ pub(super) async fn redact(
         .into_iter()
         .map(|sort| (partition.clone(), sort))
         .collect();
-    for _ in 0..TRIES {
+    let mut tries = Tries::default();
+    loop {
+        tries.next().await?;
         let Some((living, door)) = app.life(life).await? else {
-            break;
+            return Ok(vec![Status::NotFound; pieces.len()]);
         };
         let keys = app.keyring.tenant(life.tenant).await?;
         let rows = app.store.get_many(&wanted).await?;
@@ -98,16 +99,10 @@ pub(super) async fn redact(
                 }
                 return Ok(statuses);
             }
-            Err(Shut::Over) => break,
+            Err(Shut::Over) => return Ok(vec![Status::NotFound; pieces.len()]),
             // The rules or a row have changed meanwhile: read again.
-            Err(Shut::Gate | Shut::Later(_) | Shut::Row { .. }) => {}
+            Err(Shut::Rules | Shut::Later(_) | Shut::Row { .. }) => {}
         }
-    }
-    match app.living(life).await? {
-        None => Ok(vec![Status::NotFound; pieces.len()]),
-        Some(_) => Err(Error::Unavailable(
-            "these records change faster than they can be redacted".into(),
-        )),
     }
 }
 

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use crate::aws::dynamo::{Refusal, Write};
 use crate::base::error::{Error, Result};
 use crate::base::id::{JobId, SubjectId, TenantId};
+use crate::base::retry::Tries;
 use crate::domain::app::App;
 use crate::domain::audit::entry;
 use crate::domain::audit::entry::AuditEvent;
@@ -26,9 +27,6 @@ use crate::domain::keyring::{Entry, State, released_write};
 use crate::domain::keys::{LifeKey, Rule};
 use crate::domain::life::door::{Door, erase_writes, expires_at};
 use crate::domain::rules::change::Change;
-
-/// Tries against others who change the same person.
-const TRIES: u32 = 12;
 
 impl App {
     /// Puts a rule in force, or lifts it. What is so already is left as it is.
@@ -44,7 +42,9 @@ impl App {
         change: &Change,
         by: &str,
     ) -> Result<()> {
-        for attempt in 0..TRIES {
+        let mut tries = Tries::default();
+        loop {
+            tries.next().await?;
             let entry = self
                 .keyring
                 .entry(tenant, subject)
@@ -54,11 +54,7 @@ impl App {
                 return Ok(());
             }
             // Somebody was seen, erased or put under another rule meanwhile: read again.
-            pause(attempt).await;
         }
-        Err(Error::Unavailable(
-            "a person changes faster than their rules can".into(),
-        ))
     }
 
     /// Ends the hold of a life whose time is over, if it is. False when it is not, or
@@ -149,11 +145,6 @@ async fn try_change(app: &App, entry: &Entry, change: &Change, by: &str) -> Resu
     Ok(true)
 }
 
-/// Lets others finish, longer each time.
-async fn pause(attempt: u32) {
-    tokio::time::sleep(std::time::Duration::from_millis(1 << attempt.min(7))).await;
-}
-
 /// The door of a life that goes on.
 async fn open_door(app: &App, entry: &Entry, now: Timestamp) -> Result<Option<Door>> {
     if entry.state != State::Active {
@@ -180,7 +171,9 @@ async fn waiting(app: &App, entry: &Entry) -> Result<Vec<Erasing>> {
 }
 
 async fn release_one(app: &App, key: JobKey) -> Result<()> {
-    for attempt in 0..TRIES {
+    let mut tries = Tries::default();
+    loop {
+        tries.next().await?;
         let job = app.store.job(key).await?;
         let Some(job) = job.filter(|job| !job.state.over()) else {
             return Ok(());
@@ -189,11 +182,7 @@ async fn release_one(app: &App, key: JobKey) -> Result<()> {
         if app.store.transact(writes.into()).await?.is_ok() {
             return Ok(());
         }
-        pause(attempt).await;
     }
-    Err(Error::Unavailable(
-        "an erasure changes faster than it can be released".into(),
-    ))
 }
 
 /// The entry in the tenant's log: it names the life, never the subject.
