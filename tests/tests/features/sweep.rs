@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use shared::store::keys::{JobKey, JobKind, LifeKey};
 use shared::store::tenants::change_write;
 
+use crate::late;
 use crate::rows::{self, Row};
 
 /// Of how many calls `cargo test` tries one.
@@ -339,6 +340,32 @@ async fn a_row_that_is_not_as_it_was_written_holds_up_nobody_else() {
         })
         .collect();
     assert!(others.is_empty(), "{others:?}");
+}
+
+#[tokio::test]
+async fn two_lives_of_one_person_that_have_ended_hold_up_neither_each_other_nor_the_sweep() {
+    let options = Options {
+        ttl: false,
+        schedules: false,
+        ..Options::default()
+    };
+    // Who is called when TTL takes a door, and for the rest of a life, does not come.
+    let (service, _asleep) = late::asleep_with("delete", options).await;
+    keep_for(&service, &service.ours, 1).await;
+    service.cloud.clock().advance(minutes(2));
+    let people: Vec<_> = (0..4).map(|n| format!("v-{n}")).collect();
+    for _ in 0..2 {
+        for visitor in &people {
+            visit(&service, &service.ours, visitor).await;
+        }
+        service.cloud.clock().advance(days(1) + minutes(1));
+        service.cloud.sweep_ttl().await;
+        let swept = sweep(&service).await;
+        assert_eq!(
+            (&swept["failures"], &swept["expired"]),
+            (&json!(0), &json!(4))
+        );
+    }
 }
 
 #[tokio::test]
