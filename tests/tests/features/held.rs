@@ -80,8 +80,7 @@ fn by_hand() -> Options {
 }
 
 async fn sweep(service: &Service) -> Value {
-    let swept = service.cloud.run_schedule("cleanup").await;
-    swept.expect("a sweep ends well")
+    service.sweep().await
 }
 
 fn path(job: &Value) -> String {

@@ -260,8 +260,7 @@ async fn begun() -> (Service, Leaver) {
     assert_eq!(leaver.owner_sees(&service, &leaver.owner).await, 200);
     let settings = service.get("/v1/settings", &leaver.owner);
     settings.await.expect(200);
-    let swept = service.cloud.run_schedule("cleanup").await;
-    assert_eq!(swept.expect("a sweep ends well")["jobs_resumed"], 1);
+    assert_eq!(service.sweep().await["jobs_resumed"], 1);
     service.cloud.settle().await;
     (service, leaver)
 }
@@ -282,11 +281,7 @@ async fn nobody_can_be_held_once_their_tenant_is_being_erased() {
     assert_eq!(refused.expect(409)["code"], "leaving");
     for _ in 0..5 {
         service.cloud.clock().advance(minutes(16));
-        service
-            .cloud
-            .run_schedule("cleanup")
-            .await
-            .expect("a sweep");
+        service.sweep().await;
         service.cloud.settle().await;
     }
     let records = records(&service).await;
@@ -324,11 +319,7 @@ async fn a_receipt_counts_everybody_once_however_late_the_index_is() {
     }
     for _ in 0..6 {
         service.cloud.clock().advance(minutes(16));
-        service
-            .cloud
-            .run_schedule("cleanup")
-            .await
-            .expect("a sweep");
+        service.sweep().await;
         service.cloud.settle().await;
     }
     let records = records(&service).await;

@@ -812,8 +812,7 @@ async fn round(seed: u64) {
             let (service, person) = (&service, &people[n]);
             async move { (n, act(service, person, deed).await) }
         });
-        let (told, swept) = join(join_all(acts), service.cloud.run_schedule("cleanup")).await;
-        swept.expect("a sweep ends well");
+        let (told, _) = join(join_all(acts), service.sweep()).await;
         for (n, told) in told {
             people[n].learn(told);
         }
@@ -830,8 +829,7 @@ async fn round(seed: u64) {
             .cloud
             .clock()
             .advance(SignedDuration::from_hours(13));
-        let swept = service.cloud.run_schedule("cleanup").await;
-        swept.expect("a sweep ends well");
+        service.sweep().await;
         service.cloud.settle().await;
     }
     let stored = rows::records(&service).await;
