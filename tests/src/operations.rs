@@ -281,7 +281,9 @@ impl Stage {
         let event = include_str!("../../events/cleanup.schedule.json");
         let event = serde_json::from_str(event).expect("an event");
         let swept = self.service.cloud.invoke("cleanup", event).await;
-        swept.expect("cleanup runs")
+        let swept = swept.expect("cleanup runs");
+        assert_eq!(swept["failures"], 0, "{swept}");
+        swept
     }
 }
 

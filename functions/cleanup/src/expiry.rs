@@ -115,12 +115,15 @@ async fn ended(
     doors: &HashMap<LifeKey, Result<Door>>,
 ) -> Result<HashMap<LifeKey, Option<Entry>>> {
     let gone: Vec<_> = lives.iter().filter(|it| !doors.contains_key(it)).collect();
-    let subjects: Vec<_> = gone.iter().map(|life| life.subject).collect();
+    // Two lives of one subject may have ended, the second before all of the first is gone.
+    let mut subjects: Vec<_> = gone.iter().map(|life| life.subject).collect();
+    subjects.sort_unstable();
+    subjects.dedup();
     let mut entries = app.keyring.entries(tenant, &subjects).await?;
     let mut ended = HashMap::new();
     for life in gone {
-        let entry = entries.remove(&life.subject);
-        let entry = entry.filter(|entry| entry.key == *life);
+        let current = entries.get(&life.subject).is_some_and(|it| it.key == *life);
+        let entry = current.then(|| entries.remove(&life.subject)).flatten();
         if entry.as_ref().is_none_or(|it| it.state != State::Active) {
             ended.insert(*life, entry);
         }

@@ -388,8 +388,7 @@ fn whatever_would_outlive_its_time_is_noticed() {
 /// Lets cleanup run, and gives what it logged meanwhile of backups: no other service has this
 /// time.
 async fn metrics(service: &Service) -> Vec<Value> {
-    let swept = service.cloud.run_schedule("cleanup").await;
-    swept.expect("the sweep ends well");
+    service.sweep().await;
     let now = service.now().as_millisecond();
     let text = lethe_tests::logs::text();
     let lines = text.lines().map(serde_json::from_str::<Value>);

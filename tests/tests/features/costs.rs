@@ -46,8 +46,7 @@ fn taken(meter: &Meter) -> Cost {
 }
 
 async fn swept(service: &Service) {
-    let swept = service.cloud.run_schedule("cleanup").await;
-    swept.expect("the sweep ends well");
+    service.sweep().await;
     service.cloud.settle().await;
 }
 

@@ -171,11 +171,7 @@ async fn act(service: &Service, person: &Person, deed: Deed, mark: &str) {
         Deed::Cancel => return cancel(service, person).await,
         Deed::Repeat => return repeat(service, mark).await,
         Deed::Cleanup => {
-            service
-                .cloud
-                .run_schedule("cleanup")
-                .await
-                .expect("a sweep ends well");
+            service.sweep().await;
             return;
         }
         Deed::Ttl => return service.cloud.sweep_ttl().await,
@@ -473,11 +469,7 @@ async fn round(seed: u64) {
     join_all(people.iter().map(|person| lift(&service, person))).await;
     for wait in [20, 20, 20, 25 * 60, 20, 20, 20] {
         service.cloud.clock().advance(minutes(wait));
-        service
-            .cloud
-            .run_schedule("cleanup")
-            .await
-            .expect("a sweep ends well");
+        service.sweep().await;
         service.cloud.settle().await;
     }
     let stored = Stored::read(&service).await;

@@ -90,7 +90,7 @@ async fn ttl_alone_begins_the_same_erasure() {
     let rows: Vec<_> = left(&service, &[&ada]).await;
     assert_eq!(rows, ["expiry"]);
     service.advance(days(1)).await;
-    service.cloud.run_schedule("cleanup").await.unwrap();
+    service.sweep().await;
     service.cloud.settle().await;
     assert_eq!(left(&service, &[&ada]).await, Vec::<String>::new());
 }
@@ -160,7 +160,7 @@ async fn who_returns_on_day_31_before_anything_swept_begins_a_new_life() {
         .expect(200);
     assert_eq!(records["data"], json!([]));
     service.advance(minutes(30)).await;
-    service.cloud.run_schedule("cleanup").await.unwrap();
+    service.sweep().await;
     service.cloud.settle().await;
     // What is left is one life: door, person and clock.
     let mut rows = left(&service, &[&ada]).await;
@@ -231,7 +231,7 @@ async fn a_shorter_retention_reaches_who_is_there_already() {
         )
         .await;
     assert!(set.status < 300, "{}", set.text);
-    service.cloud.run_schedule("cleanup").await.unwrap();
+    service.sweep().await;
     service
         .get(&format!("/v1/subjects/{ada}"), &owner)
         .await
@@ -257,12 +257,12 @@ async fn who_returns_while_their_expired_life_is_being_removed_is_welcome() {
     .await;
     let ada = service.acquaint("ada").await;
     service.advance(days(31)).await;
-    service.cloud.run_schedule("cleanup").await.unwrap();
+    service.sweep().await;
     service.cloud.settle().await;
     // The old life waits for its last look; the new one begins beside it.
     service.visit("ada").await;
     service.advance(minutes(30)).await;
-    service.cloud.run_schedule("cleanup").await.unwrap();
+    service.sweep().await;
     service.cloud.settle().await;
     let person = service
         .get(&format!("/v1/subjects/{ada}"), &service.ours.owner)

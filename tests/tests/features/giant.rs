@@ -110,11 +110,7 @@ async fn a_giant_is_erased_by_a_worker_that_is_cut_off_again_and_again() {
         looks += 1;
         assert!(looks < 1_000, "it does not end: {job}");
         service.cloud.clock().advance(minutes(7));
-        service
-            .cloud
-            .run_schedule("cleanup")
-            .await
-            .expect("a sweep");
+        service.sweep().await;
         cut_offs = service.cloud.dead_letters().len();
     };
     eprintln!(

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use shared::base::id::{SubjectId, TenantId};
 use shared::domain::erasure::spec::Erasing;
 use shared::domain::jobs::{Job, JobKind};
-use shared::domain::keyring::Entry;
+use shared::domain::keyring::{BLOCKED, Entry};
 
 use crate::{late, rows};
 
@@ -80,8 +80,7 @@ fn by_hand() -> Options {
 }
 
 async fn sweep(service: &Service) -> Value {
-    let swept = service.cloud.run_schedule("cleanup").await;
-    swept.expect("a sweep ends well")
+    service.sweep().await
 }
 
 fn path(job: &Value) -> String {
@@ -451,10 +450,38 @@ async fn a_hold_that_was_lifted_by_somebody_who_died_lets_its_erasures_go_all_th
     }
 }
 
+#[tokio::test]
+async fn a_hold_that_a_dying_sweep_has_ended_lets_its_erasures_go_with_the_next() {
+    let (service, dies) = mortal().await;
+    let ada = service.acquaint("ada").await;
+    let until = service.now() + minutes(20 * 60);
+    hold(&service, &ada, Some(json!(until))).await;
+    let job = path(&erase(&service, &ada, "").await.expect(202));
+    service.cloud.clock().advance(minutes(20 * 60 + 1));
+    dies.store(true, Ordering::SeqCst);
+    assert!(service.cloud.run_schedule("cleanup").await.is_err());
+    assert_eq!(visits(&service, "ada").await, "erasing");
+    assert_eq!(service.job(&job).await["state"], "blocked");
+    // Long before the job itself looks again, which it does once a day.
+    for _ in 0..2 {
+        service.cloud.clock().advance(minutes(21));
+        sweep(&service).await;
+        service.cloud.settle().await;
+    }
+    assert_eq!(service.job(&job).await["state"], "completed");
+}
+
 /// A worker that sleeps between the start of its turn and the end of the lives wakes up to
 /// another world: what it then does for the job, the job's fence refuses.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_turn_that_sleeps_while_its_job_is_cancelled_ends_nobody() {
+    for goes_on in [false, true] {
+        sleeps(goes_on).await;
+    }
+}
+
+/// `goes_on`: the job, for somebody else who is not held.
+async fn sleeps(goes_on: bool) {
     let (asleep, fell_asleep) = mpsc::channel();
     let (wake, woken) = mpsc::channel::<()>();
     let (woken, waits) = (Mutex::new(woken), Arc::new(AtomicBool::new(false)));
@@ -476,15 +503,33 @@ async fn a_turn_that_sleeps_while_its_job_is_cancelled_ends_nobody() {
     let service = Arc::new(service);
     let ada = service.acquaint("ada").await;
     hold(&service, &ada, None).await;
-    let job = erase(&service, &ada, "").await.expect(202);
-    assert_eq!(job["state"], "blocked");
+    let mut people = vec![ada.clone()];
+    if goes_on {
+        people.push(service.acquaint("bob").await);
+    }
+    let owner = &service.ours.owner;
+    let people = json!({"subjects": people});
+    let job = service
+        .post("/v1/erasures", owner, people)
+        .await
+        .expect(202);
+    for _ in 0..2 {
+        delete.wake();
+        service.cloud.clock().advance(minutes(21));
+        sweep(&service).await;
+        service.cloud.settle().await;
+        delete.sleep();
+    }
+    assert_eq!(service.job(&path(&job)).await["state"], "blocked");
 
     // Once a day the worker looks whether the hold still stands.
     service.cloud.clock().advance(days(1) + minutes(1));
     sweep(&service).await;
     service.cloud.settle().await;
     let turn = late::turns(&service, "erasure").await;
-    let turn = turn.last().expect("a turn").clone();
+    let number = |turn: &Value| turn.to_string().len();
+    let turn = turn.iter().max_by_key(|it| (number(it), it.to_string()));
+    let turn = turn.expect("a turn").clone();
     delete.wake();
     waits.store(true, Ordering::SeqCst);
     let at_work = service.clone();
@@ -503,6 +548,48 @@ async fn a_turn_that_sleeps_while_its_job_is_cancelled_ends_nobody() {
     let path = format!("/v1/subjects/{ada}");
     let person = service.get(&path, &service.ours.owner).await.expect(200);
     assert_eq!(person["counts"]["messages"], 2, "{person}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_erasure_that_is_asked_for_just_before_a_hold_is_lifted_waits_for_nobody() {
+    for waited_before in [false, true] {
+        let (service, brake) = late::braked(by_hand()).await;
+        let ada = service.acquaint("ada").await;
+        hold(&service, &ada, None).await;
+        if waited_before {
+            erase(&service, &ada, "").await.expect(202);
+        }
+        // Whoever lifts it has read what waits for it, and is about to write.
+        brake.hold("admin", |call| call.operation == "TransactWriteItems");
+        let lifting = service.clone();
+        let who = ada.clone();
+        let lifted = tokio::spawn(async move { lift(&lifting, &who).await });
+        brake.reached();
+        let late = erase(&service, &ada, "?suppress=true").await.expect(202);
+        assert_eq!(late["state"], "blocked");
+        brake.release();
+        lifted.await.expect("it is lifted");
+        assert_eq!(visits(&service, "ada").await, "suppressed");
+        assert_eq!(suppressed(&service).await, [ada]);
+    }
+}
+
+#[tokio::test]
+async fn an_erasure_for_which_a_hold_has_no_room_looks_again_each_day() {
+    let service = Service::start().await;
+    let ada = service.acquaint("ada").await;
+    hold(&service, &ada, None).await;
+    for _ in 0..BLOCKED {
+        erase(&service, &ada, "").await.expect(202);
+    }
+    let job = left_behind(&service, &[&ada], false).await;
+    let path = format!("/v1/erasures/{}", job.key.id);
+    service.advance(minutes(30)).await;
+    assert_eq!(service.job(&path).await["state"], "blocked");
+    assert_eq!(entry(&service, &ada).await.blocked.len(), BLOCKED);
+    lift(&service, &ada).await;
+    service.advance(days(1) + minutes(30)).await;
+    assert_eq!(service.job(&path).await["state"], "completed");
 }
 
 /// A job that a request has written which died before it ended anybody.
@@ -527,11 +614,18 @@ async fn left_behind(service: &Service, people: &[&String], suppress: bool) -> J
 async fn who_is_to_be_kept_away_stays_away_however_their_life_has_ended_meanwhile() {
     let service = Service::with(by_hand()).await;
     let mut people = Vec::new();
-    for visitor in ["expires", "returns", "erased", "held", "let-in"] {
+    for visitor in [
+        "expires",
+        "returns",
+        "erased",
+        "held",
+        "let-in",
+        "let-in-before",
+    ] {
         people.push(service.acquaint(visitor).await);
     }
-    let [expires, returns, erased, held, let_in] = &people[..] else {
-        panic!("five people")
+    let [expires, returns, erased, held, let_in, before] = &people[..] else {
+        panic!("six people")
     };
     let job = left_behind(&service, &people.iter().collect::<Vec<_>>(), true).await;
     erase(&service, erased, "").await.expect(202);
@@ -549,11 +643,16 @@ async fn who_is_to_be_kept_away_stays_away_however_their_life_has_ended_meanwhil
         assert_eq!(visits(&service, visitor).await, "stored");
     }
     hold(&service, held, None).await;
-    for method in ["PUT", "DELETE"] {
-        let path = format!("/v1/subjects/{let_in}/suppression");
+    for (who, method) in [let_in, before]
+        .into_iter()
+        .flat_map(|who| [(who, "PUT"), (who, "DELETE")])
+    {
+        let path = format!("/v1/subjects/{who}/suppression");
         let owner = &service.ours.owner;
         service.call(method, &path, owner, None).await.expect(204);
     }
+    // The life that begins now remembers that its person was let in.
+    assert_eq!(visits(&service, "let-in-before").await, "stored");
     for _ in 0..3 {
         sweep(&service).await;
         service.cloud.settle().await;
@@ -572,7 +671,9 @@ async fn who_is_to_be_kept_away_stays_away_however_their_life_has_ended_meanwhil
     }
     // A hold comes first; then nothing is stored of them either.
     assert_eq!(visits(&service, "held").await, "stored");
-    assert_eq!(visits(&service, "let-in").await, "stored");
+    for visitor in ["let-in", "let-in-before"] {
+        assert_eq!(visits(&service, visitor).await, "stored", "{visitor}");
+    }
     let mut away = vec![
         expires.clone(),
         returns.clone(),

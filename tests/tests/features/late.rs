@@ -1,13 +1,14 @@
 //! Events that come late, twice or never: a function that sleeps through what wakes it,
 //! and the events themselves, to be handed on by hand.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 
 use lethe_tests::Service;
 use local::Options;
 use local::engines::objects::{Held, HeldKind};
 use local::functions::Handler;
+use local::wire::{Call, Fate};
 use serde_json::{Value, json};
 
 use crate::rows;
@@ -49,6 +50,62 @@ pub async fn asleep_with(function: &'static str, options: Options) -> (Service, 
         ..options
     };
     (Service::with(options).await, Sleeper(awake))
+}
+
+type Which = Box<dyn Fn(&Call) -> bool + Send>;
+
+/// Holds back a call that a function makes, for as long as something else is to happen first.
+/// All other calls go on. For a test with threads of its own.
+pub struct Brake {
+    which: Arc<Mutex<Option<Which>>>,
+    reached: mpsc::Receiver<()>,
+    go_on: mpsc::Sender<()>,
+}
+
+impl Brake {
+    /// The next call of this function that is such a one is held back.
+    pub fn hold(&self, function: &'static str, which: impl Fn(&Call) -> bool + Send + 'static) {
+        let of_it = move |call: &Call| call.function.as_deref() == Some(function) && which(call);
+        *self.which.lock().expect("nobody panics") = Some(Box::new(of_it));
+    }
+
+    /// Waits until that call is made.
+    pub fn reached(&self) {
+        tokio::task::block_in_place(|| self.reached.recv()).expect("it is made");
+    }
+
+    /// Lets that call go on.
+    pub fn release(&self) {
+        self.go_on.send(()).expect("it waits");
+    }
+}
+
+/// A service whose calls can be held back.
+pub async fn braked(options: Options) -> (Arc<Service>, Brake) {
+    let (reaches, reached) = mpsc::channel();
+    let (go_on, goes_on) = mpsc::channel::<()>();
+    let goes_on = Mutex::new(goes_on);
+    let which: Arc<Mutex<Option<Which>>> = Arc::default();
+    let held = which.clone();
+    let options = Options {
+        wire: Some(Arc::new(move |call: &Call| {
+            let this = held.lock().expect("nobody panics").take_if(|it| it(call));
+            if this.is_some() {
+                reaches.send(()).expect("the test waits");
+                let goes_on = goes_on.lock().expect("one call at a time");
+                tokio::task::block_in_place(|| goes_on.recv()).expect("the test lets it");
+            }
+            Fate::Pass
+        })),
+        ..options
+    };
+    let service = Arc::new(Service::with(options).await);
+    let brake = Brake {
+        which,
+        reached,
+        go_on,
+    };
+    (service, brake)
 }
 
 /// The versions with a body that lie under a prefix of the bucket.

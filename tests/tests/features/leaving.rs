@@ -18,7 +18,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
-use crate::rows;
+use crate::{late, rows};
 
 /// Interleavings in all.
 const ROUNDS: usize = if cfg!(feature = "long") { 600 } else { 30 };
@@ -260,8 +260,7 @@ async fn begun() -> (Service, Leaver) {
     assert_eq!(leaver.owner_sees(&service, &leaver.owner).await, 200);
     let settings = service.get("/v1/settings", &leaver.owner);
     settings.await.expect(200);
-    let swept = service.cloud.run_schedule("cleanup").await;
-    assert_eq!(swept.expect("a sweep ends well")["jobs_resumed"], 1);
+    assert_eq!(service.sweep().await["jobs_resumed"], 1);
     service.cloud.settle().await;
     (service, leaver)
 }
@@ -282,17 +281,49 @@ async fn nobody_can_be_held_once_their_tenant_is_being_erased() {
     assert_eq!(refused.expect(409)["code"], "leaving");
     for _ in 0..5 {
         service.cloud.clock().advance(minutes(16));
-        service
-            .cloud
-            .run_schedule("cleanup")
-            .await
-            .expect("a sweep");
+        service.sweep().await;
         service.cloud.settle().await;
     }
     let records = records(&service).await;
     let record = records.iter().find(|it| it["tenant"] == leaver.id.as_str());
     assert_eq!(record.expect("its record")["state"], "erased");
     leaver.new_key(&service).await.expect(404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_hold_that_is_answered_just_before_its_tenant_goes_keeps_the_tenant() {
+    let options = Options {
+        ttl: false,
+        schedules: false,
+        ..Options::default()
+    };
+    let (service, brake) = late::braked(options).await;
+    let leaver = Leaver::new(&service).await;
+    service.cloud.clock().advance(minutes(2));
+    // The worker has seen nobody held, and is about to note that the tenant is going.
+    brake.hold("delete", |call| call.mentions("going"));
+    let sweeping = service.clone();
+    let swept = tokio::spawn(async move { sweeping.sweep().await });
+    brake.reached();
+    leaver.hold(&service).await.expect(204);
+    brake.release();
+    swept.await.expect("it sweeps");
+    service.cloud.settle().await;
+    for _ in 0..5 {
+        service.cloud.clock().advance(minutes(61));
+        service.sweep().await;
+        service.cloud.settle().await;
+    }
+    assert_eq!(leaver.owner_sees(&service, &leaver.owner).await, 200);
+    let path = format!("/v1/erasures/{}", leaver.job);
+    let job = service.get(&path, &leaver.owner).await.expect(200);
+    assert_eq!(job["state"], "blocked");
+    // While it stays, others can be held, and it can be taken back.
+    let path = format!("/v1/subjects/{}/hold", leaver.person);
+    let lifted = service.call("DELETE", &path, &leaver.owner, None).await;
+    lifted.expect(204);
+    leaver.hold(&service).await.expect(204);
+    leaver.cancel(&service).await.expect(200);
 }
 
 #[tokio::test]
@@ -324,11 +355,7 @@ async fn a_receipt_counts_everybody_once_however_late_the_index_is() {
     }
     for _ in 0..6 {
         service.cloud.clock().advance(minutes(16));
-        service
-            .cloud
-            .run_schedule("cleanup")
-            .await
-            .expect("a sweep");
+        service.sweep().await;
         service.cloud.settle().await;
     }
     let records = records(&service).await;

@@ -9,8 +9,7 @@ use crate::late::asleep_with;
 
 /// Lets cleanup run, and gives the metric that it logged: no other service has this time.
 async fn measured(service: &Service) -> Value {
-    let swept = service.cloud.run_schedule("cleanup").await;
-    swept.expect("the sweep ends well");
+    service.sweep().await;
     let now = service.now().as_millisecond();
     let text = lethe_tests::logs::text();
     let lines = text.lines().map(serde_json::from_str::<Value>);
@@ -61,7 +60,7 @@ async fn the_oldest_erasure_that_does_not_end_is_told_with_its_age() {
 
     worker.wake();
     service.cloud.clock().advance(minutes(15));
-    let _handed_over = service.cloud.run_schedule("cleanup").await;
+    service.sweep().await;
     service.cloud.settle().await;
     service.cloud.clock().advance(minutes(15));
     let metric = measured(&service).await;

@@ -406,7 +406,7 @@ async fn what_a_request_that_died_left_is_ended_by_the_worker() {
     let prepared = job.prepare_write();
     app.store.write(prepared).await.unwrap().unwrap();
     service.advance(minutes(10)).await;
-    service.cloud.run_schedule("cleanup").await.unwrap();
+    service.sweep().await;
     service.cloud.settle().await;
     let path = format!("/v1/erasures/{}", job.key.id);
     let done = service.job(&path).await;
@@ -442,8 +442,7 @@ async fn what_a_store_refuses_for_a_day_is_named_and_tried_until_it_goes() {
     let path = format!("/v1/erasures/{job}");
     let pass = async |hours: i64| {
         service.cloud.clock().advance(minutes(60 * hours));
-        let swept = service.cloud.run_schedule("cleanup").await;
-        swept.expect("a sweep ends well");
+        service.sweep().await;
         service.job(&path).await
     };
     assert_eq!(service.job(&path).await["state"], "running");
@@ -471,8 +470,7 @@ async fn what_a_store_refuses_for_a_day_is_named_and_tried_until_it_goes() {
 /// Moves time, and lets everything happen that it makes due.
 async fn wait(service: &Service, by: jiff::SignedDuration) {
     service.cloud.clock().advance(by);
-    let swept = service.cloud.run_schedule("cleanup").await;
-    swept.expect("a sweep ends well");
+    service.sweep().await;
     service.cloud.settle().await;
 }
 

@@ -321,6 +321,101 @@ async fn whoever_read_the_keyring_before_reads_again() {
     assert!(matches!(passed, Err(Shut::Rules)));
 }
 
+/// What a function is asked for, and the call with which it looks at a person's door, having
+/// read the keyring; then come the rows.
+const READS: [(&str, &str, &str, &str); 10] = [
+    ("GET", "/v1/subjects/{}", "access", "BatchGetItem"),
+    ("GET", "/v1/subjects/{}/records", "access", "GetItem"),
+    ("DELETE", "/v1/subjects/{}/consent", "admin", "BatchGetItem"),
+    ("PATCH", "/v1/subjects/{}", "ingest", "BatchGetItem"),
+    ("POST", "/v1/events", "ingest", ""),
+    (
+        "DELETE",
+        "/v1/subjects/{}?include_related=user_id",
+        "delete",
+        "BatchGetItem",
+    ),
+    ("POST", "/v1/redactions", "redact", "GetItem"),
+    ("POST", "/v1/redactions?conversation", "redact", "GetItem"),
+    ("POST", "/v1/attachments", "ingest", "BatchGetItem"),
+    ("POST", "/v1/attachments?again", "ingest", "BatchGetItem"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_read_the_keyring_just_before_a_rekeying_does_what_they_are_asked_all_the_same() {
+    let (service, brake) = late::braked(Options::default()).await;
+    let owner = service.ours.owner.clone();
+    let set = async |settings: Value| {
+        let changed = service
+            .call("PUT", "/v1/settings", &owner, Some(&settings))
+            .await;
+        assert!(changed.status < 300, "{}", changed.text);
+    };
+    for (n, (method, asked, function, reads)) in READS.into_iter().enumerate() {
+        let (visitor, key) = (format!("v-{n}"), format!("key-{n}"));
+        let subject = service.acquaint(&visitor).await;
+        let consent =
+            json!({"type": "identify", "visitor_id": visitor, "consent": {"basis": "consent"}});
+        service.store(json!([consent])).await;
+        let path = asked.split(['?']).next().expect("a path");
+        let path = if asked.contains("{}") {
+            asked.replace("{}", &subject)
+        } else {
+            path.to_owned()
+        };
+        let left = messages(&service, &subject).await.remove(1)["message"].clone();
+        let target = match asked.ends_with("conversation") {
+            true => json!({"conversation": "c-1"}),
+            false => json!({"message": left}),
+        };
+        let body = match path.as_str() {
+            "/v1/events" => {
+                json!({"events": [{"type": "identify", "visitor_id": visitor, "name": "Grace"}]})
+            }
+            "/v1/attachments" => json!({"visitor_id": visitor, "filename": "a.txt", "size": 5,
+                "content_type": "text/plain", "sha256": lethe_tests::sha256(b"hello")}),
+            "/v1/redactions" => json!({"subject": subject, "targets": [target]}),
+            _ => json!({"identity": {"name": "Grace"}}),
+        };
+        let body = matches!(method, "POST" | "PATCH").then_some(body);
+        let (asking, owner) = (service.clone(), owner.clone());
+        let ask = async move || {
+            let once = [("idempotency-key", key.as_str())];
+            asking
+                .call_with(method, &path, &owner, body.as_ref(), &once)
+                .await
+        };
+        if asked.ends_with("again") {
+            ask().await.expect(201);
+            service.advance(minutes(10)).await;
+        }
+        redact_first(&service, &subject).await;
+        if asked.contains("attachments") {
+            // Then the person is read for their consent.
+            set(json!({"consent_required": "all"})).await;
+        }
+        let life = entry(&service, &subject).await.key.life.to_string();
+        brake.hold(function, move |call| {
+            (reads.is_empty() || call.operation == reads)
+                && [life.as_str(), "\"door\""]
+                    .iter()
+                    .all(|it| call.mentions(it))
+        });
+        let answer = tokio::spawn(async move { ask().await });
+        brake.reached();
+        service.advance(SITTING).await;
+        let generation = living(&service, &subject).await.generation;
+        assert_eq!(
+            (generation, entry(&service, &subject).await.rekeying()),
+            (2, false)
+        );
+        brake.release();
+        let answer = answer.await.expect("it is answered");
+        assert!(answer.status < 300, "{method} {asked}: {}", answer.text);
+        set(json!({"consent_required": "none"})).await;
+    }
+}
+
 /// How far a function may go before its process ends: in steps of its future.
 struct Steps(Arc<AtomicUsize>);
 
@@ -812,8 +907,7 @@ async fn round(seed: u64) {
             let (service, person) = (&service, &people[n]);
             async move { (n, act(service, person, deed).await) }
         });
-        let (told, swept) = join(join_all(acts), service.cloud.run_schedule("cleanup")).await;
-        swept.expect("a sweep ends well");
+        let (told, _) = join(join_all(acts), service.sweep()).await;
         for (n, told) in told {
             people[n].learn(told);
         }
@@ -830,8 +924,7 @@ async fn round(seed: u64) {
             .cloud
             .clock()
             .advance(SignedDuration::from_hours(13));
-        let swept = service.cloud.run_schedule("cleanup").await;
-        swept.expect("a sweep ends well");
+        service.sweep().await;
         service.cloud.settle().await;
     }
     let stored = rows::records(&service).await;

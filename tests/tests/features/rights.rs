@@ -290,13 +290,7 @@ async fn a_stopped_clock_is_looked_at_once_a_day() {
     let ada = service.acquaint("ada").await;
     put(&service, &ada, "hold").await;
     service.advance(days(31)).await;
-    let sweep = || async {
-        service
-            .cloud
-            .run_schedule("cleanup")
-            .await
-            .expect("a sweep ends well")
-    };
+    let sweep = || async { service.sweep().await };
     assert_eq!(sweep().await["clocks_moved"], 1);
     for _ in 0..3 {
         service.advance(minutes(15)).await;
@@ -756,11 +750,7 @@ async fn a_suppressed_person_stays_away_after_an_expiry_that_nobody_noticed() {
         "suppressed"
     );
     for _ in 0..2 {
-        service
-            .cloud
-            .run_schedule("cleanup")
-            .await
-            .expect("a sweep ends well");
+        service.sweep().await;
         service.cloud.settle().await;
         assert_eq!(send(&service, "ada").await, ["suppressed"; 4]);
         service.advance(minutes(30)).await;

@@ -228,11 +228,7 @@ async fn every_day_that_is_over_is_sealed_once_and_chained_to_the_one_before() {
         assert_eq!(claims["previous"], previous);
         previous = claims["root"].clone();
     }
-    service
-        .cloud
-        .run_schedule("cleanup")
-        .await
-        .expect("it sweeps");
+    service.sweep().await;
     assert_eq!(seals(&service, "limit=100").await, sealed);
     let kept = service.cloud.objects().everything();
     for seal in &sealed {
@@ -249,18 +245,10 @@ async fn every_day_that_is_over_is_sealed_once_and_chained_to_the_one_before() {
 async fn a_day_is_sealed_an_hour_after_it_is_over_and_takes_no_more() {
     let service = Service::start().await;
     service.advance(minutes(12 * 60 + 59)).await;
-    service
-        .cloud
-        .run_schedule("cleanup")
-        .await
-        .expect("it sweeps");
+    service.sweep().await;
     assert_eq!(seals(&service, "").await, Vec::<Value>::new());
     service.advance(minutes(2)).await;
-    service
-        .cloud
-        .run_schedule("cleanup")
-        .await
-        .expect("it sweeps");
+    service.sweep().await;
     assert_eq!(seals(&service, "").await.len(), 1);
     let body = json!({"scopes": ["read"]});
     let made = async || {
@@ -358,11 +346,7 @@ async fn a_busy_day_is_sealed_in_parts_and_gone_on_with_where_a_sweep_stopped() 
         let written = service.cloud.app().store.write(write).await;
         written.expect("it answers").expect("nothing forbids it");
     }
-    service
-        .cloud
-        .run_schedule("cleanup")
-        .await
-        .expect("it sweeps");
+    service.sweep().await;
     let again = seals(&service, "day=2026-03-01").await;
     for name in ["root", "entries", "leaves"] {
         assert_eq!(again[0][name], whole[0][name]);

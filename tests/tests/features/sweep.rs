@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use shared::domain::keys::{JobKey, JobKind, LifeKey};
 use shared::domain::tenant::rows::change_write;
 
+use crate::late;
 use crate::rows::{self, Row};
 
 /// Of how many calls `cargo test` tries one.
@@ -342,6 +343,32 @@ async fn a_row_that_is_not_as_it_was_written_holds_up_nobody_else() {
 }
 
 #[tokio::test]
+async fn two_lives_of_one_person_that_have_ended_hold_up_neither_each_other_nor_the_sweep() {
+    let options = Options {
+        ttl: false,
+        schedules: false,
+        ..Options::default()
+    };
+    // Who is called when TTL takes a door, and for the rest of a life, does not come.
+    let (service, _asleep) = late::asleep_with("delete", options).await;
+    keep_for(&service, &service.ours, 1).await;
+    service.cloud.clock().advance(minutes(2));
+    let people: Vec<_> = (0..4).map(|n| format!("v-{n}")).collect();
+    for _ in 0..2 {
+        for visitor in &people {
+            visit(&service, &service.ours, visitor).await;
+        }
+        service.cloud.clock().advance(days(1) + minutes(1));
+        service.cloud.sweep_ttl().await;
+        let swept = sweep(&service).await;
+        assert_eq!(
+            (&swept["failures"], &swept["expired"]),
+            (&json!(0), &json!(4))
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_a_sweep_fails_at_is_counted_under_an_alarm() {
     let line = Line::default();
     let service = still(&line).await;
@@ -625,7 +652,16 @@ async fn a_hand_over_is_refused_once_somebody_has_taken_the_job_up() {
         store.save_job(&mut taken, now).await.expect("an answer"),
         "it goes on"
     );
-    // Nor does the sweep hand it over while the worker is at it.
+    // Nor does the sweep hand it over while the worker is at it, though the index, which lags
+    // behind, may still say that it is due.
+    let late = shared::aws::dynamo::Item::new("late", "1")
+        .with("due_pk", shared::domain::keys::JOBS_DUE)
+        .with(
+            "due_sk",
+            shared::domain::keys::job_due(key, now - minutes(1)),
+        );
+    let late = store.write(shared::aws::dynamo::Write::put(late)).await;
+    late.expect("an answer").expect("no condition");
     assert_eq!(sweep(&service).await["jobs_resumed"], 0);
     service.cloud.clock().advance(minutes(10));
     assert_eq!(sweep(&service).await["jobs_resumed"], 1);

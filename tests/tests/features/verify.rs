@@ -215,11 +215,7 @@ async fn a_day_that_is_sealed_anew_breaks_the_chain() {
     for day in [DAY, "2026-03-02"] {
         write(&service, Write::delete(&seal, day)).await;
     }
-    service
-        .cloud
-        .run_schedule("cleanup")
-        .await
-        .expect("it sweeps");
+    service.sweep().await;
     let report = verified(&service, DAY).await;
     assert!(
         report.valid(),
