@@ -4,11 +4,11 @@
 
 use std::ops::Deref;
 
+use emulators::Place;
 use http::request::Builder;
 use http::{HeaderMap, Request, Response};
 use jiff::{SignedDuration, Timestamp};
 use local::client::Client;
-use local::engines::Place;
 use local::routes::Route;
 use local::template::Template;
 use local::{Cloud, Options};

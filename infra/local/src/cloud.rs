@@ -9,6 +9,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use emulators::Place;
+use emulators::dynamodb::DynamoDb;
+use emulators::kms::Kms;
+use emulators::s3::S3;
 use jiff::SignedDuration;
 use serde_json::Value;
 use shared::app::App;
@@ -18,10 +22,6 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::control::Control;
-use crate::engines::Place;
-use crate::engines::dynamo::Dynamo;
-use crate::engines::kms::Kms;
-use crate::engines::objects::Objects;
 use crate::functions::{Failure, Roster};
 use crate::gateway::Gateway;
 pub use crate::machine::StartError;
@@ -212,11 +212,11 @@ impl Cloud {
         self.gateway.routes.all()
     }
 
-    pub fn dynamo(&self) -> &Dynamo {
+    pub fn dynamo(&self) -> &DynamoDb {
         &self.machine.dynamo
     }
 
-    pub fn objects(&self) -> &Objects {
+    pub fn objects(&self) -> &S3 {
         &self.machine.objects
     }
 

@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use emulators::Place;
 use jiff::civil::Date;
 use lethe_local::replay::Site;
 use lethe_local::verify::{self, Source};
-use lethe_local::{Cloud, Options, Place, StartError, seed, state};
+use lethe_local::{Cloud, Options, StartError, seed, state};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use tracing_subscriber::EnvFilter;

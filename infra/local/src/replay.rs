@@ -11,14 +11,14 @@ use std::sync::Arc;
 use aws_config::BehaviorVersion;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest};
+use emulators::dynamodb::DynamoDb;
+use emulators::{Place, REGION};
 use serde_json::{Value, json};
 use shared::app::App;
 use shared::clock::Clock;
 use shared::config::Config;
 
-use crate::engines::dynamo::Dynamo;
-use crate::engines::{Place, REGION};
-use crate::machine::{Differences, Machine};
+use crate::machine::{Differences, Machine, engine_clock};
 use crate::template::Template;
 
 /// Seconds of work between two lines of progress.
@@ -88,7 +88,7 @@ impl Site {
             return Err("only a data folder is restored here; see infra/RESTORE.md".to_owned());
         };
         let place = Place::Folder(copy);
-        let before = Dynamo::start(&place, &machine.clock).await;
+        let before = DynamoDb::start(&place, &engine_clock(&machine.clock)).await;
         let before = before.map_err(|e| e.to_string())?;
         let (then, now) = (client(before.endpoint()), client(machine.dynamo.endpoint()));
         let config = &self.app.config;

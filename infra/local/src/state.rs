@@ -8,10 +8,9 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use emulators::Place;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-
-use crate::engines::Place;
 
 const FILE: &str = "local.json";
 

@@ -6,9 +6,10 @@
 
 use std::path::Path;
 
-use crate::engines::dynamo::{IndexSpec, RECOVERY_DAYS, TableSpec};
-use crate::engines::kms::{KeySpec, KeyUsage};
-use crate::engines::objects::BucketSpec;
+use emulators::dynamodb::{IndexSpec, RECOVERY_DAYS, TableSpec};
+use emulators::kms::{KeySpec, KeyUsage};
+use emulators::s3::BucketSpec;
+
 use crate::routes::Routes;
 
 mod bucket;

@@ -7,12 +7,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use emulators::{ACCOUNT, REGION};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use uuid::Uuid;
 
-use crate::engines::{ACCOUNT, REGION};
 use crate::functions::Failure;
 use crate::machine::Machine;
 use crate::template::{Schedule, Template};

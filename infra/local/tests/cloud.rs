@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use emulators::Place;
 use futures::future::BoxFuture;
 use http::request::Builder;
 use http::{Request, Response, StatusCode};
@@ -12,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::Error;
 use lethe_local::client::Client;
 use lethe_local::functions::{Handler, Roster, roster};
-use lethe_local::{Cloud, Options, Place};
+use lethe_local::{Cloud, Options};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::objects::Upload;

@@ -5,10 +5,11 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
+use emulators::Place;
 use http::Request;
 use jiff::SignedDuration;
 use lethe_local::client::Client;
-use lethe_local::{Cloud, Options, Place};
+use lethe_local::{Cloud, Options};
 use serde_json::Value;
 use shared::clock::Clock;
 

@@ -4,8 +4,9 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use emulators::Place;
 use lethe_tests::Service;
-use local::{Options, Place};
+use local::Options;
 use serde_json::json;
 use shared::clock::Clock;
 

@@ -3,9 +3,10 @@
 //! Owns the few policy statements that the local S3 can honour. One that it cannot
 //! is an error: what AWS would refuse must not work here.
 
+use emulators::s3::{BucketSpec, CleanTag, LifecycleRule};
+
 use super::Node;
 use super::tree::TemplateError;
-use crate::engines::objects::{BucketSpec, CleanTag, LifecycleRule};
 
 const ENCRYPTION: &str = "s3:x-amz-server-side-encryption";
 const ENCRYPTION_KEY: &str = "s3:x-amz-server-side-encryption-aws-kms-key-id";

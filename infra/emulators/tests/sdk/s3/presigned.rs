@@ -1,4 +1,4 @@
-//! Presigned URLs, and who else is let in.
+//! Presigned URLs, CORS, and requests that are refused.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,14 +8,13 @@ use aws_sdk_s3::types::ServerSideEncryption;
 use http::request::Builder;
 use http::{HeaderMap, Request};
 use jiff::SignedDuration;
-use lethe_local::client;
 
-use super::objects::{KEY_ARN, S3, sha256, start};
-use super::{ACCESS_KEY, SECRET_KEY, code, sdk_as};
+use super::{KEY_ARN, Setup, sha256, start};
+use crate::{ACCESS_KEY, SECRET_KEY, code, sdk_as};
 
-impl S3 {
+impl Setup {
     fn for_seconds(&self, seconds: u64) -> PresigningConfig {
-        let presigning = PresigningConfig::builder().start_time(SystemTime::from(self.clock.now()));
+        let presigning = PresigningConfig::builder().start_time(SystemTime::from(self.time.now()));
         presigning
             .expires_in(Duration::from_secs(seconds))
             .build()
@@ -46,8 +45,7 @@ fn request(presigned: &PresignedRequest, url: &str) -> Builder {
 }
 
 async fn send(request: Builder, body: &'static str) -> (u16, HeaderMap, String) {
-    let client = client::Client::default();
-    let answer = client.send(request.body(body).unwrap()).await.unwrap();
+    let answer = crate::send(request.body(body).unwrap()).await;
     let (head, body) = answer.into_parts();
     let text = String::from_utf8(body.into()).unwrap();
     (head.status.as_u16(), head.headers, text)
@@ -65,7 +63,7 @@ async fn a_presigned_put_is_held_to_what_was_signed() {
         .client
         .put_object()
         .bucket("guarded")
-        .key("attachments/acme/a file.txt")
+        .key("incoming/a file.txt")
         .content_length(5)
         .content_type("text/plain")
         .checksum_sha256(sha256(b"hello"))
@@ -93,17 +91,17 @@ async fn a_presigned_put_is_held_to_what_was_signed() {
         "{status} {text}"
     );
     assert_eq!(send(Request::put(signed.uri()), "hello").await.0, 403);
-    assert!(s3.objects.everything().is_empty());
+    assert!(s3.engine.everything().is_empty());
 
     let (status, _, text) = put("hello").await;
     assert_eq!(status, 200, "{text}");
-    let held = &s3.objects.everything()[0];
+    let held = &s3.engine.everything()[0];
     assert_eq!(
         (&*held.key, &*held.body),
-        ("attachments/acme/a file.txt", &b"hello"[..])
+        ("incoming/a file.txt", &b"hello"[..])
     );
     assert_eq!(put("hello").await.0, 412);
-    s3.clock.advance(SignedDuration::from_secs(601));
+    s3.time.advance(SignedDuration::from_secs(601));
     let (status, _, text) = put("hello").await;
     assert!(
         status == 403 && text.contains("Request has expired"),
@@ -136,16 +134,16 @@ async fn a_presigned_get_works_for_its_time_only_and_only_as_signed() {
         );
     }
     assert_eq!(send(Request::put(url), "new").await.0, 403);
-    s3.clock.advance(SignedDuration::from_secs(60));
+    s3.time.advance(SignedDuration::from_secs(60));
     assert_eq!(outcome(request(&signed, url)).await.0, 200);
-    s3.clock.advance(SignedDuration::from_secs(1));
+    s3.time.advance(SignedDuration::from_secs(1));
     let (status, text) = outcome(request(&signed, url)).await;
     assert!(
         status == 403 && text.contains("Request has expired"),
         "{status} {text}"
     );
 
-    let tomorrow = SystemTime::from(s3.clock.now() + SignedDuration::from_hours(1));
+    let tomorrow = SystemTime::from(s3.time.now() + SignedDuration::from_hours(1));
     let early = PresigningConfig::builder()
         .start_time(tomorrow)
         .expires_in(Duration::from_secs(60))
@@ -166,7 +164,7 @@ async fn a_presigned_get_works_for_its_time_only_and_only_as_signed() {
 async fn nobody_comes_in_without_the_keys() {
     let s3 = start().await;
     s3.put("k", b"body").await;
-    let url = format!("{}/plain/k", s3.objects.endpoint());
+    let url = format!("{}/plain/k", s3.engine.endpoint());
     let (status, text) = outcome(Request::get(&url)).await;
     assert!(
         status == 403 && text.contains("AccessDenied"),
@@ -178,7 +176,7 @@ async fn nobody_comes_in_without_the_keys() {
         (ACCESS_KEY, "wrong", "SignatureDoesNotMatch"),
         ("AKIDOTHER", SECRET_KEY, "InvalidAccessKeyId"),
     ] {
-        let stranger = Client::new(&sdk_as(s3.objects.endpoint(), access_key, secret_key));
+        let stranger = Client::new(&sdk_as(s3.engine.endpoint(), access_key, secret_key));
         let got = stranger.get_object().bucket("plain").key("k");
         assert_eq!(code(got.clone().send().await), wanted);
         let url = got.presigned(s3.for_seconds(60)).await.unwrap();
@@ -190,22 +188,22 @@ async fn nobody_comes_in_without_the_keys() {
 #[tokio::test]
 async fn a_presigned_url_reads_only_what_is_tagged_clean() {
     let s3 = start().await;
-    let version = s3.put_guarded("attachments/x", b"x").await;
-    let signed = s3.presigned_get("guarded", "attachments/x").await;
+    let version = s3.put_guarded("incoming/x", b"x").await;
+    let signed = s3.presigned_get("guarded", "incoming/x").await;
     let read = || outcome(request(&signed, signed.uri()));
     assert_eq!(read().await.0, 403);
-    s3.tag_clean("attachments/x", &version, "infected").await;
+    s3.tag_clean("incoming/x", &version, "infected").await;
     assert_eq!(read().await.0, 403);
     s3.client
         .get_object()
         .bucket("guarded")
-        .key("attachments/x")
+        .key("incoming/x")
         .send()
         .await
         .unwrap();
-    s3.tag_clean("attachments/x", &version, "clean").await;
+    s3.tag_clean("incoming/x", &version, "clean").await;
     assert_eq!(read().await, (200, "x".to_owned()));
-    s3.put_guarded("attachments/x", b"another").await;
+    s3.put_guarded("incoming/x", b"another").await;
     assert_eq!(read().await.0, 403);
     s3.put_guarded("exports/x", b"zip").await;
     let export = s3.presigned_get("guarded", "exports/x").await;

@@ -5,13 +5,12 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, PointInTimeRecoverySpecification, PointInTimeRecoveryStatus,
     Put, TransactWriteItem,
 };
+use emulators::dynamodb::{DynamoDb, IndexSpec, TableSpec};
+use emulators::{EngineError, Place};
 use jiff::{SignedDuration, Timestamp};
-use lethe_local::engines::dynamo::{Dynamo, IndexSpec, TableSpec};
-use lethe_local::engines::{EngineError, Place};
 use serde_json::json;
-use shared::clock::Clock;
 
-use super::{code, sdk};
+use super::{Time, code, sdk};
 
 fn records() -> TableSpec {
     TableSpec {
@@ -30,15 +29,15 @@ fn records() -> TableSpec {
     }
 }
 
-async fn start(place: &Place, clock: &Clock) -> (Dynamo, Client) {
-    let dynamo = Dynamo::start(place, clock).await.unwrap();
+async fn start(place: &Place, time: &Time) -> (DynamoDb, Client) {
+    let dynamo = DynamoDb::start(place, &time.clock()).await.unwrap();
     dynamo.create_table(&records()).unwrap();
     let client = Client::new(&sdk(dynamo.endpoint()));
     (dynamo, client)
 }
 
-fn clock() -> Clock {
-    Clock::frozen("2026-03-01T12:00:00Z".parse().unwrap())
+fn noon() -> Time {
+    Time::starting_at("2026-03-01T12:00:00Z")
 }
 
 fn text(value: impl Into<String>) -> AttributeValue {
@@ -64,12 +63,12 @@ async fn put(client: &Client, sk: &str, expires_at: Option<Timestamp>) {
 
 #[tokio::test]
 async fn a_transaction_happens_whole_or_not_at_all() {
-    let (_dynamo, client) = start(&Place::Memory, &clock()).await;
-    let write = |door: &str| {
+    let (_dynamo, client) = start(&Place::Memory, &noon()).await;
+    let write = |key: &str| {
         let check = ConditionCheck::builder()
             .table_name("records")
             .key("PK", text("p"))
-            .key("SK", text(door));
+            .key("SK", text(key));
         let check = check
             .condition_expression("attribute_exists(PK)")
             .build()
@@ -85,7 +84,11 @@ async fn a_transaction_happens_whole_or_not_at_all() {
             .transact_items(TransactWriteItem::builder().condition_check(check).build())
             .transact_items(TransactWriteItem::builder().put(put).build())
     };
-    let refused = write("door").send().await.unwrap_err().into_service_error();
+    let refused = write("parent")
+        .send()
+        .await
+        .unwrap_err()
+        .into_service_error();
     assert!(refused.is_transaction_canceled_exception());
     let row = || {
         client
@@ -96,14 +99,14 @@ async fn a_transaction_happens_whole_or_not_at_all() {
             .consistent_read(true)
     };
     assert!(row().send().await.unwrap().item.is_none());
-    put(&client, "door", None).await;
-    write("door").send().await.unwrap();
+    put(&client, "parent", None).await;
+    write("parent").send().await.unwrap();
     assert!(row().send().await.unwrap().item.is_some());
 }
 
 #[tokio::test]
 async fn a_recovery_window_is_the_specs_until_it_is_changed() {
-    let (_dynamo, client) = start(&Place::Memory, &clock()).await;
+    let (_dynamo, client) = start(&Place::Memory, &noon()).await;
     let window = || async {
         let asked = client.describe_continuous_backups().table_name("records");
         let told = asked.send().await.unwrap();
@@ -142,8 +145,8 @@ async fn a_recovery_window_is_the_specs_until_it_is_changed() {
 
 #[tokio::test]
 async fn the_due_index_holds_keys_only() {
-    let (_dynamo, client) = start(&Place::Memory, &clock()).await;
-    put(&client, "clock", None).await;
+    let (_dynamo, client) = start(&Place::Memory, &noon()).await;
+    put(&client, "row", None).await;
     let found = client
         .query()
         .table_name("records")
@@ -159,19 +162,19 @@ async fn the_due_index_holds_keys_only() {
 }
 
 async fn expired_items_reach_the_stream(place: Place) {
-    let clock = clock();
-    let (dynamo, client) = start(&place, &clock).await;
+    let time = noon();
+    let (dynamo, client) = start(&place, &time).await;
     put(
         &client,
-        "door",
-        Some(clock.now() + SignedDuration::from_hours(24)),
+        "parent",
+        Some(time.now() + SignedDuration::from_hours(24)),
     )
     .await;
-    put(&client, "person", None).await;
+    put(&client, "child", None).await;
     let before = dynamo.stream_records("records", None, 100).unwrap();
     assert_eq!(before.records.len(), 2);
     assert_eq!(dynamo.sweep_ttl().unwrap(), 0);
-    clock.advance(SignedDuration::from_hours(25));
+    time.advance(SignedDuration::from_hours(25));
     assert_eq!(dynamo.sweep_ttl().unwrap(), 1);
 
     let after = dynamo
@@ -187,7 +190,7 @@ async fn expired_items_reach_the_stream(place: Place) {
         "dynamodb.amazonaws.com"
     );
     assert_eq!(record["userIdentity"]["type"], "Service");
-    assert_eq!(record["dynamodb"]["Keys"]["SK"]["S"], "door");
+    assert_eq!(record["dynamodb"]["Keys"]["SK"]["S"], "parent");
     assert_eq!(record["dynamodb"]["StreamViewType"], "KEYS_ONLY");
     assert!(record["dynamodb"].get("OldImage").is_none());
     let source = record["eventSourceARN"].as_str().unwrap();
@@ -197,7 +200,7 @@ async fn expired_items_reach_the_stream(place: Place) {
     );
     assert_eq!(
         record["dynamodb"]["ApproximateCreationDateTime"],
-        clock.now().as_second() as f64
+        time.now().as_second() as f64
     );
     assert!(
         dynamo
@@ -224,7 +227,7 @@ async fn expired_items_reach_the_stream_on_disk() {
 
 #[tokio::test]
 async fn a_long_stream_does_not_slow_writes_down() {
-    let (dynamo, _client) = start(&Place::Memory, &clock()).await;
+    let (dynamo, _client) = start(&Place::Memory, &noon()).await;
     let took: Vec<_> = (0..8)
         .map(|round| time_of_a_thousand_puts(&dynamo, round))
         .collect();
@@ -236,14 +239,14 @@ async fn a_long_stream_does_not_slow_writes_down() {
     assert!(*late < *early * 3, "{took:?}");
 
     let folder = tempfile::tempdir().unwrap();
-    let (kept, _client) = start(&Place::Folder(folder.path().to_owned()), &clock()).await;
+    let (kept, _client) = start(&Place::Folder(folder.path().to_owned()), &noon()).await;
     for dynamo in [dynamo, kept] {
         let plan = plan_of_the_next_sequence_number(&dynamo);
         assert!(plan.contains("_stream_records_by_sequence"), "{plan}");
     }
 }
 
-fn time_of_a_thousand_puts(dynamo: &Dynamo, round: u32) -> Duration {
+fn time_of_a_thousand_puts(dynamo: &DynamoDb, round: u32) -> Duration {
     let begin = Instant::now();
     for at in 0..1000 {
         let item = json!({"PK": {"S": "p"}, "SK": {"S": format!("row#{round}#{at}")}});
@@ -257,7 +260,7 @@ fn time_of_a_thousand_puts(dynamo: &Dynamo, round: u32) -> Duration {
 }
 
 /// How SQLite answers the question that the engine asks before each write.
-fn plan_of_the_next_sequence_number(dynamo: &Dynamo) -> String {
+fn plan_of_the_next_sequence_number(dynamo: &DynamoDb) -> String {
     let folder = tempfile::tempdir().unwrap();
     let snapshot = folder.path().join("snapshot");
     dynamo
@@ -275,7 +278,7 @@ fn plan_of_the_next_sequence_number(dynamo: &Dynamo) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_requests_at_once_are_served() {
-    let (dynamo, client) = start(&Place::Memory, &clock()).await;
+    let (dynamo, client) = start(&Place::Memory, &noon()).await;
     let writes = (0..200).map(|at| {
         let client = client.clone();
         async move { put(&client, &format!("row#{at}"), None).await }
@@ -311,19 +314,22 @@ async fn many_requests_at_once_are_served() {
 async fn tables_on_disk_outlive_a_restart_and_a_snapshot_brings_them_back() {
     let folder = tempfile::tempdir().unwrap();
     let place = Place::Folder(folder.path().join("data"));
-    let (dynamo, client) = start(&place, &clock()).await;
-    put(&client, "door", None).await;
+    let (dynamo, client) = start(&place, &noon()).await;
+    put(&client, "parent", None).await;
     let snapshot = folder
         .path()
         .join("snapshot")
         .to_string_lossy()
         .into_owned();
     dynamo.database().vacuum_into(&snapshot).unwrap();
-    let busy = Dynamo::start(&place, &clock()).await.err().unwrap();
+    let busy = DynamoDb::start(&place, &noon().clock())
+        .await
+        .err()
+        .unwrap();
     assert!(matches!(busy, EngineError::Busy(_)), "{busy}");
     let key = [
         ("PK".to_owned(), text("p")),
-        ("SK".to_owned(), text("door")),
+        ("SK".to_owned(), text("parent")),
     ];
     client
         .delete_item()
@@ -335,7 +341,7 @@ async fn tables_on_disk_outlive_a_restart_and_a_snapshot_brings_them_back() {
     drop((dynamo, client));
 
     // The last connection ends a moment after its server.
-    let (dynamo, client) = start(&place, &clock()).await;
+    let (dynamo, client) = start(&place, &noon()).await;
     let read = || {
         client
             .get_item()
@@ -361,7 +367,7 @@ async fn tables_on_disk_outlive_a_restart_and_a_snapshot_brings_them_back() {
         "not a database, whatever its name may say",
     )
     .unwrap();
-    let error = Dynamo::start(&Place::Folder(damaged), &clock())
+    let error = DynamoDb::start(&Place::Folder(damaged), &noon().clock())
         .await
         .err()
         .unwrap()

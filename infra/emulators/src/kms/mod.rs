@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Claim, EngineError, Place, ResponseBody, Server};
+use crate::{Claim, EngineError, Place, ResponseBody, Server};
 
 mod keys;
 
@@ -329,7 +329,7 @@ fn get_public_key(keys: &Keys, request: OneKey) -> Result<Value, Refusal> {
 fn describe_key(keys: &Keys, request: OneKey) -> Result<Value, Refusal> {
     let key = keys.find(&request.key_id)?;
     let mut metadata = json!({
-        "AWSAccountId": super::ACCOUNT,
+        "AWSAccountId": crate::ACCOUNT,
         "KeyId": key.id,
         "Arn": key.arn,
         "Enabled": true,

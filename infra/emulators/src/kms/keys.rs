@@ -13,8 +13,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::super::{ACCOUNT, EngineError, Place, write_private};
 use super::{Refusal, internal};
+use crate::{ACCOUNT, EngineError, Place, write_private};
 
 /// The file in the data folder.
 const FILE: &str = "kms.json";

@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::super::{ACCOUNT, REGION};
 use super::store::Version;
+use crate::{ACCOUNT, REGION};
 
 /// The `Records[]` entry for an object that has come to be, `how` being `Put` or
 /// `CompleteMultipartUpload`.

@@ -2,18 +2,17 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use aws_sdk_kms::Client;
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{DataKeySpec, MessageType, SigningAlgorithmSpec};
+use emulators::kms::{KeySpec, KeyUsage, Kms};
+use emulators::{EngineError, Place};
 use http::Request;
-use lethe_local::client;
-use lethe_local::engines::kms::{KeySpec, KeyUsage, Kms};
-use lethe_local::engines::{EngineError, Place};
 
-use super::{code, sdk};
+use super::{code, sdk, send};
 
 fn keys() -> Vec<KeySpec> {
     vec![
         KeySpec {
-            name: "TenantKey".into(),
-            alias: Some("alias/lethe".into()),
+            name: "DataKey".into(),
+            alias: Some("alias/data".into()),
             usage: KeyUsage::EncryptDecrypt,
         },
         KeySpec {
@@ -22,7 +21,7 @@ fn keys() -> Vec<KeySpec> {
             usage: KeyUsage::EncryptDecrypt,
         },
         KeySpec {
-            name: "ReceiptKey".into(),
+            name: "SigningKey".into(),
             alias: None,
             usage: KeyUsage::SignVerify,
         },
@@ -38,13 +37,13 @@ async fn start(place: &Place) -> (Kms, Client) {
 #[tokio::test]
 async fn a_data_key_opens_only_under_its_own_context() {
     let (kms, client) = start(&Place::Memory).await;
-    let arn = kms.arn("TenantKey");
+    let arn = kms.arn("DataKey");
     let made = client
         .generate_data_key()
         .key_id(&arn)
         .key_spec(DataKeySpec::Aes256)
-        .encryption_context("tenant", "acme")
-        .encryption_context("purpose", "subjects")
+        .encryption_context("customer", "acme")
+        .encryption_context("purpose", "orders")
         .send()
         .await
         .unwrap();
@@ -53,12 +52,12 @@ async fn a_data_key_opens_only_under_its_own_context() {
     assert_eq!(plaintext.as_ref().len(), 32);
     let sealed = made.ciphertext_blob().unwrap();
 
-    let decrypt = |tenant: &str| {
+    let decrypt = |customer: &str| {
         let request = client
             .decrypt()
             .ciphertext_blob(sealed.clone())
-            .encryption_context("tenant", tenant);
-        request.encryption_context("purpose", "subjects")
+            .encryption_context("customer", customer);
+        request.encryption_context("purpose", "orders")
     };
     assert_eq!(
         decrypt("acme").send().await.unwrap().plaintext(),
@@ -66,7 +65,7 @@ async fn a_data_key_opens_only_under_its_own_context() {
     );
     assert_eq!(
         decrypt("acme")
-            .key_id("alias/lethe")
+            .key_id("alias/data")
             .send()
             .await
             .unwrap()
@@ -100,14 +99,9 @@ async fn a_data_key_opens_only_under_its_own_context() {
     let request = client
         .decrypt()
         .ciphertext_blob(Blob::new(tampered))
-        .encryption_context("tenant", "acme");
+        .encryption_context("customer", "acme");
     assert_eq!(
-        code(
-            request
-                .encryption_context("purpose", "subjects")
-                .send()
-                .await
-        ),
+        code(request.encryption_context("purpose", "orders").send().await),
         "InvalidCiphertextException"
     );
     let garbage = client
@@ -121,7 +115,7 @@ async fn a_data_key_opens_only_under_its_own_context() {
 #[tokio::test]
 async fn a_signature_verifies_with_the_published_key() {
     let (kms, client) = start(&Place::Memory).await;
-    let arn = kms.arn("ReceiptKey");
+    let arn = kms.arn("SigningKey");
     let public = client.get_public_key().key_id(&arn).send().await.unwrap();
     let public = UnparsedPublicKey::new(
         &ECDSA_P256_SHA256_ASN1,
@@ -161,13 +155,13 @@ async fn keys_that_are_unknown_or_misused_are_refused() {
     let (kms, client) = start(&Place::Memory).await;
     let described = client
         .describe_key()
-        .key_id("alias/lethe")
+        .key_id("alias/data")
         .send()
         .await
         .unwrap();
     assert_eq!(
         described.key_metadata().unwrap().arn(),
-        Some(&*kms.arn("TenantKey"))
+        Some(&*kms.arn("DataKey"))
     );
     for unknown in [
         "alias/nobody",
@@ -183,20 +177,20 @@ async fn keys_that_are_unknown_or_misused_are_refused() {
         code(client.describe_key().key_id("arn:aws").send().await),
         "InvalidArnException"
     );
-    let elsewhere = kms.arn("TenantKey").replace("eu-central-1", "us-east-1");
+    let elsewhere = kms.arn("DataKey").replace("eu-central-1", "us-east-1");
     assert_eq!(
         code(client.describe_key().key_id(elsewhere).send().await),
         "NotFoundException"
     );
     let misused = client
         .get_public_key()
-        .key_id(kms.arn("TenantKey"))
+        .key_id(kms.arn("DataKey"))
         .send()
         .await;
     assert_eq!(code(misused), "InvalidKeyUsageException");
     let misused = client
         .generate_data_key()
-        .key_id(kms.arn("ReceiptKey"))
+        .key_id(kms.arn("SigningKey"))
         .key_spec(DataKeySpec::Aes256);
     assert_eq!(code(misused.send().await), "InvalidKeyUsageException");
     assert_eq!(
@@ -206,8 +200,8 @@ async fn keys_that_are_unknown_or_misused_are_refused() {
     let unsigned = Request::post(kms.endpoint())
         .header("x-amz-target", "TrentService.DescribeKey")
         .body("{}");
-    let answer = client::Client::default().send(unsigned.unwrap()).await;
-    assert_eq!(answer.unwrap().status(), 400);
+    let answer = send(unsigned.unwrap()).await;
+    assert_eq!(answer.status(), 400);
 }
 
 #[tokio::test]
@@ -217,7 +211,7 @@ async fn keys_outlive_a_restart_and_only_their_owner_reads_them() {
     let (kms, client) = start(&place).await;
     let sealed = client
         .encrypt()
-        .key_id(kms.arn("TenantKey"))
+        .key_id(kms.arn("DataKey"))
         .plaintext(Blob::new("secret"))
         .send()
         .await

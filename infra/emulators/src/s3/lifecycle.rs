@@ -7,7 +7,7 @@ use std::io;
 use jiff::{SignedDuration, Timestamp};
 use s3s::{S3Result, dto, s3_error};
 
-use super::Objects;
+use super::S3;
 use super::store::{Bucket, Store, Version};
 
 /// A rule of the bucket's lifecycle configuration. Ages are in days; `None` is never.
@@ -24,7 +24,7 @@ pub struct LifecycleRule {
     pub abort_upload_days: Option<u32>,
 }
 
-impl Objects {
+impl S3 {
     /// Applies every bucket's rules to what it holds now, by our clock. Says how much
     /// has gone or been marked.
     pub fn age(&self) -> io::Result<usize> {

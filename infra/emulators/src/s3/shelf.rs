@@ -12,7 +12,7 @@ use hyper::body::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::super::{EngineError, create_private_folder, write_private};
+use crate::{EngineError, create_private_folder, write_private};
 
 /// Where bodies lie, and records too when they are to outlive the process.
 pub(super) enum Shelf {

@@ -12,10 +12,9 @@ use std::sync::Arc;
 
 use hyper::body::Bytes;
 use serde_json::Value;
-use shared::clock::Clock;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::{Claim, EngineError, Place, Server};
+use crate::{Claim, Clock, EngineError, Place, Server};
 
 mod body;
 mod conditions;
@@ -63,7 +62,7 @@ pub struct BucketSpec {
     pub clean_tag_gated: Option<CleanTag>,
     /// Web origins that a browser may send presigned requests from; `*` is any.
     pub allowed_origins: Vec<String>,
-    /// Objects created under this prefix are notified; `None` is none.
+    /// S3 created under this prefix are notified; `None` is none.
     pub notify_prefix: Option<String>,
     /// How its objects age.
     pub lifecycle: Vec<LifecycleRule>,
@@ -78,14 +77,14 @@ pub struct CleanTag {
 }
 
 /// A running S3.
-pub struct Objects {
+pub struct S3 {
     server: Server,
     store: Arc<Store>,
     clock: Clock,
     _claim: Option<Claim>,
 }
 
-impl Objects {
+impl S3 {
     /// Starts the engine with these buckets, and what they hold from before.
     /// The receiver gets one `Records[]` entry of a Lambda S3 event for each
     /// object created under a notified prefix.
@@ -94,7 +93,7 @@ impl Objects {
         clock: &Clock,
         credentials: &Credentials,
         buckets: Vec<BucketSpec>,
-    ) -> Result<(Objects, UnboundedReceiver<Value>), EngineError> {
+    ) -> Result<(S3, UnboundedReceiver<Value>), EngineError> {
         let claim = place.claim("objects")?;
         let store = Arc::new(Store::open(place, clock, buckets)?);
         let (events, receiver) = unbounded_channel();
@@ -110,7 +109,7 @@ impl Objects {
         })
         .await?;
         Ok((
-            Objects {
+            S3 {
                 server,
                 store,
                 clock: clock.clone(),

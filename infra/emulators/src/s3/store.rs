@@ -11,12 +11,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use hyper::body::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use shared::clock::Clock;
 use uuid::Uuid;
 
-use super::super::{EngineError, Place};
 use super::shelf::Shelf;
 use super::{BucketSpec, Held, HeldKind, LifecycleRule};
+use crate::{Clock, EngineError, Place};
 
 pub(super) struct Store {
     state: Mutex<State>,

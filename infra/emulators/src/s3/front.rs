@@ -18,14 +18,13 @@ use hyper::body::Incoming;
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, S3Error, S3ErrorCode, S3Result, s3_error};
-use shared::clock::Clock;
 
-use super::super::ResponseBody;
 use super::Credentials;
 use super::conditions::Presigned;
 use super::presigned;
 use super::service::Service;
 use super::store::Store;
+use crate::{Clock, ResponseBody};
 
 /// How much of a refused body is still read, so that the client gets to read why.
 const DRAINED: usize = 64 * 1024 * 1024;

@@ -18,9 +18,8 @@ use hyper_util::rt::TokioExecutor;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::clock::Clock;
 
-use super::super::{ACCOUNT, REGION, ResponseBody};
+use crate::{ACCOUNT, Clock, REGION, ResponseBody};
 
 /// The days that DynamoDB takes for a window; the most when none is given.
 pub const RECOVERY_DAYS: RangeInclusive<u8> = 1..=35;

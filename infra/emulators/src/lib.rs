@@ -20,9 +20,12 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
 
-pub mod dynamo;
+mod clock;
+pub mod dynamodb;
 pub mod kms;
-pub mod objects;
+pub mod s3;
+
+pub use clock::Clock;
 
 /// The account that owns everything here, as it stands in ARNs.
 pub const ACCOUNT: &str = "000000000000";

@@ -26,10 +26,9 @@ use dynoxide::types::{
 };
 use dynoxide::{Database, DynoxideError, streams};
 use serde_json::{Value, json};
-use shared::clock::Clock;
 use tokio::sync::oneshot;
 
-use super::{Claim, EngineError, Place, REGION, Server, listen};
+use crate::{Claim, Clock, EngineError, Place, REGION, Server, listen};
 
 mod recovery;
 
@@ -79,7 +78,7 @@ pub struct StreamBatch {
 }
 
 /// A running DynamoDB.
-pub struct Dynamo {
+pub struct DynamoDb {
     database: Database,
     server: Server,
     recovery: Recovery,
@@ -95,9 +94,9 @@ struct Kept {
     clock: Arc<EngineClock>,
 }
 
-impl Dynamo {
+impl DynamoDb {
     /// Starts the engine, with the tables it has from before.
-    pub async fn start(place: &Place, clock: &Clock) -> Result<Dynamo, EngineError> {
+    pub async fn start(place: &Place, clock: &Clock) -> Result<DynamoDb, EngineError> {
         let claim = place.claim("dynamodb")?;
         let recovery = Recovery::new(clock);
         let clock = Arc::new(EngineClock(clock.clone()));
@@ -124,7 +123,7 @@ impl Dynamo {
             async move { Ok::<_, Infallible>(front.answer(request).await) }
         })
         .await?;
-        Ok(Dynamo {
+        Ok(DynamoDb {
             database,
             server,
             recovery,
