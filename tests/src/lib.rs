@@ -4,7 +4,7 @@
 
 use std::ops::Deref;
 
-use emulators::Place;
+use emulators::Storage;
 use http::request::Builder;
 use http::{HeaderMap, Request, Response};
 use jiff::{SignedDuration, Timestamp};
@@ -138,16 +138,16 @@ impl Service {
     /// Starts with other options, in memory; the clock is always this service's own.
     pub async fn with(options: Options) -> Service {
         let clock = Clock::frozen(NOON.parse().expect("noon is a time"));
-        let place = Place::Memory;
+        let storage = Storage::Memory;
         Service::like(Options {
             clock,
-            place,
+            storage,
             ..options
         })
         .await
     }
 
-    /// Starts with these options, clock and place included, on any port.
+    /// Starts with these options, clock and storage included, on any port.
     pub async fn like(options: Options) -> Service {
         assert!(
             !Site::is_named(),

@@ -19,7 +19,7 @@ use aws_sdk_dynamodb::config::{
 use emulators::dynamodb::DynamoDb;
 use emulators::kms::Kms;
 use emulators::s3::{self, S3};
-use emulators::{EngineError, Place, REGION};
+use emulators::{EngineError, REGION, Storage};
 use jiff::SignedDuration;
 use serde_json::Value;
 use shared::app::App;
@@ -119,13 +119,13 @@ impl Machine {
     pub async fn start(
         template: &mut Template,
         roster: &Roster,
-        place: &Place,
+        storage: &Storage,
         clock: Clock,
         differences: Differences,
     ) -> Result<(Machine, UnboundedReceiver<Value>), StartError> {
-        let kept = Kept::open(place).map_err(|(path, e)| StartError::Data(path, e))?;
+        let kept = Kept::open(storage).map_err(|(path, e)| StartError::Data(path, e))?;
         clock.advance(SignedDuration::from_millis(kept.ahead_ms()));
-        let kms = Kms::start(place, REGION, template.keys.clone()).await?;
+        let kms = Kms::start(storage, REGION, template.keys.clone()).await?;
         let keys: BTreeMap<String, String> = template
             .keys
             .iter()
@@ -141,7 +141,7 @@ impl Machine {
             bucket.encryption_key.iter_mut().for_each(here);
         }
         let time = engine_clock(&clock);
-        let dynamo = DynamoDb::start(place, &time).await?;
+        let dynamo = DynamoDb::start(storage, &time).await?;
         for table in &template.tables {
             dynamo.create_table(table)?;
         }
@@ -151,7 +151,7 @@ impl Machine {
             secret_key: Uuid::new_v4().simple().to_string(),
         };
         let buckets = std::mem::take(&mut template.buckets);
-        let (objects, written) = S3::start(place, &time, &credentials, buckets).await?;
+        let (objects, written) = S3::start(storage, &time, &credentials, buckets).await?;
 
         let processes = Arc::new(Processes::default());
         let mut engines = [

@@ -12,7 +12,7 @@ use aws_config::BehaviorVersion;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest};
 use emulators::dynamodb::DynamoDb;
-use emulators::{Place, REGION};
+use emulators::{REGION, Storage};
 use serde_json::{Value, json};
 use shared::app::App;
 use shared::clock::Clock;
@@ -46,12 +46,12 @@ impl Site {
             return Err(format!("{} holds no local run", folder.display()));
         }
         let mut read = Template::read(template).map_err(|e| e.to_string())?;
-        let place = Place::Folder(folder.to_owned());
+        let storage = Storage::Folder(folder.to_owned());
         let roster = crate::functions::roster();
         let started = Machine::start(
             &mut read,
             &roster,
-            &place,
+            &storage,
             Clock::system(),
             Differences::default(),
         )
@@ -87,8 +87,8 @@ impl Site {
         let Some(machine) = &self.machine else {
             return Err("only a data folder is restored here; see infra/RESTORE.md".to_owned());
         };
-        let place = Place::Folder(copy);
-        let before = DynamoDb::start(&place, &engine_clock(&machine.clock)).await;
+        let storage = Storage::Folder(copy);
+        let before = DynamoDb::start(&storage, &engine_clock(&machine.clock)).await;
         let before = before.map_err(|e| e.to_string())?;
         let (then, now) = (client(before.endpoint()), client(machine.dynamo.endpoint()));
         let config = &self.app.config;

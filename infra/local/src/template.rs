@@ -262,11 +262,11 @@ mod tests {
         let bucket = &template.buckets[0];
         assert_eq!(bucket.name, "lethe-prod-000000000000-us-east-1");
         assert_eq!(bucket.encryption_key, Some(key_arn("Key")));
-        assert!(bucket.encryption_own);
+        assert!(bucket.own_key_only);
         assert_eq!(bucket.notify_prefix.as_deref(), Some("attachments/"));
         assert_eq!(
             bucket
-                .clean_tag_gated
+                .presigned_read_tag
                 .as_ref()
                 .map(|tag| tag.prefix.as_str()),
             Some("attachments/")

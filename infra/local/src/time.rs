@@ -139,8 +139,8 @@ impl Time {
 
     /// Removes what has expired, as TTL and the buckets' lifecycles do in their own time.
     pub fn sweep(&self) {
-        if let Err(error) = self.machine.objects.age() {
-            tracing::error!("cannot let objects age: {error}");
+        if let Err(error) = self.machine.objects.apply_lifecycle() {
+            tracing::error!("cannot apply lifecycle rules: {error}");
         }
         if let Err(error) = self.machine.dynamo.sweep_ttl() {
             tracing::error!("cannot sweep expired items: {error}");

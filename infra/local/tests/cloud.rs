@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use emulators::Place;
+use emulators::Storage;
 use futures::future::BoxFuture;
 use http::request::Builder;
 use http::{Request, Response, StatusCode};
@@ -643,10 +643,10 @@ async fn clock_is_not_for_web_pages_and_tells_what_is_wrong() {
 async fn what_was_handled_is_remembered_between_two_starts() {
     let folder = tempfile::tempdir().unwrap();
     let start = || {
-        let place = Place::Folder(PathBuf::from(folder.path()));
+        let storage = Storage::Folder(PathBuf::from(folder.path()));
         stage_with(
             Options {
-                place,
+                storage,
                 ..Options::default()
             },
             |_, _| Box::pin(async { Ok(Value::Null) }),

@@ -1,14 +1,12 @@
-//! DynamoDB: the `dynoxide` engine on loopback, by our clock.
+//! DynamoDB: the `dynoxide` engine on loopback, going by the given clock.
 //!
-//! Owns its tables' creation and what is said of their recovery, the sweep of expired items and the
-//! reading of streams as Lambda's event source mapping would hand them on. Must not know
-//! what the items mean.
+//! Creates tables, deletes expired items, and reads streams in the form that Lambda's event
+//! source mapping delivers. Two gaps of the engine are closed here:
 //!
-//! Two things the engine does not do by itself are done here. It finds a
-//! stream's next sequence number by going through all of the stream, so it is
-//! given an index (`INDEX_STREAMS`). And on disk it takes no clock, so expired
-//! items are swept through a second handle to the same file that does. What is left to
-//! the machine's time on disk is the time that a stream record says it was made at.
+//! - It finds the next sequence number of a stream by reading the whole stream. It is given an
+//!   index instead (`INDEX_STREAMS`).
+//! - A database on disk takes no clock. Expired items are deleted through a second connection
+//!   that does. The creation time in its stream records remains the machine's.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -19,7 +17,6 @@ use dynoxide::actions::get_records::GetRecordsRequest;
 use dynoxide::actions::get_shard_iterator::GetShardIteratorRequest;
 use dynoxide::actions::list_streams::ListStreamsRequest;
 use dynoxide::actions::update_time_to_live::UpdateTimeToLiveRequest;
-use dynoxide::storage::Storage;
 use dynoxide::types::{
     AttributeDefinition, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
     ProjectionType, ScalarAttributeType,
@@ -28,33 +25,35 @@ use dynoxide::{Database, DynoxideError, streams};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::{Claim, Clock, EngineError, Place, REGION, Server, listen};
+use crate::server;
+use crate::storage::FolderLock;
+use crate::{Clock, EngineError, REGION, Server, Storage};
 
 mod recovery;
 
 pub use recovery::RECOVERY_DAYS;
 use recovery::{Front, Recovery};
 
-/// The file in the data folder.
+/// The file in the folder.
 const FILE: &str = "dynamodb.sqlite";
 
-/// Without it, every write to a table with a stream takes time in proportion to
-/// the stream's length.
+/// Without it, a write to a table with a stream takes time in proportion to the
+/// stream's length.
 const INDEX_STREAMS: &str = "CREATE INDEX IF NOT EXISTS _stream_records_by_sequence
     ON _stream_records (table_name, CAST(sequence_number AS INTEGER))";
 
-/// A table, as far as the template declares it. Every key is a string.
+/// A table. Every key is a string.
 #[derive(Clone, Debug)]
 pub struct TableSpec {
     pub name: String,
     pub hash_key: String,
     pub range_key: Option<String>,
     pub indexes: Vec<IndexSpec>,
-    /// A stream of keys only.
+    /// Whether it has a stream, with the view type `KEYS_ONLY`.
     pub stream: bool,
-    /// The attribute that holds the epoch second an item expires at.
+    /// The attribute that holds the epoch second at which an item expires.
     pub ttl_attribute: Option<String>,
-    /// How many days back it can be recovered to, if it can be.
+    /// The point-in-time recovery window in days (see [`RECOVERY_DAYS`]); `None` disables it.
     pub recovery_days: Option<u8>,
 }
 
@@ -64,16 +63,16 @@ pub struct IndexSpec {
     pub name: String,
     pub hash_key: String,
     pub range_key: Option<String>,
-    /// Projects the keys alone, or else everything.
+    /// Projects keys only, instead of all attributes.
     pub keys_only: bool,
 }
 
-/// Some of a stream, in order.
+/// A batch of stream records, in order.
 #[derive(Clone, Debug, Default)]
 pub struct StreamBatch {
     /// `Records[]` of a Lambda DynamoDB event.
     pub records: Vec<Value>,
-    /// The last record's sequence number: where to go on from.
+    /// The last record's sequence number, from which to continue.
     pub last: Option<String>,
 }
 
@@ -83,31 +82,31 @@ pub struct DynamoDb {
     server: Server,
     recovery: Recovery,
     kept: Option<Kept>,
-    _claim: Option<Claim>,
+    _lock: Option<FolderLock>,
     // Dropping the sender stops the server.
     _stop: oneshot::Sender<()>,
 }
 
-/// What a database on disk needs besides itself.
+/// What sweeping a database on disk needs.
 struct Kept {
     file: PathBuf,
     clock: Arc<EngineClock>,
 }
 
 impl DynamoDb {
-    /// Starts the engine, with the tables it has from before.
-    pub async fn start(place: &Place, clock: &Clock) -> Result<DynamoDb, EngineError> {
-        let claim = place.claim("dynamodb")?;
+    /// Starts the engine with the tables that are stored.
+    pub async fn start(storage: &Storage, clock: &Clock) -> Result<DynamoDb, EngineError> {
+        let lock = storage.lock("dynamodb")?;
         let recovery = Recovery::new(clock);
         let clock = Arc::new(EngineClock(clock.clone()));
-        let (database, kept) = match place {
-            Place::Memory => (open_in_memory(clock)?, None),
-            Place::Folder(folder) => {
+        let (database, kept) = match storage {
+            Storage::Memory => (open_in_memory(clock)?, None),
+            Storage::Folder(folder) => {
                 let file = folder.join(FILE);
                 (open_on_disk(&file)?, Some(Kept { file, clock }))
             }
         };
-        let (listener, engine) = listen().await?;
+        let (listener, engine) = server::listen().await?;
         let (stop, stopped) = oneshot::channel::<()>();
         let served = database.clone();
         tokio::spawn(dynoxide::server::serve_with_shutdown(
@@ -128,7 +127,7 @@ impl DynamoDb {
             server,
             recovery,
             kept,
-            _claim: claim,
+            _lock: lock,
             _stop: stop,
         })
     }
@@ -137,12 +136,12 @@ impl DynamoDb {
         self.server.endpoint()
     }
 
-    /// The engine itself, for snapshots (`vacuum_into`, `restore_from`).
+    /// The `dynoxide` database, for example for snapshots (`vacuum_into`, `restore_from`).
     pub fn database(&self) -> &Database {
         &self.database
     }
 
-    /// Creates the table, unless there is one of that name: that one is kept.
+    /// Creates the table. A stored table of that name is kept unchanged.
     pub fn create_table(&self, spec: &TableSpec) -> Result<(), EngineError> {
         let refused = |e: DynoxideError| EngineError::Refused(format!("table {}: {e}", spec.name));
         self.recovery.add(&spec.name, spec.recovery_days);
@@ -171,19 +170,20 @@ impl DynamoDb {
         Ok(())
     }
 
-    /// Deletes what has expired by our clock and says how many items that were.
-    /// The removals reach the stream in the name of the TTL service, as in AWS.
+    /// Deletes every expired item and returns their number. As in AWS, the stream records
+    /// name the TTL service as the user.
     pub fn sweep_ttl(&self) -> Result<usize, DynoxideError> {
         let Some(kept) = &self.kept else {
             return self.database.sweep_ttl();
         };
-        let storage = Storage::new(&kept.file.to_string_lossy())?.with_clock(kept.clock.clone());
-        // The native storage never waits: this is over when it returns.
+        let storage = dynoxide::storage::Storage::new(&kept.file.to_string_lossy())?
+            .with_clock(kept.clock.clone());
+        // The native storage never waits, so this does not block.
         futures::executor::block_on(dynoxide::ttl::sweep_expired_items(&storage))
     }
 
-    /// At most `limit` records of the table's stream: from its start, or those
-    /// that follow the record with the sequence number `after`.
+    /// At most `limit` records of the table's stream, from its start or after the record
+    /// with the sequence number `after`.
     pub fn stream_records(
         &self,
         table: &str,
@@ -236,7 +236,7 @@ impl DynamoDb {
     }
 }
 
-/// Our clock, as the engine reads it.
+/// The given clock, as `dynoxide` reads it.
 struct EngineClock(Clock);
 
 impl dynoxide::storage_backend::Clock for EngineClock {
@@ -249,8 +249,8 @@ impl dynoxide::storage_backend::Clock for EngineClock {
     }
 }
 
-/// No connection to a database in memory can be had from outside, so the index
-/// comes in with a restored snapshot.
+/// Nothing outside can connect to a database in memory. The index is added by restoring a
+/// snapshot that has it.
 fn open_in_memory(clock: Arc<EngineClock>) -> Result<Database, EngineError> {
     let folder =
         tempfile::tempdir().map_err(|e| EngineError::unreadable(std::env::temp_dir(), e))?;
@@ -337,7 +337,7 @@ fn key_schema(hash: &str, range: Option<&str>) -> Vec<KeySchemaElement> {
     std::iter::once(hash).chain(range).collect()
 }
 
-/// The record as Lambda gets it: of this region, from the stream with this ARN.
+/// The record as Lambda receives it, with the region and the stream's ARN.
 fn lambda_record(record: &impl serde::Serialize, source: &str) -> Result<Value, DynoxideError> {
     let mut record = serde_json::to_value(record)
         .map_err(|e| DynoxideError::InternalServerError(e.to_string()))?;

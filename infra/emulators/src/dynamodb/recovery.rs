@@ -1,9 +1,8 @@
-//! What stands before the engine: recovery windows, backups and exports, which it has no notion
-//! of. It answers what is asked or said of them, to DynamoDB and to AWS Backup, and passes
-//! everything else on as it came.
+//! Point-in-time recovery, backups and exports, of DynamoDB and of AWS Backup.
 //!
-//! They are only talked of here, nothing is copied or recovered. What was said lasts as
-//! long as the engine: it starts with the template's windows and no backup.
+//! `dynoxide` has none of these. A proxy in front of it answers their operations and forwards
+//! every other request unchanged. Only their records are kept, in memory: nothing is copied,
+//! exported or restored.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -21,13 +20,13 @@ use serde_json::{Value, json};
 
 use crate::{ACCOUNT, Clock, REGION, ResponseBody};
 
-/// The days that DynamoDB takes for a window; the most when none is given.
+/// The recovery windows that DynamoDB accepts, in days. The longest is the default.
 pub const RECOVERY_DAYS: RangeInclusive<u8> = 1..=35;
 
-/// Requests about windows are far smaller than this.
+/// No request for these operations is larger.
 const MAX_BODY: usize = 64 * 1024;
 
-/// What could be brought back of each table.
+/// What is recorded of each table.
 #[derive(Clone)]
 pub(super) struct Recovery {
     tables: Arc<Mutex<BTreeMap<String, Table>>>,
@@ -36,11 +35,11 @@ pub(super) struct Recovery {
 
 #[derive(Default)]
 struct Table {
-    /// How many days back; `None` when it cannot be recovered.
+    /// The recovery window in days; `None` when recovery is disabled.
     window: Option<u8>,
-    /// When each backup of it was made.
+    /// The times of its on-demand backups.
     backups: Vec<Timestamp>,
-    /// The same of those that AWS Backup made, which DynamoDB does not list.
+    /// The times of AWS Backup's recovery points, which DynamoDB does not list.
     points: Vec<Timestamp>,
     exports: Vec<Timestamp>,
 }
@@ -62,7 +61,7 @@ impl Recovery {
     }
 }
 
-/// The way to the engine, and what is known beside it.
+/// The proxy in front of the engine.
 #[derive(Clone)]
 pub(super) struct Front {
     recovery: Recovery,
@@ -114,7 +113,7 @@ impl Front {
         run(table, asked, self.recovery.clock.now())
     }
 
-    /// AWS Backup's REST: a job that backs up a table, and what there is of one.
+    /// AWS Backup: starts a backup job, or lists the recovery points of a table.
     async fn answer_for_aws_backup(self, request: Request<Incoming>) -> Response<ResponseBody> {
         let path = request.uri().path().to_owned();
         let body = Limited::new(request.into_body(), MAX_BODY).collect().await;
@@ -152,7 +151,7 @@ impl Front {
         parts.uri = format!("{}{path}", self.engine).parse().unwrap_or_default();
         match self.client.request(Request::from_parts(parts, body)).await {
             Ok(answer) => answer.map(|body| body.map_err(Into::into).boxed_unsync()),
-            // It is stopping; or the caller broke off, and hears nothing of this.
+            // The engine is stopping, or the caller has disconnected.
             Err(_) => reply(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 &refusal("InternalServerError"),
@@ -161,16 +160,16 @@ impl Front {
     }
 }
 
-/// What is done with the table that is named, now.
+/// An operation on one table, at the given time.
 type Operation = fn(&mut Table, &Asked, Timestamp) -> Result<Value, Value>;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Asked {
-    /// By its name or its ARN.
+    /// Its name or ARN.
     #[serde(alias = "TableName", alias = "TableArn")]
     table: String,
-    /// Backups made before this second.
+    /// Lists backups made before this second.
     time_range_upper_bound: Option<f64>,
     point_in_time_recovery_specification: Option<Specification>,
 }
@@ -243,7 +242,7 @@ fn is_of_aws_backup(path: &str) -> bool {
     path == "/backup-jobs" || path.starts_with("/resources/")
 }
 
-/// The name of a table that is given by its name or its ARN.
+/// The table's name, from a name or an ARN.
 fn name_of(table: &str) -> &str {
     table.rsplit('/').next().unwrap_or(table)
 }

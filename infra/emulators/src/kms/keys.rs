@@ -1,4 +1,4 @@
-//! The keys of the local KMS: made once, kept in one file, used by id, ARN or alias.
+//! Keys: created once, stored in one file, found by id, ARN or alias.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,25 +14,26 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Refusal, internal};
-use crate::{ACCOUNT, EngineError, Place, write_private};
+use crate::storage::write_private;
+use crate::{ACCOUNT, EngineError, Storage};
 
-/// The file in the data folder.
+/// The file in the folder.
 const FILE: &str = "kms.json";
-/// What a ciphertext begins with: the form's version, then the key's id.
+/// A ciphertext begins with the format's version and the key's id.
 const VERSION: u8 = 1;
 const HEADER: usize = 1 + 16;
 
-/// A key, as the template declares it.
+/// A key.
 #[derive(Clone, Debug)]
 pub struct KeySpec {
-    /// The name that the template knows it by.
+    /// Its name in [`Kms::arn`](super::Kms::arn) and in the file.
     pub name: String,
     /// `alias/…`
     pub alias: Option<String>,
     pub usage: KeyUsage,
 }
 
-/// What a key is for: AES-256-GCM, or ECDSA over P-256.
+/// What a key does: encrypt with AES-256-GCM, or sign with ECDSA over P-256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeyUsage {
     EncryptDecrypt,
@@ -58,7 +59,7 @@ enum Secret {
     Signing(EcdsaKeyPair),
 }
 
-/// A key in the file, under its name.
+/// A stored key; the file maps names to these.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     id: String,
@@ -69,11 +70,11 @@ struct Kept {
 
 impl Keys {
     pub(super) fn open(
-        place: &Place,
+        storage: &Storage,
         region: &str,
         specs: Vec<KeySpec>,
     ) -> Result<Keys, EngineError> {
-        let Place::Folder(folder) = place else {
+        let Storage::Folder(folder) = storage else {
             return Ok(Keys {
                 keys: load(&mut BTreeMap::new(), region, specs)?,
             });
@@ -105,7 +106,7 @@ impl Keys {
         let id = resource.strip_prefix("key/").unwrap_or(resource);
         let found = self.keys.iter().find(|key| {
             let known = key.id == id || key.alias.as_deref() == Some(resource);
-            // An ARN must be right in its region and account too.
+            // An ARN must match in region and account, too.
             known && (resource == named || named.split(':').take(5).eq(key.arn.split(':').take(5)))
         });
         found.ok_or_else(|| {
@@ -117,7 +118,7 @@ impl Keys {
         })
     }
 
-    /// The key that a ciphertext says it was made with.
+    /// The key that a ciphertext names.
     pub(super) fn of_ciphertext(&self, sealed: &[u8]) -> Option<&Key> {
         let id = Uuid::from_slice(sealed.get(1..HEADER)?).ok()?;
         self.keys
@@ -171,7 +172,7 @@ impl Key {
         Ok([&[VERSION][..], self.uuid.as_bytes(), nonce.as_ref(), &body].concat())
     }
 
-    /// `None` when the ciphertext is not this key's, not whole, or of another context.
+    /// `None` when key, ciphertext or context do not match.
     pub(super) fn open(&self, sealed: &[u8], associated: &[u8]) -> Option<Vec<u8>> {
         let Secret::Sealing(secret) = &self.secret else {
             return None;
@@ -211,7 +212,7 @@ fn read(path: &Path) -> Result<BTreeMap<String, Kept>, EngineError> {
     }
 }
 
-/// The declared keys, those that are missing made and added to `kept`.
+/// The keys of `specs`. Missing ones are created and added to `kept`.
 fn load(
     kept: &mut BTreeMap<String, Kept>,
     region: &str,

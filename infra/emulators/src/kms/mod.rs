@@ -1,10 +1,8 @@
-//! KMS: a small server that does what the real one does with the keys it has.
+//! KMS: data keys, encryption and signatures over the AWS JSON 1.1 protocol.
 //!
-//! Owns the keys and the AWS JSON 1.1 protocol around them. The encryption
-//! context is the AEAD's associated data, so a ciphertext opens only under the
-//! context it was made with. Primitives come from aws-lc-rs. Must not know what
-//! is encrypted, nor why. Signatures of requests are not checked: whoever is on
-//! this machine may use the keys of its local run.
+//! Ciphertexts are AES-256-GCM with the encryption context as associated data, signatures
+//! are ECDSA over P-256, both by aws-lc-rs. A request must carry a Signature Version 4
+//! header, but the signature is not verified.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -20,40 +18,41 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{Claim, EngineError, Place, ResponseBody, Server};
+use crate::storage::FolderLock;
+use crate::{EngineError, ResponseBody, Server, Storage};
 
 mod keys;
 
 use keys::{Key, Keys};
 pub use keys::{KeySpec, KeyUsage};
 
-/// KMS refuses requests far smaller than this.
+/// No valid request is larger.
 const MAX_BODY: usize = 64 * 1024;
-/// The largest plaintext or message KMS takes, in bytes.
+/// The largest plaintext or message that KMS accepts, in bytes.
 const MAX_MESSAGE: usize = 4096;
 
 /// A running KMS.
 pub struct Kms {
     server: Server,
     keys: Arc<Keys>,
-    _claim: Option<Claim>,
+    _lock: Option<FolderLock>,
 }
 
 impl Kms {
-    /// Starts the engine with these keys. Those that the place does not hold yet are made.
+    /// Starts the engine with these keys. Keys that are not stored yet are created.
     pub async fn start(
-        place: &Place,
+        storage: &Storage,
         region: &str,
         keys: Vec<KeySpec>,
     ) -> Result<Kms, EngineError> {
-        let claim = place.claim("kms")?;
-        let keys = Arc::new(Keys::open(place, region, keys)?);
+        let lock = storage.lock("kms")?;
+        let keys = Arc::new(Keys::open(storage, region, keys)?);
         let served = keys.clone();
         let server = Server::start(move |request| answer(served.clone(), request)).await?;
         Ok(Kms {
             server,
             keys,
-            _claim: claim,
+            _lock: lock,
         })
     }
 
@@ -61,19 +60,19 @@ impl Kms {
         self.server.endpoint()
     }
 
-    /// The ARN of the key that was declared under this name.
+    /// The ARN of the key with this name.
     ///
     /// # Panics
-    /// When none was.
+    /// When no [`KeySpec`] has this name.
     pub fn arn(&self, name: &str) -> String {
         match self.keys.named(name) {
             Some(key) => key.arn.clone(),
-            None => panic!("no key was declared under the name {name}"),
+            None => panic!("no key has the name {name}"),
         }
     }
 }
 
-/// An error of the service: its type, as SDKs know it, and a message.
+/// An error response: the error type and a message.
 struct Refusal(&'static str, String);
 
 impl Refusal {
@@ -160,7 +159,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     })
 }
 
-/// The pairs that a ciphertext is bound to.
+/// An encryption context.
 type Context = BTreeMap<String, String>;
 
 /// A blob, base64 in JSON.
@@ -357,8 +356,8 @@ fn internal() -> Refusal {
     Refusal::new("KMSInternalException", "")
 }
 
-/// The key's id and every pair of the context, each with its length before it,
-/// so that no two contexts read alike.
+/// The key's id and every pair of the context. Each text is preceded by its length, so that
+/// different contexts never yield the same bytes.
 fn associated_data(key: &Key, context: &Context) -> Vec<u8> {
     let mut data = key.id.clone().into_bytes();
     for text in context.iter().flat_map(|(name, value)| [name, value]) {

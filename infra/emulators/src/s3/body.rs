@@ -1,5 +1,4 @@
-//! Bodies on their way in: read whole, and held against every checksum that came
-//! with them, in a header or in a trailer.
+//! Request bodies, verified against every checksum in a header or trailer.
 
 use std::collections::BTreeMap;
 
@@ -13,20 +12,19 @@ use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1};
 use s3s::dto::StreamingBlob;
 use s3s::{S3Request, S3Result, s3_error};
 
-/// More than this in one request is refused: bodies are held in memory here.
+/// The largest body of one request: bodies are held in memory.
 const MAX_BODY: usize = 512 * 1024 * 1024;
 
 /// A body, and its SHA-256 in base64.
 pub(super) struct Received {
     pub(super) bytes: Bytes,
     pub(super) sha256: String,
-    /// The checksums that came with it, by the names of their algorithms.
+    /// The checksums that were sent, by algorithm.
     pub(super) checksums: BTreeMap<&'static str, String>,
 }
 
 impl Received {
-    /// S3 promises nothing of the ETag of an object under SSE-KMS, but that it
-    /// changes with the body.
+    /// With SSE-KMS an ETag is no MD5: S3 promises only that it changes with the body.
     pub(super) fn etag(&self) -> String {
         hex(&digest(&SHA256, &self.bytes).as_ref()[..16])
     }
@@ -36,7 +34,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reads all of `body`, which is that of `request`.
+/// Reads `body`, the body of `request`, to its end.
 pub(super) async fn receive<T>(
     request: &S3Request<T>,
     body: Option<StreamingBlob>,

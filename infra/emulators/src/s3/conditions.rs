@@ -1,12 +1,12 @@
-//! Who may do what to an object: conditional requests (RFC 9110), and the parts of
-//! a bucket policy that a [`BucketSpec`](super::BucketSpec) declares.
+//! Conditional requests (RFC 9110), and the bucket policy of a
+//! [`BucketSpec`](super::BucketSpec).
 
 use s3s::dto::{ETag, ETagCondition, SSEKMSKeyId, ServerSideEncryption};
 use s3s::{S3Result, s3_error};
 
 use super::store::{About, Bucket, Version};
 
-/// Set on a request that came by presigned URL.
+/// Marks a request that came through a presigned URL.
 #[derive(Clone, Copy)]
 pub(super) struct Presigned;
 
@@ -42,7 +42,7 @@ pub(super) fn matches(condition: &ETagCondition, etag: &str) -> bool {
     }
 }
 
-/// Settles what an object is to be encrypted under, or refuses it.
+/// Sets the encryption of an object, or refuses what the request asks for.
 pub(super) fn encrypt(
     bucket: &Bucket,
     algorithm: Option<&ServerSideEncryption>,
@@ -57,7 +57,7 @@ pub(super) fn encrypt(
         .zip(own_key)
         .is_some_and(|(key, own)| key_id(key) == key_id(own));
     let named = algorithm.is_some() || key.is_some();
-    if spec.encryption_own && named && !(by_kms && by_own_key) {
+    if spec.own_key_only && named && !(by_kms && by_own_key) {
         return Err(s3_error!(AccessDenied, "Access Denied"));
     }
     about.encryption = match algorithm {
@@ -70,7 +70,7 @@ pub(super) fn encrypt(
     Ok(())
 }
 
-/// A key is named by its id or by its ARN.
+/// The id of a key, from an id or an ARN.
 fn key_id(name: &str) -> &str {
     name.rsplit("key/").next().unwrap_or(name)
 }
@@ -79,7 +79,7 @@ fn key_id(name: &str) -> &str {
 pub(super) fn check_presigned_read(bucket: &Bucket, version: &Version) -> S3Result<()> {
     let Some(gate) = bucket
         .spec
-        .clean_tag_gated
+        .presigned_read_tag
         .as_ref()
         .filter(|gate| version.key.starts_with(&gate.prefix))
     else {

@@ -1,5 +1,4 @@
-//! S3's event notifications, in the form that Lambda receives them: event message
-//! structure version 2.1.
+//! Event notifications in the form that Lambda receives: event message structure 2.1.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -7,8 +6,7 @@ use uuid::Uuid;
 use super::store::Version;
 use crate::{ACCOUNT, REGION};
 
-/// The `Records[]` entry for an object that has come to be, `how` being `Put` or
-/// `CompleteMultipartUpload`.
+/// The `Records[]` entry for a new object. `how` is `Put` or `CompleteMultipartUpload`.
 pub(super) fn created(bucket: &str, version: &Version, how: &str) -> Value {
     let (size, etag) = version
         .object
@@ -45,7 +43,7 @@ pub(super) fn created(bucket: &str, version: &Version, how: &str) -> Value {
     })
 }
 
-/// As in a form: a space is `+`. Slashes stay.
+/// URL-encoded as in a form, where a space is `+`, except for slashes.
 fn encode_key(key: &str) -> String {
     let mut encoded = String::new();
     for byte in key.bytes() {
@@ -60,7 +58,7 @@ fn encode_key(key: &str) -> String {
     encoded
 }
 
-/// Grows with every version of a key, as ids do.
+/// Increases with every version of a key, as ids do.
 fn sequencer(version_id: &str) -> String {
     version_id.get(..16).unwrap_or(version_id).to_uppercase()
 }

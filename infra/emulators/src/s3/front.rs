@@ -1,9 +1,8 @@
-//! What stands before the protocol: who may come in, and from which web page.
+//! Authentication and CORS.
 //!
-//! A request is signed in its headers, which `s3s` checks by the machine's time,
-//! or in its query, which is checked here by our clock and passed on without its
-//! signature. Everything else, older signatures and anonymous requests included,
-//! is refused.
+//! `s3s` verifies signatures in headers, by the machine's time. Signatures in the query are
+//! verified here, by the given clock, and removed. Everything else is refused, including
+//! Signature Version 2 and anonymous requests.
 
 use std::sync::Arc;
 
@@ -26,14 +25,14 @@ use super::service::Service;
 use super::store::Store;
 use crate::{Clock, ResponseBody};
 
-/// How much of a refused body is still read, so that the client gets to read why.
+/// How much of a refused body is read, so that the client reads the response.
 const DRAINED: usize = 64 * 1024 * 1024;
 
 pub(super) struct Front {
-    /// Checks signatures in headers itself.
+    /// Verifies signatures in headers.
     signed: S3Service,
-    /// Takes what was let in here.
-    let_in: S3Service,
+    /// Serves requests whose presigned URL has been verified.
+    verified: S3Service,
     store: Arc<Store>,
     clock: Clock,
     credentials: Credentials,
@@ -50,7 +49,7 @@ impl Front {
         signed.set_auth(credentials.clone());
         Front {
             signed: signed.build(),
-            let_in: S3ServiceBuilder::new(service).build(),
+            verified: S3ServiceBuilder::new(service).build(),
             store,
             clock: clock.clone(),
             credentials: credentials.clone(),
@@ -82,7 +81,11 @@ impl Front {
                 return refuse(error);
             }
         }
-        let service = if by_query { &self.let_in } else { &self.signed };
+        let service = if by_query {
+            &self.verified
+        } else {
+            &self.signed
+        };
         if by_query {
             parts.extensions.insert(Presigned);
         }
@@ -92,7 +95,7 @@ impl Front {
         answered.unwrap_or_else(|_| refuse(s3_error!(InternalError)))
     }
 
-    /// What a browser is told when its page's origin is allowed in this bucket.
+    /// The CORS headers, when the bucket allows the request's origin.
     fn cors_headers<T>(&self, request: &Request<T>) -> Option<HeaderMap> {
         let origin = request.headers().get(ORIGIN)?;
         let bucket = request

@@ -1,6 +1,5 @@
-//! Lifecycle rules: what S3 does to objects as they grow old. It does so once a day;
-//! here, whenever it is told to. Rules that are put last as long as the engine: it starts
-//! with the template's.
+//! Lifecycle rules. S3 applies them once a day; the engine, when the caller says so. Rules
+//! that a request puts are kept in memory only.
 
 use std::io;
 
@@ -10,24 +9,24 @@ use s3s::{S3Result, dto, s3_error};
 use super::S3;
 use super::store::{Bucket, Store, Version};
 
-/// A rule of the bucket's lifecycle configuration. Ages are in days; `None` is never.
+/// A rule of the lifecycle configuration. Ages are in days; `None` disables an action.
 #[derive(Clone, Debug, Default)]
 pub struct LifecycleRule {
-    /// Which keys it is for; empty is all.
+    /// The key prefix that it applies to; empty is every key.
     pub prefix: String,
-    /// A current version this old gets a delete marker on top, and a delete marker
-    /// with nothing left below it goes.
+    /// Puts a delete marker on a current version of this age, and removes a delete marker
+    /// that is its key's only version.
     pub expiration_days: Option<u32>,
-    /// A version that stopped being the current one this long ago goes.
+    /// Removes a version this long after it became noncurrent.
     pub noncurrent_days: Option<u32>,
-    /// An upload begun this long ago and never completed goes, with its parts.
+    /// Aborts an incomplete upload of this age.
     pub abort_upload_days: Option<u32>,
 }
 
 impl S3 {
-    /// Applies every bucket's rules to what it holds now, by our clock. Says how much
-    /// has gone or been marked.
-    pub fn age(&self) -> io::Result<usize> {
+    /// Applies every bucket's rules at the clock's time. Returns how many versions and
+    /// uploads were removed or marked.
+    pub fn apply_lifecycle(&self) -> io::Result<usize> {
         let mut changed = 0;
         for (bucket, rules) in self.store.lifecycles() {
             for rule in rules {
@@ -44,8 +43,8 @@ impl S3 {
     }
 }
 
-/// The rule as S3 tells it.
-pub(super) fn told(rule: &LifecycleRule) -> dto::LifecycleRule {
+/// The rule as S3 returns it.
+pub(super) fn to_dto(rule: &LifecycleRule) -> dto::LifecycleRule {
     let days = |days: Option<u32>| days.and_then(|days| i32::try_from(days).ok());
     dto::LifecycleRule {
         abort_incomplete_multipart_upload: rule.abort_upload_days.map(|_| {
@@ -75,10 +74,10 @@ pub(super) fn told(rule: &LifecycleRule) -> dto::LifecycleRule {
     }
 }
 
-/// The rule that somebody puts; what cannot be honoured here is refused.
-pub(super) fn heard(rule: dto::LifecycleRule) -> S3Result<LifecycleRule> {
+/// Reads a rule, and refuses one that has anything else than a [`LifecycleRule`].
+pub(super) fn from_dto(rule: dto::LifecycleRule) -> S3Result<LifecycleRule> {
     let days = |days: Option<i32>| days.and_then(|days| u32::try_from(days).ok());
-    let heard = LifecycleRule {
+    let read = LifecycleRule {
         prefix: rule
             .filter
             .as_ref()
@@ -97,13 +96,13 @@ pub(super) fn heard(rule: dto::LifecycleRule) -> S3Result<LifecycleRule> {
         ),
     };
     let plain = dto::LifecycleRule { id: None, ..rule };
-    match plain == told(&heard) {
-        true => Ok(heard),
+    match plain == to_dto(&read) {
+        true => Ok(read),
         false => Err(s3_error!(NotImplemented)),
     }
 }
 
-/// Something that a rule says is to be done now.
+/// An action that a rule demands now.
 enum Due {
     Mark { key: String, current: String },
     Remove { key: String, id: String },
@@ -113,7 +112,7 @@ enum Due {
 impl Due {
     fn carry_out(self, store: &Store, bucket: &str) -> io::Result<()> {
         match self {
-            // Whatever was put meanwhile is young, and stays the current version.
+            // An object that was put meanwhile stays the current version.
             Due::Mark { key, current } => {
                 let unchanged = |latest: Option<&Version>| match latest
                     .is_some_and(|latest| latest.id == current)

@@ -1,5 +1,4 @@
-//! Listings of a bucket, a page at a time, in S3's order: by key, and under one key
-//! the newest version first.
+//! Listings, in pages and in S3's order: by key, then the newest version first.
 
 use std::ops::Bound;
 
@@ -11,7 +10,7 @@ use s3s::{S3Result, s3_error};
 use super::service::timestamp;
 use super::store::{self, Bucket};
 
-/// The most that S3 puts on one page.
+/// The largest page.
 const MAX_PAGE: i32 = 1000;
 
 fn page_size(asked: Option<i32>) -> (i32, usize) {
@@ -19,7 +18,7 @@ fn page_size(asked: Option<i32>) -> (i32, usize) {
     (size, size as usize)
 }
 
-/// Keys as the caller wants them: as they are, or safe in XML whatever they hold.
+/// Keys in the encoding that the caller asks for: unchanged, or URL-encoded.
 struct Keys(bool);
 
 impl Keys {

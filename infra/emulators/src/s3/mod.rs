@@ -1,9 +1,8 @@
-//! S3: versioned buckets on loopback, spoken to through the `s3s` crate's protocol.
+//! S3: versioned buckets on loopback. The `s3s` crate parses requests and writes responses.
 //!
-//! Owns the bucket policies that a [`BucketSpec`] declares, presigned URLs by our
-//! clock, CORS and notifications. Must not know what the objects are. Bodies are
-//! kept as they come: encryption at rest is S3's affair, and here only the
-//! headers that ask for it are kept, checked and returned.
+//! Adds bucket policies, presigned URLs that go by the given clock, CORS, notifications and
+//! lifecycle rules. Bodies are stored unencrypted: encryption headers are checked, stored and
+//! returned.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -14,8 +13,10 @@ use hyper::body::Bytes;
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::{Claim, Clock, EngineError, Place, Server};
+use crate::storage::FolderLock;
+use crate::{Clock, EngineError, Server, Storage};
 
+mod backend;
 mod body;
 mod conditions;
 mod event;
@@ -26,7 +27,6 @@ mod multipart;
 mod operations;
 mod presigned;
 mod service;
-mod shelf;
 mod store;
 
 use front::Front;
@@ -34,7 +34,7 @@ pub use lifecycle::LifecycleRule;
 use service::Service;
 use store::Store;
 
-/// The one pair of keys that may use the engine.
+/// The only access key that the engine accepts.
 #[derive(Clone)]
 pub struct Credentials {
     pub access_key: String,
@@ -49,28 +49,27 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// A bucket, as far as the template declares it. Versioning is always on.
+/// A bucket. Versioning is always enabled.
 #[derive(Clone, Debug, Default)]
 pub struct BucketSpec {
     pub name: String,
-    /// The KMS key that what is put is encrypted under, unless it says otherwise.
+    /// The default KMS key, which makes SSE-KMS the default encryption.
     pub encryption_key: Option<String>,
-    /// Refuses every put that asks for another encryption than SSE-KMS under
-    /// `encryption_key`.
-    pub encryption_own: bool,
-    /// What presigned URLs may not read.
-    pub clean_tag_gated: Option<CleanTag>,
-    /// Web origins that a browser may send presigned requests from; `*` is any.
+    /// Refuses writes that ask for another encryption than SSE-KMS with `encryption_key`.
+    pub own_key_only: bool,
+    /// The tag that presigned reads require.
+    pub presigned_read_tag: Option<RequiredTag>,
+    /// The origins that CORS allows; `*` is any.
     pub allowed_origins: Vec<String>,
-    /// S3 created under this prefix are notified; `None` is none.
+    /// The key prefix whose new objects cause a notification; `None` sends none.
     pub notify_prefix: Option<String>,
-    /// How its objects age.
+    /// Its lifecycle rules.
     pub lifecycle: Vec<LifecycleRule>,
 }
 
-/// Under `prefix`, a presigned URL reads only what carries this tag.
+/// A presigned URL reads an object under `prefix` only if it has this tag.
 #[derive(Clone, Debug)]
-pub struct CleanTag {
+pub struct RequiredTag {
     pub prefix: String,
     pub key: String,
     pub value: String,
@@ -81,21 +80,20 @@ pub struct S3 {
     server: Server,
     store: Arc<Store>,
     clock: Clock,
-    _claim: Option<Claim>,
+    _lock: Option<FolderLock>,
 }
 
 impl S3 {
-    /// Starts the engine with these buckets, and what they hold from before.
-    /// The receiver gets one `Records[]` entry of a Lambda S3 event for each
-    /// object created under a notified prefix.
+    /// Starts the engine with these buckets and their stored objects. The receiver gets one
+    /// `Records[]` entry of a Lambda S3 event for each object created under a `notify_prefix`.
     pub async fn start(
-        place: &Place,
+        storage: &Storage,
         clock: &Clock,
         credentials: &Credentials,
         buckets: Vec<BucketSpec>,
     ) -> Result<(S3, UnboundedReceiver<Value>), EngineError> {
-        let claim = place.claim("objects")?;
-        let store = Arc::new(Store::open(place, clock, buckets)?);
+        let lock = storage.lock("objects")?;
+        let store = Arc::new(Store::open(storage, clock, buckets)?);
         let (events, receiver) = unbounded_channel();
         let front = Arc::new(Front::new(
             Service::new(store.clone(), events),
@@ -113,7 +111,7 @@ impl S3 {
                 server,
                 store,
                 clock: clock.clone(),
-                _claim: claim,
+                _lock: lock,
             },
             receiver,
         ))
@@ -123,22 +121,21 @@ impl S3 {
         self.server.endpoint()
     }
 
-    /// Everything the engine holds, in every bucket: so that a test can say that
-    /// nothing is left of something.
+    /// Everything in every bucket, for tests that assert what is left.
     pub fn everything(&self) -> Vec<Held> {
         self.store.everything()
     }
 }
 
-/// Something the engine holds.
+/// A version, a delete marker or an unfinished upload.
 #[derive(Clone, Debug)]
 pub struct Held {
     pub bucket: String,
     pub key: String,
     pub kind: HeldKind,
-    /// The version's or the upload's id.
+    /// The version id or upload id.
     pub id: String,
-    /// Every header that was given with it, user metadata included.
+    /// The headers that were sent with it, user metadata included.
     pub headers: BTreeMap<String, String>,
     pub tags: BTreeMap<String, String>,
     /// Empty for a delete marker; the parts, in order, for an unfinished upload.

@@ -1,4 +1,4 @@
-//! Multipart uploads: begun, filled part by part, made an object or given up.
+//! Multipart uploads.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::conditions::{check_write, encrypt};
 use super::service::{Failure, Service, parse_tags};
 use super::store::{About, Object, Part, Upload, Version};
 
-/// S3's limits: the highest part number, and the least size of any part but the last.
+/// S3's limits: the highest part number, and the smallest part except for the last.
 const MAX_PARTS: i32 = 10_000;
 const MIN_PART: usize = 5 * 1024 * 1024;
 
@@ -182,13 +182,13 @@ impl Service {
     }
 }
 
-/// The checksum that a part must bring: by the algorithm that its upload was begun with.
+/// The checksum of a part, by the algorithm of its upload, without which it is refused.
 fn agreed_checksum(
     agreed: Option<&str>,
     came: &BTreeMap<&'static str, String>,
 ) -> S3Result<Option<String>> {
     let checksum = agreed.and_then(|agreed| came.get(agreed)).cloned();
-    // Where none was named, S3 makes its own of the whole object.
+    // If the upload names no algorithm, S3 computes a checksum of the whole object.
     let fits = match agreed {
         Some(_) => checksum.is_some(),
         None => came.keys().all(|name| *name == "CRC64NVME"),
@@ -204,7 +204,7 @@ fn agreed_checksum(
     ))
 }
 
-/// The checksum that a listed part is said to have.
+/// The checksum that the request lists for a part.
 fn told_checksum<'a>(part: &'a CompletedPart, algorithm: &str) -> Option<&'a String> {
     match algorithm {
         "CRC32" => part.checksum_crc32.as_ref(),
@@ -215,7 +215,7 @@ fn told_checksum<'a>(part: &'a CompletedPart, algorithm: &str) -> Option<&'a Str
     }
 }
 
-/// The parts that the caller lists, in order and as they were uploaded.
+/// The stored parts that the request lists, if order, ETags, checksums and sizes are right.
 fn chosen<'a>(upload: &'a Upload, listed: &[CompletedPart]) -> S3Result<Vec<&'a Part>> {
     if listed.is_empty() {
         return Err(s3_error!(MalformedXML));
@@ -223,7 +223,7 @@ fn chosen<'a>(upload: &'a Upload, listed: &[CompletedPart]) -> S3Result<Vec<&'a 
     if !listed.is_sorted_by(|a, b| a.part_number < b.part_number) {
         return Err(s3_error!(InvalidPartOrder));
     }
-    // Of checksums of the whole object S3 needs none for each part.
+    // With a checksum of the whole object, S3 needs none for each part.
     let algorithm = upload.about.checksum.as_deref();
     let algorithm = algorithm.filter(|it| *it != "CRC64NVME");
     for part in listed {

@@ -1,4 +1,4 @@
-//! The operations on offer, as `s3s` calls them. What is not here answers 501.
+//! The operations, as `s3s` calls them. The others return `NotImplemented`.
 
 use std::collections::BTreeMap;
 
@@ -142,7 +142,12 @@ impl S3 for Service {
         request: S3Request<GetBucketLifecycleConfigurationInput>,
     ) -> Answer<GetBucketLifecycleConfigurationOutput> {
         self.bucket(&request.input.bucket, |bucket| {
-            let rules: Vec<_> = bucket.spec.lifecycle.iter().map(lifecycle::told).collect();
+            let rules: Vec<_> = bucket
+                .spec
+                .lifecycle
+                .iter()
+                .map(lifecycle::to_dto)
+                .collect();
             if rules.is_empty() {
                 return Err(s3_error!(NoSuchLifecycleConfiguration));
             }
@@ -165,7 +170,7 @@ impl S3 for Service {
         let rules = lifecycle_configuration.map_or(Vec::new(), |it| it.rules);
         let rules = rules
             .into_iter()
-            .map(lifecycle::heard)
+            .map(lifecycle::from_dto)
             .collect::<S3Result<_>>()?;
         match self.store.set_lifecycle(&bucket, rules) {
             true => answer(PutBucketLifecycleConfigurationOutput::default()),

@@ -1,7 +1,5 @@
-//! Presigned URLs: AWS Signature Version 4 in the query, checked by our clock.
-//!
-//! Follows "Authenticating Requests: Using Query Parameters" of the S3 API
-//! reference. What is refused is refused as S3 refuses it.
+//! Presigned URLs: AWS Signature Version 4 in the query, as "Authenticating Requests: Using
+//! Query Parameters" in the S3 API reference has it. Expiry follows the given clock.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
@@ -16,10 +14,10 @@ use super::Credentials;
 use super::body::hex;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
-/// The longest that a URL may live: seven days, in seconds.
+/// The longest validity of a URL: seven days, in seconds.
 const MAX_EXPIRES: i64 = 7 * 24 * 60 * 60;
 
-/// Whether the query claims to be signed at all, by whatever algorithm.
+/// Whether the query carries a signature, of any algorithm.
 pub(super) fn claimed(uri: &Uri) -> bool {
     let names = [
         "X-Amz-Algorithm",
@@ -65,8 +63,8 @@ fn mismatch() -> s3s::S3Error {
     )
 }
 
-/// The `X-Amz-*` parameters. A session's token is signed like any other parameter, and says no
-/// more than who has signed.
+/// The `X-Amz-*` parameters. A session token is signed like any other parameter and is not
+/// checked further.
 struct Claim<'a> {
     credential: &'a str,
     date: &'a str,
@@ -125,7 +123,7 @@ impl<'a> Claim<'a> {
     }
 }
 
-/// The host and every header that means something to S3 must be signed.
+/// The host, `content-md5` and every `x-amz-` header must be signed.
 fn check_headers(request: &Parts, claim: &Claim<'_>) -> S3Result<()> {
     if request.headers.contains_key(http::header::AUTHORIZATION) {
         return Err(s3_error!(
@@ -209,7 +207,7 @@ fn signing_key(secret: &str, claim: &Claim<'_>, scope: &str) -> S3Result<hmac::K
     }))
 }
 
-/// The same URI without what signs it.
+/// The same URI without its signature.
 fn unsigned(uri: &Uri) -> S3Result<Uri> {
     let kept = uri
         .query()

@@ -1,4 +1,4 @@
-//! What is done to one object: put, read, deleted, tagged.
+//! Operations on objects: put, read, delete, tag.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::conditions::{Presigned, check_presigned_read, check_write, encrypt, m
 use super::event;
 use super::store::{About, Bucket, Object, Store, Version};
 
-/// What `s3s` calls once it has taken a request apart.
+/// Implements the operations that `s3s` parses.
 #[derive(Clone)]
 pub(super) struct Service {
     pub(super) store: Arc<Store>,
@@ -53,12 +53,12 @@ impl Service {
                 .is_some_and(|prefix| version.key.starts_with(prefix))
         });
         if notified == Some(true) {
-            // Nobody listens any more when the local run is stopping.
+            // The receiver may be gone: notifications are optional.
             let _ = self.events.send(event::created(bucket, version, how));
         }
     }
 
-    /// The object asked for, or why it cannot be had.
+    /// The requested object.
     pub(super) fn find<T>(
         &self,
         request: &S3Request<T>,
@@ -233,8 +233,8 @@ impl Service {
         })
     }
 
-    /// Removes the version, or puts a delete marker on top. Says what has become
-    /// of it: the version's id, and whether that is a delete marker.
+    /// Removes the version, or adds a delete marker. Returns the version's id, and whether it
+    /// is a delete marker.
     pub(super) fn delete(
         &self,
         bucket: &str,
@@ -298,7 +298,7 @@ impl Service {
     }
 }
 
-/// What goes wrong while something is stored.
+/// An error while storing.
 pub(super) struct Failure(s3s::S3Error);
 
 impl From<s3s::S3Error> for Failure {
@@ -350,7 +350,7 @@ pub(super) fn parse_tags(header: &str) -> S3Result<BTreeMap<String, String>> {
     check_tags(pairs.collect())
 }
 
-/// S3 takes ten tags, each once.
+/// S3 allows ten tags with different keys.
 pub(super) fn check_tags(pairs: Vec<(String, String)>) -> S3Result<BTreeMap<String, String>> {
     let count = pairs.len();
     let tags: BTreeMap<_, _> = pairs.into_iter().collect();

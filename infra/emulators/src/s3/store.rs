@@ -1,8 +1,7 @@
-//! What the buckets hold: versions, delete markers, unfinished uploads. In memory
-//! all of it; in a folder, bodies and records are files as well, each record
-//! written before the caller is told of it.
+//! The buckets' content: versions, delete markers, unfinished uploads.
 //!
-//! Knows nothing of HTTP or of who asks.
+//! Records are in memory. In a folder, they are files as well, written before the caller gets
+//! a response.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,13 +12,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::shelf::Shelf;
+use super::backend::Backend;
 use super::{BucketSpec, Held, HeldKind, LifecycleRule};
-use crate::{Clock, EngineError, Place};
+use crate::{Clock, EngineError, Storage};
 
 pub(super) struct Store {
     state: Mutex<State>,
-    shelf: Shelf,
+    backend: Backend,
     clock: Clock,
 }
 
@@ -33,7 +32,7 @@ struct State {
 #[derive(Default)]
 pub(super) struct Bucket {
     pub(super) spec: BucketSpec,
-    /// By key, the oldest first; never empty.
+    /// The versions of each key, oldest first; never empty.
     pub(super) keys: BTreeMap<String, Vec<Version>>,
     /// By key and id.
     pub(super) uploads: BTreeMap<(String, String), Upload>,
@@ -43,7 +42,7 @@ pub(super) struct Bucket {
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Version {
     pub(super) key: String,
-    /// Ids sort as the versions were made.
+    /// Ids sort in the order of creation.
     pub(super) id: String,
     pub(super) modified: Timestamp,
     pub(super) object: Option<Object>,
@@ -58,7 +57,7 @@ pub(super) struct Object {
     pub(super) about: About,
 }
 
-/// What is said about an object when it is put, or its upload begun.
+/// The properties that a put, or the creation of an upload, gives an object.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct About {
     pub(super) content_type: Option<String>,
@@ -70,7 +69,7 @@ pub(super) struct About {
     pub(super) tags: BTreeMap<String, String>,
     pub(super) encryption: Option<String>,
     pub(super) encryption_key: Option<String>,
-    /// The algorithm by which every part of an upload is checked.
+    /// The checksum algorithm of an upload's parts.
     #[serde(default)]
     pub(super) checksum: Option<String>,
 }
@@ -92,20 +91,20 @@ pub(super) struct Part {
     #[serde(default)]
     pub(super) checksum: Option<String>,
     pub(super) modified: Timestamp,
-    /// The name its body is kept under: every try has its own.
+    /// The name of its body, which differs for each upload of the part.
     pub(super) body: String,
 }
 
 impl Store {
     pub(super) fn open(
-        place: &Place,
+        storage: &Storage,
         clock: &Clock,
         specs: Vec<BucketSpec>,
     ) -> Result<Store, EngineError> {
         let mut state = State::default();
-        let shelf = match place {
-            Place::Memory => Shelf::Memory(Mutex::default()),
-            Place::Folder(folder) => Shelf::Folder(folder.join("objects")),
+        let backend = match storage {
+            Storage::Memory => Backend::Memory(Mutex::default()),
+            Storage::Folder(folder) => Backend::Folder(folder.join("objects")),
         };
         for spec in specs {
             let name = spec.name.clone();
@@ -113,8 +112,8 @@ impl Store {
                 spec,
                 ..Bucket::default()
             };
-            shelf.prepare(&name)?;
-            for version in shelf.records::<Version>(&name, "version")? {
+            backend.prepare(&name)?;
+            for version in backend.records::<Version>(&name, "version")? {
                 state.last = state.last.max(sequence(&version.id));
                 bucket
                     .keys
@@ -122,7 +121,7 @@ impl Store {
                     .or_default()
                     .push(version);
             }
-            for upload in shelf.records::<Upload>(&name, "upload")? {
+            for upload in backend.records::<Upload>(&name, "upload")? {
                 state.last = state.last.max(sequence(&upload.id));
                 bucket
                     .uploads
@@ -132,18 +131,18 @@ impl Store {
                 .keys
                 .values_mut()
                 .for_each(|versions| versions.sort_by(|a, b| a.id.cmp(&b.id)));
-            shelf.tidy(&name, &bucket.bodies())?;
+            backend.tidy(&name, &bucket.bodies())?;
             state.buckets.insert(name, bucket);
         }
         Ok(Store {
             state: Mutex::new(state),
-            shelf,
+            backend,
             clock: clock.clone(),
         })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while holding it between two changes that belong together.
+        // No panic can leave it half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -152,7 +151,7 @@ impl Store {
         self.state().buckets.get(bucket).map(look)
     }
 
-    /// How the objects of each bucket age.
+    /// The lifecycle rules of each bucket.
     pub(super) fn lifecycles(&self) -> Vec<(String, Vec<LifecycleRule>)> {
         let state = self.state();
         let buckets = state.buckets.iter();
@@ -173,7 +172,7 @@ impl Store {
         if state.buckets.contains_key(name) {
             return Ok(false);
         }
-        self.shelf.prepare(name).map_err(io::Error::other)?;
+        self.backend.prepare(name).map_err(io::Error::other)?;
         let spec = BucketSpec {
             name: name.to_owned(),
             ..BucketSpec::default()
@@ -189,11 +188,11 @@ impl Store {
     }
 
     pub(super) fn body(&self, bucket: &str, id: &str) -> io::Result<Bytes> {
-        self.shelf.body(bucket, id)
+        self.backend.body(bucket, id)
     }
 
-    /// Adds a version to its key, if `allowed` by the key's latest one. An object
-    /// comes with its body, a delete marker without.
+    /// Adds a version to a key, if `allowed` accepts the latest one. An object has a body, a
+    /// delete marker has none.
     pub(super) fn add_version<E: From<io::Error>>(
         &self,
         bucket: &str,
@@ -211,7 +210,7 @@ impl Store {
         let id = new_id(*last);
         let (object, body) = object.unzip();
         if let Some(body) = body {
-            self.shelf.keep_body(bucket, &id, body)?;
+            self.backend.write_body(bucket, &id, body)?;
         }
         let version = Version {
             key: key.to_owned(),
@@ -219,8 +218,8 @@ impl Store {
             modified: self.clock.now(),
             object,
         };
-        self.shelf
-            .keep_record(bucket, "version", &version.id, &version)?;
+        self.backend
+            .write_record(bucket, "version", &version.id, &version)?;
         held.keys
             .entry(key.to_owned())
             .or_default()
@@ -228,7 +227,7 @@ impl Store {
         Ok(version)
     }
 
-    /// Removes one version for good. `None` when there is no such version.
+    /// Removes one version permanently. `None` when there is no such version.
     pub(super) fn remove_version(
         &self,
         bucket: &str,
@@ -245,8 +244,8 @@ impl Store {
         let Some(at) = versions.iter().position(|version| version.id == id) else {
             return Ok(None);
         };
-        self.shelf.drop_record(bucket, "version", id)?;
-        self.shelf.drop_body(bucket, id)?;
+        self.backend.remove_record(bucket, "version", id)?;
+        self.backend.remove_body(bucket, id)?;
         let removed = versions.remove(at);
         if versions.is_empty() {
             keys.remove(key);
@@ -278,7 +277,7 @@ impl Store {
             return Ok(false);
         };
         object.about.tags = tags;
-        self.shelf.keep_record(bucket, "version", id, version)?;
+        self.backend.write_record(bucket, "version", id, version)?;
         Ok(true)
     }
 
@@ -297,8 +296,8 @@ impl Store {
             .buckets
             .get_mut(bucket)
             .ok_or(io::ErrorKind::NotFound)?;
-        self.shelf
-            .keep_record(bucket, "upload", &upload.id, &upload)?;
+        self.backend
+            .write_record(bucket, "upload", &upload.id, &upload)?;
         held.uploads
             .insert((key.to_owned(), upload.id.clone()), upload.clone());
         Ok(upload)
@@ -330,16 +329,16 @@ impl Store {
             modified: self.clock.now(),
             body: name,
         };
-        self.shelf.keep_body(bucket, &part.body, body)?;
+        self.backend.write_body(bucket, &part.body, body)?;
         let replaced = upload.parts.insert(number, part);
-        self.shelf.keep_record(bucket, "upload", id, upload)?;
+        self.backend.write_record(bucket, "upload", id, upload)?;
         if let Some(replaced) = replaced {
-            self.shelf.drop_body(bucket, &replaced.body)?;
+            self.backend.remove_body(bucket, &replaced.body)?;
         }
         Ok(true)
     }
 
-    /// Forgets an upload with all its parts. `false` when there is no such upload.
+    /// Removes an upload with its parts. `false` when there is no such upload.
     pub(super) fn remove_upload(&self, bucket: &str, key: &str, id: &str) -> io::Result<bool> {
         let mut state = self.state();
         let at = (key.to_owned(), id.to_owned());
@@ -350,11 +349,11 @@ impl Store {
         else {
             return Ok(false);
         };
-        self.shelf.drop_record(bucket, "upload", id)?;
+        self.backend.remove_record(bucket, "upload", id)?;
         upload
             .parts
             .values()
-            .try_for_each(|part| self.shelf.drop_body(bucket, &part.body))?;
+            .try_for_each(|part| self.backend.remove_body(bucket, &part.body))?;
         Ok(true)
     }
 

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{
     Put, TransactWriteItem,
 };
 use emulators::dynamodb::{DynamoDb, IndexSpec, TableSpec};
-use emulators::{EngineError, Place};
+use emulators::{EngineError, Storage};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -29,8 +29,8 @@ fn records() -> TableSpec {
     }
 }
 
-async fn start(place: &Place, time: &Time) -> (DynamoDb, Client) {
-    let dynamo = DynamoDb::start(place, &time.clock()).await.unwrap();
+async fn start(storage: &Storage, time: &Time) -> (DynamoDb, Client) {
+    let dynamo = DynamoDb::start(storage, &time.clock()).await.unwrap();
     dynamo.create_table(&records()).unwrap();
     let client = Client::new(&sdk(dynamo.endpoint()));
     (dynamo, client)
@@ -63,7 +63,7 @@ async fn put(client: &Client, sk: &str, expires_at: Option<Timestamp>) {
 
 #[tokio::test]
 async fn a_transaction_happens_whole_or_not_at_all() {
-    let (_dynamo, client) = start(&Place::Memory, &noon()).await;
+    let (_dynamo, client) = start(&Storage::Memory, &noon()).await;
     let write = |key: &str| {
         let check = ConditionCheck::builder()
             .table_name("records")
@@ -106,7 +106,7 @@ async fn a_transaction_happens_whole_or_not_at_all() {
 
 #[tokio::test]
 async fn a_recovery_window_is_the_specs_until_it_is_changed() {
-    let (_dynamo, client) = start(&Place::Memory, &noon()).await;
+    let (_dynamo, client) = start(&Storage::Memory, &noon()).await;
     let window = || async {
         let asked = client.describe_continuous_backups().table_name("records");
         let told = asked.send().await.unwrap();
@@ -145,7 +145,7 @@ async fn a_recovery_window_is_the_specs_until_it_is_changed() {
 
 #[tokio::test]
 async fn the_due_index_holds_keys_only() {
-    let (_dynamo, client) = start(&Place::Memory, &noon()).await;
+    let (_dynamo, client) = start(&Storage::Memory, &noon()).await;
     put(&client, "row", None).await;
     let found = client
         .query()
@@ -161,9 +161,9 @@ async fn the_due_index_holds_keys_only() {
     assert_eq!(names, ["PK", "SK", "due_pk", "due_sk"]);
 }
 
-async fn expired_items_reach_the_stream(place: Place) {
+async fn expired_items_reach_the_stream(storage: Storage) {
     let time = noon();
-    let (dynamo, client) = start(&place, &time).await;
+    let (dynamo, client) = start(&storage, &time).await;
     put(
         &client,
         "parent",
@@ -216,18 +216,18 @@ async fn expired_items_reach_the_stream(place: Place) {
 
 #[tokio::test]
 async fn expired_items_reach_the_stream_in_memory() {
-    expired_items_reach_the_stream(Place::Memory).await;
+    expired_items_reach_the_stream(Storage::Memory).await;
 }
 
 #[tokio::test]
 async fn expired_items_reach_the_stream_on_disk() {
     let folder = tempfile::tempdir().unwrap();
-    expired_items_reach_the_stream(Place::Folder(folder.path().to_owned())).await;
+    expired_items_reach_the_stream(Storage::Folder(folder.path().to_owned())).await;
 }
 
 #[tokio::test]
 async fn a_long_stream_does_not_slow_writes_down() {
-    let (dynamo, _client) = start(&Place::Memory, &noon()).await;
+    let (dynamo, _client) = start(&Storage::Memory, &noon()).await;
     let took: Vec<_> = (0..8)
         .map(|round| time_of_a_thousand_puts(&dynamo, round))
         .collect();
@@ -239,7 +239,7 @@ async fn a_long_stream_does_not_slow_writes_down() {
     assert!(*late < *early * 3, "{took:?}");
 
     let folder = tempfile::tempdir().unwrap();
-    let (kept, _client) = start(&Place::Folder(folder.path().to_owned()), &noon()).await;
+    let (kept, _client) = start(&Storage::Folder(folder.path().to_owned()), &noon()).await;
     for dynamo in [dynamo, kept] {
         let plan = plan_of_the_next_sequence_number(&dynamo);
         assert!(plan.contains("_stream_records_by_sequence"), "{plan}");
@@ -278,7 +278,7 @@ fn plan_of_the_next_sequence_number(dynamo: &DynamoDb) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_requests_at_once_are_served() {
-    let (dynamo, client) = start(&Place::Memory, &noon()).await;
+    let (dynamo, client) = start(&Storage::Memory, &noon()).await;
     let writes = (0..200).map(|at| {
         let client = client.clone();
         async move { put(&client, &format!("row#{at}"), None).await }
@@ -313,8 +313,8 @@ async fn many_requests_at_once_are_served() {
 #[tokio::test]
 async fn tables_on_disk_outlive_a_restart_and_a_snapshot_brings_them_back() {
     let folder = tempfile::tempdir().unwrap();
-    let place = Place::Folder(folder.path().join("data"));
-    let (dynamo, client) = start(&place, &noon()).await;
+    let storage = Storage::Folder(folder.path().join("data"));
+    let (dynamo, client) = start(&storage, &noon()).await;
     put(&client, "parent", None).await;
     let snapshot = folder
         .path()
@@ -322,7 +322,7 @@ async fn tables_on_disk_outlive_a_restart_and_a_snapshot_brings_them_back() {
         .to_string_lossy()
         .into_owned();
     dynamo.database().vacuum_into(&snapshot).unwrap();
-    let busy = DynamoDb::start(&place, &noon().clock())
+    let busy = DynamoDb::start(&storage, &noon().clock())
         .await
         .err()
         .unwrap();
@@ -341,7 +341,7 @@ async fn tables_on_disk_outlive_a_restart_and_a_snapshot_brings_them_back() {
     drop((dynamo, client));
 
     // The last connection ends a moment after its server.
-    let (dynamo, client) = start(&place, &noon()).await;
+    let (dynamo, client) = start(&storage, &noon()).await;
     let read = || {
         client
             .get_item()
@@ -367,7 +367,7 @@ async fn tables_on_disk_outlive_a_restart_and_a_snapshot_brings_them_back() {
         "not a database, whatever its name may say",
     )
     .unwrap();
-    let error = DynamoDb::start(&Place::Folder(damaged), &noon().clock())
+    let error = DynamoDb::start(&Storage::Folder(damaged), &noon().clock())
         .await
         .err()
         .unwrap()

@@ -3,7 +3,7 @@ use aws_sdk_kms::Client;
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{DataKeySpec, MessageType, SigningAlgorithmSpec};
 use emulators::kms::{KeySpec, KeyUsage, Kms};
-use emulators::{EngineError, Place};
+use emulators::{EngineError, Storage};
 use http::Request;
 
 use super::{code, sdk, send};
@@ -28,15 +28,15 @@ fn keys() -> Vec<KeySpec> {
     ]
 }
 
-async fn start(place: &Place) -> (Kms, Client) {
-    let kms = Kms::start(place, "eu-central-1", keys()).await.unwrap();
+async fn start(storage: &Storage) -> (Kms, Client) {
+    let kms = Kms::start(storage, "eu-central-1", keys()).await.unwrap();
     let client = Client::new(&sdk(kms.endpoint()));
     (kms, client)
 }
 
 #[tokio::test]
 async fn a_data_key_opens_only_under_its_own_context() {
-    let (kms, client) = start(&Place::Memory).await;
+    let (kms, client) = start(&Storage::Memory).await;
     let arn = kms.arn("DataKey");
     let made = client
         .generate_data_key()
@@ -114,7 +114,7 @@ async fn a_data_key_opens_only_under_its_own_context() {
 
 #[tokio::test]
 async fn a_signature_verifies_with_the_published_key() {
-    let (kms, client) = start(&Place::Memory).await;
+    let (kms, client) = start(&Storage::Memory).await;
     let arn = kms.arn("SigningKey");
     let public = client.get_public_key().key_id(&arn).send().await.unwrap();
     let public = UnparsedPublicKey::new(
@@ -152,7 +152,7 @@ async fn a_signature_verifies_with_the_published_key() {
 
 #[tokio::test]
 async fn keys_that_are_unknown_or_misused_are_refused() {
-    let (kms, client) = start(&Place::Memory).await;
+    let (kms, client) = start(&Storage::Memory).await;
     let described = client
         .describe_key()
         .key_id("alias/data")
@@ -207,8 +207,8 @@ async fn keys_that_are_unknown_or_misused_are_refused() {
 #[tokio::test]
 async fn keys_outlive_a_restart_and_only_their_owner_reads_them() {
     let folder = tempfile::tempdir().unwrap();
-    let place = Place::Folder(folder.path().to_owned());
-    let (kms, client) = start(&place).await;
+    let storage = Storage::Folder(folder.path().to_owned());
+    let (kms, client) = start(&storage).await;
     let sealed = client
         .encrypt()
         .key_id(kms.arn("DataKey"))
@@ -216,14 +216,14 @@ async fn keys_outlive_a_restart_and_only_their_owner_reads_them() {
         .send()
         .await
         .unwrap();
-    let busy = Kms::start(&place, "eu-central-1", keys())
+    let busy = Kms::start(&storage, "eu-central-1", keys())
         .await
         .err()
         .unwrap();
     assert!(matches!(busy, EngineError::Busy(_)), "{busy}");
     drop((kms, client));
 
-    let (kms, client) = start(&place).await;
+    let (kms, client) = start(&storage).await;
     let opened = client
         .decrypt()
         .ciphertext_blob(sealed.ciphertext_blob.unwrap())
@@ -239,7 +239,7 @@ async fn keys_outlive_a_restart_and_only_their_owner_reads_them() {
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
     std::fs::write(&file, "{").unwrap();
-    let damaged = Kms::start(&place, "eu-central-1", keys())
+    let damaged = Kms::start(&storage, "eu-central-1", keys())
         .await
         .err()
         .unwrap()

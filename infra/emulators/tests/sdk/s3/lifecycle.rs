@@ -80,7 +80,7 @@ async fn what_is_old_goes_by_the_rules() {
     let rules = [versions.build().unwrap(), exports.build().unwrap()];
     s3.put_lifecycle(&rules).await.unwrap();
     assert_eq!(s3.lifecycle().await.unwrap(), rules);
-    let apply = || s3.engine.age().unwrap();
+    let apply = || s3.engine.apply_lifecycle().unwrap();
     s3.put("incoming/x", b"first").await;
     s3.time.advance(days(40));
     s3.put("incoming/x", b"second").await;

@@ -5,8 +5,8 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ServerSideEncryption, Tag, Tagging};
 use base64::Engine as _;
-use emulators::s3::{BucketSpec, CleanTag, Credentials, S3};
-use emulators::{EngineError, Place};
+use emulators::s3::{BucketSpec, Credentials, RequiredTag, S3};
+use emulators::{EngineError, Storage};
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -38,8 +38,8 @@ fn buckets() -> Vec<BucketSpec> {
     let guarded = BucketSpec {
         name: "guarded".into(),
         encryption_key: Some(KEY_ARN.into()),
-        encryption_own: true,
-        clean_tag_gated: Some(CleanTag {
+        own_key_only: true,
+        presigned_read_tag: Some(RequiredTag {
             prefix: "incoming/".into(),
             key: "scan".into(),
             value: "clean".into(),
@@ -51,14 +51,14 @@ fn buckets() -> Vec<BucketSpec> {
     vec![plain, guarded]
 }
 
-async fn open(place: &Place) -> Result<Setup, EngineError> {
+async fn open(storage: &Storage) -> Result<Setup, EngineError> {
     // Nothing here may depend on this clock standing near the machine's.
     let time = Time::starting_at("2031-05-01T10:00:00Z");
     let credentials = Credentials {
         access_key: ACCESS_KEY.into(),
         secret_key: SECRET_KEY.into(),
     };
-    let (engine, events) = S3::start(place, &time.clock(), &credentials, buckets()).await?;
+    let (engine, events) = S3::start(storage, &time.clock(), &credentials, buckets()).await?;
     let client = Client::new(&sdk(engine.endpoint()));
     Ok(Setup {
         engine,
@@ -69,7 +69,7 @@ async fn open(place: &Place) -> Result<Setup, EngineError> {
 }
 
 async fn start() -> Setup {
-    open(&Place::Memory).await.unwrap()
+    open(&Storage::Memory).await.unwrap()
 }
 
 impl Setup {

@@ -2,15 +2,15 @@
 
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ChecksumAlgorithm;
-use emulators::{EngineError, Place};
+use emulators::{EngineError, Storage};
 
 use super::open;
 
 #[tokio::test]
 async fn what_lies_in_a_folder_outlives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let place = Place::Folder(folder.path().to_owned());
-    let s3 = open(&place).await.unwrap();
+    let storage = Storage::Folder(folder.path().to_owned());
+    let s3 = open(&storage).await.unwrap();
     let first = s3.put("k", b"first").await;
     s3.put("k", b"second").await;
     s3.client
@@ -46,12 +46,12 @@ async fn what_lies_in_a_folder_outlives_a_restart() {
         .unwrap();
     let before = format!("{:?}", s3.engine.everything());
     assert!(matches!(
-        open(&place).await.err(),
+        open(&storage).await.err(),
         Some(EngineError::Busy(_))
     ));
     drop(s3);
 
-    let s3 = open(&place).await.unwrap();
+    let s3 = open(&storage).await.unwrap();
     assert_eq!(format!("{:?}", s3.engine.everything()), before);
     assert_eq!(s3.get("k", Some(&first)).await, b"first");
     let latest = s3.put("k", b"third").await;
@@ -67,14 +67,14 @@ async fn what_lies_in_a_folder_outlives_a_restart() {
 
     let bucket = folder.path().join("objects").join("plain");
     std::fs::remove_file(bucket.join(format!("{first}.body"))).unwrap();
-    let damaged = open(&place).await.err().unwrap().to_string();
+    let damaged = open(&storage).await.err().unwrap().to_string();
     assert!(damaged.contains(&first), "{damaged}");
 }
 
 #[tokio::test]
 async fn a_folder_that_cannot_be_used_is_named() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let error = open(&Place::Folder(file.path().join("data")))
+    let error = open(&Storage::Folder(file.path().join("data")))
         .await
         .err()
         .unwrap()

@@ -1,6 +1,4 @@
-//! Where the objects lie: in memory, or in a folder that outlives the process.
-//!
-//! Knows names, not what is kept under them.
+//! Bodies and records by name, in memory or in a folder.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -12,63 +10,64 @@ use hyper::body::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{EngineError, create_private_folder, write_private};
+use crate::EngineError;
+use crate::storage::{create_private_folder, write_private};
 
-/// Where bodies lie, and records too when they are to outlive the process.
-pub(super) enum Shelf {
+/// In memory it has bodies only: the records are in [`Store`](super::store::Store).
+pub(super) enum Backend {
     Memory(Mutex<HashMap<String, Bytes>>),
     /// `<bucket>/<id>.body`, `<bucket>/<id>.version`, `<bucket>/<id>.upload`
     Folder(PathBuf),
 }
 
-impl Shelf {
+impl Backend {
     pub(super) fn prepare(&self, bucket: &str) -> Result<(), EngineError> {
         match self {
-            Shelf::Memory(_) => Ok(()),
-            Shelf::Folder(folder) => create_private_folder(&folder.join(bucket)),
+            Backend::Memory(_) => Ok(()),
+            Backend::Folder(folder) => create_private_folder(&folder.join(bucket)),
         }
     }
 
     pub(super) fn body(&self, bucket: &str, id: &str) -> io::Result<Bytes> {
         match self {
-            Shelf::Memory(bodies) => {
+            Backend::Memory(bodies) => {
                 let bodies = bodies.lock().unwrap_or_else(PoisonError::into_inner);
                 bodies
                     .get(&format!("{bucket}/{id}"))
                     .cloned()
                     .ok_or(io::ErrorKind::NotFound.into())
             }
-            Shelf::Folder(folder) => fs::read(file(folder, bucket, id, "body")).map(Bytes::from),
+            Backend::Folder(folder) => fs::read(file(folder, bucket, id, "body")).map(Bytes::from),
         }
     }
 
-    pub(super) fn keep_body(&self, bucket: &str, id: &str, body: Bytes) -> io::Result<()> {
+    pub(super) fn write_body(&self, bucket: &str, id: &str, body: Bytes) -> io::Result<()> {
         match self {
-            Shelf::Memory(bodies) => {
+            Backend::Memory(bodies) => {
                 bodies
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .insert(format!("{bucket}/{id}"), body);
                 Ok(())
             }
-            Shelf::Folder(folder) => write_private(&file(folder, bucket, id, "body"), &body),
+            Backend::Folder(folder) => write_private(&file(folder, bucket, id, "body"), &body),
         }
     }
 
-    pub(super) fn drop_body(&self, bucket: &str, id: &str) -> io::Result<()> {
+    pub(super) fn remove_body(&self, bucket: &str, id: &str) -> io::Result<()> {
         match self {
-            Shelf::Memory(bodies) => {
+            Backend::Memory(bodies) => {
                 bodies
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .remove(&format!("{bucket}/{id}"));
                 Ok(())
             }
-            Shelf::Folder(folder) => remove(&file(folder, bucket, id, "body")),
+            Backend::Folder(folder) => remove(&file(folder, bucket, id, "body")),
         }
     }
 
-    pub(super) fn keep_record(
+    pub(super) fn write_record(
         &self,
         bucket: &str,
         kind: &str,
@@ -76,18 +75,18 @@ impl Shelf {
         record: &impl Serialize,
     ) -> io::Result<()> {
         match self {
-            Shelf::Memory(_) => Ok(()),
-            Shelf::Folder(folder) => write_private(
+            Backend::Memory(_) => Ok(()),
+            Backend::Folder(folder) => write_private(
                 &file(folder, bucket, id, kind),
                 &serde_json::to_vec(record)?,
             ),
         }
     }
 
-    pub(super) fn drop_record(&self, bucket: &str, kind: &str, id: &str) -> io::Result<()> {
+    pub(super) fn remove_record(&self, bucket: &str, kind: &str, id: &str) -> io::Result<()> {
         match self {
-            Shelf::Memory(_) => Ok(()),
-            Shelf::Folder(folder) => remove(&file(folder, bucket, id, kind)),
+            Backend::Memory(_) => Ok(()),
+            Backend::Folder(folder) => remove(&file(folder, bucket, id, kind)),
         }
     }
 
@@ -96,7 +95,7 @@ impl Shelf {
         bucket: &str,
         kind: &str,
     ) -> Result<Vec<T>, EngineError> {
-        let Shelf::Folder(folder) = self else {
+        let Backend::Folder(folder) = self else {
             return Ok(Vec::new());
         };
         let mut records = Vec::new();
@@ -111,10 +110,10 @@ impl Shelf {
         Ok(records)
     }
 
-    /// Removes what a run that broke off left behind: bodies without a record,
-    /// `known` being those that have one. A record without its body is damage.
+    /// Removes what a crash left behind: half-written files, and bodies that are not among
+    /// `known`. A missing body is an error.
     pub(super) fn tidy(&self, bucket: &str, known: &[&str]) -> Result<(), EngineError> {
-        let Shelf::Folder(folder) = self else {
+        let Backend::Folder(folder) = self else {
             return Ok(());
         };
         let mut missing: BTreeSet<PathBuf> = known
