@@ -5,7 +5,7 @@
 //! cloud                    start, stop, and what a test may ask
 //! gateway  control         HTTP in: the API, and /local/*
 //! time  triggers           what happens by itself: schedules, TTL, streams, objects
-//! machine  functions       what runs: engines and functions
+//! machine  functions       what runs: engines (crate `emulators`) and functions
 //! wire                     what is asked between the two, and may go wrong, for tests
 //! template  routes  pattern  state      what is declared, and what is remembered
 //! client                   asks the above as anybody would, for tests and tools
