@@ -6,7 +6,7 @@ use std::hint::black_box;
 use aws_lc_rs::digest::{SHA256, digest};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lethe_shared::detect::mask_cards;
-use lethe_shared::merkle::{Hash, Tree};
+use lethe_shared::proof::merkle::{Hash, Tree};
 
 /// The longest body of a message, in bytes.
 const MESSAGE: usize = 64 * 1024;

@@ -1,51 +1,26 @@
 //! The common crate of Lethe's functions: everything that two of them need.
 //!
-//! | rooms, from the edge inwards | what they hold |
-//! |---|---|
-//! | `http`, `runtime`, `routes`, `metric` | the edge: callers, problems, idempotency, what wakes a function, the route table, numbers for alarms |
-//! | `app`, `person`, `profile`, `rights`, `tenants`, `leaving`, `receipt`, `budget`, `redaction` | what a handler is given; who is there; what may be done with them; redaction in turns |
-//! | `store`, `objects`, `keyring`, `backups` | rows, files, keys and who is alive; what AWS Backup keeps |
-//! | `vault` | every cryptographic decision |
-//! | `record`, `normal`, `redact`, `detect`, `activity`, `settings`, `faults`, `jws`, `merkle` | pure rules |
-//! | `catalog` | the one table of fields |
-//! | `error`, `aws`, `trust`, `id`, `clock`, `held`, `config`, `recovery` | what all others stand on |
+//! Floors, from the ground up. A floor uses those below it and none above; a test reads every
+//! `use crate::` and fails on an arrow that runs up.
 //!
-//! AWS SDK types stay inside `store`, `objects`, `keyring`, `backups`, `vault`, `aws`, `app`
-//! and `trust`.
+//! | floor | what it holds |
+//! |---|---|
+//! | `base` | ids, errors, time, configuration, caches and rate limits |
+//! | `detect` | personal data in text |
+//! | `schema` | what may be kept: the catalog of fields, normal forms, violations, spans |
+//! | `proof` | Merkle trees, signed statements |
+//! | `crypto` | sealing, pseudonyms, envelope encryption |
+//! | `aws` | DynamoDB, S3, KMS, AWS Backup, CloudWatch: the only folder with SDK types |
+//! | `domain` | a folder for each noun: its rows, its rules, how it is read |
+//! | `http` | the edge: routes, callers, idempotency, problems |
+//! | `lambda` | what invokes a function, and how one starts |
 
-pub mod activity;
-pub mod app;
 pub mod aws;
-pub mod backups;
-pub mod budget;
-pub mod catalog;
-pub mod clock;
-pub mod config;
+pub mod base;
+pub mod crypto;
 pub mod detect;
-pub mod error;
-pub mod faults;
-pub mod held;
+pub mod domain;
 pub mod http;
-pub mod id;
-pub mod jws;
-pub mod keyring;
-pub mod leaving;
-pub mod merkle;
-pub mod metric;
-pub mod normal;
-pub mod objects;
-pub mod person;
-pub mod profile;
-pub mod receipt;
-pub mod record;
-pub mod recovery;
-pub mod redact;
-pub mod redaction;
-pub mod rights;
-pub mod routes;
-pub mod runtime;
-pub mod settings;
-pub mod store;
-pub mod tenants;
-pub mod trust;
-pub mod vault;
+pub mod lambda;
+pub mod proof;
+pub mod schema;

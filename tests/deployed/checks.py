@@ -111,7 +111,7 @@ class Proof:
 
     def age(self, subject):
         """Makes it more than thirty days since somebody was seen."""
-        door, clock = self.row(subject, "door"), self.row(subject, "clock")
+        door, clock = self.row(subject, "door"), self.row(subject, "expiry")
         yesterday = time.time() - DAY
         door["last_seen"] = {"N": str(int((yesterday - 30 * DAY) * 1000))}
         door["expires_at"] = {"N": str(int(yesterday))}
@@ -392,8 +392,8 @@ def switch_on(proof):
 
 
 def left_of(proof, subject):
-    """Rows of what they said or are: the clock stays until the last look, ten minutes later."""
-    return [row for row in proof.rows(subject) if row["SK"]["S"] not in ("clock", "restored")]
+    """Rows of what they said or are: the expiry index entry stays until the erasure is verified."""
+    return [row for row in proof.rows(subject) if row["SK"]["S"] not in ("expiry", "restored")]
 
 
 def run(proof):

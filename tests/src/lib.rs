@@ -13,7 +13,7 @@ use local::routes::Route;
 use local::template::Template;
 use local::{Cloud, Options};
 use serde_json::{Value, json};
-use shared::clock::Clock;
+use shared::base::clock::Clock;
 
 pub mod logs;
 pub mod meter;

@@ -13,7 +13,7 @@ static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 /// Begins to collect, once for the process. Warnings are also shown with a failing test.
 pub(crate) fn collect() {
     let shown = TestWriter::new().with_max_level(tracing::Level::WARN);
-    let _already = shared::runtime::logs(shown.and(|| Collector)).try_init();
+    let _already = shared::lambda::logs(shown.and(|| Collector)).try_init();
 }
 
 /// Everything that was logged so far.

@@ -14,7 +14,7 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use http::Request;
 use serde::Deserialize;
-use shared::clock::Clock;
+use shared::base::clock::Clock;
 
 /// How long work that is under way may take before it counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(90);

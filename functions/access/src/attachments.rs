@@ -1,13 +1,13 @@
 //! One file: where it stands, and a link to it when it is clean.
 
 use serde_json::json;
-use shared::app::App;
-use shared::error::{Error, Result};
+use shared::base::error::{Error, Result};
+use shared::base::id::AttachmentId;
+use shared::domain::app::App;
+use shared::domain::keys;
+use shared::domain::records::content::FileState;
+use shared::domain::records::rows::Attachment;
 use shared::http::{Answer, Call};
-use shared::id::Attachment as AttachmentId;
-use shared::record::FileState;
-use shared::store::keys;
-use shared::store::records::Attachment;
 
 /// `GET /v1/subjects/{subject}/attachments/{attachment}`
 pub async fn show(app: &App, call: &Call) -> Result<Answer> {

@@ -9,10 +9,10 @@ mod records;
 use lambda_http::Request;
 use lambda_runtime::Error as Failure;
 use serde_json::Value;
-use shared::app::App;
-use shared::error::{Error, Result};
+use shared::base::error::{Error, Result};
+use shared::domain::app::App;
 use shared::http::{Answer, Call};
-use shared::runtime::Trigger;
+use shared::lambda::Trigger;
 
 /// Answers one HTTP request.
 ///
@@ -52,7 +52,7 @@ async fn show(app: &App, call: &Call) -> Result<Answer> {
 /// The moment in a query parameter.
 fn moment(call: &Call, name: &str) -> Result<Option<jiff::Timestamp>> {
     let parse = |text: &str| {
-        let expected = "must be a time as RFC 3339 has it";
+        let expected = "must be an RFC 3339 timestamp";
         // In a query a plus stands for a blank: the one before an offset was sent unescaped.
         let text = match text.rsplit_once(' ') {
             Some((time, offset)) => format!("{time}+{offset}"),

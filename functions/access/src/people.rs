@@ -4,16 +4,18 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::faults::{self, Faults};
+use shared::aws::dynamo::{Query, Range};
+use shared::base::error::{Error, Result};
+use shared::base::id::SubjectId;
+use shared::domain::app::App;
+use shared::domain::keyring::Entry;
+use shared::domain::keys;
+use shared::domain::keys::{Rule, SHARDS};
+use shared::domain::life::lookups::Whose;
+use shared::domain::people::person::Present;
 use shared::http::{Answer, Call};
-use shared::id::Subject;
-use shared::keyring::Entry;
-use shared::person::Present;
-use shared::store::keys::{self, SHARDS, Standing};
-use shared::store::lookups::Whose;
-use shared::store::{Query, Range};
+use shared::schema::violations;
+use shared::schema::violations::Violations;
 
 /// Pages of the index that one request reads at most; what is left comes with the cursor.
 const READS: usize = 20;
@@ -32,8 +34,8 @@ fn row(person: &Present) -> Value {
 /// Somebody of whom nothing is kept but what they asked for.
 fn bare_row(entry: &Entry) -> Value {
     let rule = match entry.rules.suppressed {
-        true => Standing::Suppressed,
-        false => Standing::Objected,
+        true => Rule::Suppressed,
+        false => Rule::Objected,
     };
     json!({
         "subject": entry.key.subject,
@@ -54,16 +56,16 @@ pub async fn lookup(app: &App, call: &Call) -> Result<Answer> {
 
 /// The one value that a lookup is by.
 fn one_value(body: &Value) -> Result<(&'static str, String)> {
-    let mut faults = Faults::default();
-    let value = faults::lookup(body, "", &mut faults);
-    faults.unless_any(value)
+    let mut violations = Violations::default();
+    let value = violations::lookup(body, "", &mut violations);
+    violations.unless_any(value)
 }
 
 /// `GET /v1/subjects`
 pub async fn list(app: &App, call: &Call) -> Result<Answer> {
     let parse = |name: &str| {
         let expected = "must be held, restricted, objected or suppressed";
-        Standing::parse(name).ok_or_else(|| Error::field("state", "choice", expected))
+        Rule::parse(name).ok_or_else(|| Error::field("state", "choice", expected))
     };
     let before = super::moment(call, "expires_before")?;
     match call.query("state").map(parse).transpose()? {
@@ -73,14 +75,9 @@ pub async fn list(app: &App, call: &Call) -> Result<Answer> {
 }
 
 /// Those who stand under a rule, by their subjects.
-async fn under(
-    app: &App,
-    call: &Call,
-    rule: Standing,
-    before: Option<Timestamp>,
-) -> Result<Answer> {
+async fn under(app: &App, call: &Call, rule: Rule, before: Option<Timestamp>) -> Result<Answer> {
     let tenant = call.tenant();
-    let partition = keys::standing(tenant, rule);
+    let partition = keys::listed(tenant, rule);
     let query = Query {
         partition: &partition,
         range: Range::All,
@@ -91,7 +88,7 @@ async fn under(
     let (sorts, next) = app.store.query_sorts(query).await?;
     let subjects: Vec<_> = sorts
         .iter()
-        .filter_map(|sort| Subject::parse(sort))
+        .filter_map(|sort| SubjectId::parse(sort))
         .collect();
     let entries = app.keyring.entries(tenant, &subjects).await?;
     let present = app.present(tenant, &subjects).await?;

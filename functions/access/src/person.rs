@@ -1,14 +1,14 @@
 //! One person: all that is known of them, and who they share a value with.
 
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::Result;
+use shared::base::error::Result;
+use shared::domain::app::App;
+use shared::domain::keyring::Living;
+use shared::domain::keys::PERSON;
+use shared::domain::life::lookups::{Whose, found_by};
+use shared::domain::people::profile::Profile;
+use shared::domain::records::rows::Person;
 use shared::http::{Answer, Call};
-use shared::keyring::Living;
-use shared::profile::Profile;
-use shared::store::keys::PERSON;
-use shared::store::lookups::{Whose, found_by};
-use shared::store::records::Person;
 
 /// Related people that are named, and that are looked at for it by each value.
 const RELATED: usize = 20;

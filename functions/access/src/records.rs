@@ -2,17 +2,17 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use shared::app::App;
-use shared::catalog;
-use shared::error::{Error, Result};
-use shared::faults::sent_size;
+use shared::aws::dynamo::{Attribute, Filter, Item, Query, Range};
+use shared::base::error::{Error, Result};
+use shared::base::id::KeyedHash;
+use shared::crypto::HashKey;
+use shared::domain::app::App;
+use shared::domain::keyring::Living;
+use shared::domain::keys;
+use shared::domain::records::rows::Record;
 use shared::http::{Answer, Call};
-use shared::id::KeyedHash;
-use shared::keyring::Living;
-use shared::store::keys;
-use shared::store::records::Record;
-use shared::store::{Attribute, Filter, Item, Query, Range};
-use shared::vault::HashKey;
+use shared::schema::catalog;
+use shared::schema::violations::sent_size;
 
 /// Rows that are read for one request at most, when a filter keeps few of them.
 const READS: usize = 2000;
@@ -42,7 +42,7 @@ struct Section {
 
 /// Where a list goes on.
 #[derive(Serialize, Deserialize)]
-struct Place {
+struct Cursor {
     section: String,
     after: Option<String>,
 }
@@ -67,8 +67,8 @@ impl Wanted {
     }
 
     /// The section and the sort key to go on after.
-    fn place(&self, place: Option<Place>) -> Result<(usize, Option<String>)> {
-        let Some(Place { section, after }) = place else {
+    fn place(&self, place: Option<Cursor>) -> Result<(usize, Option<String>)> {
+        let Some(Cursor { section, after }) = place else {
             return Ok((0, None));
         };
         // A cursor of the same list, asked for otherwise, may lie outside of it.
@@ -78,7 +78,7 @@ impl Wanted {
             after.as_ref().is_none_or(|after| after.starts_with(prefix))
         })
         .map(|at| (at, after))
-        .ok_or_else(|| Error::field("cursor", "cursor", "is not a cursor of this list"))
+        .ok_or_else(|| Error::field("cursor", "cursor", "must be a cursor of this list"))
     }
 }
 
@@ -90,7 +90,7 @@ fn wanted(call: &Call, hash: &HashKey) -> Result<Wanted> {
         return Err(Error::field(
             "type",
             "choice",
-            format!("must be one of {names}"),
+            format!("must be one of: {names}"),
         ));
     }
     let ascending = match call.query("order") {
@@ -146,7 +146,7 @@ pub async fn list(app: &App, call: &Call) -> Result<Answer> {
     let keys = app.keyring.tenant(call.tenant()).await?;
     let wanted = wanted(call, &keys.hash)?;
     let limit = call.limit()?;
-    let place: Option<Place> = call.cursor(app).await?;
+    let place: Option<Cursor> = call.cursor(app).await?;
     let (living, _) = app.person(call.tenant(), call.subject()?).await?;
     call.may_use(living.rules)?;
     let (rows, next) = page(app, &living, &wanted, place, limit).await?;
@@ -171,9 +171,9 @@ async fn page(
     app: &App,
     living: &Living,
     wanted: &Wanted,
-    place: Option<Place>,
+    place: Option<Cursor>,
     limit: usize,
-) -> Result<(Vec<(Place, Item)>, Option<Place>)> {
+) -> Result<(Vec<(Cursor, Item)>, Option<Cursor>)> {
     let (mut at, mut after) = wanted.place(place)?;
     let partition = living.key.partition();
     let mut rows = Vec::new();
@@ -182,7 +182,7 @@ async fn page(
         let left = limit - rows.len();
         if left == 0 || read >= READS {
             let section = section.name.to_owned();
-            return Ok((rows, Some(Place { section, after })));
+            return Ok((rows, Some(Cursor { section, after })));
         }
         let (expression, values) = wanted.filter(section);
         let filtered = !values.is_empty();
@@ -211,7 +211,7 @@ async fn page(
         read += READ;
         let more = page.rows.len() > left;
         for row in page.rows.into_iter().take(left) {
-            let place = Place {
+            let place = Cursor {
                 section: section.name.to_owned(),
                 after: Some(row.sort().to_owned()),
             };

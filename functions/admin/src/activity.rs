@@ -1,12 +1,12 @@
 //! The activity log, newest first.
 
 use jiff::civil::Date;
-use shared::app::App;
-use shared::error::{Error, Result};
+use shared::aws::dynamo::Item;
+use shared::base::error::{Error, Result};
+use shared::domain::app::App;
+use shared::domain::audit::entry::{AuditEvent, shown};
+use shared::domain::keys;
 use shared::http::{Answer, Call};
-use shared::store::Item;
-use shared::store::activity::{Deed, shown};
-use shared::store::keys;
 
 /// Days, or parts of a day, that one request reads at most; what is left comes with the
 /// cursor.
@@ -16,26 +16,26 @@ const READ: usize = 100;
 
 /// Which entries to show.
 struct Wanted {
-    kind: Option<Deed>,
+    kind: Option<AuditEvent>,
     member: Option<String>,
 }
 
 /// Where the log goes on: the day, and the entry before which.
-type Place = (Date, Option<String>);
+type Cursor = (Date, Option<String>);
 
 /// `GET /v1/activity`
 pub async fn list(app: &App, call: &Call) -> Result<Answer> {
     let wanted = wanted(call)?;
     let only = day(call)?;
     let limit = call.limit()?;
-    let place: Option<Place> = call.cursor(app).await?;
+    let place: Option<Cursor> = call.cursor(app).await?;
     if let (Some(day), Some((at, _))) = (only, &place)
         && day != *at
     {
         return Err(Error::field(
             "cursor",
             "cursor",
-            "is not a cursor of this list",
+            "must be a cursor of this list",
         ));
     }
     let oldest = match only {
@@ -92,19 +92,21 @@ impl Wanted {
 
     fn holds(&self, row: &Item) -> bool {
         let is = |name, value: &str| row.try_text(name) == Some(value);
-        self.kind.is_none_or(|deed| is("kind", deed.name()))
+        self.kind.is_none_or(|event| is("kind", event.name()))
             && self.member.as_ref().is_none_or(|member| is("by", member))
     }
 }
 
 fn wanted(call: &Call) -> Result<Wanted> {
     let kind = call.query("kind").map(|name| {
-        let deed = Deed::ALL.into_iter().find(|deed| deed.name() == name);
-        deed.ok_or_else(|| Error::field("kind", "choice", "must be a kind of entry"))
+        let event = AuditEvent::ALL
+            .into_iter()
+            .find(|event| event.name() == name);
+        event.ok_or_else(|| Error::field("kind", "choice", "must be a known entry kind"))
     });
     let member = call.query("member").map(|member| {
-        let id = shared::faults::code(member).map(str::to_owned);
-        id.ok_or_else(|| Error::field("member", "format", "must be an id"))
+        let id = shared::schema::violations::code(member).map(str::to_owned);
+        id.ok_or_else(|| Error::field("member", "format", "must be a key ID or member ID"))
     });
     Ok(Wanted {
         kind: kind.transpose()?,
@@ -115,7 +117,7 @@ fn wanted(call: &Call) -> Result<Wanted> {
 /// The day that is asked for.
 pub(crate) fn day(call: &Call) -> Result<Option<Date>> {
     let parse = |text: &str| {
-        let expected = "must be a day such as 2026-01-31";
+        let expected = "must be a date such as 2026-01-31";
         // The form is exact: other spellings of a date are not taken.
         text.parse::<Date>()
             .ok()

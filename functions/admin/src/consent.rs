@@ -3,19 +3,20 @@
 //! person does.
 
 use jiff::Timestamp;
-use shared::app::App;
-use shared::error::{Error, Result};
+use shared::base::error::{Error, Result};
+use shared::base::retry::Tries;
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::AuditEvent;
+use shared::domain::keyring::Living;
+use shared::domain::keys::PERSON;
+use shared::domain::life::door::{Exports, Passing, Shut};
+use shared::domain::life::lookups;
+use shared::domain::life::rekey::rekey_writes;
+use shared::domain::records::content::{Basis, Withdrawal};
+use shared::domain::records::rows::Person;
 use shared::http::{Answer, Call};
-use shared::keyring::Living;
-use shared::record::{Basis, Withdrawal};
-use shared::redaction::backups::rekey_writes;
-use shared::store::activity::{self, Deed};
-use shared::store::keys::PERSON;
-use shared::store::lives::{Exports, Passing, Shut};
-use shared::store::lookups;
-use shared::store::records::Person;
 
-const TRIES: u32 = 8;
 /// Withdrawals that are kept, the latest ones.
 const HISTORY: usize = 20;
 
@@ -23,7 +24,9 @@ const HISTORY: usize = 20;
 pub async fn withdraw(app: &App, call: &Call) -> Result<Answer> {
     let (tenant, subject) = (call.tenant(), call.subject()?);
     let keys = app.keyring.tenant(tenant).await?;
-    for _ in 0..TRIES {
+    let mut tries = Tries::default();
+    loop {
+        tries.next().await?;
         let (living, door, row) = app.person_and(tenant, subject, PERSON).await?;
         let before = match Person::read(&row.ok_or(Error::NotFound)?, &living) {
             // Re-keyed since its key was read.
@@ -57,12 +60,9 @@ pub async fn withdraw(app: &App, call: &Call) -> Result<Answer> {
         {
             Ok(()) => return Ok(Answer::nothing()),
             Err(Shut::Over) => return Err(Error::NotFound),
-            Err(Shut::Gate | Shut::Later(_) | Shut::Row { .. }) => {}
+            Err(Shut::Rules | Shut::Later(_) | Shut::Row { .. }) => {}
         }
     }
-    Err(Error::Unavailable(
-        "a person's life changes faster than it can be written".into(),
-    ))
 }
 
 /// The person as they become; `None` when it was withdrawn before.
@@ -73,7 +73,7 @@ fn without_consent(before: &Person, now: Timestamp) -> Result<Option<Person>> {
             false => Ok(None),
             true => Err(Error::Conflict {
                 code: "no_consent",
-                detail: "No consent of this person is on record.",
+                detail: "No consent is on record for this person.",
             }),
         };
     };
@@ -92,10 +92,10 @@ fn without_consent(before: &Person, now: Timestamp) -> Result<Option<Person>> {
     Ok(Some(after))
 }
 
-fn logged(call: &Call, living: &Living, now: Timestamp) -> Vec<shared::store::Write> {
-    activity::writes(&[activity::Entry {
+fn logged(call: &Call, living: &Living, now: Timestamp) -> Vec<shared::aws::dynamo::Write> {
+    entry::writes(&[entry::Entry {
         tenant: living.key.tenant,
-        deed: Deed::ConsentWithdrawn,
+        event: AuditEvent::ConsentWithdrawn,
         by: &call.by(),
         about: &[living.key.life.to_string()],
         at: now,
@@ -105,7 +105,7 @@ fn logged(call: &Call, living: &Living, now: Timestamp) -> Vec<shared::store::Wr
 
 #[cfg(test)]
 mod tests {
-    use shared::record::{Consent, Known};
+    use shared::domain::records::content::{Consent, Known};
 
     use super::*;
 

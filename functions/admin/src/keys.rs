@@ -2,21 +2,24 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::faults::{self, Faults};
+use shared::aws::dynamo::{Refusal, Write};
+use shared::base::error::{Error, Result};
+use shared::base::id::{KeyId, TenantId};
+use shared::base::retry::Tries;
+use shared::crypto::{Aad, Purpose, TenantKeys};
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::AuditEvent;
+use shared::domain::erasure::offboarding;
+use shared::domain::keys;
+use shared::domain::tenant::rows::ApiKey;
 use shared::http::caller::{new_token, secret_digest};
+use shared::http::routes::Scope;
 use shared::http::{Answer, Call};
-use shared::id::{KeyId, Tenant};
-use shared::leaving;
-use shared::routes::Scope;
-use shared::store::activity::{self, Deed};
-use shared::store::tenants::ApiKey;
-use shared::store::{Refusal, Write, keys};
-use shared::vault::{Place, Purpose, TenantKeys};
+use shared::schema::violations;
+use shared::schema::violations::Violations;
 
 const ORIGINS: usize = 20;
-const TRIES: u32 = 5;
 
 /// What a new key is to be.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,7 +36,7 @@ pub async fn create(app: &App, call: &Call) -> Result<Answer> {
     let (mut key, token) = new_key(call.tenant(), &keys, &asked.scopes, app.clock.now());
     key.origins = asked.origins;
     key.reference = asked.reference;
-    let entry = entry(call, Deed::KeyCreated, key.id, app.clock.now());
+    let entry = entry(call, AuditEvent::KeyCreated, key.id, app.clock.now());
     let answer = Answer::json(201, with_secret(&key, token)).keeping(row(&key));
     add(app, call, &key, entry, answer).await
 }
@@ -50,12 +53,12 @@ pub async fn add(
     entry: Vec<Write>,
     answer: Answer,
 ) -> Result<Answer> {
-    let mut writes = vec![leaving::stays_check(key.tenant), key.write()];
+    let mut writes = vec![offboarding::stays_check(key.tenant), key.write()];
     writes.extend(entry);
     let answer = call.kept_with(answer, &mut writes);
     match app.store.transact(writes).await? {
         Ok(()) => Ok(answer),
-        Err(Refusal::Condition { place: 0, .. }) => Err(leaving::gone()),
+        Err(Refusal::Condition { place: 0, .. }) => Err(offboarding::gone()),
         Err(_) => Err(Error::Unavailable("a new key's id is taken".into())),
     }
 }
@@ -72,7 +75,7 @@ pub fn with_secret(key: &ApiKey, token: String) -> Value {
 /// A key that may verify visitor tokens is kept sealed as well: the text, as its holder
 /// has it, is the tokens' HS256 key.
 pub fn new_key(
-    tenant: Tenant,
+    tenant: TenantId,
     keys: &TenantKeys,
     scopes: &[Scope],
     now: Timestamp,
@@ -80,7 +83,7 @@ pub fn new_key(
     let id = KeyId::random();
     let (token, secret) = new_token(tenant, id);
     let (partition, row) = (keys::api_keys(tenant), keys::api_key(id));
-    let place = Place {
+    let place = Aad {
         partition: &partition,
         row: &row,
         part: "secret",
@@ -113,18 +116,20 @@ pub async fn revoke(app: &App, call: &Call) -> Result<Answer> {
         .path("id")
         .and_then(KeyId::parse)
         .ok_or(Error::NotFound)?;
-    for _ in 0..TRIES {
+    let mut tries = Tries::default();
+    loop {
+        tries.next().await?;
         let key = app
             .store
             .api_key(tenant, id)
             .await?
             .ok_or(Error::NotFound)?;
         let mut writes = vec![ApiKey::delete_write(tenant, id)];
-        writes.extend(entry(call, Deed::KeyRevoked, id, app.clock.now()));
+        writes.extend(entry(call, AuditEvent::KeyRevoked, id, app.clock.now()));
         if administers(&key) {
             let other = other_admin(app, tenant, id).await?.ok_or(Error::Conflict {
                 code: "last_admin",
-                detail: "It is the last key that may administer this tenant.",
+                detail: "This is the last key that can administer the tenant.",
             })?;
             // Two keys that revoke one another at the same time: one of them stays.
             let stays = Write::check(&keys::api_keys(tenant), &keys::api_key(other));
@@ -139,7 +144,6 @@ pub async fn revoke(app: &App, call: &Call) -> Result<Answer> {
             Err(Refusal::Condition { .. }) => {}
         }
     }
-    Err(Error::Unavailable("the keys change too fast".into()))
 }
 
 fn administers(key: &ApiKey) -> bool {
@@ -147,7 +151,7 @@ fn administers(key: &ApiKey) -> bool {
 }
 
 /// Another key that may administer the tenant.
-async fn other_admin(app: &App, tenant: Tenant, id: KeyId) -> Result<Option<KeyId>> {
+async fn other_admin(app: &App, tenant: TenantId, id: KeyId) -> Result<Option<KeyId>> {
     let mut after = None;
     loop {
         let (keys, next) = app.store.api_keys(tenant, 100, after).await?;
@@ -162,10 +166,10 @@ async fn other_admin(app: &App, tenant: Tenant, id: KeyId) -> Result<Option<KeyI
     }
 }
 
-fn entry(call: &Call, deed: Deed, id: KeyId, now: Timestamp) -> Vec<Write> {
-    activity::writes(&[activity::Entry {
+fn entry(call: &Call, event: AuditEvent, id: KeyId, now: Timestamp) -> Vec<Write> {
+    entry::writes(&[entry::Entry {
         tenant: call.tenant(),
-        deed,
+        event,
         by: &call.by(),
         about: &[id.to_string()],
         at: now,
@@ -190,32 +194,33 @@ pub fn row(key: &ApiKey) -> Value {
 }
 
 fn asked(body: &Value) -> Result<Asked> {
-    let mut faults = Faults::default();
-    let Some(fields) = faults.object(body, "", &["scopes", "allowed_origins", "reference"]) else {
-        return Err(faults.into());
+    let mut violations = Violations::default();
+    let Some(fields) = violations.object(body, "", &["scopes", "allowed_origins", "reference"])
+    else {
+        return Err(violations.into());
     };
     if !fields.has("scopes") {
-        faults.add("/scopes", "required", "must be given");
+        violations.add("/scopes", "required", "is required");
     }
-    let names = fields.list("scopes", Scope::ALL.len(), &mut faults);
+    let names = fields.list("scopes", Scope::ALL.len(), &mut violations);
     let mut scopes = Vec::new();
     for (at, name) in names.unwrap_or_default().iter().enumerate() {
         match name.as_str().and_then(Scope::parse) {
             Some(scope) if !scopes.contains(&scope) => scopes.push(scope),
             Some(_) => {}
-            None => faults.add(format!("/scopes/{at}"), "choice", "must be a scope"),
+            None => violations.add(format!("/scopes/{at}"), "choice", "must be a known scope"),
         }
     }
     let collects = scopes.contains(&Scope::Collect);
     if collects && scopes.len() > 1 {
-        let expected = "collect stands alone: it may be read by anybody";
-        faults.add("/scopes", "not_allowed", expected);
+        let expected = "collect cannot be combined with other scopes, because its key is public";
+        violations.add("/scopes", "not_allowed", expected);
     }
     if fields.has("allowed_origins") && !collects {
-        let expected = "belongs to a key with the scope collect";
-        faults.add("/allowed_origins", "not_allowed", expected);
+        let expected = "is allowed only for a key with the collect scope";
+        violations.add("/allowed_origins", "not_allowed", expected);
     }
-    let listed = fields.list("allowed_origins", ORIGINS, &mut faults);
+    let listed = fields.list("allowed_origins", ORIGINS, &mut violations);
     let mut origins = Vec::new();
     for (at, value) in listed.unwrap_or_default().iter().enumerate() {
         match value.as_str().filter(|text| is_origin(text)) {
@@ -225,13 +230,13 @@ fn asked(body: &Value) -> Result<Asked> {
             Some(_) => {}
             None => {
                 let expected = "must be an origin as browsers send it, such as https://example.com";
-                faults.add(format!("/allowed_origins/{at}"), "format", expected);
+                violations.add(format!("/allowed_origins/{at}"), "format", expected);
             }
         }
     }
     let expected = "must match [A-Za-z0-9._-]{1,64}";
-    let reference = fields.parsed("reference", expected, &mut faults, faults::code);
-    faults.end()?;
+    let reference = fields.parsed("reference", expected, &mut violations, violations::code);
+    violations.end()?;
     Ok(Asked {
         scopes,
         origins,
@@ -252,7 +257,7 @@ fn is_origin(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn faults(body: Value) -> Vec<(String, &'static str)> {
+    fn violations(body: Value) -> Vec<(String, &'static str)> {
         let Err(Error::Invalid(errors)) = asked(&body) else {
             panic!("{body} is refused")
         };
@@ -275,16 +280,19 @@ mod tests {
     #[test]
     fn what_a_page_holds_may_only_collect() {
         let body = json!({"scopes": ["collect", "read"]});
-        assert_eq!(faults(body), [("/scopes".into(), "not_allowed")]);
+        assert_eq!(violations(body), [("/scopes".into(), "not_allowed")]);
         let body = json!({"scopes": ["read"], "allowed_origins": ["https://shop.example"]});
-        assert_eq!(faults(body), [("/allowed_origins".into(), "not_allowed")]);
-        assert_eq!(faults(json!({})), [("/scopes".into(), "required")]);
         assert_eq!(
-            faults(json!({"scopes": []})),
+            violations(body),
+            [("/allowed_origins".into(), "not_allowed")]
+        );
+        assert_eq!(violations(json!({})), [("/scopes".into(), "required")]);
+        assert_eq!(
+            violations(json!({"scopes": []})),
             [("/scopes".into(), "length")]
         );
         assert_eq!(
-            faults(json!({"scopes": ["root"]})),
+            violations(json!({"scopes": ["root"]})),
             [("/scopes/0".into(), "choice")]
         );
     }

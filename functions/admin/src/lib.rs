@@ -5,17 +5,17 @@ mod activity;
 mod consent;
 mod keys;
 mod rights;
-mod seals;
+mod roots;
 mod settings;
 mod tenants;
 
 use lambda_http::Request;
 use lambda_runtime::Error as Failure;
 use serde_json::Value;
-use shared::app::App;
-use shared::error::Error;
+use shared::base::error::Error;
+use shared::domain::app::App;
 use shared::http::Call;
-use shared::runtime::Trigger;
+use shared::lambda::Trigger;
 
 /// Answers one HTTP request.
 ///
@@ -49,7 +49,7 @@ async fn answer(app: &App, request: Request) -> Value {
         "GET /v1/keys" => keys::list(app, &call).await,
         "DELETE /v1/keys/{id}" => keys::revoke(app, &call).await,
         "GET /v1/activity" => activity::list(app, &call).await,
-        "GET /v1/activity/seals" => seals::list(app, &call).await,
+        "GET /v1/activity/seals" => roots::list(app, &call).await,
         "POST /v1/tenants" => tenants::create(app, &call).await,
         "POST /v1/tenants/{tenant}/keys" => tenants::add_key(app, &call).await,
         "GET /v1/tenants" => tenants::list(app, &call).await,

@@ -2,13 +2,14 @@
 //! suppression. Asking again is no fault.
 
 use jiff::{SignedDuration, Timestamp};
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::faults::{self, Faults};
+use shared::base::error::{Error, Result};
+use shared::domain::app::App;
+use shared::domain::keyring::Hold;
+use shared::domain::keys::Rule;
+use shared::domain::rules::change::Change;
 use shared::http::{Answer, Call};
-use shared::keyring::Hold;
-use shared::store::keys::Standing;
-use shared::store::rules::Change;
+use shared::schema::violations;
+use shared::schema::violations::Violations;
 
 /// The longest that a hold may be made at once: ten years.
 const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 3653);
@@ -16,10 +17,10 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 3653);
 /// `PUT /v1/subjects/{subject}/…`
 pub async fn put(app: &App, call: &Call) -> Result<Answer> {
     let change = match rule(call)? {
-        Standing::Restricted => Change::Restrict,
-        Standing::Objected => Change::Object,
-        Standing::Held => Change::Hold(hold(call, app.clock.now())?),
-        Standing::Suppressed => Change::Suppress,
+        Rule::Restricted => Change::Restrict,
+        Rule::Objected => Change::Object,
+        Rule::Held => Change::Hold(hold(call, app.clock.now())?),
+        Rule::Suppressed => Change::Suppress,
     };
     change_rule(app, call, &change).await
 }
@@ -36,33 +37,33 @@ async fn change_rule(app: &App, call: &Call, change: &Change) -> Result<Answer> 
 }
 
 /// The rule that the route is about.
-fn rule(call: &Call) -> Result<Standing> {
+fn rule(call: &Call) -> Result<Rule> {
     match call.route().rsplit('/').next() {
-        Some("restriction") => Ok(Standing::Restricted),
-        Some("objection") => Ok(Standing::Objected),
-        Some("hold") => Ok(Standing::Held),
-        Some("suppression") => Ok(Standing::Suppressed),
+        Some("restriction") => Ok(Rule::Restricted),
+        Some("objection") => Ok(Rule::Objected),
+        Some("hold") => Ok(Rule::Held),
+        Some("suppression") => Ok(Rule::Suppressed),
         _ => Err(Error::NotFound),
     }
 }
 
 fn hold(call: &Call, now: Timestamp) -> Result<Hold> {
-    let mut faults = Faults::default();
-    let Some(body) = faults.object(call.body(), "", &["reason", "until"]) else {
-        return Err(faults.into());
+    let mut violations = Violations::default();
+    let Some(body) = violations.object(call.body(), "", &["reason", "until"]) else {
+        return Err(violations.into());
     };
     if !body.has("reason") {
-        faults.add("/reason", "required", "is required");
+        violations.add("/reason", "required", "is required");
     }
     let expected = "must match [A-Za-z0-9._-]{1,64}";
-    let reason = body.parsed("reason", expected, &mut faults, faults::code);
-    let expected = "must be a time as RFC 3339 has it";
-    let until = body.parsed("until", expected, &mut faults, moment);
+    let reason = body.parsed("reason", expected, &mut violations, violations::code);
+    let expected = "must be an RFC 3339 timestamp";
+    let until = body.parsed("until", expected, &mut violations, moment);
     if until.is_some_and(|until| until <= now || until > now + LONGEST) {
-        let expected = "must lie ahead, by ten years at most";
-        faults.add("/until", "range", expected);
+        let expected = "must be in the future, at most ten years ahead";
+        violations.add("/until", "range", expected);
     }
-    faults.end()?;
+    violations.end()?;
     Ok(Hold {
         reason: reason.unwrap_or_default().to_owned(),
         until,

@@ -2,17 +2,19 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use shared::app::App;
-use shared::error::{Error, Result};
+use shared::base::error::Result;
+use shared::base::id::TenantId;
+use shared::base::retry::Tries;
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::AuditEvent;
+use shared::domain::keys;
+use shared::domain::keys::SHARDS;
+use shared::domain::life::door::expires_at;
+use shared::domain::tenant::rows::change_write;
+use shared::domain::tenant::settings::Settings;
 use shared::http::{Answer, Call};
-use shared::id::Tenant;
-use shared::settings::Settings;
-use shared::store::activity::{self, Deed};
-use shared::store::keys::{self, SHARDS};
-use shared::store::lives::expires_at;
-use shared::store::tenants::change_write;
 
-const TRIES: u32 = 5;
 /// People counted together.
 const PAGE: usize = 100;
 /// The longest that anybody may be kept, whatever the settings were.
@@ -29,7 +31,9 @@ pub async fn change(app: &App, call: &Call) -> Result<Answer> {
     let dry_run = call.flag("dry_run")?;
     let settings = Settings::parse(call.body())?;
     let tenant = call.tenant();
-    for _ in 0..TRIES {
+    let mut tries = Tries::default();
+    loop {
+        tries.next().await?;
         let before = app.store.settings(tenant).await?;
         call.expect_revision(before.rev)?;
         if dry_run {
@@ -42,9 +46,9 @@ pub async fn change(app: &App, call: &Call) -> Result<Answer> {
         let (by, about) = (call.by(), [format!("rev:{}", before.rev + 1)]);
         let now = app.clock.now();
         let mut writes = vec![change_write(tenant, &before, settings.clone(), now)];
-        writes.extend(activity::writes(&[activity::Entry {
+        writes.extend(entry::writes(&[entry::Entry {
             tenant,
-            deed: Deed::SettingsChanged,
+            event: AuditEvent::SettingsChanged,
             by: &by,
             about: &about,
             at: now,
@@ -56,11 +60,10 @@ pub async fn change(app: &App, call: &Call) -> Result<Answer> {
         }
         // Somebody else has changed them meanwhile: look again.
     }
-    Err(Error::Unavailable("the settings change too fast".into()))
 }
 
 /// What a change would delete, and nothing changed.
-async fn preview(app: &App, tenant: Tenant, [from, to]: [u8; 2]) -> Result<Answer> {
+async fn preview(app: &App, tenant: TenantId, [from, to]: [u8; 2]) -> Result<Answer> {
     let would_erase = if to < from {
         older_than(app, tenant, to).await?
     } else {
@@ -74,7 +77,7 @@ async fn preview(app: &App, tenant: Tenant, [from, to]: [u8; 2]) -> Result<Answe
 }
 
 /// How many people were last seen more than these days ago.
-async fn older_than(app: &App, tenant: Tenant, days: u8) -> Result<u64> {
+async fn older_than(app: &App, tenant: TenantId, days: u8) -> Result<u64> {
     let now = app.clock.now();
     let until = latest_clock(now, days).to_string();
     let mut older = 0;
@@ -106,7 +109,7 @@ async fn older_than(app: &App, tenant: Tenant, days: u8) -> Result<u64> {
     Ok(older)
 }
 
-/// The latest day at which the clock can stand of somebody whom these days would end: they
+/// The latest day at which the expiry index entry of somebody can stand whom these days would end: they
 /// were seen so long ago, and were given the most at the time.
 fn latest_clock(now: Timestamp, days: u8) -> jiff::civil::Date {
     let ahead = SignedDuration::from_hours(24 * i64::from(MOST_DAYS.saturating_sub(days)));

@@ -2,33 +2,40 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::faults::Faults;
+use shared::aws::dynamo::Write;
+use shared::base::error::{Error, Result};
+use shared::base::id::TenantId;
+use shared::crypto::TenantKeys;
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::AuditEvent;
+use shared::domain::erasure::offboarding;
+use shared::domain::tenant::rows::{ApiKey, Record, create_writes};
+use shared::http::routes::Scope;
 use shared::http::{Answer, Call};
-use shared::id::Tenant;
-use shared::leaving;
-use shared::routes::Scope;
-use shared::store::Write;
-use shared::store::activity::{self, Deed};
-use shared::store::tenants::{ApiKey, Record, create_writes};
-use shared::vault::TenantKeys;
+use shared::schema::violations::Violations;
 
 use crate::keys;
 
 /// `POST /v1/tenants`
 pub async fn create(app: &App, call: &Call) -> Result<Answer> {
-    let mut faults = Faults::default();
-    faults.object(call.body(), "", &[]);
-    faults.end()?;
-    let (tenant, now) = (Tenant::new(), app.clock.now());
+    let mut violations = Violations::default();
+    violations.object(call.body(), "", &[]);
+    violations.end()?;
+    let (tenant, now) = (TenantId::new(), app.clock.now());
     // Keys first: a tenant is known once everything that they need is there.
     app.keyring.add_tenant(tenant).await?;
     let keys = app.keyring.tenant(tenant).await?;
     let (key, token) = new_owner_key(tenant, &keys, now);
     let mut writes = create_writes(tenant, now);
     writes.push(key.write());
-    writes.extend(entry(tenant, Deed::TenantCreated, &call.by(), &key, now));
+    writes.extend(entry(
+        tenant,
+        AuditEvent::TenantCreated,
+        &call.by(),
+        &key,
+        now,
+    ));
     let shown = json!({"tenant": tenant.to_string(), "keys": {"owner": token}});
     // A secret is shown once.
     let kept = json!({"tenant": tenant.to_string(), "keys": {}});
@@ -42,10 +49,10 @@ pub async fn create(app: &App, call: &Call) -> Result<Answer> {
 /// `POST /v1/tenants/{tenant}/keys`: another key for the owner of a tenant that has lost its
 /// own.
 pub async fn add_key(app: &App, call: &Call) -> Result<Answer> {
-    let mut faults = Faults::default();
-    faults.object(call.body(), "", &[]);
-    faults.end()?;
-    let tenant = call.path("tenant").and_then(Tenant::parse);
+    let mut violations = Violations::default();
+    violations.object(call.body(), "", &[]);
+    violations.end()?;
+    let tenant = call.path("tenant").and_then(TenantId::parse);
     let tenant = tenant.ok_or(Error::NotFound)?;
     let record = app.store.tenant(tenant).await?;
     if record.erased_at.is_some() {
@@ -53,18 +60,18 @@ pub async fn add_key(app: &App, call: &Call) -> Result<Answer> {
     }
     // Its keys may be gone already.
     if record.going {
-        return Err(leaving::gone());
+        return Err(offboarding::gone());
     }
     let now = app.clock.now();
     let keys = app.keyring.tenant(tenant).await?;
     let (key, token) = new_owner_key(tenant, &keys, now);
-    let entry = entry(tenant, Deed::KeyCreated, &call.by(), &key, now);
+    let entry = entry(tenant, AuditEvent::KeyCreated, &call.by(), &key, now);
     let answer = Answer::json(201, keys::with_secret(&key, token)).keeping(keys::row(&key));
     keys::add(app, call, &key, entry, answer).await
 }
 
 /// A key that may do everything, but that no page may hold it.
-fn new_owner_key(tenant: Tenant, keys: &TenantKeys, now: Timestamp) -> (ApiKey, String) {
+fn new_owner_key(tenant: TenantId, keys: &TenantKeys, now: Timestamp) -> (ApiKey, String) {
     let scopes: Vec<_> = Scope::ALL
         .into_iter()
         .filter(|scope| *scope != Scope::Collect)
@@ -73,10 +80,16 @@ fn new_owner_key(tenant: Tenant, keys: &TenantKeys, now: Timestamp) -> (ApiKey, 
 }
 
 /// The log's entry.
-fn entry(tenant: Tenant, deed: Deed, by: &str, key: &ApiKey, now: Timestamp) -> Vec<Write> {
-    activity::writes(&[activity::Entry {
+fn entry(
+    tenant: TenantId,
+    event: AuditEvent,
+    by: &str,
+    key: &ApiKey,
+    now: Timestamp,
+) -> Vec<Write> {
+    entry::writes(&[entry::Entry {
         tenant,
-        deed,
+        event,
         by,
         about: &[key.id.to_string()],
         at: now,
@@ -86,10 +99,10 @@ fn entry(tenant: Tenant, deed: Deed, by: &str, key: &ApiKey, now: Timestamp) -> 
 
 /// `GET /v1/tenants`. Its cursor is a tenant: no tenant's key could seal it.
 pub async fn list(app: &App, call: &Call) -> Result<Answer> {
-    let refused = || Error::field("cursor", "cursor", "is not a cursor of this list");
+    let refused = || Error::field("cursor", "cursor", "must be a cursor of this list");
     let after = call
         .query("cursor")
-        .map(|text| Tenant::parse(text).ok_or_else(refused))
+        .map(|text| TenantId::parse(text).ok_or_else(refused))
         .transpose()?;
     let after = after.map(|tenant| tenant.to_string());
     let (tenants, next) = app.store.tenants(call.limit()?, after).await?;
@@ -115,11 +128,11 @@ fn row(record: &Record) -> Value {
 
 /// `DELETE /v1/tenants/{tenant}`: begins a day from now, and its owner can cancel it.
 pub async fn erase(app: &App, call: &Call) -> Result<Answer> {
-    let tenant = call.path("tenant").and_then(Tenant::parse);
+    let tenant = call.path("tenant").and_then(TenantId::parse);
     let tenant = tenant.ok_or(Error::NotFound)?;
     let now = app.clock.now();
-    let job = leaving::job(tenant, now + leaving::GRACE, now);
+    let job = offboarding::job(tenant, now + offboarding::GRACE, now);
     let answer = Answer::json(202, job.body());
-    leaving::begin(app, tenant, &call.by(), job, Vec::new()).await?;
+    offboarding::begin(app, tenant, &call.by(), job, Vec::new()).await?;
     Ok(answer)
 }

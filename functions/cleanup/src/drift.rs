@@ -4,12 +4,12 @@
 
 use jiff::SignedDuration;
 use serde_json::json;
-use shared::app::App;
-use shared::error::Result;
-use shared::metric::{Metric, Unit};
-use shared::objects::live::Ages;
-use shared::recovery::BACKUP_DELAY;
-use shared::store::keys::{EXPORTS, day_of};
+use shared::aws::emf::{Metric, Unit};
+use shared::aws::s3::posture::Ages;
+use shared::base::error::Result;
+use shared::base::recovery::BACKUP_DELAY;
+use shared::domain::app::App;
+use shared::domain::keys::{EXPORTS, day_of};
 
 /// A deleted row is gone from every copy within these days, and a deleted key within a day.
 const RECORDS_DAYS: u8 = 30;
@@ -40,8 +40,8 @@ pub async fn check(app: &App) -> Result<()> {
 
 /// The names of the settings that are not as they must be.
 async fn drifting(app: &App) -> Result<Vec<&'static str>> {
-    let records = app.store.live_records().await?;
-    let keyring = app.store.live_keyring().await?;
+    let records = app.store.records_posture().await?;
+    let keyring = app.store.keyring_posture().await?;
     let kept = SignedDuration::from_hours(24 * i64::from(RECORDS_DAYS));
     let due = app.clock.now() - kept - BACKUP_DELAY;
     // Each list leaves out what the other shows: who made a backup has it.
@@ -53,7 +53,7 @@ async fn drifting(app: &App) -> Result<Vec<&'static str>> {
         app.store.exported(&records).await?,
         app.store.exported(&keyring).await?,
     );
-    let versioned = app.objects.live_versioning().await?;
+    let versioned = app.objects.versioning().await?;
     let ages = app.objects.live_ages().await?;
 
     let recovers =

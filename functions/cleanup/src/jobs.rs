@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use futures::FutureExt;
-use shared::app::App;
-use shared::error::Result;
-use shared::store::keys::{self, JOBS_DUE, JobKey};
+use shared::base::error::Result;
+use shared::domain::app::App;
+use shared::domain::keys;
+use shared::domain::keys::{JOBS_DUE, JobKey};
 
 use crate::sweep::Sweep;
 use crate::{PAGE, at_once};

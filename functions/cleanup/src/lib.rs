@@ -11,13 +11,13 @@
 //! or tenant is told, counted, and left to the next sweep: it holds up nothing else. No step
 //! may take the time of those after it, and no tenant that of the others.
 
-mod clocks;
 mod drift;
+mod expiry;
 mod jobs;
 mod overdue;
 mod receipts;
 mod replay;
-mod seal;
+mod roots;
 mod shorten;
 mod sweep;
 
@@ -27,8 +27,8 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use lambda_runtime::Error as Failure;
 use serde_json::Value;
-use shared::app::App;
-use shared::runtime::Trigger;
+use shared::domain::app::App;
+use shared::lambda::Trigger;
 
 use replay::Order;
 use sweep::Sweep;

@@ -3,12 +3,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use shared::app::App;
-use shared::error::Result;
-use shared::id::JobId;
-use shared::metric::{Metric, Unit};
-use shared::store::jobs::{Job, JobKind, JobState};
-use shared::store::keys::{self, JOBS_DUE};
+use shared::aws::emf::{Metric, Unit};
+use shared::base::error::Result;
+use shared::base::id::JobId;
+use shared::domain::app::App;
+use shared::domain::jobs::{Job, JobKind, JobState};
+use shared::domain::keys;
+use shared::domain::keys::JOBS_DUE;
 
 /// Jobs listed together: as many as a page of DynamoDB holds, or so.
 const PAGE: usize = 1000;

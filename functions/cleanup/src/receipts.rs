@@ -7,13 +7,13 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::id::{JobId, Tenant};
-use shared::receipt::Receipt;
-use shared::store::erasures::Erasing;
-use shared::store::jobs::{Job, JobKind};
-use shared::store::keys::day_of;
+use shared::base::error::{Error, Result};
+use shared::base::id::{JobId, TenantId};
+use shared::domain::app::App;
+use shared::domain::erasure::receipt::Receipt;
+use shared::domain::erasure::spec::Erasing;
+use shared::domain::jobs::{Job, JobKind};
+use shared::domain::keys::day_of;
 
 /// Jobs read together: as many as a page of DynamoDB holds, or so.
 const PAGE: usize = 1000;
@@ -24,7 +24,7 @@ const GRACE: SignedDuration = SignedDuration::from_hours(1);
 /// Makes the receipts of every day that is over and has none yet, oldest first.
 pub async fn issue(
     app: &App,
-    tenant: Tenant,
+    tenant: TenantId,
     created_at: Timestamp,
     deadline: Instant,
 ) -> Result<()> {
@@ -59,7 +59,7 @@ pub async fn issue(
 
 /// What expired on one day.
 struct Ended {
-    lives: Vec<shared::store::keys::LifeKey>,
+    lives: Vec<shared::domain::keys::LifeKey>,
     stores: Map<String, Value>,
     /// When the last of them became unreadable, and was verified to be gone.
     unreadable_at: Timestamp,
@@ -69,7 +69,7 @@ struct Ended {
 /// All that expired on a day; `None` while one of them is not over, or when time is up.
 async fn expiries(
     app: &App,
-    tenant: Tenant,
+    tenant: TenantId,
     day: Date,
     deadline: Instant,
 ) -> Result<Option<Ended>> {

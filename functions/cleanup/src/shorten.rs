@@ -5,14 +5,15 @@ use std::time::Instant;
 
 use futures::FutureExt;
 use jiff::SignedDuration;
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::id::Tenant;
-use shared::store::keys::{self, LifeKey, SHARDS};
-use shared::store::lives::{Door, expires_at};
-use shared::store::tenants::Shortened;
+use shared::base::error::{Error, Result};
+use shared::base::id::TenantId;
+use shared::domain::app::App;
+use shared::domain::keys;
+use shared::domain::keys::{LifeKey, SHARDS};
+use shared::domain::life::door::{Door, expires_at};
+use shared::domain::tenant::rows::Shortened;
 
-use crate::clocks::doors;
+use crate::expiry::doors;
 use crate::sweep::Sweep;
 use crate::{PAGE, at_once};
 
@@ -24,7 +25,7 @@ const REMEMBERED: SignedDuration = SignedDuration::from_secs(120);
 ///
 /// While somebody may still go by the settings before, every door is gone through and will be
 /// once more: who is seen meanwhile may get the longer time again.
-pub async fn shorten(sweep: &mut Sweep<'_>, tenant: Tenant, until: Instant) -> Result<bool> {
+pub async fn shorten(sweep: &mut Sweep<'_>, tenant: TenantId, until: Instant) -> Result<bool> {
     let app = sweep.app;
     let stored = match app.store.settings(tenant).await {
         // The last of a tenant that leaves: nobody is left.

@@ -5,15 +5,15 @@ use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::Result;
-use shared::id::Tenant;
-use shared::metric::{Metric, Unit};
-use shared::store::live::SweptUpTo;
-use shared::store::tenants::Record;
+use shared::aws::emf::{Metric, Unit};
+use shared::base::error::Result;
+use shared::base::id::TenantId;
+use shared::domain::app::App;
+use shared::domain::checks::SweptUpTo;
+use shared::domain::tenant::rows::Record;
 
 use crate::shorten::shorten;
-use crate::{PAGE, clocks, drift, jobs, overdue, receipts, seal};
+use crate::{PAGE, drift, expiry, jobs, overdue, receipts, roots};
 
 /// Until when each step may work, from the beginning of the sweep. The function's timeout
 /// leaves a minute for what is measured at the end.
@@ -46,9 +46,9 @@ pub struct Did {
 
 /// How far the forgetting of one tenant is.
 struct Forgetting {
-    tenant: Tenant,
+    tenant: TenantId,
     shortened: bool,
-    clocks: clocks::Place,
+    expiry: expiry::Cursor,
 }
 
 impl<'a> Sweep<'a> {
@@ -91,7 +91,7 @@ impl<'a> Sweep<'a> {
         let next = SweptUpTo {
             forgetting: self.forget_all(&tenants, places.forgetting).await,
             // After all of that: forgetting waits for no seal.
-            sealing: self.seal_all(&tenants, places.sealing).await,
+            sealing: self.sign_roots(&tenants, places.sealing).await,
         };
         if next != places {
             let noted = self.app.store.note_swept_up_to(next).await;
@@ -106,7 +106,11 @@ impl<'a> Sweep<'a> {
 
     /// Goes through whoever of each tenant is due. The last tenant that there was time for,
     /// when there was none for the others.
-    async fn forget_all(&mut self, tenants: &[Record], after: Option<Tenant>) -> Option<Tenant> {
+    async fn forget_all(
+        &mut self,
+        tenants: &[Record],
+        after: Option<TenantId>,
+    ) -> Option<TenantId> {
         let until = self.started + FORGETTING;
         let mut left = Vec::new();
         let mut last = None;
@@ -119,7 +123,7 @@ impl<'a> Sweep<'a> {
             let mut work = Forgetting {
                 tenant: tenant.tenant,
                 shortened: false,
-                clocks: clocks::Place::default(),
+                expiry: expiry::Cursor::default(),
             };
             if !self.forget(&mut work, until).await {
                 left.push(work);
@@ -147,13 +151,17 @@ impl<'a> Sweep<'a> {
             let done = shorten(self, work.tenant, until.min(now + TURN / 2)).await;
             work.shortened = self.note("shorten", work.tenant, done).unwrap_or(true);
         }
-        clocks::sweep(self, work.tenant, &mut work.clocks, until.min(now + TURN)).await
+        expiry::sweep(self, work.tenant, &mut work.expiry, until.min(now + TURN)).await
             && work.shortened
     }
 
     /// Seals what is over of every tenant's activity, and makes the receipts of its expiries.
     /// As with [`Sweep::forget_all`].
-    async fn seal_all(&mut self, tenants: &[Record], after: Option<Tenant>) -> Option<Tenant> {
+    async fn sign_roots(
+        &mut self,
+        tenants: &[Record],
+        after: Option<TenantId>,
+    ) -> Option<TenantId> {
         let until = self.started + SEALING;
         let mut last = None;
         for record in round(tenants, after) {
@@ -164,7 +172,7 @@ impl<'a> Sweep<'a> {
             }
             let (tenant, created_at) = (record.tenant, record.created_at);
             last = Some(tenant);
-            let days = seal::seal(self.app, tenant, created_at, until.min(now + TURN)).await;
+            let days = roots::sign(self.app, tenant, created_at, until.min(now + TURN)).await;
             self.did.days_sealed += self.note("seal", tenant, days).unwrap_or_default();
             let receipts_until = until.min(Instant::now() + TURN);
             let issued = receipts::issue(self.app, tenant, created_at, receipts_until).await;
@@ -234,7 +242,7 @@ async fn tenants(app: &App) -> Result<Vec<Record>> {
 }
 
 /// All tenants, who stand in order, beginning after the one at which the last sweep stopped.
-fn round(tenants: &[Record], after: Option<Tenant>) -> impl Iterator<Item = &Record> {
+fn round(tenants: &[Record], after: Option<TenantId>) -> impl Iterator<Item = &Record> {
     let first = tenants.partition_point(|it| Some(it.tenant) <= after);
     tenants[first..].iter().chain(&tenants[..first])
 }
@@ -247,9 +255,9 @@ mod tests {
 
     #[test]
     fn a_round_begins_after_the_last_one_and_reaches_everybody_once() {
-        let mut tenants: Vec<_> = (0..4).map(|_| Tenant::new()).collect();
+        let mut tenants: Vec<_> = (0..4).map(|_| TenantId::new()).collect();
         tenants.sort_unstable();
-        let record = |tenant: &Tenant| Record {
+        let record = |tenant: &TenantId| Record {
             tenant: *tenant,
             created_at: Timestamp::UNIX_EPOCH,
             leaving: None,

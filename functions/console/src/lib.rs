@@ -8,11 +8,11 @@ mod page;
 use lambda_http::Request;
 use lambda_runtime::Error as Failure;
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::{Error, Result};
+use shared::base::error::{Error, Result};
+use shared::domain::app::App;
+use shared::http::routes;
 use shared::http::{Answer, Call};
-use shared::routes;
-use shared::runtime::Trigger;
+use shared::lambda::Trigger;
 
 /// Answers one HTTP request.
 ///

@@ -8,20 +8,21 @@ use std::time::Instant;
 use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::id::Subject;
-use shared::receipt::{Lives, Receipt};
-use shared::recovery::KEPT;
-use shared::store::activity::{self, Deed};
-use shared::store::jobs::{Job, JobKind, JobState};
-use shared::store::keys::LifeKey;
+use shared::base::error::{Error, Result};
+use shared::base::id::SubjectId;
+use shared::base::recovery::KEPT;
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::AuditEvent;
+use shared::domain::erasure::receipt::{Lives, Receipt};
+use shared::domain::jobs::{Job, JobKind, JobState};
+use shared::domain::keys::LifeKey;
 
-use crate::clearing::clear;
-use crate::ending::end;
-use crate::looks::{Done, close, look_back, note, spared};
+use crate::end::end;
+use crate::purge::purge;
 use crate::tenant;
 use crate::turn::{Halt, Turn};
+use crate::verify::{Done, close, excluded, look_back, record_in_ledger};
 
 /// How long an erasure that cannot be completed is tried again without a word, and how
 /// often after that.
@@ -50,22 +51,22 @@ pub async fn turn(app: &App, job: Job, deadline: Instant) -> Result<()> {
 /// job says which store it is.
 async fn failed(mut turn: Turn<'_>, error: Error) -> Result<()> {
     let now = turn.app.clock.now();
-    let since = *turn.place.failing_since.get_or_insert(now);
+    let since = *turn.progress.failing_since.get_or_insert(now);
     if now < since + DAY {
         // Where it cannot be saved either, the day begins with the next try.
         let _unsaved = turn.save().await;
         return Err(error);
     }
     tracing::error!(function = "delete", job = %turn.job.key.id, cause = %error, "an erasure is partial");
-    turn.job.outcome["partial"] = json!([turn.place.within.store()]);
+    turn.job.outcome["partial"] = json!([turn.progress.within.store()]);
     turn.wait(JobState::Partial, now + DAY).await
 }
 
 async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
     end_rest(turn).await?;
-    note(turn).await?;
-    if turn.place.began.is_none() {
-        turn.place.began = Some(turn.app.clock.now());
+    record_in_ledger(turn).await?;
+    if turn.progress.began.is_none() {
+        turn.progress.began = Some(turn.app.clock.now());
     }
     loop {
         pass(turn).await?;
@@ -95,17 +96,17 @@ async fn end_rest(turn: &mut Turn<'_>) -> Result<(), Halt> {
     if waiting.is_some_and(|waiting| ended.blocked.len() < waiting.len()) {
         // The pass may have left them out: it begins again.
         turn.begin_pass(now);
-        turn.place.began = None;
-        turn.place.pass = 0;
+        turn.progress.began = None;
+        turn.progress.pass = 0;
     }
     // Others may have ended than were noted before.
-    turn.place.noted = false;
+    turn.progress.in_ledger = false;
     turn.save().await
 }
 
 /// Notes on a job that its lives have ended, but for those who are held. Its times are those
 /// of the last of them.
-pub fn set_ended(app: &App, job: &mut Job, held: &[Subject], now: Timestamp) {
+pub fn set_ended(app: &App, job: &mut Job, held: &[SubjectId], now: Timestamp) {
     let ended = |held: usize| job_lives(job) - held.min(job_lives(job));
     let before = blocked(job).map_or(0, |blocked| ended(blocked.len()));
     if ended(held.len()) > before {
@@ -119,9 +120,9 @@ pub fn set_ended(app: &App, job: &mut Job, held: &[Subject], now: Timestamp) {
 }
 
 /// Who waits for a hold to end; `None` before the lives of the job have ended.
-fn blocked(job: &Job) -> Option<HashSet<Subject>> {
+fn blocked(job: &Job) -> Option<HashSet<SubjectId>> {
     let blocked = job.outcome["blocked"].as_array()?;
-    let subject = |it: &Value| Subject::parse(it["subject"].as_str()?);
+    let subject = |it: &Value| SubjectId::parse(it["subject"].as_str()?);
     Some(blocked.iter().filter_map(subject).collect())
 }
 
@@ -134,15 +135,15 @@ fn job_lives(job: &Job) -> usize {
 
 /// Goes through all lives once.
 async fn pass(turn: &mut Turn<'_>) -> Result<(), Halt> {
-    let spared = spared(&turn.job);
-    while turn.place.life < turn.erasing.count {
-        let (job, at) = (turn.job.key, turn.place.life);
+    let excluded = excluded(&turn.job);
+    while turn.progress.life < turn.erasing.count {
+        let (job, at) = (turn.job.key, turn.progress.life);
         let lives = turn.app.store.lives_of(job, &turn.erasing, at).await?;
         for life in &lives {
-            if !spared.contains(&life.subject) {
-                clear(turn, life).await?;
+            if !excluded.contains(&life.subject) {
+                purge(turn, life).await?;
             }
-            turn.place.life += 1;
+            turn.progress.life += 1;
             turn.still_time()?;
         }
     }
@@ -152,23 +153,23 @@ async fn pass(turn: &mut Turn<'_>) -> Result<(), Halt> {
 /// The clocks go last; then the receipt, in one transaction with the job and the log.
 async fn finish(mut turn: Turn<'_>) -> Result<()> {
     let now = turn.app.clock.now();
-    let spared = spared(&turn.job);
+    let excluded = excluded(&turn.job);
     let held = blocked(&turn.job).is_some_and(|blocked| !blocked.is_empty());
     let (app, job) = (turn.app, turn.job.key);
     let mut lives = app.store.all_lives_of(job, &turn.erasing).await?;
-    lives.retain(|life| !spared.contains(&life.subject));
+    lives.retain(|life| !excluded.contains(&life.subject));
     let closing = lives.iter().map(|life| close(app, life, now).boxed());
     crate::at_once(AT_ONCE, closing.collect()).await?;
     if held {
         return match forget(&mut turn, &lives, now).await {
-            Ok(()) => wait_for_holds(turn, spared.len()).await,
+            Ok(()) => wait_for_holds(turn, excluded.len()).await,
             Err(Halt::Failed(error)) => Err(error),
             Err(Halt::Fenced | Halt::OutOfTime) => Ok(()),
         };
     }
     turn.count_closed(&lives);
     turn.job.total = turn.job.done;
-    turn.job.place = Value::Null;
+    turn.job.progress = Value::Null;
     turn.job.outcome["erased_at"] = json!(now);
     if let Value::Object(outcome) = &mut turn.job.outcome {
         outcome.remove("partial");
@@ -210,9 +211,9 @@ async fn wait_for_holds(mut turn: Turn<'_>, before: usize) -> Result<()> {
         Ok(()) => {}
     }
     turn.begin_pass(now);
-    turn.place.began = None;
-    turn.place.pass = 0;
-    if spared(&turn.job).len() < before {
+    turn.progress.began = None;
+    turn.progress.pass = 0;
+    if excluded(&turn.job).len() < before {
         return turn.hand_over().await;
     }
     turn.erasing.ended = false;
@@ -225,19 +226,19 @@ async fn end_job(app: &App, mut job: Job, lives: Lives, now: Timestamp) -> Resul
     let expired = job.key.kind == JobKind::Expiry;
     let mut about = lives.about();
     about.push(job.key.id.to_string());
-    let entry = activity::Entry {
+    let entry = entry::Entry {
         tenant: job.key.tenant,
-        deed: if expired {
-            Deed::Expired
+        event: if expired {
+            AuditEvent::Expired
         } else {
-            Deed::ErasureCompleted
+            AuditEvent::ErasureCompleted
         },
         by: "lethe",
         about: &about,
         at: now,
         happened_at: None,
     };
-    let mut writes = activity::writes(&[entry]);
+    let mut writes = entry::writes(&[entry]);
     if !expired {
         let receipt = Receipt::of_job(&job, lives, now);
         writes.push(receipt.issue(app).await?.1);

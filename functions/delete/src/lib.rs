@@ -5,18 +5,18 @@
 //! redactions cause, and of the rotation of tenants' keys: one reader of the table's stream does all that destroys, since a
 //! stream serves two readers well, and no more.
 
-mod clearing;
-mod ending;
+mod end;
 mod erasure;
-mod looks;
 mod people;
-mod place;
 mod preview;
+mod progress;
+mod purge;
 mod rekey;
 mod request;
 mod rotation;
 mod tenant;
 mod turn;
+mod verify;
 
 use std::time::{Duration, Instant};
 
@@ -25,12 +25,13 @@ use futures::{StreamExt, TryStreamExt};
 use lambda_http::Request;
 use lambda_runtime::Error as Failure;
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::{Error, Result};
+use shared::base::error::{Error, Result};
+use shared::domain::app::App;
+use shared::domain::jobs::{Job, JobKind};
+use shared::domain::keys;
+use shared::domain::keys::{DOOR, LifeKey};
 use shared::http::Call;
-use shared::runtime::{StreamRecord, Trigger};
-use shared::store::jobs::{Job, JobKind};
-use shared::store::keys::{self, DOOR, LifeKey};
+use shared::lambda::{StreamRecord, Trigger};
 
 /// How long the turns of one batch may work; then their next ones are handed over.
 const BATCH: Duration = Duration::from_secs(60);
@@ -86,7 +87,7 @@ async fn one(app: &App, record: &StreamRecord, deadline: Instant) -> Result<()> 
         return Ok(());
     }
     if let Some(life) = keys::parse_purge(&record.partition, &record.sort) {
-        return shared::redaction::purge(app, &life).await;
+        return shared::domain::redaction::purge(app, &life).await;
     }
     let Some((key, turn)) = keys::parse_turn(&record.partition, &record.sort) else {
         return Ok(());
@@ -110,7 +111,7 @@ async fn at_once<T>(most: usize, work: Vec<BoxFuture<'_, Result<T>>>) -> Result<
 async fn work(app: &App, job: Job, deadline: Instant) -> Result<()> {
     match job.key.kind {
         JobKind::Erasure | JobKind::Expiry => erasure::turn(app, job, deadline).await,
-        JobKind::Redaction => shared::redaction::turn(app, job, deadline).await,
+        JobKind::Redaction => shared::domain::redaction::turn(app, job, deadline).await,
         JobKind::Rekey => rekey::turn(app, job, deadline).await,
         JobKind::Rotation => rotation::turn(app, job).await,
         JobKind::Export | JobKind::Discard => {

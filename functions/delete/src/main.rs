@@ -1,3 +1,3 @@
 fn main() -> Result<(), lambda_runtime::Error> {
-    shared::runtime::run(|app, event| Box::pin(delete::handle(app, event)))
+    shared::lambda::run(|app, event| Box::pin(delete::handle(app, event)))
 }

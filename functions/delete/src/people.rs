@@ -1,12 +1,13 @@
 //! Whom a request means: found by a value, related to somebody, or everybody. Only values
 //! that the tenant's own server vouches for ever decide who is erased.
 
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::id::{Subject, Tenant};
-use shared::store::keys::{self, PERSON, SHARDS};
-use shared::store::lookups::Whose;
-use shared::store::records::Person;
+use shared::base::error::{Error, Result};
+use shared::base::id::{SubjectId, TenantId};
+use shared::domain::app::App;
+use shared::domain::keys;
+use shared::domain::keys::{PERSON, SHARDS};
+use shared::domain::life::lookups::Whose;
+use shared::domain::records::rows::Person;
 
 /// Rows of the index read at a time.
 const PAGE: usize = 500;
@@ -14,11 +15,11 @@ const PAGE: usize = 500;
 /// Those whom a value finds; one person only unless all are meant.
 pub async fn found(
     app: &App,
-    tenant: Tenant,
+    tenant: TenantId,
     kind: &'static str,
     value: &str,
     all: bool,
-) -> Result<Vec<Subject>> {
+) -> Result<Vec<SubjectId>> {
     let present = app.find(tenant, kind, value, Whose::Vouched).await?;
     let people: Vec<_> = present.into_iter().map(|it| it.key.subject).collect();
     if people.len() > 1 && !all {
@@ -30,10 +31,10 @@ pub async fn found(
 /// Others who share a value of a kind with a person, vouched for on both sides.
 pub async fn related(
     app: &App,
-    tenant: Tenant,
-    subject: Subject,
+    tenant: TenantId,
+    subject: SubjectId,
     kind: &'static str,
-) -> Result<Vec<Subject>> {
+) -> Result<Vec<SubjectId>> {
     let person = match person(app, tenant, subject).await {
         // Re-keyed since its key was read.
         Err(Error::Unreadable) => person(app, tenant, subject).await?,
@@ -46,13 +47,13 @@ pub async fn related(
     }
 }
 
-async fn person(app: &App, tenant: Tenant, subject: Subject) -> Result<Person> {
+async fn person(app: &App, tenant: TenantId, subject: SubjectId) -> Result<Person> {
     let (living, _, row) = app.person_and(tenant, subject, PERSON).await?;
     Person::read(&row.ok_or(Error::NotFound)?, &living)
 }
 
 /// Everybody of a tenant.
-pub async fn everybody(app: &App, tenant: Tenant) -> Result<Vec<Subject>> {
+pub async fn everybody(app: &App, tenant: TenantId) -> Result<Vec<SubjectId>> {
     let mut people = Vec::new();
     for shard in 0..SHARDS {
         let partition = keys::due_partition(tenant, shard);

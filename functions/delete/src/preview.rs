@@ -3,16 +3,16 @@
 
 use futures::FutureExt;
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::Result;
-use shared::store::keys::LOOKUPS;
-use shared::store::{Query, Range};
+use shared::aws::dynamo::{Query, Range};
+use shared::base::error::Result;
+use shared::domain::app::App;
+use shared::domain::keys::LOOKUPS;
 
-use crate::ending::Present;
+use crate::end::Present;
 
 /// People who are looked at at the same time.
 const AT_ONCE: usize = 16;
-/// Rows of a life that no door counts: the person and the clock.
+/// Rows of a life that no door counts: the person and the expiry index entry.
 const UNCOUNTED: u64 = 2;
 
 /// What there is of one person. A file that was announced and never uploaded is a row, and no
@@ -27,7 +27,7 @@ struct Stored {
 /// The counts for each store.
 ///
 /// # Errors
-/// [`shared::error::Error::Unavailable`] when a store does not answer.
+/// [`shared::base::error::Error::Unavailable`] when a store does not answer.
 pub async fn preview(app: &App, found: &[Present]) -> Result<Value> {
     let looks = found.iter().map(|it| look(app, it).boxed());
     let all = crate::at_once(AT_ONCE, looks.collect()).await?;

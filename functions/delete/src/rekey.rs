@@ -3,7 +3,7 @@
 //! key goes. What was redacted before then cannot be read in any backup.
 //!
 //! Nothing can be sealed under the old key once it has begun: the transaction that brings
-//! the new key brings a new gate, and whoever still holds the old one is refused at the
+//! the new key brings a new rules version, and whoever still holds the old one is refused at the
 //! door. So ingest, redaction and the rest may go on meanwhile, and an erasure just ends it.
 //! Every step may be the last one before a crash, and every step may be done again.
 
@@ -12,22 +12,24 @@ use std::time::Instant;
 use futures::stream::{self, TryStreamExt};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::keyring::{self, Living};
-use shared::store::activity::{self, Deed};
-use shared::store::jobs::{Job, JobState};
-use shared::store::keys::LifeKey;
-use shared::store::lives::next_gate_write;
-use shared::store::records::reseal;
-use shared::store::{Filter, Item, Query, Range};
+use shared::aws::dynamo::{Filter, Item, Query, Range};
+use shared::base::error::{Error, Result};
+use shared::base::retry::Tries;
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::AuditEvent;
+use shared::domain::jobs::{Job, JobState};
+use shared::domain::keyring;
+use shared::domain::keyring::Living;
+use shared::domain::keys::LifeKey;
+use shared::domain::life::door::next_rules_version_write;
+use shared::domain::records::rows::reseal;
 
 /// Rows read before the progress is saved.
 const PAGE: usize = 200;
 /// Rows that are sealed anew at the same time.
 const ABREAST: usize = 8;
 /// Tries to begin against others that change the same life.
-const TRIES: u32 = 8;
 /// How long to wait for a re-keying that should have been over for long.
 const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
 
@@ -74,7 +76,9 @@ pub async fn turn(app: &App, mut job: Job, deadline: Instant) -> Result<()> {
 
 /// Brings the new key, unless an earlier turn has.
 async fn begin(app: &App, job: &Job, life: &LifeKey) -> Result<Stand> {
-    for _ in 0..TRIES {
+    let mut tries = Tries::default();
+    loop {
+        tries.next().await?;
         let now = app.clock.now();
         let entry = app.keyring.entry(life.tenant, life.subject).await?;
         let Some(entry) = entry.filter(|entry| entry.key == *life) else {
@@ -93,14 +97,11 @@ async fn begin(app: &App, job: &Job, life: &LifeKey) -> Result<Stand> {
         }
         let writes = vec![
             app.keyring.rekey_write(&entry, job.key.id, now).await?,
-            next_gate_write(&entry, now),
+            next_rules_version_write(&entry, now),
         ];
         // Refused: something has changed. In either case it is read again.
         let _refused = app.store.transact(writes).await?;
     }
-    Err(Error::Unavailable(
-        "a life changes faster than it can be re-keyed".into(),
-    ))
 }
 
 /// Looks at one page of the life's rows, and seals anew what is sealed under an old key.
@@ -112,7 +113,7 @@ async fn look(app: &App, job: &mut Job, living: &Living) -> Result<bool> {
         range: Range::All,
         ascending: true,
         limit: Some(PAGE),
-        after: job.place["after"].as_str().map(str::to_owned),
+        after: job.progress["after"].as_str().map(str::to_owned),
     };
     let filter = Filter {
         expression: "#key < :key",
@@ -125,9 +126,9 @@ async fn look(app: &App, job: &mut Job, living: &Living) -> Result<bool> {
         .try_for_each_concurrent(ABREAST, |row| renew(app, row, living))
         .await?;
     job.done += found as u64;
-    let clean = found == 0 && job.place["found"] != json!(true);
+    let clean = found == 0 && job.progress["found"] != json!(true);
     let ends = page.next.is_none();
-    job.place = match page.next {
+    job.progress = match page.next {
         Some(after) => json!({"after": after, "found": !clean}),
         // From the start again.
         None => Value::Null,
@@ -145,15 +146,15 @@ async fn renew(app: &App, row: Item, living: &Living) -> Result<()> {
 async fn finish(app: &App, mut job: Job, living: &Living) -> Result<()> {
     let now = app.clock.now();
     job.total = job.done;
-    job.place = Value::Null;
+    job.progress = Value::Null;
     let about = [
         living.key.life.to_string(),
         job.key.id.to_string(),
         format!("records:{}", job.done),
     ];
-    let entry = activity::Entry {
+    let entry = entry::Entry {
         tenant: job.key.tenant,
-        deed: Deed::Rekeyed,
+        event: AuditEvent::Rekeyed,
         by: "lethe",
         about: &about,
         at: now,
@@ -163,7 +164,7 @@ async fn finish(app: &App, mut job: Job, living: &Living) -> Result<()> {
         keyring::retire_write(living, now),
         job.finish_write(JobState::Completed, now),
     ];
-    writes.extend(activity::writes(&[entry]));
+    writes.extend(entry::writes(&[entry]));
     // Refused: a later turn has finished it, or the life has ended.
     let _fenced = app.store.transact(writes).await?;
     Ok(())

@@ -2,29 +2,34 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use shared::app::App;
-use shared::catalog::{self, Record};
-use shared::error::{Error, Lacks, Result};
-use shared::faults::{self, Faults, Object};
+use shared::aws::dynamo::{Write, in_transactions};
+use shared::base::error::{Error, Lacks, Result};
+use shared::base::id::{JobId, SubjectId};
+use shared::base::retry::Tries;
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::AuditEvent;
+use shared::domain::erasure::offboarding;
+use shared::domain::erasure::offboarding::GRACE;
+use shared::domain::erasure::receipt::Lives;
+use shared::domain::erasure::spec::Erasing;
+use shared::domain::jobs::{Job, JobKind, JobState};
+use shared::domain::keyring::{BLOCKED, block_write, unblock_write};
+use shared::domain::keys::{JobKey, LifeKey, receipts};
+use shared::domain::life::door::erase_writes;
 use shared::http::jobs::accepted;
+use shared::http::routes::Scope;
 use shared::http::{Answer, Call};
-use shared::id::{JobId, Subject};
-use shared::keyring::{BLOCKED, block_write, unblock_write};
-use shared::leaving::{self, GRACE};
-use shared::receipt::Lives;
-use shared::routes::Scope;
-use shared::store::activity::{self, Deed};
-use shared::store::erasures::Erasing;
-use shared::store::jobs::{Job, JobKind, JobState};
-use shared::store::keys::{JobKey, LifeKey, receipts};
-use shared::store::lives::erase_writes;
-use shared::store::{Write, in_transactions};
+use shared::schema::catalog;
+use shared::schema::catalog::Record;
+use shared::schema::violations;
+use shared::schema::violations::{Object, Violations};
 
-use crate::ending::{Present, TOGETHER, end, pause, present};
+use crate::end::{Present, TOGETHER, end, present};
 use crate::erasure::set_ended;
-use crate::looks::spared;
 use crate::people;
 use crate::preview::preview;
+use crate::verify::excluded;
 
 /// People in one request.
 pub const PEOPLE: usize = 5000;
@@ -32,7 +37,6 @@ pub const PEOPLE: usize = 5000;
 const FURTHEST: SignedDuration = SignedDuration::from_hours(24 * 30);
 /// How long a job that waits for somebody else is left alone.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
-const TRIES: u32 = 8;
 /// The part of a request under which it notes the job that it has begun.
 const BEGUN: &str = "job";
 
@@ -47,7 +51,7 @@ struct Erase {
 }
 
 enum Whom {
-    People(Vec<Subject>),
+    People(Vec<SubjectId>),
     /// Everybody, and the tenant, not before this moment.
     Tenant(Timestamp),
 }
@@ -122,7 +126,8 @@ fn expect_room(found: &[Present]) -> Result<()> {
     match found.iter().any(full) {
         true => Err(Error::Conflict {
             code: "held",
-            detail: "Too many erasures wait for the hold on one of these people: lift it, or cancel some.",
+            detail: "Too many erasures are waiting for the legal hold on one of these people. \
+                     Lift the hold, or cancel some of the erasures.",
         }),
         false => Ok(()),
     }
@@ -134,12 +139,13 @@ async fn begin_few(
     app: &App,
     call: &Call,
     erase: &Erase,
-    people: &[Subject],
+    people: &[SubjectId],
     mut found: Vec<Present>,
 ) -> Result<Answer> {
-    for attempt in 0..TRIES {
-        if attempt > 0 {
-            pause(attempt).await;
+    let mut tries = Tries::default();
+    loop {
+        tries.next().await?;
+        if !tries.first() {
             found = present(app, call.tenant(), people).await?;
         }
         if found.is_empty() {
@@ -174,9 +180,6 @@ async fn begin_few(
         }
         // Somebody began, ended, was held or was handed a link meanwhile: look again.
     }
-    Err(Error::Unavailable(
-        "these lives change faster than they can be ended".into(),
-    ))
 }
 
 /// The job with its list first, then the lives end, then the answer. Should this die in the
@@ -214,7 +217,9 @@ async fn begun(app: &App, call: &Call) -> Result<Option<Job>> {
 /// Ends all lives of a job that is prepared, and hands it over. Where the worker has taken the
 /// job up meanwhile, both end what is left, so that everybody is unreadable in the answer.
 async fn end_all(app: &App, mut job: Job) -> Result<Answer> {
-    for _ in 0..TRIES {
+    let mut tries = Tries::default();
+    loop {
+        tries.next().await?;
         let mut erasing = Erasing::of(&job)?;
         let over = job.finished_at.is_some();
         if over || erasing.ended || job.state == JobState::Blocked {
@@ -244,9 +249,6 @@ async fn end_all(app: &App, mut job: Job) -> Result<Answer> {
         }
         job = app.store.job(job.key).await?.ok_or(Error::NotFound)?;
     }
-    Err(Error::Unavailable(
-        "an erasure is taken up faster than its lives can be ended".into(),
-    ))
 }
 
 /// Everybody, and the tenant: only its owner may ask for it.
@@ -264,11 +266,11 @@ async fn begin_tenant(
     if !owner {
         return Err(Error::Forbidden(Lacks::Ownership));
     }
-    let mut job = leaving::job(call.tenant(), not_before, app.clock.now());
+    let mut job = offboarding::job(call.tenant(), not_before, app.clock.now());
     erase.note(&mut job);
     let mut more = Vec::new();
     let answer = call.kept_with(accepted(&job, "erasures"), &mut more);
-    leaving::begin(app, call.tenant(), &call.by(), job, more).await?;
+    offboarding::begin(app, call.tenant(), &call.by(), job, more).await?;
     Ok(answer)
 }
 
@@ -310,9 +312,9 @@ fn requested(call: &Call, job: &Job, found: &[Present], now: Timestamp) -> Vec<W
     let lives: Vec<LifeKey> = found.iter().map(|it| it.entry.key).collect();
     let mut about = Lives::of(&lives).about();
     about.push(job.key.id.to_string());
-    activity::writes(&[activity::Entry {
+    entry::writes(&[entry::Entry {
         tenant: call.tenant(),
-        deed: Deed::ErasureRequested,
+        event: AuditEvent::ErasureRequested,
         by: &call.by(),
         about: &about,
         at: now,
@@ -334,43 +336,43 @@ async fn parse(app: &App, call: &Call) -> Result<Erase> {
         "reference",
         "dry_run",
     ];
-    let mut faults = Faults::default();
-    let Some(body) = faults.object(call.body(), "", &known) else {
-        return Err(faults.into());
+    let mut violations = Violations::default();
+    let Some(body) = violations.object(call.body(), "", &known) else {
+        return Err(violations.into());
     };
     let mut code = |name| {
         let expected = "must match [A-Za-z0-9._-]{1,64}";
-        let code = body.parsed(name, expected, &mut faults, faults::code);
+        let code = body.parsed(name, expected, &mut violations, violations::code);
         code.map(str::to_owned)
     };
     let (reason, reference) = (code("reason"), code("reference"));
-    let mut flag = |name| body.flag(name, &mut faults);
+    let mut flag = |name| body.flag(name, &mut violations);
     let (all, tenant) = (flag("all"), flag("tenant"));
     let (suppress, dry_run) = (flag("suppress"), flag("dry_run"));
     let named = ["subjects", "visitors", "lookup"];
     let given = named.iter().filter(|name| body.has(name)).count() + usize::from(tenant);
     if given != 1 {
-        let expected = "must hold exactly one of subjects, visitors, lookup and tenant";
-        faults.add("", "exactly_one", expected);
+        let expected = "must have exactly one of: subjects, visitors, lookup, tenant";
+        violations.add("", "exactly_one", expected);
     }
     if all && !body.has("lookup") {
-        faults.add("/all", "not_allowed", "belongs to a lookup");
+        violations.add("/all", "not_allowed", "is allowed only with lookup");
     }
     if suppress && tenant {
-        faults.add("/suppress", "not_allowed", "belongs to people");
+        violations.add("/suppress", "not_allowed", "is not allowed with tenant");
     }
-    let not_before = not_before(app, call, &body, tenant, &mut faults);
+    let not_before = not_before(app, call, &body, tenant, &mut violations);
     let lookup = body
         .get("lookup")
-        .and_then(|it| faults::lookup(it, "/lookup", &mut faults));
+        .and_then(|it| violations::lookup(it, "/lookup", &mut violations));
     let keys = app.keyring.tenant(call.tenant()).await?;
     let name = |visitor: &str| {
         let visitor = catalog::text(Record::Person, "visitor_id", visitor).ok()?;
         Some(keys.hash.subject(&visitor))
     };
-    let mut people = listed(&body, "subjects", Subject::parse, &mut faults);
-    people.extend(listed(&body, "visitors", name, &mut faults));
-    faults.end()?;
+    let mut people = listed(&body, "subjects", SubjectId::parse, &mut violations);
+    people.extend(listed(&body, "visitors", name, &mut violations));
+    violations.end()?;
     if let Some((kind, value)) = lookup {
         people = people::found(app, call.tenant(), kind, &value, all).await?;
     }
@@ -391,19 +393,15 @@ async fn parse(app: &App, call: &Call) -> Result<Erase> {
 fn listed(
     body: &Object<'_>,
     name: &str,
-    parse: impl Fn(&str) -> Option<Subject>,
-    faults: &mut Faults,
-) -> Vec<Subject> {
-    let list = body.list(name, PEOPLE, faults).unwrap_or_default();
+    parse: impl Fn(&str) -> Option<SubjectId>,
+    violations: &mut Violations,
+) -> Vec<SubjectId> {
+    let list = body.list(name, PEOPLE, violations).unwrap_or_default();
     let mut people = Vec::new();
     for (at, value) in list.iter().enumerate() {
         match value.as_str().and_then(&parse) {
             Some(subject) => people.push(subject),
-            None => faults.add(
-                format!("/{name}/{at}"),
-                "format",
-                "must be one of those as a string",
-            ),
+            None => violations.add(format!("/{name}/{at}"), "format", "must be a valid ID"),
         }
     }
     people
@@ -415,23 +413,27 @@ fn not_before(
     call: &Call,
     body: &Object<'_>,
     tenant: bool,
-    faults: &mut Faults,
+    violations: &mut Violations,
 ) -> Timestamp {
     let now = app.clock.now();
-    let confirmed = body.text("confirm", faults) == Some(&call.tenant().to_string());
+    let confirmed = body.text("confirm", violations) == Some(&call.tenant().to_string());
     let dry = body.get("dry_run") == Some(&json!(true));
     if tenant && !confirmed && !dry {
-        faults.add("/confirm", "confirm", "must be the tenant's own id");
+        violations.add("/confirm", "confirm", "must be the tenant's own ID");
     }
-    let expected = "must be a time within the next 30 days, as RFC 3339 has it";
+    let expected = "must be an RFC 3339 timestamp within the next 30 days";
     let parse = |text: &str| {
         let at: Timestamp = text.parse().ok()?;
         (at >= now && at <= now + FURTHEST).then_some(at)
     };
-    let at = body.parsed("not_before", expected, faults, parse);
+    let at = body.parsed("not_before", expected, violations, parse);
     for name in ["confirm", "not_before"] {
         if body.has(name) && !tenant {
-            faults.add(format!("/{name}"), "not_allowed", "belongs to a tenant");
+            violations.add(
+                format!("/{name}"),
+                "not_allowed",
+                "is allowed only with tenant",
+            );
         }
     }
     at.unwrap_or(now + GRACE)
@@ -460,7 +462,7 @@ pub async fn receipt(app: &App, call: &Call) -> Result<Answer> {
     }
     if !day {
         call.job(app, JobKind::Erasure).await?;
-        let detail = "The erasure is not completed yet: its receipt comes with its end.";
+        let detail = "The erasure has not completed yet. The receipt is issued on completion.";
         return Err(Error::Conflict {
             code: "not_completed",
             detail,
@@ -471,25 +473,25 @@ pub async fn receipt(app: &App, call: &Call) -> Result<Answer> {
 
 /// `POST /v1/erasures/{id}/cancel`: what has not gone yet stays.
 pub async fn cancel(app: &App, call: &Call) -> Result<Answer> {
-    for attempt in 0..TRIES {
-        if attempt > 0 {
-            pause(attempt).await;
-        }
+    let mut tries = Tries::default();
+    loop {
+        tries.next().await?;
+
         let mut job = call.job(app, JobKind::Erasure).await?;
         let now = app.clock.now();
         let waits = job.state == JobState::Blocked
             || (job.state == JobState::Queued && job.outcome["scope"] == "tenant");
         if !waits {
-            let detail = "Only an erasure that is blocked, or has not begun, can be cancelled.";
+            let detail = "Only an erasure that is blocked or has not started can be cancelled.";
             return Err(Error::Conflict {
                 code: "not_cancellable",
                 detail,
             });
         }
         let about = [job.key.id.to_string()];
-        let mut writes = activity::writes(&[activity::Entry {
+        let mut writes = entry::writes(&[entry::Entry {
             tenant: call.tenant(),
-            deed: Deed::ErasureCancelled,
+            event: AuditEvent::ErasureCancelled,
             by: &call.by(),
             about: &about,
             at: now,
@@ -497,7 +499,7 @@ pub async fn cancel(app: &App, call: &Call) -> Result<Answer> {
         }]);
         let mut erasing = Erasing::of(&job)?;
         if erasing.tenant {
-            writes.extend(leaving::cancel_writes(&mut job, now));
+            writes.extend(offboarding::cancel_writes(&mut job, now));
         } else {
             let Some(unblock) = unblock_writes(app, &job, &erasing).await? else {
                 // The hold on one of them has ended, and with it perhaps their life.
@@ -523,16 +525,15 @@ pub async fn cancel(app: &App, call: &Call) -> Result<Answer> {
         }
         // It went on meanwhile: look again.
     }
-    Err(Error::Unavailable("this job changes too fast".into()))
 }
 
 /// The writes that take a blocked erasure off the holds that it waits for: each of those must
 /// be in force still. Of very many, all but the last are written already. `None` when a hold
 /// has been lifted: then the erasure goes on.
 async fn unblock_writes(app: &App, job: &Job, erasing: &Erasing) -> Result<Option<Vec<Write>>> {
-    let spared = spared(job);
+    let excluded = excluded(job);
     let mut lives = app.store.all_lives_of(job.key, erasing).await?;
-    lives.retain(|life| spared.contains(&life.subject));
+    lives.retain(|life| excluded.contains(&life.subject));
     let subjects: Vec<_> = lives.iter().map(|life| life.subject).collect();
     let entries = app.keyring.entries(job.key.tenant, &subjects).await?;
     let held = |life: &LifeKey| {

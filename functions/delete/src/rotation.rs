@@ -2,9 +2,9 @@
 //! is made with the tenant and ends with it; until then it waits for its next look.
 
 use jiff::SignedDuration;
-use shared::app::App;
-use shared::error::Result;
-use shared::store::jobs::{Job, JobState};
+use shared::base::error::Result;
+use shared::domain::app::App;
+use shared::domain::jobs::{Job, JobState};
 
 /// From one look to the next. The key itself says how old it is: a restore may have taken a
 /// rotation back.

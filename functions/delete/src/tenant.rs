@@ -8,20 +8,21 @@ use std::collections::HashSet;
 
 use jiff::SignedDuration;
 use serde_json::json;
-use shared::error::Result;
-use shared::held::{SETTINGS_HELD, TENANT_KEYS_HELD};
-use shared::leaving;
-use shared::merkle::Hash;
-use shared::objects::last_upload;
-use shared::receipt::{Lives, Receipt};
-use shared::store::jobs::{JobKind, JobState};
-use shared::store::keys::{self, CLOCK, LifeKey, SHARDS, Standing};
-use shared::store::{Item, Query, Range, Write};
+use shared::aws::dynamo::{Item, Query, Range, Write};
+use shared::aws::s3::last_upload;
+use shared::base::error::Result;
+use shared::base::ttl_cache::{SETTINGS_HELD, TENANT_KEYS_HELD};
+use shared::domain::erasure::offboarding;
+use shared::domain::erasure::receipt::{Lives, Receipt};
+use shared::domain::jobs::{JobKind, JobState};
+use shared::domain::keys;
+use shared::domain::keys::{EXPIRY, LifeKey, Rule, SHARDS};
+use shared::proof::merkle::Hash;
 
-use crate::clearing::{clear_objects, clear_rows};
-use crate::looks::{Done, close, look_back, note};
-use crate::place::{Leaving, STORES, Stage, Within};
+use crate::progress::{Leaving, STORES, Stage, Within};
+use crate::purge::{clear_objects, clear_rows};
 use crate::turn::{Halt, Turn};
+use crate::verify::{Done, close, look_back, record_in_ledger};
 
 /// The longest that a request runs: with what it has from a cache, beyond the cache's time.
 const REQUEST: SignedDuration = SignedDuration::from_secs(60);
@@ -40,7 +41,7 @@ pub async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
                 place(turn).stage = Stage::Keys;
             }
             Stage::Keys => {
-                note(turn).await?;
+                record_in_ledger(turn).await?;
                 delete_partition(turn, &keys::api_keys(turn.job.key.tenant)).await?;
                 place(turn).stage = Stage::TenantKey;
                 let until = now + SETTINGS_HELD + REQUEST;
@@ -58,8 +59,8 @@ pub async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
                     // A link may have been handed out by a key from a cache.
                     turn.erasing.uploads_until = Some(last_upload(now));
                 }
-                if turn.place.began.is_none() {
-                    turn.place.began = Some(now);
+                if turn.progress.began.is_none() {
+                    turn.progress.began = Some(now);
                 }
                 people(turn).await?;
                 let prefixes = keys::tenant_prefixes(turn.job.key.tenant);
@@ -81,19 +82,20 @@ pub async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
 }
 
 fn place<'t>(turn: &'t mut Turn<'_>) -> &'t mut Leaving {
-    turn.place.leaving.get_or_insert_default()
+    turn.progress.leaving.get_or_insert_default()
 }
 
 /// Whether nobody is held, and nobody can be from here on. A hold is put in a transaction with
 /// a look at the mark that the tenant is going, so it is either seen here or refused there.
 async fn nobody_held(turn: &mut Turn<'_>) -> Result<bool, Halt> {
     let (app, job) = (turn.app, turn.job.key);
-    if leaving::somebody_held(app, job.tenant).await? {
+    if offboarding::somebody_held(app, job.tenant).await? {
         return Ok(false);
     }
-    turn.save_with(vec![leaving::going_write(job)]).await?;
-    if leaving::somebody_held(app, job.tenant).await? {
-        turn.save_with(vec![leaving::staying_write(job)]).await?;
+    turn.save_with(vec![offboarding::going_write(job)]).await?;
+    if offboarding::somebody_held(app, job.tenant).await? {
+        turn.save_with(vec![offboarding::staying_write(job)])
+            .await?;
         return Ok(false);
     }
     Ok(true)
@@ -126,7 +128,7 @@ async fn people(turn: &mut Turn<'_>) -> Result<(), Halt> {
 /// Those of some lives that have a clock. The index lags behind: it goes on listing some that
 /// have gone, and are counted.
 async fn present(turn: &Turn<'_>, mut lives: Vec<LifeKey>) -> Result<Vec<LifeKey>, Halt> {
-    let clock = |life: &LifeKey| (life.partition(), CLOCK.to_owned());
+    let clock = |life: &LifeKey| (life.partition(), EXPIRY.to_owned());
     let clocks: Vec<_> = lives.iter().map(clock).collect();
     let found = turn.app.store.get_many(&clocks).await?;
     let found: HashSet<_> = found.iter().map(Item::partition).collect();
@@ -139,16 +141,16 @@ async fn person(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
     let app = turn.app;
     if place(turn).at.as_deref() != Some(&life.short()) {
         (place(turn).at, place(turn).counted) = (Some(life.short()), false);
-        turn.place.within = Within::default();
+        turn.progress.within = Within::default();
     }
     // Rows are the last of the stores; the next life begins there again.
-    turn.place.within.store = STORES.len() - 1;
+    turn.progress.within.store = STORES.len() - 1;
     app.store.end_life(life).await?;
     clear_rows(turn, life).await?;
-    // Counted before the clock goes, since then nothing leads here any more; and once, for a
+    // Counted before the expiry index entry goes, since then nothing leads here any more; and once, for a
     // crash between the two brings this life here again.
     if !place(turn).counted {
-        turn.place.found += 1;
+        turn.progress.found += 1;
         for store in ["records", "keyring"] {
             turn.add(store, 1);
         }
@@ -158,15 +160,15 @@ async fn person(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
         turn.save().await?;
     }
     close(app, life, app.clock.now()).await?;
-    turn.place.within = Within::default();
+    turn.progress.within = Within::default();
     Ok(())
 }
 
 /// What is left of the tenant itself, but receipts and erasures.
 async fn rest(turn: &mut Turn<'_>) -> Result<(), Halt> {
     let (app, tenant) = (turn.app, turn.job.key.tenant);
-    for standing in Standing::ALL {
-        delete_partition(turn, &keys::standing(tenant, standing)).await?;
+    for rule in Rule::ALL {
+        delete_partition(turn, &keys::listed(tenant, rule)).await?;
     }
     let mut kinds = JobKind::ALL.to_vec();
     kinds.retain(|kind| kind.worker() != JobKind::Erasure.worker());
@@ -184,7 +186,7 @@ async fn rest(turn: &mut Turn<'_>) -> Result<(), Halt> {
         day = tomorrow;
         turn.still_time()?;
     }
-    delete_partition(turn, &keys::gates(tenant)).await?;
+    delete_partition(turn, &keys::watermarks(tenant)).await?;
     // The settings last: with them goes what cleanup knows the tenant by.
     delete_partition(turn, &keys::settings(tenant)).await
 }
@@ -218,13 +220,13 @@ pub async fn finish(mut turn: Turn<'_>) -> Result<()> {
     let lives = std::mem::take(&mut place(&mut turn).lives);
     let mut job = turn.job;
     job.total = job.done;
-    job.place = serde_json::Value::Null;
+    job.progress = serde_json::Value::Null;
     job.outcome["erased_at"] = json!(now);
     let receipt = Receipt::of_job(&job, Lives::Root(lives), now);
     let (signed, kept) = receipt.issue(app).await?;
     let writes: Vec<Write> = vec![
         kept,
-        leaving::left_write(tenant, id, &signed, now),
+        offboarding::left_write(tenant, id, &signed, now),
         job.finish_write(JobState::Completed, now),
     ];
     // Refused: a later turn has finished it.

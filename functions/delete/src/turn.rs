@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use serde_json::json;
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::store::Write;
-use shared::store::erasures::Erasing;
-use shared::store::jobs::{Job, JobState};
-use shared::store::keys::LifeKey;
+use shared::aws::dynamo::Write;
+use shared::base::error::{Error, Result};
+use shared::domain::app::App;
+use shared::domain::erasure::spec::Erasing;
+use shared::domain::jobs::{Job, JobState};
+use shared::domain::keys::LifeKey;
 
-use crate::place::{Place, Within};
+use crate::progress::{Progress, Within};
 
 /// Why a turn stops before its work is done.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub struct Turn<'a> {
     pub app: &'a App,
     pub job: Job,
     pub erasing: Erasing,
-    pub place: Place,
+    pub progress: Progress,
     deadline: Instant,
 }
 
@@ -43,13 +43,13 @@ impl<'a> Turn<'a> {
     /// [`Error::Corrupt`] when the job is not as it was written.
     pub fn take(app: &'a App, job: Job, deadline: Instant) -> Result<Turn<'a>> {
         let erasing = Erasing::of(&job)?;
-        let place: Option<Place> = serde_json::from_value(job.place.clone())
+        let progress: Option<Progress> = serde_json::from_value(job.progress.clone())
             .map_err(|_| Error::Corrupt("an erasure is not as it was written".into()))?;
         Ok(Turn {
             app,
             job,
             erasing,
-            place: place.unwrap_or_default(),
+            progress: progress.unwrap_or_default(),
             deadline,
         })
     }
@@ -71,9 +71,9 @@ impl<'a> Turn<'a> {
     /// # Errors
     /// [`Halt::Fenced`] when a later turn has taken over: then nothing may be removed.
     pub async fn count(&mut self, keys: &[&str]) -> Result<(), Halt> {
-        let new = self.place.within.count(keys);
-        self.place.found += keys.len() as u64;
-        self.add(self.place.within.store(), new);
+        let new = self.progress.within.count(keys);
+        self.progress.found += keys.len() as u64;
+        self.add(self.progress.within.store(), new);
         self.save().await
     }
 
@@ -93,17 +93,17 @@ impl<'a> Turn<'a> {
 
     /// Begins another pass over everything.
     pub fn begin_pass(&mut self, now: Timestamp) {
-        self.place.pass += 1;
-        self.place.began = Some(now);
-        self.place.found = 0;
-        self.place.life = 0;
-        self.place.failing_since = None;
-        self.place.within = Within::default();
+        self.progress.pass += 1;
+        self.progress.began = Some(now);
+        self.progress.found = 0;
+        self.progress.life = 0;
+        self.progress.failing_since = None;
+        self.progress.within = Within::default();
     }
 
     fn write_back(&mut self) {
         self.erasing.put(&mut self.job);
-        self.job.place = json!(self.place);
+        self.job.progress = json!(self.progress);
     }
 
     /// Saves how far the job is.

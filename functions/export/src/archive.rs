@@ -12,8 +12,8 @@ use aws_lc_rs::digest::{Context, SHA256};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
-use shared::error::{Error, Result};
-use shared::objects::{Objects, Part};
+use shared::aws::s3::{Objects, Part};
+use shared::base::error::{Error, Result};
 use zip::write::{SimpleFileOptions, StreamWriter};
 use zip::{CompressionMethod, ZipWriter};
 
@@ -311,7 +311,7 @@ mod tests {
         archive.add("manifest.json", b"{}").unwrap();
         // Random bytes do not shrink: there will be more than one part.
         let mut noise = vec![0; 3 * PART];
-        shared::vault::fill_random(&mut noise);
+        shared::crypto::fill_random(&mut noise);
         archive.begin_as_is("attachments/x").unwrap();
         let mut bytes = Vec::new();
         let mut parts = 0;

@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Map, Value, json};
-use shared::catalog::{self, FIELDS};
-use shared::keyring::Living;
-use shared::profile::Profile;
-use shared::record::{Author, Fields, FileState};
-use shared::store::records::Record;
-use shared::vault::HashKey;
+use shared::crypto::HashKey;
+use shared::domain::keyring::Living;
+use shared::domain::people::profile::Profile;
+use shared::domain::records::content::{Author, Fields, FileState};
+use shared::domain::records::rows::Record;
+use shared::schema::catalog;
+use shared::schema::catalog::FIELDS;
 
 use crate::request::Kind;
 
@@ -38,7 +39,7 @@ const PORTABLE: &[&str] = &[
     "custom",
 ];
 
-const NOT_GIVEN: &str = "not given by the person (GDPR Art. 20(1))";
+const NOT_GIVEN: &str = "not provided by the person (GDPR Art. 20(1))";
 
 pub struct Choice {
     pub kind: Kind,
@@ -144,13 +145,13 @@ impl Choice {
         match record {
             Record::Message(message) if message.redacted => self.leave_out("messages", "redacted"),
             Record::Message(message) if message.content.member.is_some() && !self.agents => {
-                self.leave_out("agents' names", "withheld unless asked for");
+                self.leave_out("agents' names", "withheld unless requested");
             }
             Record::Attachment(file) => {
                 let why = match file.state {
                     FileState::Clean => None,
-                    FileState::AwaitingUpload => Some("not uploaded, or not checked yet"),
-                    FileState::Rejected => Some("refused by the check for malware and false types"),
+                    FileState::AwaitingUpload => Some("not uploaded or not yet scanned"),
+                    FileState::Rejected => Some("rejected by the scan for malware and false types"),
                     FileState::Redacted => Some("redacted"),
                 };
                 if let Some(why) = why {
@@ -206,8 +207,8 @@ const fn type_of(record: &Record) -> catalog::Record {
 
 #[cfg(test)]
 mod tests {
-    use shared::catalog::Record::{Attachment, Conversation, Interaction, Message};
-    use shared::record::Known;
+    use shared::domain::records::content::Known;
+    use shared::schema::catalog::Record::{Attachment, Conversation, Interaction, Message};
 
     use super::*;
 

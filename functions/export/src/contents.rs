@@ -6,18 +6,18 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::catalog;
-use shared::error::{Error, Result};
-use shared::id::Attachment;
-use shared::keyring::Living;
-use shared::profile::Profile;
-use shared::record::FileState;
-use shared::store::jobs::Job;
-use shared::store::keys::PERSON;
-use shared::store::records::Record;
-use shared::store::{Query, Range};
-use shared::vault::TenantKeys;
+use shared::aws::dynamo::{Query, Range};
+use shared::base::error::{Error, Result};
+use shared::base::id::AttachmentId;
+use shared::crypto::TenantKeys;
+use shared::domain::app::App;
+use shared::domain::jobs::Job;
+use shared::domain::keyring::Living;
+use shared::domain::keys::PERSON;
+use shared::domain::people::profile::Profile;
+use shared::domain::records::content::FileState;
+use shared::domain::records::rows::Record;
+use shared::schema::catalog;
 
 use crate::Spec;
 use crate::archive::{Archive, Upload};
@@ -67,7 +67,7 @@ impl From<std::io::Error> for Stop {
 
 /// A file that was found clean: its one version, and where it goes.
 struct Clean {
-    id: Attachment,
+    id: AttachmentId,
     version: String,
     path: String,
 }
@@ -231,7 +231,7 @@ impl<'a, 'u> Contents<'a, 'u> {
         let object = self.living.key.attachment_object(file.id);
         let Some(mut found) = self.app.objects.open(&object, &file.version).await? else {
             self.choice
-                .leave_out(file.id.to_string(), "redacted while the export was made");
+                .leave_out(file.id.to_string(), "redacted during the export");
             return Ok(());
         };
         self.archive.begin_as_is(&file.path)?;
@@ -276,10 +276,11 @@ impl<'a, 'u> Contents<'a, 'u> {
             "counts": self.counts,
             "files": self.archive.files(),
             "left_out": self.choice.left_out(),
-            "csv": "UTF-8 with a byte order mark, RFC 4180. What a spreadsheet would take for a \
-                    formula has an apostrophe in front; the JSON Lines hold every value as it is.",
-            "parts": "Records of one type that are too many for one file continue in the next: \
-                      messages.jsonl, messages-2.jsonl and so on.",
+            "csv": "UTF-8 with a byte order mark, RFC 4180. A value that a spreadsheet would \
+                    read as a formula is prefixed with an apostrophe. The JSON Lines files \
+                    contain every value unchanged.",
+            "parts": "If one file cannot hold all records of a type, they continue in the next \
+                      file: messages.jsonl, messages-2.jsonl and so on.",
         });
         if self.choice.kind == Kind::Access {
             manifest["processing"] = processing.clone();

@@ -3,12 +3,13 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::id::JobId;
-use shared::store::Write;
-use shared::store::jobs::{Job, JobKind};
-use shared::store::keys::{self, LifeKey};
+use shared::aws::dynamo::Write;
+use shared::base::error::{Error, Result};
+use shared::base::id::JobId;
+use shared::domain::app::App;
+use shared::domain::jobs::{Job, JobKind};
+use shared::domain::keys;
+use shared::domain::keys::LifeKey;
 
 use crate::KEPT;
 

@@ -3,15 +3,15 @@
 //! written.
 
 use jiff::Timestamp;
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::keyring::Living;
-use shared::store::Write;
-use shared::store::keys::LifeKey;
-use shared::store::lives::{Door, Exports, Passing, Shut};
+use shared::aws::dynamo::Write;
+use shared::base::error::Result;
+use shared::base::retry::Tries;
+use shared::domain::app::App;
+use shared::domain::keyring::Living;
+use shared::domain::keys::LifeKey;
+use shared::domain::life::door::{Door, Exports, Passing, Shut};
 
 /// How often to try against others who change the same door.
-const TRIES: u32 = 8;
 
 /// Where an export is. The door's list says until when somebody may write under the life's
 /// prefixes: an erasure looks again only after the last of them has run out.
@@ -81,7 +81,9 @@ pub async fn pass_as(
     step: Step,
     writes: &[Write],
 ) -> Result<Passed> {
-    for _ in 0..TRIES {
+    let mut tries = Tries::default();
+    loop {
+        tries.next().await?;
         let (living, door) = person;
         if matches!(step, Step::Finish(_, edition) if edition != door.edition) {
             return Ok(Passed::Untrue);
@@ -101,13 +103,12 @@ pub async fn pass_as(
             // The first export begins the first edition.
             Ok(()) => return Ok(Passed::Through(Box::new(living), door.edition.max(1))),
             Err(Shut::Over | Shut::Row { .. }) => return Ok(Passed::Over),
-            Err(Shut::Gate | Shut::Later(_)) => match app.life(&living.key).await? {
+            Err(Shut::Rules | Shut::Later(_)) => match app.life(&living.key).await? {
                 Some(again) => person = again,
                 None => return Ok(Passed::Over),
             },
         }
     }
-    Err(Error::Unavailable("a door keeps changing".into()))
 }
 
 #[cfg(test)]

@@ -22,17 +22,18 @@ use jiff::SignedDuration;
 use lambda_http::Request;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::{Error, Result};
+use shared::base::error::{Error, Result};
+use shared::base::id::{SubjectId, TenantId};
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::{AuditEvent, Entry};
+use shared::domain::jobs::{Job, JobKind, JobState};
+use shared::domain::keys::LifeKey;
+use shared::domain::life::door::objects_write;
+use shared::domain::life::lookups::Whose;
 use shared::http::jobs::accepted;
 use shared::http::{Answer, Call};
-use shared::id::{Subject, Tenant};
-use shared::runtime::Trigger;
-use shared::store::activity::{self, Deed, Entry};
-use shared::store::jobs::{Job, JobKind, JobState};
-use shared::store::keys::LifeKey;
-use shared::store::lives::objects_write;
-use shared::store::lookups::Whose;
+use shared::lambda::Trigger;
 
 use archive::Stored;
 use door::Passed;
@@ -104,9 +105,9 @@ async fn begin(app: &App, call: &Call) -> Result<Answer> {
     let mut writes = job.begin_writes();
     // Its erasure looks into the bucket, from here on.
     writes.push(objects_write(&living.key));
-    writes.extend(activity::writes(&[Entry {
+    writes.extend(entry::writes(&[Entry {
         tenant,
-        deed: Deed::ExportRequested,
+        event: AuditEvent::ExportRequested,
         by: &call.by(),
         about: &[living.key.life.to_string(), job.key.id.to_string()],
         at: now,
@@ -122,7 +123,7 @@ async fn begin(app: &App, call: &Call) -> Result<Answer> {
 
 /// The one person who is meant. An unverified value names nobody: what a web page says
 /// about an e-mail address must not hand out what is known about its owner.
-async fn only_one(app: &App, tenant: Tenant, whom: &Whom) -> Result<Subject> {
+async fn only_one(app: &App, tenant: TenantId, whom: &Whom) -> Result<SubjectId> {
     let (kind, value) = match whom {
         Whom::Subject(subject) => return Ok(*subject),
         Whom::Lookup(kind, value) => (*kind, value),
@@ -150,7 +151,7 @@ async fn show(app: &App, call: &Call) -> Result<Answer> {
 /// Whether what a job made is withdrawn: its life has ended, or says something else by now;
 /// and else the link to it, made anew.
 async fn made(app: &App, call: &Call, job: &Job) -> Result<(bool, Option<Value>)> {
-    let stored = serde_json::from_value::<Stored>(job.place.clone());
+    let stored = serde_json::from_value::<Stored>(job.progress.clone());
     let (JobState::Completed, Ok(stored)) = (job.state, stored) else {
         return Ok((false, None));
     };

@@ -1,7 +1,7 @@
 //! What people's files are called in the archive: names that Windows, macOS and Linux take,
 //! and that read as what they are. Pure.
 
-use shared::id::Attachment;
+use shared::base::id::AttachmentId;
 use unicode_normalization::UnicodeNormalization;
 
 /// The longest name that file systems take, in bytes of UTF-8.
@@ -14,7 +14,7 @@ const EXTENSION: usize = 16;
 
 /// Where a person's file lies in the archive. Its id in front makes it the only one of its
 /// name, whatever the case, and none that Windows reserves.
-pub fn attachment_path(id: Attachment, filename: &str) -> String {
+pub fn attachment_path(id: AttachmentId, filename: &str) -> String {
     let id = format!("{id}-");
     let name = sanitise(filename, NAME - id.len());
     format!("attachments/{id}{name}")
@@ -129,7 +129,7 @@ mod tests {
                 let name: String = (0..length)
                     .map(|at| pieces[(at * at + seed * (at + 7)) % pieces.len()])
                     .collect();
-                let path = attachment_path(Attachment::random(), &name);
+                let path = attachment_path(AttachmentId::random(), &name);
                 let (folder, name) = path.split_once('/').unwrap();
                 assert_eq!(folder, "attachments");
                 assert!(

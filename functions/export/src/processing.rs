@@ -3,7 +3,7 @@
 //! and a new category does not compile until it is said.
 
 use serde::Serialize;
-use shared::catalog::{Category, FIELDS, Field, Record};
+use shared::schema::catalog::{Category, FIELDS, Field, Record};
 
 /// What is said of one category.
 #[derive(Debug, Serialize)]
@@ -20,8 +20,8 @@ pub struct Processing {
     pub sources: Vec<&'static str>,
 }
 
-pub const RECIPIENTS: &str = "The company whose service you used, and the people who answer for it. Lethe keeps \
-     the data for that company as its processor, on Amazon Web Services, and passes it to nobody else.";
+pub const RECIPIENTS: &str = "The company whose service you used, and the people who work for it. Lethe stores \
+     the data for that company as its processor, on Amazon Web Services, and does not share it with anyone else.";
 
 /// Every category, by a tenant's retention.
 pub fn of_every_category(retention_days: u8) -> Vec<Processing> {
@@ -41,7 +41,8 @@ fn processing(category: Category, retention_days: u8) -> Processing {
     sources.sort_unstable();
     sources.dedup();
     let retention = format!(
-        "Until {retention_days} {} after you were last seen, or until you ask for erasure, whichever is first.",
+        "Until {retention_days} {} after you were last seen, or until you ask for erasure, \
+         whichever comes first.",
         if retention_days == 1 { "day" } else { "days" }
     );
     Processing {
@@ -56,23 +57,24 @@ fn processing(category: Category, retention_days: u8) -> Processing {
 
 const fn purpose(category: Category) -> &'static str {
     match category {
-        Category::Identity => "To know whom an answer is for.",
-        Category::Contact => "To reach you with an answer, and to find what is kept about you.",
+        Category::Identity => "To identify you when your questions are answered.",
+        Category::Contact => "To send you an answer, and to find the data stored about you.",
         Category::Network => {
-            "To carry the connection, to ward off misuse, and to see the page that help was asked on."
+            "To provide the connection, to prevent misuse, and to see the page where you asked \
+             for help."
         }
-        Category::Device => "To help with what is particular to your browser or device.",
+        Category::Device => "To help with problems that are specific to your browser or device.",
         Category::Content => {
-            "To answer your questions, and to have the conversation at hand while it goes on."
+            "To answer your questions, and to have the conversation available while it continues."
         }
-        Category::Custom => "What the company notes in order to help you, such as your plan.",
-        Category::Usage => "To learn which help was shown, and whether it was of use.",
+        Category::Custom => "Details that the company records to help you, such as your plan.",
+        Category::Usage => "To learn which help content was shown, and whether it was useful.",
     }
 }
 
 const fn source(field: &Field) -> &'static str {
     if field.given {
-        return "you, or the company that you dealt with";
+        return "you, or the company whose service you used";
     }
     match field.record {
         Record::Visit | Record::Interaction => "observed while you used the service",

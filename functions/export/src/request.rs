@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::error::Result;
-use shared::faults::{self, Faults, Object};
-use shared::id::Subject;
+use shared::base::error::Result;
+use shared::base::id::SubjectId;
+use shared::schema::violations;
+use shared::schema::violations::{Object, Violations};
 
 /// Which right an export serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +30,7 @@ impl Kind {
 /// Whose data.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Whom {
-    Subject(Subject),
+    Subject(SubjectId),
     /// A catalog field that people are found by, and its value.
     Lookup(&'static str, String),
 }
@@ -43,22 +44,22 @@ pub struct Wanted {
 
 impl Wanted {
     /// # Errors
-    /// [`Error::Invalid`](shared::error::Error::Invalid) naming every field at fault.
+    /// [`Error::Invalid`](shared::base::error::Error::Invalid) naming every field at fault.
     pub fn parse(body: &Value) -> Result<Wanted> {
-        let mut faults = Faults::default();
+        let mut violations = Violations::default();
         let known = ["subject", "lookup", "kind", "include_agents"];
-        let Some(body) = faults.object(body, "", &known) else {
-            return Err(faults.into());
+        let Some(body) = violations.object(body, "", &known) else {
+            return Err(violations.into());
         };
         let kind = body.parsed(
             "kind",
             "must be access or portability",
-            &mut faults,
+            &mut violations,
             Kind::parse,
         );
-        let include_agents = body.flag("include_agents", &mut faults);
-        let whom = whom(&body, &mut faults);
-        let whom = faults.unless_any(whom)?;
+        let include_agents = body.flag("include_agents", &mut violations);
+        let whom = whom(&body, &mut violations);
+        let whom = violations.unless_any(whom)?;
         Ok(Wanted {
             whom,
             kind: kind.unwrap_or(Kind::Access),
@@ -67,21 +68,25 @@ impl Wanted {
     }
 }
 
-fn whom(body: &Object<'_>, faults: &mut Faults) -> Option<Whom> {
+fn whom(body: &Object<'_>, violations: &mut Violations) -> Option<Whom> {
     if body.has("subject") == body.has("lookup") {
-        faults.add(
+        violations.add(
             "",
             "exactly_one",
-            "must hold exactly one of subject and lookup",
+            "must have exactly one of: subject, lookup",
         );
         return None;
     }
     match body.get("lookup") {
-        Some(lookup) => {
-            faults::lookup(lookup, "/lookup", faults).map(|(kind, value)| Whom::Lookup(kind, value))
-        }
+        Some(lookup) => violations::lookup(lookup, "/lookup", violations)
+            .map(|(kind, value)| Whom::Lookup(kind, value)),
         None => body
-            .parsed("subject", "must be a subject", faults, Subject::parse)
+            .parsed(
+                "subject",
+                "must be a subject ID",
+                violations,
+                SubjectId::parse,
+            )
             .map(Whom::Subject),
     }
 }
@@ -91,11 +96,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use shared::error::Error;
+    use shared::base::error::Error;
 
     fn parse(body: Value) -> Result<Wanted, Vec<String>> {
         Wanted::parse(&body).map_err(|error| match error {
-            Error::Invalid(faults) => faults.into_iter().map(|it| it.pointer).collect(),
+            Error::Invalid(violations) => violations.into_iter().map(|it| it.pointer).collect(),
             other => panic!("{other}"),
         })
     }
@@ -104,7 +109,10 @@ mod tests {
     fn one_person_is_named_in_one_way() {
         let subject = "sub_00112233445566778899aabbccddeeff";
         let wanted = parse(json!({"subject": subject})).unwrap();
-        assert_eq!(wanted.whom, Whom::Subject(Subject::parse(subject).unwrap()));
+        assert_eq!(
+            wanted.whom,
+            Whom::Subject(SubjectId::parse(subject).unwrap())
+        );
         assert_eq!((wanted.kind, wanted.include_agents), (Kind::Access, false));
         let wanted = parse(json!({"lookup": {"email": " a@b.example"}, "kind": "portability"}));
         let by_email = Whom::Lookup("email", "a@b.example".into());
@@ -130,9 +138,9 @@ mod tests {
 
     #[test]
     fn every_field_at_fault_is_named() {
-        let faults = parse(json!({"tenant": true, "kind": "all", "include_agents": 1}));
-        let mut faults = faults.unwrap_err();
-        faults.sort();
-        assert_eq!(faults, ["", "/include_agents", "/kind", "/tenant"]);
+        let violations = parse(json!({"tenant": true, "kind": "all", "include_agents": 1}));
+        let mut violations = violations.unwrap_err();
+        violations.sort();
+        assert_eq!(violations, ["", "/include_agents", "/kind", "/tenant"]);
     }
 }

@@ -6,7 +6,7 @@
 use std::io;
 
 use serde_json::{Map, Value};
-use shared::catalog::Record;
+use shared::schema::catalog::Record;
 
 use crate::names::invisible;
 
@@ -149,11 +149,11 @@ fn skipped(c: char) -> bool {
 mod tests {
     use jiff::Timestamp;
     use serde_json::json;
-    use shared::id::{Attachment, KeyedHash};
-    use shared::record::{
+    use shared::base::id::{AttachmentId, KeyedHash};
+    use shared::domain::records::content::{
         AttachmentContent, ConversationContent, FileState, InteractionContent, Verdict,
     };
-    use shared::store::records;
+    use shared::domain::records::rows;
 
     use super::*;
 
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn every_name_of_a_records_json_has_a_column() {
         let (hash, at) = (KeyedHash([1; 16]), Timestamp::UNIX_EPOCH);
-        let conversation = records::Conversation {
+        let conversation = rows::Conversation {
             hash,
             at,
             messages: 1,
@@ -267,8 +267,8 @@ mod tests {
                 title: Some("t".into()),
             },
         };
-        let attachment = records::Attachment {
-            id: Attachment::random(),
+        let attachment = rows::Attachment {
+            id: AttachmentId::random(),
             state: FileState::Clean,
             size: 1,
             at,
@@ -283,7 +283,7 @@ mod tests {
             }),
             purging: false,
         };
-        let interaction = records::Interaction {
+        let interaction = rows::Interaction {
             hash,
             loaded: 1,
             viewed: 1,

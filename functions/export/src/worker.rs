@@ -11,15 +11,17 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::Result;
-use shared::keyring::Living;
-use shared::objects::UPLOAD_SECONDS;
-use shared::objects::Version;
-use shared::runtime::StreamRecord;
-use shared::store::activity::{self, Deed, Entry};
-use shared::store::jobs::{Job, JobKind, JobState};
-use shared::store::keys::{self, LifeKey};
+use shared::aws::s3::UPLOAD_SECONDS;
+use shared::aws::s3::Version;
+use shared::base::error::Result;
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::{AuditEvent, Entry};
+use shared::domain::jobs::{Job, JobKind, JobState};
+use shared::domain::keyring::Living;
+use shared::domain::keys;
+use shared::domain::keys::LifeKey;
+use shared::lambda::StreamRecord;
 
 use crate::Spec;
 use crate::archive::{Stored, Upload};
@@ -120,14 +122,14 @@ async fn finish(
 ) -> Result<()> {
     let unfinished = job.clone();
     let now = app.clock.now();
-    job.place = json!(stored);
+    job.progress = json!(stored);
     // As many as there were: the door's count is from before, and portability skips some.
     job.total = job.done;
     let about = [life.life.to_string(), job.key.id.to_string()];
-    let deed = Deed::ExportCompleted;
+    let event = AuditEvent::ExportCompleted;
     let entry = Entry {
         tenant: life.tenant,
-        deed,
+        event,
         by: "lethe",
         about: &about,
         at: now,
@@ -137,7 +139,7 @@ async fn finish(
         job.finish_write(JobState::Completed, now),
         discard::later(&life, job.key.id, now),
     ];
-    writes.extend(activity::writes(&[entry]));
+    writes.extend(entry::writes(&[entry]));
     let passed = door::pass(app, life, Step::Finish(until, stored.edition), &writes).await?;
     if let Passed::Through(..) = passed {
         return Ok(());

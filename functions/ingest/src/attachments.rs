@@ -8,27 +8,28 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::budget::Spending;
-use shared::catalog::Record;
-use shared::error::{Error, Result};
-use shared::faults::Faults;
+use shared::aws::dynamo::Write;
+use shared::aws::s3::{UPLOAD_SECONDS, Upload};
+use shared::base::error::{Error, Result};
+use shared::base::id::{AttachmentId, SubjectId};
+use shared::base::rate_limit::Spending;
+use shared::base::retry::Tries;
+use shared::domain::app::App;
+use shared::domain::keyring::Living;
+use shared::domain::keys;
+use shared::domain::keys::{LifeKey, PERSON};
+use shared::domain::life::door::{Counts, Door, Passing, Shut, UPLOADS_OPEN, objects_write};
+use shared::domain::records::content::{AttachmentContent, FileState};
+use shared::domain::records::rows::{Attachment, Person};
+use shared::domain::tenant::settings::{ConsentRequired, Settings};
 use shared::http::{Answer, Call};
-use shared::id::{Attachment as AttachmentId, Subject};
-use shared::keyring::Living;
-use shared::objects::{UPLOAD_SECONDS, Upload};
-use shared::record::{AttachmentContent, FileState};
-use shared::settings::{ConsentRequired, Settings};
-use shared::store::Write;
-use shared::store::keys::{self, LifeKey, PERSON};
-use shared::store::lives::{Counts, Door, Passing, Shut, UPLOADS_OPEN, objects_write};
-use shared::store::records::{Attachment, Person};
+use shared::schema::catalog::Record;
+use shared::schema::violations::Violations;
 
 use crate::group;
 
 /// The largest file: 25 MiB.
 const LARGEST: u64 = 25 * 1024 * 1024;
-const TRIES: u32 = 8;
 /// What is left of a link's time when a repetition is given another.
 const USABLE: SignedDuration = SignedDuration::from_mins(1);
 /// How long a media type may be with its parameters.
@@ -46,9 +47,10 @@ struct Announced {
 /// Takes the announcement of a file, and answers with the link to upload it by.
 pub async fn announce(app: &App, call: &Call) -> Result<Answer> {
     let announced = parse(call)?;
-    if call.caller().learns_nothing() {
+    if call.caller().write_only() {
         let (key, now) = (call.caller().key, app.clock.now());
-        app.budget.spend(Spending::Link, key, call.address(), now)?;
+        app.rate_limit
+            .spend(Spending::Link, key, call.address(), now)?;
     }
     let keys = app.keyring.tenant(call.tenant()).await?;
     let subject = keys.hash.subject(&announced.visitor_id);
@@ -76,10 +78,12 @@ pub async fn announce(app: &App, call: &Call) -> Result<Answer> {
 
 /// An announcement that comes again after its link has run out: another link to the same
 /// file, for as long as that is awaited. A page is told of nothing else, either.
-async fn again(app: &App, call: &Call, subject: Subject, row: &Attachment) -> Result<Answer> {
-    let page = call.caller().learns_nothing();
+async fn again(app: &App, call: &Call, subject: SubjectId, row: &Attachment) -> Result<Answer> {
+    let page = call.caller().write_only();
     let settings = app.tenants.settings(call.tenant()).await?;
-    for _ in 0..TRIES {
+    let mut tries = Tries::default();
+    loop {
+        tries.next().await?;
         let now = app.clock.now();
         let person = match look(app, call, &settings, subject).await {
             // Re-keyed since its key was read.
@@ -98,7 +102,7 @@ async fn again(app: &App, call: &Call, subject: Subject, row: &Attachment) -> Re
             }
             (_, Some(_)) => Err(Error::Conflict {
                 code: "uploaded",
-                detail: "The file has been uploaded already.",
+                detail: "The file has already been uploaded.",
             }),
             (_, None) => Err(Error::NotFound),
         };
@@ -119,9 +123,6 @@ async fn again(app: &App, call: &Call, subject: Subject, row: &Attachment) -> Re
             return Ok(answer);
         }
     }
-    Err(Error::Unavailable(
-        "a person's life changes faster than it can be written".into(),
-    ))
 }
 
 /// What became of a file, by its row.
@@ -156,20 +157,22 @@ async fn welcome(
 async fn admit(
     app: &App,
     call: &Call,
-    subject: Subject,
+    subject: SubjectId,
     visitor_id: &str,
     row: &mut Attachment,
 ) -> Result<Answer> {
-    let page = call.caller().learns_nothing();
+    let page = call.caller().write_only();
     let settings = app.tenants.settings(call.tenant()).await?;
-    for _ in 0..TRIES {
+    let mut tries = Tries::default();
+    loop {
+        tries.next().await?;
         let now = app.clock.now();
         let (living, door, consented) = match look(app, call, &settings, subject).await {
             Ok(person) => person,
             // Re-keyed since its key was read.
             Err(Error::Unreadable) => continue,
             Err(Error::NotFound) => {
-                match group::acquaint(app, call, &settings, subject, visitor_id).await {
+                match group::start_life(app, call, &settings, subject, visitor_id).await {
                     Ok(()) => continue,
                     Err(Error::Conflict { .. }) if page => {
                         return welcome(app, &nobody(app, call, subject).await?, row, now).await;
@@ -207,12 +210,9 @@ async fn admit(
         {
             Ok(()) => return Ok(answer),
             Err(Shut::Row { .. }) => row.id = AttachmentId::random(),
-            Err(Shut::Over | Shut::Gate | Shut::Later(_)) => {}
+            Err(Shut::Over | Shut::Rules | Shut::Later(_)) => {}
         }
     }
-    Err(Error::Unavailable(
-        "a person's life changes faster than it can be written".into(),
-    ))
 }
 
 /// A person with their door, and whether the tenant's settings let a file of theirs be kept.
@@ -220,7 +220,7 @@ async fn look(
     app: &App,
     call: &Call,
     settings: &Settings,
-    subject: Subject,
+    subject: SubjectId,
 ) -> Result<(Living, Door, bool)> {
     let tenant = call.tenant();
     if settings.consent_required != ConsentRequired::All {
@@ -229,7 +229,7 @@ async fn look(
     }
     let (living, door, row) = app.person_and(tenant, subject, PERSON).await?;
     let person = Person::read(&row.ok_or(Error::NotFound)?, &living)?;
-    let covered = person.covered(call.caller().learns_nothing());
+    let covered = person.covered(call.caller().write_only());
     Ok((living, door, covered))
 }
 
@@ -248,7 +248,7 @@ fn admitted(consented: bool, open: &[Timestamp], now: Timestamp) -> Result<()> {
 
 /// A life that nobody lives, for a page's link to a file of somebody of whom nothing is
 /// kept: always the same for a person, as that of somebody who lives is.
-async fn nobody(app: &App, call: &Call, subject: Subject) -> Result<LifeKey> {
+async fn nobody(app: &App, call: &Call, subject: SubjectId) -> Result<LifeKey> {
     let tenant = call.tenant();
     let keys = app.keyring.tenant(tenant).await?;
     let life = keys.hash.nobody(subject);
@@ -282,23 +282,23 @@ fn parse(call: &Call) -> Result<Announced> {
         "size",
         "sha256",
     ];
-    let mut faults = Faults::default();
-    let announced = read(call, &known, &mut faults);
-    faults.unless_any(announced)
+    let mut violations = Violations::default();
+    let announced = read(call, &known, &mut violations);
+    violations.unless_any(announced)
 }
 
-fn read(call: &Call, known: &[&str], faults: &mut Faults) -> Option<Announced> {
-    let body = faults.object(call.body(), "", known)?.lenient();
-    let visitor_id = body.required_text(Record::Person, "visitor_id", faults);
-    let conversation_id = body.stored_text(Record::Conversation, "conversation_id", faults);
-    let filename = body.required_text(Record::Attachment, "filename", faults);
+fn read(call: &Call, known: &[&str], violations: &mut Violations) -> Option<Announced> {
+    let body = violations.object(call.body(), "", known)?.lenient();
+    let visitor_id = body.required_text(Record::Person, "visitor_id", violations);
+    let conversation_id = body.stored_text(Record::Conversation, "conversation_id", violations);
+    let filename = body.required_text(Record::Attachment, "filename", violations);
     let content_type = match body.get("content_type").and_then(Value::as_str) {
         Some(text) => media_type(text),
         // Absent, or no text.
-        None => body.required_text(Record::Attachment, "content_type", faults),
+        None => body.required_text(Record::Attachment, "content_type", violations),
     };
     if content_type.is_none() && body.get("content_type").is_some_and(Value::is_string) {
-        faults.add(
+        violations.add(
             "/content_type",
             "media_type",
             "must be a media type such as image/png",
@@ -309,15 +309,19 @@ fn read(call: &Call, known: &[&str], faults: &mut Faults) -> Option<Announced> {
         .and_then(Value::as_u64)
         .filter(|size| (1..=LARGEST).contains(size));
     if size.is_none() {
-        faults.add("/size", "range", &format!("must be 1 to {LARGEST} bytes"));
+        violations.add(
+            "/size",
+            "range",
+            &format!("must be an integer from 1 to {LARGEST}"),
+        );
     }
-    let sha256 = body.text("sha256", faults).map(str::to_lowercase);
+    let sha256 = body.text("sha256", violations).map(str::to_lowercase);
     let sha256 = sha256.filter(|sha256| hex(sha256).is_some_and(|digest| digest.len() == 32));
     if sha256.is_none() {
-        faults.add(
+        violations.add(
             "/sha256",
             "sha256",
-            "must be the file's SHA-256 in hexadecimal",
+            "must be the SHA-256 checksum of the file in hexadecimal",
         );
     }
     let content = AttachmentContent {

@@ -1,25 +1,26 @@
 //! `PATCH /v1/subjects/{subject}`: what is known about a person is corrected (GDPR
 //! Art. 16), as a merge patch (RFC 7396) of the profile's identity, contact and custom.
-//! The tenant's server vouches for it. It does not move the clock: only the person does.
+//! The tenant's server vouches for it. It does not postpone expiry: only the person does.
 //! A value that was taken away goes from backups too.
 
 use serde_json::Value;
-use shared::app::App;
-use shared::catalog::{self, Category, Record};
-use shared::error::{Error, Result};
-use shared::faults::Faults;
+use shared::base::error::{Error, Result};
+use shared::base::retry::Tries;
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::AuditEvent;
+use shared::domain::keys::PERSON;
+use shared::domain::life::door::{Exports, Passing, Shut};
+use shared::domain::life::lookups;
+use shared::domain::life::rekey::rekey_writes;
+use shared::domain::records::content::Observed;
+use shared::domain::records::rows::Person;
 use shared::http::{Answer, Call};
-use shared::record::Observed;
-use shared::redaction::backups::rekey_writes;
-use shared::store::activity::{self, Deed};
-use shared::store::keys::PERSON;
-use shared::store::lives::{Exports, Passing, Shut};
-use shared::store::lookups;
-use shared::store::records::Person;
+use shared::schema::catalog;
+use shared::schema::catalog::{Category, Record};
+use shared::schema::violations::Violations;
 
 use crate::draft::{CUSTOM_NAMES, Merge};
-
-const TRIES: u32 = 8;
 
 /// The fields to change; `null` removes.
 struct Correction {
@@ -33,7 +34,9 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
     let correction = parse(call)?;
     let (tenant, subject) = (call.tenant(), call.subject()?);
     let keys = app.keyring.tenant(tenant).await?;
-    for _ in 0..TRIES {
+    let mut tries = Tries::default();
+    loop {
+        tries.next().await?;
         let (living, door, row) = app.person_and(tenant, subject, PERSON).await?;
         call.may_use(living.rules)?;
         living.rules.expect_no_hold()?;
@@ -58,10 +61,10 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
         after.rev = before.rev + 1;
         let about = [living.key.life.to_string()];
         let now = app.clock.now();
-        let (by, deed) = (call.by(), Deed::PersonCorrected);
-        let entry = activity::Entry {
+        let (by, event) = (call.by(), AuditEvent::PersonCorrected);
+        let entry = entry::Entry {
             tenant,
-            deed,
+            event,
             by: &by,
             about: &about,
             at: now,
@@ -72,7 +75,7 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
             ..Passing::default()
         };
         let mut writes = vec![after.replace(&living, before.rev)];
-        writes.extend(activity::writes(&[entry]));
+        writes.extend(entry::writes(&[entry]));
         writes.extend(lookups::change_writes(
             &keys.hash,
             &living.key,
@@ -89,12 +92,9 @@ pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
         {
             Ok(()) => return Ok(Answer::nothing().revision(after.rev)),
             Err(Shut::Over) => return Err(Error::NotFound),
-            Err(Shut::Gate | Shut::Later(_) | Shut::Row { .. }) => {}
+            Err(Shut::Rules | Shut::Later(_) | Shut::Row { .. }) => {}
         }
     }
-    Err(Error::Unavailable(
-        "a person's life changes faster than it can be written".into(),
-    ))
 }
 
 /// Whether an export that was made before is untrue now.
@@ -104,30 +104,30 @@ fn changes(before: &Person, after: &Person) -> bool {
 }
 
 fn parse(call: &Call) -> Result<Correction> {
-    let mut faults = Faults::default();
-    let correction = read(call, &mut faults);
-    faults.unless_any(correction)
+    let mut violations = Violations::default();
+    let correction = read(call, &mut violations);
+    violations.unless_any(correction)
 }
 
-fn read(call: &Call, faults: &mut Faults) -> Option<Correction> {
+fn read(call: &Call, violations: &mut Violations) -> Option<Correction> {
     let categories = [Category::Identity, Category::Contact, Category::Custom];
-    let body = faults.object(call.body(), "", &categories.map(Category::name))?;
+    let body = violations.object(call.body(), "", &categories.map(Category::name))?;
     let [identity, contact, custom] = categories.map(|category| {
         let value = body.get(category.name())?;
         if category == Category::Custom {
             // The catalog knows custom values by one row: their names are the tenant's own.
-            return body.custom(category.name(), faults);
+            return body.custom(category.name(), violations);
         }
         let known: Vec<_> = catalog::fields(Record::Person, category)
             .map(|row| row.name)
             .filter(|name| *name != "visitor_id")
             .collect();
-        let fields = faults.object(value, body.pointer(category.name()), &known)?;
+        let fields = violations.object(value, body.pointer(category.name()), &known)?;
         let mut kept = Observed::new();
         for name in known.into_iter().filter(|name| fields.has(name)) {
             if fields.get(name).is_some_and(Value::is_null) {
                 kept.insert(name.to_owned(), Value::Null);
-            } else if let Some(value) = fields.field(Record::Person, name, faults) {
+            } else if let Some(value) = fields.field(Record::Person, name, violations) {
                 kept.insert(name.to_owned(), value);
             }
         }

@@ -3,25 +3,25 @@
 //! its answer was heard. Knows nothing of how a slice is stored.
 
 use jiff::Timestamp;
-use shared::app::App;
-use shared::error::Result;
+use shared::aws::dynamo::Write;
+use shared::base::error::Result;
+use shared::base::id::{MessageId, SubjectId};
+use shared::domain::app::App;
+use shared::domain::idempotency::IdempotencyKey;
 use shared::http::Call;
-use shared::id::{Message as MessageId, Subject};
-use shared::store::Write;
-use shared::store::once::Once;
 
 use crate::draft::{Fate, Incoming, too_many_values};
 
 /// The parts of one request that are done, if it has an idempotency key.
 pub struct Done {
-    once: Option<Once>,
+    once: Option<IdempotencyKey>,
     now: Timestamp,
 }
 
 /// One person's slice of a request's events.
 #[derive(Clone, Copy)]
 pub struct Slice {
-    pub subject: Subject,
+    pub subject: SubjectId,
     pub number: usize,
 }
 
@@ -50,7 +50,7 @@ impl Done {
     /// What became of a slice that an earlier try has stored.
     ///
     /// # Errors
-    /// [`shared::error::Error::Unavailable`] when DynamoDB does not answer.
+    /// [`shared::base::error::Error::Unavailable`] when DynamoDB does not answer.
     pub async fn find(
         &self,
         app: &App,

@@ -5,21 +5,24 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 use serde_json::Value;
-use shared::app::App;
-use shared::error::{FieldError, Result};
-use shared::id::{KeyedHash, Message as MessageId, Tenant};
-use shared::keyring::Living;
-use shared::record::{
+use shared::aws::dynamo::Write;
+use shared::base::error::{FieldError, Result};
+use shared::base::id::{KeyedHash, MessageId, TenantId};
+use shared::crypto::TenantKeys;
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::AuditEvent;
+use shared::domain::keyring::Living;
+use shared::domain::keys;
+use shared::domain::keys::{DOOR, PERSON};
+use shared::domain::life::door::{Counts, Passing, Visit, expires_at};
+use shared::domain::life::lookups;
+use shared::domain::records::content::{
     Author, Consent, ConversationContent, Fields, InteractionContent, Known, MessageContent,
     Observed,
 };
-use shared::settings::{ConsentRequired, Settings};
-use shared::store::activity::{self, Deed};
-use shared::store::keys::{self, DOOR, PERSON};
-use shared::store::lives::{Counts, Passing, Visit, expires_at};
-use shared::store::records::{Conversation, Interaction, Message, Person};
-use shared::store::{Write, lookups};
-use shared::vault::TenantKeys;
+use shared::domain::records::rows::{Conversation, Interaction, Message, Person};
+use shared::domain::tenant::settings::{ConsentRequired, Settings};
 
 use crate::done::Done;
 use crate::event::{Action, Event, Identify, What};
@@ -41,7 +44,7 @@ pub enum Fate {
 /// Everything about a request that its groups share.
 pub struct Context<'a> {
     pub app: &'a App,
-    pub tenant: Tenant,
+    pub tenant: TenantId,
     pub keys: &'a TenantKeys,
     pub settings: &'a Settings,
     pub now: Timestamp,
@@ -149,7 +152,7 @@ impl Existing {
 
 /// What is wrong with an event that would give a person too many custom values.
 pub fn too_many_values(base: &str) -> FieldError {
-    let limit = format!("a person may have at most {CUSTOM_NAMES} custom values");
+    let limit = format!("must not bring the person's custom values above {CUSTOM_NAMES}");
     FieldError::new(format!("{base}/custom"), "too_many", limit)
 }
 
@@ -167,7 +170,7 @@ struct Builder<'a> {
     interactions: BTreeMap<KeyedHash, Interaction>,
     messages: HashSet<MessageId>,
     /// What the activity log is to say of sessions: what was done, by whom, and when.
-    sessions: Vec<(Deed, &'a str, Timestamp)>,
+    sessions: Vec<(AuditEvent, &'a str, Timestamp)>,
     added: Counts,
     writes: Vec<(Write, Option<usize>)>,
 }
@@ -231,18 +234,18 @@ impl<'a> Builder<'a> {
                 self.interaction(event.at, item_id, scope.as_deref(), *action)
             }
             What::Session { member, started } => {
-                let deed = if *started {
-                    Deed::SessionStarted
+                let session = if *started {
+                    AuditEvent::SessionStarted
                 } else {
-                    Deed::SessionEnded
+                    AuditEvent::SessionEnded
                 };
-                self.sessions.push((deed, member, event.at));
+                self.sessions.push((session, member, event.at));
                 Fate::Stored(None)
             }
         }
     }
 
-    /// Only the person moves the clock.
+    /// Only the person postpones expiry.
     fn saw(&mut self, incoming: &Incoming<'_>) {
         self.seen = self.seen.max(Some(incoming.event.at));
         self.vouched |= incoming.vouched.visitor();
@@ -474,16 +477,16 @@ impl<'a> Builder<'a> {
 
     fn write_sessions(&mut self) {
         let about = [self.living.key.life.to_string()];
-        let entry = |&(deed, by, happened_at)| activity::Entry {
+        let entry = |&(event, by, happened_at)| entry::Entry {
             tenant: self.context.tenant,
-            deed,
+            event,
             by,
             about: &about,
             at: self.context.now,
             happened_at: Some(happened_at),
         };
         let entries: Vec<_> = self.sessions.iter().map(entry).collect();
-        let writes = activity::writes(&entries);
+        let writes = entry::writes(&entries);
         self.writes
             .extend(writes.into_iter().map(|write| (write, None)));
     }

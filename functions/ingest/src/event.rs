@@ -6,13 +6,17 @@ use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use shared::catalog::{self, Category, Record};
+use shared::base::error::FieldError;
+use shared::base::id::AttachmentId;
 use shared::detect::mask_cards;
-use shared::error::FieldError;
-use shared::faults::{self, Faults, Object};
-use shared::id::Attachment;
-use shared::record::{Author, Basis, Consent, GivenBy, Observed, shorten_address, shorten_url};
-use shared::settings::{Settings, StoreIp, StoreUrl};
+use shared::domain::records::content::{
+    Author, Basis, Consent, GivenBy, Observed, shorten_address, shorten_url,
+};
+use shared::domain::tenant::settings::{Settings, StoreIp, StoreUrl};
+use shared::schema::catalog;
+use shared::schema::catalog::{Category, Record};
+use shared::schema::violations;
+use shared::schema::violations::{Object, Violations};
 use uuid::Uuid;
 
 /// How far back an event may lie.
@@ -147,9 +151,9 @@ impl Kind {
 #[derive(Default)]
 struct Wrong {
     /// It cannot be stored.
-    event: Faults,
+    event: Violations,
     /// A field is left out of it.
-    field: Faults,
+    field: Violations,
 }
 
 impl Event {
@@ -171,7 +175,7 @@ impl Event {
 fn read(value: &Value, base: &str, rules: &Rules<'_>, wrong: &mut Wrong) -> Option<Event> {
     if value.is_null() {
         let expected =
-            "must be an object in JSON (RFC 8259), with numbers in range and no name twice";
+            "must be a JSON object (RFC 8259) with numbers in range and no duplicate names";
         wrong.event.add(base, "not_json", expected);
         return None;
     }
@@ -204,12 +208,12 @@ fn read(value: &Value, base: &str, rules: &Rules<'_>, wrong: &mut Wrong) -> Opti
 /// told is refused: its person may have been forgotten since. One from a clock that is ahead
 /// happened now.
 fn at(fields: &Object<'_>, now: Timestamp, wrong: &mut Wrong) -> Timestamp {
-    let expected = "must be an RFC 3339 time";
+    let expected = "must be an RFC 3339 timestamp";
     let at = fields.parsed("at", expected, &mut wrong.field, |text| {
         text.trim().parse::<Timestamp>().ok()
     });
     let Some(at) = at else { return now };
-    let range = "must be at most 24 h ago and 5 min ahead";
+    let range = "must be at most 24 hours in the past and 5 minutes in the future";
     if at < now - PAST {
         wrong.event.add(fields.pointer("at"), "range", range);
     } else if at > now + FUTURE {
@@ -222,27 +226,27 @@ fn at(fields: &Object<'_>, now: Timestamp, wrong: &mut Wrong) -> Timestamp {
 }
 
 /// An event's own id. Only a message is stored under it; others may carry one all the same.
-fn uuid(fields: &Object<'_>, faults: &mut Faults) -> Option<Uuid> {
-    fields.parsed("id", "must be a UUID (RFC 9562)", faults, |text| {
+fn uuid(fields: &Object<'_>, violations: &mut Violations) -> Option<Uuid> {
+    fields.parsed("id", "must be a UUID (RFC 9562)", violations, |text| {
         Uuid::try_parse(text.trim()).ok()
     })
 }
 
 /// Whether custom values and device ids are dropped. An event that says something else than
 /// no asks for it.
-fn private(fields: &Object<'_>, rules: &Rules<'_>, faults: &mut Faults) -> bool {
-    fields.flag("full_privacy", faults);
+fn private(fields: &Object<'_>, rules: &Rules<'_>, violations: &mut Violations) -> bool {
+    fields.flag("full_privacy", violations);
     let asked = fields.said("full_privacy");
     rules.settings.full_privacy || asked.is_some_and(|asked| *asked != Value::Bool(false))
 }
 
 /// Refuses what a page's key may not send.
-fn servers_only(fields: &Object<'_>, name: &str, rules: &Rules<'_>, faults: &mut Faults) {
+fn servers_only(fields: &Object<'_>, name: &str, rules: &Rules<'_>, violations: &mut Violations) {
     if rules.page && fields.said(name).is_some() {
-        faults.add(
+        violations.add(
             fields.pointer(name),
             "not_allowed",
-            "is taken from an ingest key only",
+            "requires a key with the ingest scope",
         );
     }
 }
@@ -261,7 +265,7 @@ fn visit(fields: &Object<'_>, rules: &Rules<'_>, private: bool, wrong: &mut Wron
 }
 
 /// The client's address, as the settings keep it. One that is not kept is not judged.
-fn ip(fields: &Object<'_>, rules: &Rules<'_>, faults: &mut Faults) -> Option<String> {
+fn ip(fields: &Object<'_>, rules: &Rules<'_>, violations: &mut Violations) -> Option<String> {
     let how = rules.settings.store_ip;
     if how == StoreIp::None {
         return None;
@@ -269,7 +273,7 @@ fn ip(fields: &Object<'_>, rules: &Rules<'_>, faults: &mut Faults) -> Option<Str
     let address = match rules.page {
         true => rules.address,
         false => {
-            let ip = fields.stored_text(Record::Visit, "ip", faults);
+            let ip = fields.stored_text(Record::Visit, "ip", violations);
             ip.and_then(|ip| ip.parse().ok())
         }
     };
@@ -278,7 +282,7 @@ fn ip(fields: &Object<'_>, rules: &Rules<'_>, faults: &mut Faults) -> Option<Str
 
 /// The page's URL, as the settings keep it: measured and judged in that form. A card number is
 /// masked before its blanks are escaped.
-fn url(fields: &Object<'_>, rules: &Rules<'_>, faults: &mut Faults) -> Option<Value> {
+fn url(fields: &Object<'_>, rules: &Rules<'_>, violations: &mut Violations) -> Option<Value> {
     let how = rules.settings.store_url;
     if how == StoreUrl::None {
         return None;
@@ -287,7 +291,7 @@ fn url(fields: &Object<'_>, rules: &Rules<'_>, faults: &mut Faults) -> Option<Va
     let masked = sent.as_str().map(mask_cards);
     let kept = masked.and_then(|url| shorten_url(&url, how));
     let kept = kept.map_or_else(|| sent.clone(), Value::String);
-    fields.accept(Record::Visit, "url", &kept, faults)
+    fields.accept(Record::Visit, "url", &kept, violations)
 }
 
 fn device(
@@ -335,17 +339,17 @@ fn identify(fields: &Object<'_>, rules: &Rules<'_>, private: bool, wrong: &mut W
 /// A consent without a basis is none.
 fn consent(fields: &Object<'_>, now: Timestamp, wrong: &mut Wrong) -> Option<Consent> {
     let (value, at) = (fields.said("consent")?, fields.pointer("consent"));
-    let faults = &mut wrong.field;
-    faults.any_object(value, at.as_str())?;
+    let violations = &mut wrong.field;
+    violations.any_object(value, at.as_str())?;
     let known = ["basis", "source", "given_by", "at"];
     let consent = wrong.event.object(value, at, &known)?.lenient();
-    let basis = consent.choice("basis", &Basis::ALL, faults);
+    let basis = consent.choice("basis", &Basis::ALL, violations);
     let expected = "must match [A-Za-z0-9._-]{1,64}";
-    let source = consent.parsed("source", expected, faults, faults::code);
+    let source = consent.parsed("source", expected, violations, violations::code);
     let given_by = consent.said("given_by");
-    let given_by = given_by.and_then(|_| consent.choice("given_by", &GivenBy::ALL, faults));
-    let expected = "must be an RFC 3339 time";
-    let at = consent.parsed("at", expected, faults, |text| {
+    let given_by = given_by.and_then(|_| consent.choice("given_by", &GivenBy::ALL, violations));
+    let expected = "must be an RFC 3339 timestamp";
+    let at = consent.parsed("at", expected, violations, |text| {
         text.trim().parse::<Timestamp>().ok()
     });
     Some(Consent {
@@ -362,21 +366,21 @@ fn message(
     id: Option<Uuid>,
     wrong: &mut Wrong,
 ) -> Option<What> {
-    let faults = &mut wrong.event;
-    let conversation_id = fields.required_text(Record::Conversation, "conversation_id", faults);
-    let body = fields.required_text(Record::Message, "body", faults);
+    let violations = &mut wrong.event;
+    let conversation_id = fields.required_text(Record::Conversation, "conversation_id", violations);
+    let body = fields.required_text(Record::Message, "body", violations);
     let authors = [Author::EndUser, Author::Agent].map(|author| (author.name(), author));
-    let author = fields.choice("author", &authors, faults);
+    let author = fields.choice("author", &authors, violations);
     if rules.page && author == Some(Author::Agent) {
-        let expected = "agents' messages are taken from an ingest key only";
-        faults.add(fields.pointer("author"), "not_allowed", expected);
+        let expected = "must be end_user, unless the key has the ingest scope";
+        violations.add(fields.pointer("author"), "not_allowed", expected);
     }
-    let faults = &mut wrong.field;
-    let title = fields.stored_text(Record::Conversation, "title", faults);
-    let mut member = member(fields, faults);
+    let violations = &mut wrong.field;
+    let title = fields.stored_text(Record::Conversation, "title", violations);
+    let mut member = member(fields, violations);
     if author == Some(Author::EndUser) && member.take().is_some() {
-        let expected = "belongs to an agent's message";
-        faults.add(fields.pointer("member"), "not_allowed", expected);
+        let expected = "is allowed only for an agent's message";
+        violations.add(fields.pointer("member"), "not_allowed", expected);
     }
     let (conversation_id, body, author) = (conversation_id?, body?, author?);
     Some(What::Message(Message {
@@ -386,20 +390,20 @@ fn message(
         author,
         member,
         body,
-        attachments: attachments(fields, faults),
+        attachments: attachments(fields, violations),
     }))
 }
 
 /// The files that a message names.
-fn attachments(fields: &Object<'_>, faults: &mut Faults) -> Vec<String> {
+fn attachments(fields: &Object<'_>, violations: &mut Violations) -> Vec<String> {
     let mut attachments = Vec::new();
-    let named = fields.list("attachments", ATTACHMENTS, faults);
+    let named = fields.list("attachments", ATTACHMENTS, violations);
     for (at, name) in named.into_iter().flatten().enumerate() {
-        match name.as_str().and_then(Attachment::parse) {
+        match name.as_str().and_then(AttachmentId::parse) {
             Some(id) => attachments.push(id.to_string()),
             None => {
                 let pointer = format!("{}/{at}", fields.pointer("attachments"));
-                faults.add(pointer, "format", "must be an attachment");
+                violations.add(pointer, "format", "must be an attachment ID");
             }
         }
     }
@@ -407,10 +411,10 @@ fn attachments(fields: &Object<'_>, faults: &mut Faults) -> Vec<String> {
 }
 
 /// A member's id: a code, so that nobody's name ends up in the permanent log.
-fn member(fields: &Object<'_>, faults: &mut Faults) -> Option<String> {
+fn member(fields: &Object<'_>, violations: &mut Violations) -> Option<String> {
     let expected = "must match [A-Za-z0-9._-]{1,64}";
     fields
-        .parsed("member", expected, faults, faults::code)
+        .parsed("member", expected, violations, violations::code)
         .map(str::to_owned)
 }
 
@@ -430,16 +434,16 @@ fn interaction(fields: &Object<'_>, wrong: &mut Wrong) -> Option<What> {
     })
 }
 
-fn session(fields: &Object<'_>, rules: &Rules<'_>, faults: &mut Faults) -> Option<What> {
+fn session(fields: &Object<'_>, rules: &Rules<'_>, violations: &mut Violations) -> Option<What> {
     if rules.page {
-        let expected = "sessions are taken from an ingest key only";
-        faults.add(fields.pointer("type"), "not_allowed", expected);
+        let expected = "must not be session, unless the key has the ingest scope";
+        violations.add(fields.pointer("type"), "not_allowed", expected);
     }
     if fields.said("member").is_none() {
-        faults.add(fields.pointer("member"), "required", "is required");
+        violations.add(fields.pointer("member"), "required", "is required");
     }
-    let member = member(fields, faults);
-    let started = fields.choice("action", &[("started", true), ("ended", false)], faults);
+    let member = member(fields, violations);
+    let started = fields.choice("action", &[("started", true), ("ended", false)], violations);
     Some(What::Session {
         member: member?,
         started: started?,

@@ -6,11 +6,12 @@ use std::collections::HashMap;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::{Error, FieldError, Result};
-use shared::faults::{self, Faults};
+use shared::base::error::{Error, FieldError, Result};
+use shared::base::id::{MessageId, SubjectId, uuid_at};
+use shared::domain::app::App;
 use shared::http::{Answer, Call};
-use shared::id::{Message as MessageId, Subject, uuid_at};
+use shared::schema::violations;
+use shared::schema::violations::Violations;
 
 use crate::done::Done;
 use crate::draft::{Context, Fate, Incoming};
@@ -32,7 +33,7 @@ struct Read {
 
 /// One person's events, with their places in the request.
 struct Group<'a> {
-    subject: Subject,
+    subject: SubjectId,
     places: Vec<usize>,
     incoming: Vec<Incoming<'a>>,
 }
@@ -41,7 +42,7 @@ struct Group<'a> {
 pub async fn take_in(app: &App, call: &Call) -> Result<Answer> {
     let list = list(call)?;
     let (tenant, now) = (call.tenant(), app.clock.now());
-    let page = call.caller().learns_nothing();
+    let page = call.caller().write_only();
     let settings = app.tenants.settings(tenant).await?;
     let keys = app.keyring.tenant(tenant).await?;
     let done = Done::of(call, now);
@@ -65,7 +66,7 @@ pub async fn take_in(app: &App, call: &Call) -> Result<Answer> {
         read.push(Read::of(&context, &rules, event, format!("/events/{at}")).await?);
     }
     let stored = store(&context, grouped(&context, &read)).await?;
-    let mut room = faults::ROOM;
+    let mut room = violations::ROOM;
     let results = read
         .iter()
         .zip(stored)
@@ -79,7 +80,7 @@ pub async fn take_in(app: &App, call: &Call) -> Result<Answer> {
             let mut result = match &read.event {
                 Err(errors) => {
                     let mut rejected = json!({"status": "rejected"});
-                    faults::tell(&mut rejected, errors, &mut room);
+                    violations::tell(&mut rejected, errors, &mut room);
                     rejected
                 }
                 Ok(_) if page => json!({"status": "accepted"}),
@@ -122,7 +123,7 @@ impl Read {
                 Some(claims) if rules.page => vouched = Vouched::Token(claims),
                 Some(_) => {}
                 None => {
-                    let message = "must be a valid token for this visitor";
+                    let message = "must be a valid token for this visitor ID";
                     let pointer = format!("{base}/visitor_token");
                     event = Err(vec![FieldError::new(pointer, "token", message)]);
                 }
@@ -196,17 +197,17 @@ async fn store(context: &Context<'_>, groups: Vec<Group<'_>>) -> Result<Vec<Opti
 }
 
 fn list(call: &Call) -> Result<&[Value]> {
-    let mut faults = Faults::default();
-    let list = faults
+    let mut violations = Violations::default();
+    let list = violations
         .object(call.body(), "", &["events"])
-        .and_then(|body| body.list("events", EVENTS, &mut faults));
-    faults.end()?;
+        .and_then(|body| body.list("events", EVENTS, &mut violations));
+    violations.end()?;
     list.ok_or_else(|| Error::field("/events", "required", "is required"))
 }
 
 /// A message's id: a hash of its own UUID, which its sender chose, or a new one that sorts
 /// by its time.
-fn message_id(context: &Context<'_>, subject: Subject, event: &Event) -> Option<MessageId> {
+fn message_id(context: &Context<'_>, subject: SubjectId, event: &Event) -> Option<MessageId> {
     let What::Message(message) = &event.what else {
         return None;
     };
@@ -235,7 +236,7 @@ fn told(event: &Event, fate: Fate, room: &mut usize) -> Value {
         Fate::Ignored(reason) => json!({"status": "ignored", "reason": reason}),
     };
     if !left_out.is_empty() {
-        faults::tell(&mut told, &left_out, room);
+        violations::tell(&mut told, &left_out, room);
     }
     told
 }

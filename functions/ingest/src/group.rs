@@ -4,13 +4,14 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use shared::app::App;
-use shared::error::{Error, Result};
+use shared::base::error::{Error, Result};
+use shared::base::id::SubjectId;
+use shared::base::retry::Tries;
+use shared::domain::app::App;
+use shared::domain::keyring::{Entry, Living, State};
+use shared::domain::life::door::{Beginning, Counts, Shut, expires_at};
+use shared::domain::tenant::settings::{ConsentRequired, Settings};
 use shared::http::Call;
-use shared::id::Subject;
-use shared::keyring::{Entry, Living, State};
-use shared::settings::{ConsentRequired, Settings};
-use shared::store::lives::{Beginning, Counts, Shut, expires_at};
 
 use crate::done::Slice;
 use crate::draft::{Context, Existing, Fate, Incoming, draft};
@@ -25,12 +26,11 @@ const IDENTIFY_ROWS: usize = 13;
 /// Text in one transaction, in bytes: sealed, it stays below DynamoDB's 4 MB.
 const SLICE_BYTES: usize = 2_500_000;
 /// Tries of one transaction against others that change the same life.
-const TRIES: u32 = 12;
 
 /// Stores one person's events, slice by slice.
 pub async fn store(
     context: &Context<'_>,
-    subject: Subject,
+    subject: SubjectId,
     mut entry: Option<Entry>,
     mut incoming: Vec<Incoming<'_>>,
 ) -> Result<Vec<Fate>> {
@@ -81,13 +81,14 @@ async fn store_slice(
     incoming: &mut [Incoming<'_>],
 ) -> Result<Vec<Fate>> {
     let subject = slice.subject;
-    for attempt in 0..TRIES {
-        if attempt > 0 {
+    let mut tries = Tries::default();
+    loop {
+        tries.next().await?;
+        if !tries.first() {
             // What was in the way may be what an earlier try has stored.
             if let Some(fates) = context.done.find(context.app, slice, incoming).await? {
                 return Ok(fates);
             }
-            wait(attempt).await;
         }
         if let Some(known) = entry.as_ref() {
             if known.state != State::Active && known.rules.suppressed {
@@ -125,9 +126,6 @@ async fn store_slice(
         }
         *entry = context.app.keyring.entry(context.tenant, subject).await?;
     }
-    Err(Error::Unavailable(
-        "a person's life changes faster than it can be written".into(),
-    ))
 }
 
 /// Ignores the events from before an erasure, and stores the others.
@@ -202,7 +200,7 @@ async fn pass(
         {
             Ok(()) => return Ok(Passed::Stored(draft.fates)),
             Err(Shut::Over) => return Ok(Passed::Over),
-            Err(Shut::Gate) => return Ok(Passed::Again),
+            Err(Shut::Rules) => return Ok(Passed::Again),
             Err(Shut::Later(door)) => draft.passing.give_way(&door, living.rules),
             Err(Shut::Row { place, .. }) => {
                 if let Some(event) = draft.writes[place].1 {
@@ -259,24 +257,16 @@ async fn begin(
     let begun = context.app.store.begin(beginning, context.now).await?;
     Ok(begun.then_some(draft.fates))
 }
-
-/// Lets others finish, longer each time.
-async fn wait(attempt: u32) {
-    let jitter = u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
-    let millis = (1_u64 << attempt.min(6)) + jitter % (1 << attempt.min(6));
-    tokio::time::sleep(std::time::Duration::from_millis(millis)).await;
-}
-
 /// Begins the life of somebody of whom nothing but their name is known yet.
 ///
 /// # Errors
 /// [`Error::Conflict`] while an earlier life is being erased, for who is to stay away, and
 /// where nothing is kept without a consent.
-pub async fn acquaint(
+pub async fn start_life(
     app: &App,
     call: &Call,
     settings: &Settings,
-    subject: Subject,
+    subject: SubjectId,
     visitor_id: &str,
 ) -> Result<()> {
     let (tenant, now) = (call.tenant(), app.clock.now());
@@ -311,18 +301,18 @@ pub async fn acquaint(
 pub const fn no_consent() -> Error {
     Error::Conflict {
         code: "no_consent",
-        detail: "No consent of this person is on record.",
+        detail: "No consent is on record for this person.",
     }
 }
 
 /// Why no life may begin of somebody who has none: a code, and what it means.
 fn turned_away(entry: &Entry) -> Option<(&'static str, &'static str)> {
     if entry.rules.suppressed {
-        return Some(("suppressed", "Nothing is stored of this person any more."));
+        return Some((
+            "suppressed",
+            "This person is suppressed. No data is stored about them.",
+        ));
     }
     let erasing = entry.state == State::Erasing && !entry.expired;
-    erasing.then_some((
-        "erasing",
-        "What was known is being erased: try again later.",
-    ))
+    erasing.then_some(("erasing", "This person is being erased. Retry later."))
 }

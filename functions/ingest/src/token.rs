@@ -8,13 +8,14 @@ use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use shared::app::App;
-use shared::catalog::{self, Record};
-use shared::error::Result;
-use shared::id::{KeyId, Tenant};
-use shared::normal;
-use shared::routes::Scope;
-use shared::vault::{Place, Purpose};
+use shared::base::error::Result;
+use shared::base::id::{KeyId, TenantId};
+use shared::crypto::{Aad, Purpose};
+use shared::domain::app::App;
+use shared::http::routes::Scope;
+use shared::schema::catalog;
+use shared::schema::catalog::Record;
+use shared::schema::normalize;
 
 /// How long a token may be good for.
 const LONGEST: SignedDuration = SignedDuration::from_hours(24);
@@ -69,17 +70,17 @@ fn as_stored(name: &str, claim: &Value) -> Option<Value> {
 
 /// Whether two values are one: as they are stored, or in the form that people are found by.
 fn same(name: &str, one: &Value, other: &Value) -> bool {
-    let found_by = |value: &Value| normal::found_by(name, value.as_str()?);
+    let found_by = |value: &Value| normalize::found_by(name, value.as_str()?);
     one == other || found_by(one).is_some_and(|form| found_by(other) == Some(form))
 }
 
 /// The claims of a `token` that vouches for this visitor.
 ///
 /// # Errors
-/// [`shared::error::Error::Unavailable`] when the key cannot be read.
+/// [`shared::base::error::Error::Unavailable`] when the key cannot be read.
 pub async fn claims(
     app: &App,
-    tenant: Tenant,
+    tenant: TenantId,
     token: &str,
     visitor_id: &str,
     now: Timestamp,
@@ -95,9 +96,9 @@ pub async fn claims(
     let Some(sealed) = key.secret.filter(|_| ingest) else {
         return Ok(None);
     };
-    let partition = shared::store::keys::api_keys(tenant);
-    let row = shared::store::keys::api_key(id);
-    let place = Place {
+    let partition = shared::domain::keys::api_keys(tenant);
+    let row = shared::domain::keys::api_key(id);
+    let place = Aad {
         partition: &partition,
         row: &row,
         part: "secret",

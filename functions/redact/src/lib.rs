@@ -8,13 +8,15 @@ use std::collections::HashMap;
 use lambda_http::Request;
 use lambda_runtime::Error as Failure;
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::{Error, Result};
+use shared::base::error::{Error, Result};
+use shared::domain::app::App;
+use shared::domain::jobs::{Job, JobKind};
+use shared::domain::life::rekey;
+use shared::domain::redaction;
+use shared::domain::redaction::{Status, Target, What, Work};
 use shared::http::jobs::accepted;
 use shared::http::{Answer, Call};
-use shared::redaction::{self, Status, Target, What, Work, backups};
-use shared::runtime::Trigger;
-use shared::store::jobs::{Job, JobKind};
+use shared::lambda::Trigger;
 
 use parse::{Asked, Wanted};
 
@@ -74,7 +76,7 @@ async fn redact(app: &App, call: &Call) -> Result<Answer> {
         .filter(|work| work.targets.iter().any(redacted))
         .map(|work| work.life)
         .collect();
-    let clear_by = backups::clear_by(app, call.tenant(), &lives).await?;
+    let clear_by = rekey::clear_by(app, call.tenant(), &lives).await?;
     let results: Vec<_> = asked
         .targets
         .iter()

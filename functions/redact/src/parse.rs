@@ -1,12 +1,14 @@
 //! The body of a redaction. Owns its shape; what is named may still not be there.
 
 use serde_json::Value;
-use shared::catalog::{self, Record};
-use shared::error::Result;
-use shared::faults::{self, Faults, Object};
-use shared::id::{Attachment, KeyedHash, Message, Subject};
-use shared::redact::Span;
-use shared::redaction::{Cause, Passage, Target, What};
+use shared::base::error::Result;
+use shared::base::id::{AttachmentId, KeyedHash, MessageId, SubjectId};
+use shared::domain::redaction::{Cause, Passage, Target, What};
+use shared::schema::catalog;
+use shared::schema::catalog::Record;
+use shared::schema::spans::Span;
+use shared::schema::violations;
+use shared::schema::violations::{Object, Violations};
 
 /// Targets in one request.
 const TARGETS: usize = 1000;
@@ -22,43 +24,48 @@ pub struct Asked {
 /// A target, and whose it is.
 #[derive(Debug)]
 pub struct Wanted {
-    pub subject: Subject,
+    pub subject: SubjectId,
     pub target: Target,
     /// The tenant's own name of a conversation, for the answer alone.
     pub conversation: Option<String>,
 }
 
 /// How a tenant's name of a conversation is found.
-type Name<'a> = &'a dyn Fn(Subject, &str) -> KeyedHash;
+type Name<'a> = &'a dyn Fn(SubjectId, &str) -> KeyedHash;
 
 /// Reads a body. `by`: who asks.
 ///
 /// # Errors
-/// [`shared::error::Error::Invalid`] naming every field at fault.
+/// [`shared::base::error::Error::Invalid`] naming every field at fault.
 pub fn asked(body: &Value, by: String, name: Name<'_>) -> Result<Asked> {
-    let mut faults = Faults::default();
-    let Some(fields) = faults.object(body, "", &["subject", "reason", "targets"]) else {
-        return Err(faults.into());
+    let mut violations = Violations::default();
+    let Some(fields) = violations.object(body, "", &["subject", "reason", "targets"]) else {
+        return Err(violations.into());
     };
-    let reason = fields.parsed("reason", "must be a code", &mut faults, faults::code);
-    let everybody = subject(&fields, &mut faults);
+    let reason = fields.parsed(
+        "reason",
+        "must match [A-Za-z0-9._-]{1,64}",
+        &mut violations,
+        violations::code,
+    );
+    let everybody = subject(&fields, &mut violations);
     if !fields.has("targets") {
-        faults.add("/targets", "required", "must be given");
+        violations.add("/targets", "required", "is required");
     }
     let mut targets = Vec::new();
-    let listed = fields.list("targets", TARGETS, &mut faults);
+    let listed = fields.list("targets", TARGETS, &mut violations);
     for (index, value) in listed.unwrap_or_default().iter().enumerate() {
-        targets.extend(wanted(value, index, everybody, &mut faults, name));
+        targets.extend(wanted(value, index, everybody, &mut violations, name));
     }
     let spans = |wanted: &Wanted| match &wanted.target.what {
         What::Spans(passage) => passage.spans.len(),
         _ => 0,
     };
     if targets.iter().map(spans).sum::<usize>() > SPANS {
-        let expected = format!("must hold at most {SPANS} spans in all");
-        faults.add("/targets", "length", &expected);
+        let expected = format!("must have at most {SPANS} spans in total");
+        violations.add("/targets", "length", &expected);
     }
-    faults.end()?;
+    violations.end()?;
     let cause = Cause {
         by,
         reason: reason.map(str::to_owned),
@@ -67,16 +74,21 @@ pub fn asked(body: &Value, by: String, name: Name<'_>) -> Result<Asked> {
     Ok(Asked { cause, targets })
 }
 
-fn subject(fields: &Object<'_>, faults: &mut Faults) -> Option<Subject> {
-    fields.parsed("subject", "must be a subject", faults, Subject::parse)
+fn subject(fields: &Object<'_>, violations: &mut Violations) -> Option<SubjectId> {
+    fields.parsed(
+        "subject",
+        "must be a subject ID",
+        violations,
+        SubjectId::parse,
+    )
 }
 
 /// One target. `None` where it has a fault.
 fn wanted(
     value: &Value,
     index: usize,
-    everybody: Option<Subject>,
-    faults: &mut Faults,
+    everybody: Option<SubjectId>,
+    violations: &mut Violations,
     name: Name<'_>,
 ) -> Option<Wanted> {
     let known = [
@@ -88,32 +100,38 @@ fn wanted(
         "conversation",
     ];
     let at = format!("/targets/{index}");
-    let fields = faults.object(value, at.clone(), &known)?;
+    let fields = violations.object(value, at.clone(), &known)?;
     let kinds = ["message", "attachment", "conversation"];
     if kinds.iter().filter(|kind| fields.has(kind)).count() != 1 {
-        let expected = "must name exactly one of message, attachment and conversation";
-        faults.add(at, "exactly_one", expected);
+        let expected = "must have exactly one of: message, attachment, conversation";
+        violations.add(at, "exactly_one", expected);
         return None;
     }
-    let own = subject(&fields, faults);
+    let own = subject(&fields, violations);
     if own.is_none() && fields.has("subject") {
         return None;
     }
     let Some(subject) = own.or(everybody) else {
-        faults.add(fields.pointer("subject"), "required", "must be given");
+        violations.add(fields.pointer("subject"), "required", "is required");
         return None;
     };
-    let conversation = fields.text("conversation", faults).and_then(|id| {
+    let conversation = fields.text("conversation", violations).and_then(|id| {
         catalog::text(Record::Conversation, "conversation_id", id)
-            .map_err(|(code, message)| faults.add(fields.pointer("conversation"), code, &message))
+            .map_err(|(code, message)| {
+                violations.add(fields.pointer("conversation"), code, &message)
+            })
             .ok()
     });
     let what = if fields.has("message") {
-        message(&fields, faults)?
+        message(&fields, violations)?
     } else {
         for name in ["content_hash", "spans"] {
             if fields.has(name) {
-                faults.add(fields.pointer(name), "not_allowed", "belongs to a message");
+                violations.add(
+                    fields.pointer(name),
+                    "not_allowed",
+                    "is allowed only with message",
+                );
             }
         }
         match &conversation {
@@ -121,9 +139,9 @@ fn wanted(
             None if fields.has("conversation") => return None,
             None => What::Attachment(fields.parsed(
                 "attachment",
-                "must be an attachment",
-                faults,
-                Attachment::parse,
+                "must be an attachment ID",
+                violations,
+                AttachmentId::parse,
             )?),
         }
     };
@@ -136,22 +154,33 @@ fn wanted(
 
 /// A message, or a passage of it: spans come with the fingerprint of what they were chosen
 /// in, and the other way round.
-fn message(fields: &Object<'_>, faults: &mut Faults) -> Option<What> {
-    let message = fields.parsed("message", "must be a message", faults, Message::parse);
+fn message(fields: &Object<'_>, violations: &mut Violations) -> Option<What> {
+    let message = fields.parsed(
+        "message",
+        "must be a message ID",
+        violations,
+        MessageId::parse,
+    );
     match (fields.has("spans"), fields.has("content_hash")) {
         (false, false) => return message.map(What::Message),
         (true, true) => {}
         (true, false) => {
-            faults.add(fields.pointer("content_hash"), "required", "must be given");
+            violations.add(fields.pointer("content_hash"), "required", "is required");
         }
-        (false, true) => faults.add(fields.pointer("spans"), "required", "must be given"),
+        (false, true) => violations.add(fields.pointer("spans"), "required", "is required"),
     }
-    let expected = "must be a content_hash";
-    let content_hash = fields.parsed("content_hash", expected, faults, KeyedHash::parse);
-    let listed = fields.list("spans", SPANS, faults)?.iter();
+    let expected = "must be the content_hash of a message";
+    let content_hash = fields.parsed("content_hash", expected, violations, KeyedHash::parse);
+    let listed = fields.list("spans", SPANS, violations)?.iter();
     let spans: Vec<_> = listed
         .enumerate()
-        .map(|(at, value)| span(value, format!("{}/{at}", fields.pointer("spans")), faults))
+        .map(|(at, value)| {
+            span(
+                value,
+                format!("{}/{at}", fields.pointer("spans")),
+                violations,
+            )
+        })
         .collect();
     Some(What::Spans(Passage {
         message: message?,
@@ -160,14 +189,14 @@ fn message(fields: &Object<'_>, faults: &mut Faults) -> Option<What> {
     }))
 }
 
-fn span(value: &Value, at: String, faults: &mut Faults) -> Option<Span> {
-    let fields = faults.object(value, at.clone(), &["start", "end"])?;
+fn span(value: &Value, at: String, violations: &mut Violations) -> Option<Span> {
+    let fields = violations.object(value, at.clone(), &["start", "end"])?;
     let offset = |name| u32::try_from(fields.get(name)?.as_u64()?).ok();
     match (offset("start"), offset("end")) {
         (Some(start), Some(end)) if start < end => Some(Span { start, end }),
         _ => {
-            let expected = "must have a start, and an end after it, in code points";
-            faults.add(at, "range", expected);
+            let expected = "must have a start and a greater end, in code points";
+            violations.add(at, "range", expected);
             None
         }
     }
@@ -176,7 +205,7 @@ fn span(value: &Value, at: String, faults: &mut Faults) -> Option<Span> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use shared::error::Error;
+    use shared::base::error::Error;
 
     use super::*;
 
@@ -184,9 +213,9 @@ mod tests {
         asked(&body, "key_1".into(), &|_, _| KeyedHash([9; 16]))
     }
 
-    fn faults(body: Value) -> Vec<(String, &'static str)> {
+    fn violations(body: Value) -> Vec<(String, &'static str)> {
         let Err(Error::Invalid(errors)) = read(body) else {
-            panic!("there are faults")
+            panic!("there are violations")
         };
         errors.into_iter().map(|it| (it.pointer, it.code)).collect()
     }
@@ -224,8 +253,8 @@ mod tests {
     #[test]
     fn faults_are_named_by_their_place() {
         let (subject, message) = one();
-        assert_eq!(faults(json!([])), [("".into(), "type")]);
-        assert_eq!(faults(json!({})), [("/targets".into(), "required")]);
+        assert_eq!(violations(json!([])), [("".into(), "type")]);
+        assert_eq!(violations(json!({})), [("/targets".into(), "required")]);
         let target = |target: Value| json!({"subject": subject, "targets": [target]});
         let cases = [
             (
@@ -261,9 +290,12 @@ mod tests {
             ),
         ];
         for (body, pointer, code) in cases {
-            assert_eq!(faults(target(body))[0], (pointer.to_owned(), code));
+            assert_eq!(violations(target(body))[0], (pointer.to_owned(), code));
         }
         let nobodys = json!({"targets": [{"message": message}]});
-        assert_eq!(faults(nobodys), [("/targets/0/subject".into(), "required")]);
+        assert_eq!(
+            violations(nobodys),
+            [("/targets/0/subject".into(), "required")]
+        );
     }
 }

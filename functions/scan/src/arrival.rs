@@ -2,12 +2,13 @@
 //! events, and that no more is held in memory than was announced.
 
 use aws_lambda_events::s3::S3EventRecord;
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::id::Attachment as AttachmentId;
-use shared::record::Verdict;
-use shared::store::keys::{self, LifeKey};
-use shared::store::records::Attachment;
+use shared::base::error::{Error, Result};
+use shared::base::id::AttachmentId;
+use shared::domain::app::App;
+use shared::domain::keys;
+use shared::domain::keys::LifeKey;
+use shared::domain::records::content::Verdict;
+use shared::domain::records::rows::Attachment;
 
 use crate::inspect;
 
@@ -95,7 +96,7 @@ fn decode(key: &str) -> Option<String> {
 mod tests {
     use aws_lambda_events::s3::S3Event;
     use serde_json::json;
-    use shared::id::{KeyedHash, Life, Tenant};
+    use shared::base::id::{KeyedHash, LifeId, TenantId};
 
     use super::*;
 
@@ -122,9 +123,9 @@ mod tests {
     #[test]
     fn an_event_names_a_version_of_an_attachment() {
         let life = LifeKey {
-            tenant: Tenant::new(),
+            tenant: TenantId::new(),
             subject: KeyedHash([7; 16]).into(),
-            life: Life::random(),
+            life: LifeId::random(),
         };
         let attachment = AttachmentId::random();
         let object = life.attachment_object(attachment);

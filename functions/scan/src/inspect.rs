@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use aws_lc_rs::digest::{SHA256, digest};
 use boreal::{Compiler, Scanner};
 use jiff::Timestamp;
-use shared::record::{AttachmentContent, Verdict};
+use shared::domain::records::content::{AttachmentContent, Verdict};
 
 use crate::archive::{self, Refusal};
 use crate::types;

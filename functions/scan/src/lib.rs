@@ -17,17 +17,16 @@ use std::time::Instant;
 
 use aws_lambda_events::s3::S3EventRecord;
 use serde_json::Value;
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::objects::{CLEAN, Version};
-use shared::record::Verdict;
-use shared::runtime::Trigger;
-use shared::store::lives::Shut;
+use shared::aws::s3::{CLEAN, Version};
+use shared::base::error::{Error, Result};
+use shared::base::retry::Tries;
+use shared::domain::app::App;
+use shared::domain::life::door::Shut;
+use shared::domain::records::content::Verdict;
+use shared::lambda::Trigger;
 
 use crate::arrival::Arrival;
 use crate::row::Row;
-
-const TRIES: u32 = 8;
 
 /// # Errors
 /// When a store did not answer: the platform tries again.
@@ -95,7 +94,9 @@ async fn receive(app: &App, record: &S3EventRecord) -> Result<()> {
 
 async fn scan(app: &App, arrival: &Arrival) -> Result<Outcome> {
     let mut verdict = None;
-    for _ in 0..TRIES {
+    let mut tries = Tries::default();
+    loop {
+        tries.next().await?;
         let (living, file) = match row::read(app, arrival).await {
             // Re-keyed since its key was read.
             Err(Error::Unreadable) => continue,
@@ -122,12 +123,9 @@ async fn scan(app: &App, arrival: &Arrival) -> Result<Outcome> {
             Ok(()) => return discard(app, arrival, Outcome::Rejected).await,
             Err(Shut::Over) => return discard(app, arrival, Outcome::Unwanted).await,
             // The rules or the row have changed since they were read: read again.
-            Err(Shut::Gate | Shut::Later(_) | Shut::Row { .. }) => {}
+            Err(Shut::Rules | Shut::Later(_) | Shut::Row { .. }) => {}
         }
     }
-    Err(Error::Unavailable(
-        "a life changes faster than it can be written".into(),
-    ))
 }
 
 async fn discard(app: &App, arrival: &Arrival, outcome: Outcome) -> Result<Outcome> {

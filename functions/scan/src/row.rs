@@ -1,14 +1,15 @@
 //! The row that an uploaded version belongs to: whether it is awaited, and the verdict
 //! written to it. Knows nothing of the file's bytes.
 
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::keyring::Living;
-use shared::record::{FileState, Verdict};
-use shared::store::activity::{self, Deed, Entry};
-use shared::store::keys;
-use shared::store::lives::{Passing, Shut};
-use shared::store::records::Attachment;
+use shared::base::error::{Error, Result};
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::{AuditEvent, Entry};
+use shared::domain::keyring::Living;
+use shared::domain::keys;
+use shared::domain::life::door::{Passing, Shut};
+use shared::domain::records::content::{FileState, Verdict};
+use shared::domain::records::rows::Attachment;
 
 use crate::arrival::Arrival;
 
@@ -62,14 +63,14 @@ pub async fn record(
     file.verdict = Some(verdict.clone());
     let entry = Entry {
         tenant: living.key.tenant,
-        deed: Deed::AttachmentScanned,
+        event: AuditEvent::AttachmentScanned,
         by: "lethe",
         about: &[living.key.life.to_string(), file.id.to_string()],
         at: now,
         happened_at: None,
     };
     let mut writes = vec![file.replace(living, FileState::AwaitingUpload)];
-    writes.extend(activity::writes(&[entry]));
+    writes.extend(entry::writes(&[entry]));
     app.store
         .through_door(living, &Passing::default(), writes, now)
         .await

@@ -3,7 +3,7 @@
 use std::io::{Cursor, Write};
 
 use jiff::Timestamp;
-use shared::record::{AttachmentContent, Verdict};
+use shared::domain::records::content::{AttachmentContent, Verdict};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 

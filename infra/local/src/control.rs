@@ -41,7 +41,12 @@ impl Control {
     ) -> Response<Full<Bytes>> {
         // A page that somebody has open must not be able to move the clock.
         if headers.contains_key(ORIGIN) {
-            return problem(StatusCode::FORBIDDEN, "forbidden", "not for web pages", id);
+            return problem(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "Web pages cannot use this path.",
+                id,
+            );
         }
         match (path, method) {
             ("/local/clock", &Method::GET) => self.clock(),
@@ -60,13 +65,13 @@ impl Control {
             ("/local/clock" | "/local/dead-letters", _) => problem(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
-                "not a method of this path",
+                "This path does not support the request method.",
                 id,
             ),
             _ => problem(
                 StatusCode::NOT_FOUND,
                 "not_found",
-                "the local run has no such path",
+                "The requested resource was not found.",
                 id,
             ),
         }
@@ -81,16 +86,14 @@ impl Control {
 
 fn parse(body: &[u8]) -> Result<SignedDuration, (StatusCode, &'static str, &'static str)> {
     let body: Value = serde_json::from_slice(body)
-        .map_err(|_| (StatusCode::BAD_REQUEST, "not_json", "the body must be JSON"))?;
+        .map_err(|_| (StatusCode::BAD_REQUEST, "not_json", "The body is not JSON."))?;
     let invalid = |detail| (StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail);
     let Move { advance } = serde_json::from_value(body).map_err(|_| {
-        invalid(
-            "the body must be an object with one field, advance, such as {\"advance\": \"30d\"}",
-        )
+        invalid("The body must be an object with one field, such as {\"advance\": \"30d\"}.")
     })?;
     duration(&advance)
         .filter(|by| *by <= FURTHEST)
-        .ok_or_else(|| invalid("advance must be a number and a unit (d, h, m or s), up to 400 days: 30d, 12h, 90m, 45s"))
+        .ok_or_else(|| invalid("advance must be a number and a unit, at most 400 days, such as 30d, 12h, 90m or 45s."))
 }
 
 /// `30d`, `12h`, `90m`, `45s`.

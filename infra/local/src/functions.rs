@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use lambda_runtime::Error;
 use serde_json::Value;
-use shared::app::App;
+use shared::domain::app::App;
 use tokio::sync::watch;
 
 /// One function's entry point.

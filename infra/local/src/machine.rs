@@ -22,10 +22,11 @@ use emulators::s3::{self, S3};
 use emulators::{EngineError, REGION, Storage};
 use jiff::SignedDuration;
 use serde_json::Value;
-use shared::app::App;
-use shared::clock::Clock;
-use shared::config::Config;
-use shared::trust;
+use shared::aws::clients::Clients;
+use shared::aws::tls;
+use shared::base::clock::Clock;
+use shared::base::config::Config;
+use shared::domain::app::App;
 use tokio::sync::mpsc::UnboundedReceiver;
 use uuid::Uuid;
 
@@ -221,7 +222,7 @@ fn sdk(credentials: &s3::Credentials, patience: u32) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(REGION))
-        .http_client(trust::http_client(None))
+        .http_client(tls::http_client(None))
         .credentials_provider(SharedCredentialsProvider::new(Role(credentials.clone())))
         // Functions share their clients, but not who they are.
         .identity_cache(IdentityCache::no_cache())
@@ -288,7 +289,13 @@ fn deploy(
                 let config = Config::read(|name| function.environment.get(name).cloned())
                     .map_err(|e| wrong(e.to_string()))?;
                 let (sdk, clock) = (sdk.clone(), clock.clone());
-                let begin = move || App::new(config.clone(), &sdk, clock.clone());
+                let begin = move || {
+                    App::new(
+                        config.clone(),
+                        Clients::new(&sdk, &config.endpoints),
+                        clock.clone(),
+                    )
+                };
                 let process = processes.start(begin);
                 started.insert(&function.environment, process.clone());
                 process

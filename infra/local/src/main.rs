@@ -17,20 +17,20 @@ use lethe_local::replay::Site;
 use lethe_local::verify::{self, Source};
 use lethe_local::{Cloud, Options, StartError, seed, state};
 use serde_json::{Value, json};
-use shared::clock::Clock;
+use shared::base::clock::Clock;
 use tracing_subscriber::EnvFilter;
 
-/// Lethe on this machine: the whole service on loopback, with a demo in it.
+/// Run the whole Lethe service on this machine, on loopback, with demo data.
 ///
-/// Reads infra/template.yaml and runs what it declares: tables, bucket, key, routes,
-/// triggers and schedules. The first start seeds two demo tenants. DIR/demo.json then
-/// holds their keys and the address; POST /local/clock moves time ahead.
+/// Reads infra/template.yaml and runs what it declares: tables, bucket, keys, routes,
+/// triggers and schedules. The first start seeds two demo tenants and writes their keys and
+/// the address to DIR/demo.json. To advance the clock, use POST /local/clock.
 #[derive(Parser)]
 #[command(
     name = "lethe",
     version,
     args_conflicts_with_subcommands = true,
-    after_help = "Logs go to stderr; RUST_LOG=info shows more of them."
+    after_help = "Logs go to stderr. Set RUST_LOG=info for more detail."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -47,93 +47,93 @@ enum Command {
 
 #[derive(Args)]
 struct Run {
-    /// Port on 127.0.0.1; 0 is any that is free
+    /// Port on 127.0.0.1 (0: any free port)
     #[arg(long, default_value_t = 8787)]
     port: u16,
-    /// Where data is kept between runs, and where demo.json is written
+    /// Folder for the data and for demo.json
     #[arg(long, value_name = "DIR", default_value = ".local")]
     data: PathBuf,
-    /// Keep nothing but demo.json
+    /// Keep the data in memory and write only demo.json
     #[arg(long)]
     memory: bool,
-    /// The template to run, instead of the repository's
+    /// Template to run instead of infra/template.yaml
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
 }
 
-/// Check a sealed day of a tenant's activity log from the outside.
+/// Verify one day of a tenant's activity log against its signed log root.
 ///
-/// Checks the seal's signature against the published keys, the signed root against the
-/// day's leaves, every entry against its leaf, and the chain to the day before. An entry
-/// that was changed, added or deleted makes the day invalid. Only a tenant that leaves has
-/// its log deleted: with --left, entries that are gone are noted, and the seals checked.
+/// Verifies the signature with the published keys, the signed root against the leaves of
+/// the day, every entry against its leaf, and the chain to the previous day. An entry that
+/// was changed, added or deleted makes the day invalid. A log is deleted only when its
+/// tenant leaves: with --left, missing entries are noted and do not make the day invalid.
 #[derive(Args)]
 #[command(after_help = "\
-Without a connection, save the answers and give their folder:
+To verify offline, save the responses and pass their folder with --from:
 
   curl -s $URL/.well-known/jwks.json                           > DIR/jwks.json
   curl -s \"$URL/v1/activity/seals?day=DAY\" -H \"$KEY\"         > DIR/seals-1.json
   curl -s \"$URL/v1/activity/seals?day=DAY_BEFORE\" -H \"$KEY\"  > DIR/seals-2.json
   curl -s \"$URL/v1/activity?day=DAY&limit=100\" -H \"$KEY\"     > DIR/activity-1.json
 
-and further pages (&cursor=NEXT_CURSOR) as activity-2.json and so on.
+Save further pages (&cursor=NEXT_CURSOR) as activity-2.json and so on.
 
-Exit status: 0 the day is valid, 1 it is not, 2 it could not be checked.")]
+Exit status: 0 if the day is valid, 1 if it is not valid, 2 if it could not be verified.")]
 struct Verify {
-    /// The day, in UTC
+    /// Day to verify, in UTC
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
     day: Date,
-    /// Where the service answers, over HTTP
+    /// URL of the service (HTTP only)
     #[arg(long, default_value = "http://127.0.0.1:8787", conflicts_with = "from")]
     url: String,
-    /// A key with the scope admin
+    /// API key with the admin scope
     #[arg(long, required_unless_present = "from", conflicts_with = "from")]
     key: Option<String>,
-    /// A folder of saved answers, instead of a service
+    /// Folder of saved responses to use instead of the service
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
-    /// The tenant has left, and its log was deleted with it
+    /// The tenant has left and its log was deleted
     #[arg(long, requires = "from")]
     left: bool,
 }
 
-/// Make the two tables agree after a restore, and forget again whoever was forgotten.
+/// Make the two tables consistent after a restore, and repeat the erasures that it undid.
 ///
-/// Nothing else may run meanwhile. Says what it would do and changes nothing, unless told to
-/// apply it. Done again, it changes nothing more. See infra/RESTORE.md.
+/// Pause the service first. Without --apply, the command only reports what it would change.
+/// Running it again changes nothing more. See infra/RESTORE.md.
 #[derive(Args)]
 #[command(after_help = "\
-Rehearse it: stop the local run, copy its data folder, run it again, erase somebody, stop it;
-then
+To rehearse: stop the local run, copy its data folder, start it again, erase a person, and
+stop it. Then run
 
   cargo run -- replay --restored records --from COPY --apply
 
-puts that table back to what it is in the copy, and replays.
+to restore that table from the copy and to replay.
 
-Exit status: 0 done, 1 it stopped since more would end than --max-share allows, 2 it failed.")]
+Exit status: 0 on success, 1 if more lives would end than --max-share allows, 2 on failure.")]
 struct Replay {
-    /// What was restored, and so lies at an earlier moment
+    /// Tables that were restored to an earlier point in time
     #[arg(long, value_parser = ["records", "keyring", "both"], default_value = "both")]
     restored: String,
-    /// The moment that records are of: of their restore, or when the service was paused
+    /// Point in time of the records table: of its restore, or when the service was paused
     #[arg(long, value_name = "TIME", requires = "keyring_at")]
     records_at: Option<String>,
-    /// The moment that the keyring is of
+    /// Point in time of the keyring table
     #[arg(long, value_name = "TIME", requires = "records_at")]
     keyring_at: Option<String>,
-    /// Act, and not only count
+    /// Apply the changes instead of only counting them
     #[arg(long)]
     apply: bool,
-    /// Stop before anything is changed when a larger share of all lives would end
+    /// Stop before any change if a larger share of all lives would end
     #[arg(long, value_name = "SHARE", default_value_t = 0.05)]
     max_share: f64,
-    /// The data folder of a local run that has been stopped
+    /// Data folder of a stopped local run
     #[arg(long, value_name = "DIR", default_value = ".local")]
     data: PathBuf,
-    /// First put the restored tables back to what they are in this copy of the data folder
+    /// First restore the tables from this copy of the data folder
     #[arg(long, value_name = "DIR", conflicts_with = "aws")]
     from: Option<PathBuf>,
-    /// Work on the deployment that the variables LETHE_* name, with your credentials
+    /// Run on the deployment that the LETHE_* variables name, with your AWS credentials
     #[arg(long, conflicts_with = "data")]
     aws: bool,
 }
@@ -141,7 +141,7 @@ struct Replay {
 fn day(text: &str) -> Result<Date, String> {
     let day = text.parse::<Date>().ok();
     day.filter(|day| day.to_string() == text)
-        .ok_or_else(|| "must be a day such as 2026-01-31".to_owned())
+        .ok_or_else(|| "must be a date such as 2026-01-31".to_owned())
 }
 
 #[tokio::main]
@@ -221,11 +221,11 @@ async fn make_agree(replay: Replay) -> Result<ExitCode, String> {
         println!("{name_shown:<22}{found:>10}{done:>10}");
     }
     if answer["stopped"] == true {
-        println!("\nStopped: more lives would end than the share allows. Nothing was changed.");
+        println!("\nStopped: more lives would end than --max-share allows. No changes made.");
         return Ok(ExitCode::from(1));
     }
     if !replay.apply {
-        println!("\nNothing was changed. With --apply it will be.");
+        println!("\nNo changes made. Run with --apply to make them.");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -238,7 +238,7 @@ fn tell(answer: &Value) {
         false => answer,
     };
     println!(
-        "{:<8} {:<8} {} looked at, {} of {} lives end",
+        "{:<8} {:<8} {} examined, {} of {} lives end",
         text("phase"),
         text("at"),
         tally["seen"],
@@ -305,7 +305,7 @@ async fn fill(cloud: &Cloud, data: &Path) -> Result<Value, String> {
         Some(demo) => demo,
         None if kept.is_half_seeded() => {
             return Err(format!(
-                "{} was left half seeded: remove it and start again",
+                "{} is only partly seeded: remove it and start again",
                 data.display()
             ));
         }
@@ -350,19 +350,19 @@ fn greet(cloud: &Cloud, data: &Path, memory: bool, demo: &Value) {
         demo["keys"]["owner"].as_str().unwrap_or_default()
     );
     println!(
-        "  Keys      {} (every key of both demo tenants, and the operator's)",
+        "  Keys      {} (all keys of both demo tenants and of the operator)",
         file.display()
     );
     match memory {
-        true => println!("  Data      in memory; gone when this stops"),
-        false => println!("  Data      {} (remove it to begin anew)", data.display()),
+        true => println!("  Data      in memory; lost on exit"),
+        false => println!("  Data      {} (remove it to start over)", data.display()),
     }
     if days > 0 {
-        println!("  Clock     {days} days ahead of this machine's");
+        println!("  Clock     {days} days ahead of this machine");
     }
-    println!("\n  Watch thirty days pass:");
+    println!("\n  Advance the clock by 31 days:");
     println!("  curl -X POST {url}/local/clock -d '{{\"advance\": \"31d\"}}'\n");
-    println!("Ctrl-C stops it.");
+    println!("Press Ctrl-C to stop.");
 }
 
 /// Ctrl-C, or the polite signal of whatever started this.

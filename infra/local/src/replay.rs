@@ -14,9 +14,10 @@ use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRe
 use emulators::dynamodb::DynamoDb;
 use emulators::{REGION, Storage};
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::clock::Clock;
-use shared::config::Config;
+use shared::aws::clients::Clients;
+use shared::base::clock::Clock;
+use shared::base::config::Config;
+use shared::domain::app::App;
 
 use crate::machine::{Differences, Machine, engine_clock};
 use crate::template::Template;
@@ -43,7 +44,7 @@ impl Site {
     pub async fn folder(folder: &Path, template: &Path) -> Result<Site, String> {
         // A replay needs something to replay: it makes no new deployment.
         if !folder.join("local.json").exists() {
-            return Err(format!("{} holds no local run", folder.display()));
+            return Err(format!("{} does not contain a local run", folder.display()));
         }
         let mut read = Template::read(template).map_err(|e| e.to_string())?;
         let storage = Storage::Folder(folder.to_owned());
@@ -74,7 +75,11 @@ impl Site {
         // Whoever is at the keyboard may be signed in by a profile or a session.
         let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
         Ok(Site {
-            app: Arc::new(App::new(config, &sdk, Clock::system())),
+            app: Arc::new(App::new(
+                config.clone(),
+                Clients::new(&sdk, &config.endpoints),
+                Clock::system(),
+            )),
             machine: None,
         })
     }
@@ -85,7 +90,7 @@ impl Site {
     /// What is wrong with the copy, in one line.
     pub async fn restore(&self, restored: &str, copy: PathBuf) -> Result<(), String> {
         let Some(machine) = &self.machine else {
-            return Err("only a data folder is restored here; see infra/RESTORE.md".to_owned());
+            return Err("only a data folder can be restored here; see infra/RESTORE.md".to_owned());
         };
         let storage = Storage::Folder(copy);
         let before = DynamoDb::start(&storage, &engine_clock(&machine.clock)).await;

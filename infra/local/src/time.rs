@@ -10,7 +10,7 @@ use std::time::Duration;
 use emulators::{ACCOUNT, REGION};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use shared::clock::Clock;
+use shared::base::clock::Clock;
 use uuid::Uuid;
 
 use crate::functions::Failure;

@@ -9,9 +9,9 @@ use std::fmt;
 
 use jiff::civil::Date;
 use serde_json::Value;
-use shared::activity::{SEAL, leaf};
-use shared::jws;
-use shared::merkle::{Hash, Tree};
+use shared::proof::jws;
+use shared::proof::leaf::{SEAL, leaf};
+use shared::proof::merkle::{Hash, Tree};
 
 mod evidence;
 
@@ -101,11 +101,11 @@ pub fn check(evidence: &Evidence) -> Report {
     };
     let said = |name: &str| claims[name].as_str().unwrap_or_default();
     let tenant = said("tenant");
-    report.holds(format!("signature: the seal of {tenant} is signed"));
+    report.holds(format!("signature: the log root of {tenant} is signed"));
     report.hold(
         said("day") == day.to_string(),
-        format!("day: it is the seal of {day}"),
-        format!("day: it is the seal of {}", said("day")),
+        format!("day: the log root is of {day}"),
+        format!("day: the log root is of {}", said("day")),
     );
     root(&mut report, seal, &claims);
     chain(&mut report, before, jwks, &claims);
@@ -113,7 +113,7 @@ pub fn check(evidence: &Evidence) -> Report {
     for place in &missing {
         let (at, of) = (place + 1, seal.leaves.len());
         let text = format!(
-            "missing: entry {at} of {of}, whose leaf is {}",
+            "missing: entry {at} of {of}, with the leaf {}",
             seal.leaves[*place]
         );
         match left {
@@ -122,7 +122,7 @@ pub fn check(evidence: &Evidence) -> Report {
         }
     }
     if *left && !missing.is_empty() {
-        report.noted("missing: the log of a tenant that has left is deleted, its seals are not");
+        report.noted("missing: the log of a tenant that has left is deleted, its roots are kept");
     }
     report
 }
@@ -133,17 +133,23 @@ fn root(report: &mut Report, seal: &Seal, claims: &Value) {
     let signed = signed.unwrap_or_default();
     report.hold(
         made == signed && claims["entries"] == tree.size(),
-        format!("root: {} leaves make the signed root {made}", tree.size()),
         format!(
-            "root: {} leaves make {made}, and signed are {} of {signed}",
+            "root: {} leaves produce the signed root {made}",
+            tree.size()
+        ),
+        format!(
+            "root: {} leaves produce {made}, but the signed root of {} leaves is {signed}",
             tree.size(),
             claims["entries"]
         ),
     );
     report.hold(
         seal.root == signed && claims["entries"] == seal.entries,
-        "seal: it shows what is signed",
-        format!("seal: it shows the root {}, which is not signed", seal.root),
+        "seal: the response matches the signed root",
+        format!(
+            "seal: the response has the root {}, which is not signed",
+            seal.root
+        ),
     );
 }
 
@@ -154,27 +160,27 @@ fn chain(report: &mut Report, before: &Before, jwks: &Value, claims: &Value) {
     let seal = match (before, previous) {
         (Before::Unknown, _) => {
             return report
-                .noted("chain: not checked, since the seal of the day before is not at hand");
+                .noted("chain: not checked, the log root of the previous day is not available");
         }
         (Before::Unsealed, None) => {
-            return report.holds("chain: it is the first day of the log");
+            return report.holds("chain: this is the first day of the log");
         }
         (Before::Unsealed, Some(root)) => {
             return report.broken(format!(
-                "chain: the day before, with the root {root}, is gone"
+                "chain: the previous day, with the root {root}, is missing"
             ));
         }
         (Before::Sealed(seal), _) => seal,
     };
     match jws::verify(&seal.jws, SEAL, jwks) {
-        Err(doubt) => report.broken(format!("chain: of the seal of the day before: {doubt}")),
+        Err(doubt) => report.broken(format!("chain: log root of the previous day: {doubt}")),
         Ok(other) => report.hold(
             other["tenant"] == claims["tenant"]
                 && other["day"].as_str() == yesterday(report.day).as_deref()
                 && other["root"].as_str() == previous,
-            "chain: it goes on from the day before",
+            "chain: the log continues from the previous day",
             format!(
-                "chain: it goes on from the root {}, and the day before has {}",
+                "chain: the log continues from the root {}, but the previous day has {}",
                 claims["previous"], other["root"]
             ),
         ),
@@ -220,7 +226,7 @@ fn compare(report: &mut Report, leaves: &[Hash], entries: &[Value]) -> Vec<usize
         next = place + 1;
     }
     report.holds(format!(
-        "entries: {kept} of {} read as sealed",
+        "entries: {kept} of {} match their signed leaves",
         leaves.len()
     ));
     missing

@@ -15,8 +15,8 @@ use lethe_local::client::Client;
 use lethe_local::functions::{Handler, Roster, roster};
 use lethe_local::{Cloud, Options};
 use serde_json::{Value, json};
-use shared::clock::Clock;
-use shared::objects::Upload;
+use shared::aws::s3::Upload;
+use shared::base::clock::Clock;
 
 type Calls = Arc<Mutex<Vec<(&'static str, Value)>>>;
 

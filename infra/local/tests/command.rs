@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use lethe_local::client::Client;
 use lethe_local::{Cloud, Options};
 use serde_json::Value;
-use shared::clock::Clock;
+use shared::base::clock::Clock;
 
 #[track_caller]
 fn check(arguments: &[&str], expected: &str) {
@@ -128,7 +128,7 @@ async fn a_day_is_verified_by_asking_and_by_saved_answers() {
     let key = created["keys"]["owner"].as_str().unwrap();
     let (code, said) = verify(&["--url", cloud.url(), "--key", key]).await;
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("2026-03-01 is not sealed"), "{said}");
+    assert!(said.contains("2026-03-01 has no signed log root"), "{said}");
     cloud.advance(SignedDuration::from_hours(24)).await;
     let (code, said) = verify(&["--url", cloud.url(), "--key", key]).await;
     assert_eq!(code, Some(0), "{said}");
@@ -201,7 +201,7 @@ async fn a_restore_is_rehearsed_on_a_copy_of_the_data_folder() {
     let (now, then) = (folder.path().join("now"), folder.path().join("then"));
     let (code, said) = replay(&now, &[]).await;
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("holds no local run"), "{said}");
+    assert!(said.contains("does not contain a local run"), "{said}");
 
     let cloud = in_folder(&now).await;
     let created = ask(&cloud, "POST", "/v1/tenants", cloud.operator_key()).await;
@@ -224,7 +224,7 @@ async fn a_restore_is_rehearsed_on_a_copy_of_the_data_folder() {
     let from = ["--from", text(&then)];
     let (code, said) = replay(&now, &from).await;
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("Nothing was changed."), "{said}");
+    assert!(said.contains("No changes made."), "{said}");
     let (code, said) = replay(&now, &["--apply", "--max-share", "0.5"]).await;
     assert_eq!(code, Some(0), "{said}");
     let erased = said.lines().find(|line| line.starts_with("erased "));

@@ -13,10 +13,10 @@ use lethe_local::functions::{Failure, Handler, roster};
 use lethe_local::wire::{Call, Fate};
 use lethe_local::{Cloud, Options};
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::clock::Clock;
-use shared::objects::Upload;
-use shared::store::{Item, Write};
+use shared::aws::dynamo::{Item, Write};
+use shared::aws::s3::Upload;
+use shared::base::clock::Clock;
+use shared::domain::app::App;
 
 /// Starts a cloud whose `access` is this, and whose calls fare as is decided.
 async fn cloud<F>(

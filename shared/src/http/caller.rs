@@ -3,15 +3,15 @@
 
 use aws_lc_rs::{constant_time, digest};
 
-use crate::app::App;
-use crate::error::{Error, Lacks, Result};
-use crate::id::{KeyId, Tenant};
-use crate::routes::Scope;
+use crate::base::error::{Error, Lacks, Result};
+use crate::base::id::{KeyId, TenantId};
+use crate::domain::app::App;
+use crate::http::routes::Scope;
 
 /// A caller whose key has been checked.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    pub tenant: Tenant,
+    pub tenant: TenantId,
     pub key: KeyId,
     scopes: Vec<Scope>,
     origins: Vec<String>,
@@ -57,7 +57,7 @@ impl Caller {
     }
 
     /// Whether all that this caller may do is add from a web page: it learns nothing.
-    pub fn learns_nothing(&self) -> bool {
+    pub fn write_only(&self) -> bool {
         !self.may(Scope::Ingest)
     }
 
@@ -77,7 +77,7 @@ fn bearer(authorization: &str) -> Option<&str> {
 /// A key as its holder has it: `lethe_` and three runs of hexadecimal for the tenant, the
 /// key's id and the secret.
 pub struct Token {
-    pub tenant: Tenant,
+    pub tenant: TenantId,
     pub id: KeyId,
     secret: String,
 }
@@ -86,7 +86,7 @@ impl Token {
     fn parse(text: &str) -> Option<Token> {
         let mut parts = text.strip_prefix("lethe_")?.split('_');
         let token = Token {
-            tenant: Tenant::parse(&format!("ten_{}", parts.next()?))?,
+            tenant: TenantId::parse(&format!("ten_{}", parts.next()?))?,
             id: KeyId::parse(&format!("key_{}", parts.next()?))?,
             secret: parts.next()?.to_owned(),
         };
@@ -102,9 +102,9 @@ pub fn secret_digest(secret: &str) -> Vec<u8> {
 }
 
 /// A new key's text and its secret part: 256 random bits.
-pub fn new_token(tenant: Tenant, id: KeyId) -> (String, String) {
+pub fn new_token(tenant: TenantId, id: KeyId) -> (String, String) {
     let mut bytes = [0; 32];
-    crate::vault::fill_random(&mut bytes);
+    crate::crypto::fill_random(&mut bytes);
     let secret: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let (tenant, id) = (tenant.to_string(), id.to_string());
     (

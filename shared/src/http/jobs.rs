@@ -1,11 +1,11 @@
 //! Jobs as callers read them: one by its id, and lists by state and subject.
 
 use super::{Answer, Call};
-use crate::app::App;
-use crate::error::{Error, Result};
-use crate::faults::Faults;
-use crate::id::{JobId, Subject};
-use crate::store::jobs::{Job, JobFilter, JobKey, JobKind, JobState};
+use crate::base::error::{Error, Result};
+use crate::base::id::{JobId, SubjectId};
+use crate::domain::app::App;
+use crate::domain::jobs::{Job, JobFilter, JobKey, JobKind, JobState};
+use crate::schema::violations::Violations;
 
 impl Call {
     /// The job of a kind that the path's `{id}` names.
@@ -44,16 +44,16 @@ impl Call {
     }
 
     fn job_filter(&self) -> Result<JobFilter> {
-        let mut faults = Faults::default();
+        let mut violations = Violations::default();
         let state = self.query("state").map(JobState::parse);
         if state == Some(None) {
-            faults.add("state", "format", "must be a job's state");
+            violations.add("state", "format", "must be a job state");
         }
-        let subject = self.query("subject").map(Subject::parse);
+        let subject = self.query("subject").map(SubjectId::parse);
         if subject == Some(None) {
-            faults.add("subject", "format", "must be a subject");
+            violations.add("subject", "format", "must be a subject ID");
         }
-        faults.end()?;
+        violations.end()?;
         Ok(JobFilter {
             state: state.flatten(),
             subject: subject.flatten(),

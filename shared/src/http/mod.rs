@@ -2,13 +2,14 @@
 //! answer. Owns authentication, scopes, body limits, idempotency, problems and the
 //! request's log line; knows nothing of what a route does.
 
+mod body;
 pub mod caller;
+mod idempotency;
 pub mod jobs;
-mod json;
-mod once;
 pub mod page;
 mod problem;
 mod revision;
+pub mod routes;
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -20,14 +21,13 @@ use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt};
 use serde_json::{Map, Value, json};
 
-use crate::app::App;
-use crate::budget::Spending;
-use crate::error::{Error, FieldError, Lacks, Result};
-use crate::id::{Subject, Tenant};
-use crate::keyring::Rules;
-use crate::routes::Scope;
-use crate::routes::{self, Access, Route};
-use crate::store::once::Once;
+use crate::base::error::{Error, FieldError, Lacks, Result};
+use crate::base::id::{SubjectId, TenantId};
+use crate::base::rate_limit::Spending;
+use crate::domain::app::App;
+use crate::domain::idempotency::IdempotencyKey;
+use crate::domain::keyring::Rules;
+use crate::http::routes::{Access, Route, Scope};
 use caller::Caller;
 
 /// A request that may be carried out: the route is known, the key is good, the body is
@@ -38,7 +38,7 @@ pub struct Call {
     request: Request,
     request_id: String,
     body: Value,
-    once: Option<Once>,
+    once: Option<IdempotencyKey>,
     /// What the same request was answered before, where that has run out since.
     earlier: Option<Value>,
     started: Instant,
@@ -216,7 +216,7 @@ impl Call {
                 }
                 if caller.may(Scope::Collect) {
                     let (key, now) = (caller.key, app.clock.now());
-                    app.budget
+                    app.rate_limit
                         .spend(Spending::Request, key, self.address(), now)?;
                 }
                 self.caller = Some(caller);
@@ -235,13 +235,9 @@ impl Call {
             .flat_map(|query| query.iter())
         {
             if !self.route.query.contains(&name) {
-                errors.push(FieldError::new(
-                    name,
-                    "unknown",
-                    "is not a parameter of this route",
-                ));
+                errors.push(FieldError::new(name, "unknown", "is not a known parameter"));
             } else if seen.contains(&name) {
-                errors.push(FieldError::new(name, "repeated", "must be given once"));
+                errors.push(FieldError::new(name, "repeated", "must not be repeated"));
             }
             seen.push(name);
         }
@@ -278,7 +274,7 @@ impl Call {
         if !json || encoded {
             return Err(Error::UnsupportedMediaType);
         }
-        self.body = json::read(bytes, self.route.each)?;
+        self.body = body::read(bytes, self.route.each)?;
         simplify(&mut self.body);
         Ok(())
     }
@@ -338,7 +334,7 @@ impl Call {
     }
 
     /// The caller's tenant: the only tenant that a request is ever about.
-    pub fn tenant(&self) -> Tenant {
+    pub fn tenant(&self) -> TenantId {
         self.caller().tenant
     }
 
@@ -376,7 +372,7 @@ impl Call {
         if rules.restricted && !self.caller().may(Scope::Govern) {
             return Err(Error::Conflict {
                 code: "restricted",
-                detail: "What is kept of this person must not be used for the time being.",
+                detail: "The processing of this person's data is restricted.",
             });
         }
         Ok(())
@@ -417,9 +413,9 @@ impl Call {
     ///
     /// # Errors
     /// [`Error::NotFound`] when it has no subject's shape: there can be none.
-    pub fn subject(&self) -> Result<Subject> {
+    pub fn subject(&self) -> Result<SubjectId> {
         self.path("subject")
-            .and_then(Subject::parse)
+            .and_then(SubjectId::parse)
             .ok_or(Error::NotFound)
     }
 

@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{Answer, Call};
-use crate::app::App;
-use crate::error::{Error, Result};
-use crate::vault::{Place, Purpose, Sealed};
+use crate::base::error::{Error, Result};
+use crate::crypto::{Aad, Purpose, Sealed};
+use crate::domain::app::App;
 
 impl Call {
     /// `?limit=`: 1 to 100, 50 unless asked.
@@ -20,7 +20,11 @@ impl Call {
         match self.query("limit").map(str::parse) {
             None => Ok(50),
             Some(Ok(limit @ 1..=100)) => Ok(limit),
-            Some(_) => Err(Error::field("limit", "range", "must be 1 to 100")),
+            Some(_) => Err(Error::field(
+                "limit",
+                "range",
+                "must be an integer from 1 to 100",
+            )),
         }
     }
 
@@ -33,7 +37,7 @@ impl Call {
         let Some(text) = self.query("cursor") else {
             return Ok(None);
         };
-        let refused = || Error::field("cursor", "cursor", "is not a cursor of this list");
+        let refused = || Error::field("cursor", "cursor", "must be a cursor of this list");
         let sealed = Sealed(URL_SAFE_NO_PAD.decode(text).map_err(|_| refused())?);
         let keys = app.keyring.tenant(self.tenant()).await?;
         let tenant = self.tenant().to_string();
@@ -71,8 +75,8 @@ impl Call {
         ))
     }
 
-    fn cursor_place<'a>(&'a self, tenant: &'a str) -> Place<'a> {
-        Place {
+    fn cursor_place<'a>(&'a self, tenant: &'a str) -> Aad<'a> {
+        Aad {
             partition: tenant,
             row: self.path("subject").unwrap_or_default(),
             part: self.route(),

@@ -4,8 +4,8 @@
 use serde_json::json;
 
 use super::Answer;
-use crate::error::{Error, Lacks};
-use crate::faults;
+use crate::base::error::{Error, Lacks};
+use crate::schema::violations;
 
 /// People named where a lookup finds several.
 const CANDIDATES: usize = 100;
@@ -17,19 +17,19 @@ fn describe(error: &Error) -> (u16, &'static str, &'static str, String) {
             400,
             "not_json",
             "Bad request",
-            "The body is not JSON.".into(),
+            "The request body is not valid JSON.".into(),
         ),
         Error::Unauthorized => (
             401,
             "unauthorized",
             "Unauthorized",
-            "The key is missing or not valid.".into(),
+            "The API key is missing or invalid.".into(),
         ),
         Error::Forbidden(lacks) => {
             let detail = match lacks {
-                Lacks::Scope(scope) => format!("The key lacks the scope {scope}."),
-                Lacks::Ownership => "Only a key with every scope may do this.".into(),
-                Lacks::Origin => "The key is not for pages of this origin.".into(),
+                Lacks::Scope(scope) => format!("The API key does not have the {scope} scope."),
+                Lacks::Ownership => "This operation requires an API key with every scope.".into(),
+                Lacks::Origin => "The API key does not allow requests from this origin.".into(),
             };
             (403, "forbidden", "Forbidden", detail)
         }
@@ -37,62 +37,62 @@ fn describe(error: &Error) -> (u16, &'static str, &'static str, String) {
             404,
             "not_found",
             "Not found",
-            "There is no such thing.".into(),
+            "The requested resource was not found.".into(),
         ),
         Error::MethodNotAllowed(_) => (
             405,
             "method_not_allowed",
             "Method not allowed",
-            "This path has other methods: see `Allow`.".into(),
+            "This path does not support the request method. See the `Allow` header.".into(),
         ),
         Error::Conflict { code, detail } => (409, code, "Conflict", (*detail).into()),
         Error::Ambiguous(_) => (
             409,
             "ambiguous",
             "Conflict",
-            "Several people are found: name them as subjects, or say all.".into(),
+            "The lookup matches several people. Specify subject IDs, or set `all` to true.".into(),
         ),
         Error::Stale => (
             412,
             "stale",
             "Precondition failed",
-            "It has changed since it was read.".into(),
+            "The resource has changed since it was read.".into(),
         ),
         Error::TooLarge(limit) => (
             413,
             "too_large",
-            "Too large",
-            format!("At most {limit} bytes are taken."),
+            "Content too large",
+            format!("The request body must be at most {limit} bytes."),
         ),
         Error::UnsupportedMediaType => (
             415,
             "unsupported_media_type",
             "Unsupported media type",
-            "The body must be application/json, without a content encoding.".into(),
+            "The request body must be application/json, without a content encoding.".into(),
         ),
         Error::Invalid(_) => (
             422,
             "invalid",
             "Unprocessable content",
-            "Some fields break a rule.".into(),
+            "Validation failed.".into(),
         ),
         Error::TooMany { retry_after } => (
             429,
             "too_many",
             "Too many requests",
-            format!("Try again in {retry_after} s."),
+            format!("Retry after {retry_after} s."),
         ),
         Error::Corrupt(_) => (
             500,
             "internal",
-            "Internal error",
-            "Stored data is damaged; the operator has to look into it.".into(),
+            "Internal server error",
+            "Stored data is corrupt. The operator must investigate.".into(),
         ),
         Error::Unavailable(_) | Error::Unreadable => (
             503,
             "unavailable",
             "Service unavailable",
-            "Nothing was lost: try again.".into(),
+            "No data was lost. Retry the request.".into(),
         ),
     }
 }
@@ -109,7 +109,7 @@ pub(super) fn answer(error: &Error, request_id: &str) -> Answer {
         "request_id": request_id,
     });
     if let Error::Invalid(errors) = error {
-        faults::tell(&mut body, errors, &mut { faults::ROOM });
+        violations::tell(&mut body, errors, &mut { violations::ROOM });
     }
     if let Error::Ambiguous(candidates) = error {
         let named = candidates.iter().take(CANDIDATES).map(ToString::to_string);

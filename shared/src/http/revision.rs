@@ -1,7 +1,7 @@
 //! Revisions as entity tags (RFC 9110, 8.8.3 and 13.1.1): `"3"` names the third.
 
 use super::{Answer, Call};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 impl Answer {
     /// Sets the `ETag` of a revision.
@@ -20,7 +20,7 @@ impl Call {
         let Some(sent) = self.request.headers().get("if-match") else {
             return Ok(());
         };
-        let expected = "must be * or entity tags, such as \"3\"";
+        let expected = "must be * or a list of entity tags, such as \"3\"";
         match names(sent.as_bytes(), rev) {
             None => Err(Error::field("If-Match", "format", expected)),
             Some(false) => Err(Error::Stale),

@@ -17,7 +17,7 @@ use lethe_tests::meter::Noted;
 use local::Cloud;
 use local::wire::Engine as At;
 use serde_json::Value;
-use shared::trust;
+use shared::aws::tls;
 
 /// How the functions' SDKs are set up too.
 pub fn sdk(cloud: &Cloud) -> SdkConfig {
@@ -32,7 +32,7 @@ pub fn sdk(cloud: &Cloud) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(environment["AWS_REGION"].clone()))
-        .http_client(trust::http_client(None))
+        .http_client(tls::http_client(None))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .disable_clock_skew_correction(true)
         .build()

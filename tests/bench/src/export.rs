@@ -10,7 +10,7 @@ use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, ServerSideEncry
 use jiff::SignedDuration;
 use lethe_tests::Service;
 use local::Options;
-use shared::clock::Clock;
+use shared::base::clock::Clock;
 
 use crate::bare;
 use crate::process::Process;

@@ -8,7 +8,7 @@ use emulators::Storage;
 use lethe_tests::Service;
 use local::Options;
 use serde_json::json;
-use shared::clock::Clock;
+use shared::base::clock::Clock;
 
 use crate::process::resident;
 use crate::table::{Line, show};

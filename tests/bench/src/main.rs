@@ -87,7 +87,7 @@ enum Row {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // Logging costs what it costs in Lambda, but nobody keeps it.
-    shared::runtime::logs(std::io::sink).init();
+    shared::lambda::logs(std::io::sink).init();
     let rows = match arguments.rows.is_empty() {
         true => Row::value_variants().to_vec(),
         false => arguments.rows.clone(),

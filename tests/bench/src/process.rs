@@ -14,7 +14,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use serde_json::Value;
-use shared::clock::Clock;
+use shared::base::clock::Clock;
 use tokio::sync::{Mutex, mpsc};
 use wait4::Wait4;
 

@@ -7,8 +7,9 @@ use lethe_tests::Service;
 use lethe_tests::meter::Meter;
 use local::functions::roster;
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::config::Config;
+use shared::aws::clients::Clients;
+use shared::base::config::Config;
+use shared::domain::app::App;
 
 use crate::bare::{self, Calls};
 use crate::stage::still;
@@ -128,7 +129,11 @@ fn app(service: &Service) -> App {
         name => environment.get(name).cloned(),
     };
     let config = Config::read(variable).expect("all of it");
-    App::new(config, &bare::sdk(cloud), cloud.clock().clone())
+    App::new(
+        config.clone(),
+        Clients::new(&bare::sdk(cloud), &config.endpoints),
+        cloud.clock().clone(),
+    )
 }
 
 /// What API Gateway sends.

@@ -760,7 +760,7 @@ async fn an_event_of_an_expired_life_removes_what_it_brings() {
 
 #[tokio::test]
 async fn a_link_runs_out_when_the_door_says_so_however_long_the_request_takes() {
-    let slow = Arc::new(Mutex::new(None::<shared::clock::Clock>));
+    let slow = Arc::new(Mutex::new(None::<shared::base::clock::Clock>));
     let slowed = slow.clone();
     let options = Options {
         wire: Some(Arc::new(move |_| {

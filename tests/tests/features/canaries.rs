@@ -10,9 +10,9 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use lethe_tests::{Reply, Service, days};
 use serde_json::{Value, json};
-use shared::catalog::{FIELDS, Record};
-use shared::routes::Access;
-use shared::routes::Scope;
+use shared::http::routes::Access;
+use shared::http::routes::Scope;
+use shared::schema::catalog::{FIELDS, Record};
 
 use crate::requests::{self, ADDRESS, MARK, NAME, PHONE, Request, Stage};
 use crate::rows;
@@ -165,7 +165,7 @@ fn latin(bytes: &[u8]) -> String {
 
 /// What is refused at the edge, or by the route, though not for what its body says.
 async fn refused_around(sender: &mut Sender<'_>, stage: &Stage, route: &str) {
-    let row = shared::routes::find(route).expect("a row of the route table");
+    let row = shared::http::routes::find(route).expect("a row of the route table");
     let mut request = stage.request(route);
     let good = bytes(&request);
     for bearer in [
@@ -394,7 +394,7 @@ async fn what_a_person_is_or_says_is_nowhere_in_the_clear() {
         let once = once.each_ref().map(|(name, it)| (*name, it.as_str()));
         let reply = sender.send(&request, &once, body.clone()).await;
         assert_eq!(reply.status, request.status, "{route}: {}", reply.text);
-        if shared::routes::find(route).is_some_and(|row| row.once) {
+        if shared::http::routes::find(route).is_some_and(|row| row.once) {
             let again = sender.send(&request, &once, body).await;
             assert_eq!(again.status, request.status, "{route}: {}", again.text);
         }

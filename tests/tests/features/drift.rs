@@ -9,10 +9,10 @@ use lethe_tests::{NOON, Service};
 use local::Options;
 use local::template::Template;
 use serde_json::json;
-use shared::id::{JobId, Tenant};
-use shared::routes::{Access, DEFAULT, ROUTES};
-use shared::store::jobs::{JobKey, JobKind};
-use shared::store::keys;
+use shared::base::id::{JobId, TenantId};
+use shared::domain::jobs::{JobKey, JobKind};
+use shared::domain::keys;
+use shared::http::routes::{Access, DEFAULT, ROUTES};
 
 use crate::{requests, rows};
 
@@ -142,7 +142,7 @@ fn every_turn_is_handed_to_one_worker() {
     let mut handed = BTreeMap::new();
     for kind in JobKind::ALL {
         let job = JobKey {
-            tenant: Tenant::new(),
+            tenant: TenantId::new(),
             kind,
             id: JobId::at(NOON.parse().expect("a time")),
         };
@@ -209,7 +209,7 @@ async fn rows_have_the_names_that_the_template_gives() {
     assert!(keys::LifeKey::parse(partition).is_some(), "{partition}");
     // TTL takes numbers alone, and passes over everything else in silence.
     assert!(matches!(row(keys::DOOR)[ttl], AttributeValue::N(_)));
-    let clock = row(keys::CLOCK);
+    let clock = row(keys::EXPIRY);
     let due = rows::text(clock, index.range_key.as_deref().expect("a sort key"));
     assert!(rows::text(clock, &index.hash_key).is_some() && due.is_some());
     let entries = rows::keyring(&service).await;

@@ -88,7 +88,7 @@ async fn ttl_alone_begins_the_same_erasure() {
     service.advance(days(31)).await;
     // The door is gone and its erasure has begun; the last look waits for upload links.
     let rows: Vec<_> = left(&service, &[&ada]).await;
-    assert_eq!(rows, ["clock"]);
+    assert_eq!(rows, ["expiry"]);
     service.advance(days(1)).await;
     service.cloud.run_schedule("cleanup").await.unwrap();
     service.cloud.settle().await;
@@ -165,7 +165,7 @@ async fn who_returns_on_day_31_before_anything_swept_begins_a_new_life() {
     // What is left is one life: door, person and clock.
     let mut rows = left(&service, &[&ada]).await;
     rows.sort();
-    assert_eq!(rows, ["clock", "door", "person"]);
+    assert_eq!(rows, ["door", "expiry", "person"]);
     service
         .get(&format!("/v1/subjects/{ada}"), owner)
         .await
@@ -271,5 +271,5 @@ async fn who_returns_while_their_expired_life_is_being_removed_is_welcome() {
     assert_eq!(person["counts"]["messages"], 0);
     let mut rows = left(&service, &[&ada]).await;
     rows.sort();
-    assert_eq!(rows, ["clock", "door", "person"]);
+    assert_eq!(rows, ["door", "expiry", "person"]);
 }

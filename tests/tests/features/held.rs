@@ -8,10 +8,10 @@ use lethe_tests::{Reply, Service, days, minutes};
 use local::Options;
 use local::wire::{Call, Fate};
 use serde_json::{Value, json};
-use shared::id::{Subject, Tenant};
-use shared::keyring::Entry;
-use shared::store::erasures::Erasing;
-use shared::store::jobs::{Job, JobKind};
+use shared::base::id::{SubjectId, TenantId};
+use shared::domain::erasure::spec::Erasing;
+use shared::domain::jobs::{Job, JobKind};
+use shared::domain::keyring::Entry;
 
 use crate::{late, rows};
 
@@ -45,8 +45,8 @@ async fn cancel(service: &Service, job: &Value) -> Reply {
 }
 
 async fn entry(service: &Service, who: &str) -> Entry {
-    let tenant = Tenant::parse(&service.ours.id).expect("a tenant");
-    let subject = Subject::parse(who).expect("a subject");
+    let tenant = TenantId::parse(&service.ours.id).expect("a tenant");
+    let subject = SubjectId::parse(who).expect("a subject");
     let keyring = &service.cloud.app().keyring;
     let entry = keyring.entry(tenant, subject).await;
     entry.expect("the store answers").expect("they are known")
@@ -508,10 +508,10 @@ async fn a_turn_that_sleeps_while_its_job_is_cancelled_ends_nobody() {
 /// A job that a request has written which died before it ended anybody.
 async fn left_behind(service: &Service, people: &[&String], suppress: bool) -> Job {
     let app = service.cloud.app();
-    let tenant = Tenant::parse(&service.ours.id).expect("a tenant");
+    let tenant = TenantId::parse(&service.ours.id).expect("a tenant");
     let subjects: Vec<_> = people
         .iter()
-        .map(|it| Subject::parse(it).expect("a subject"))
+        .map(|it| SubjectId::parse(it).expect("a subject"))
         .collect();
     let present = app.present(tenant, &subjects).await.expect("an answer");
     let lives: Vec<_> = present.iter().map(|it| (it.key, 2)).collect();
@@ -567,7 +567,7 @@ async fn who_is_to_be_kept_away_stays_away_however_their_life_has_ended_meanwhil
             rows::about(&service, who)
                 .await
                 .iter()
-                .all(|row| { rows::text(row, "PK").is_some_and(|key| key.contains("#standing#")) })
+                .all(|row| { rows::text(row, "PK").is_some_and(|key| key.contains("#rule#")) })
         );
     }
     // A hold comes first; then nothing is stored of them either.

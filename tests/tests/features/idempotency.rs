@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use aws_sdk_dynamodb::types::AttributeValue;
 use lethe_tests::{Reply, Service, days, minutes};
 use serde_json::{Value, json};
-use shared::id::Tenant;
-use shared::store::Item;
-use shared::vault::{HashKey, Place, Purpose};
+use shared::aws::dynamo::Item;
+use shared::base::id::TenantId;
+use shared::crypto::{Aad, HashKey, Purpose};
 
 use crate::requests;
 use crate::rows::{self, Row};
@@ -47,7 +47,7 @@ async fn what_is_kept_of_a_request_is_opened_by_nothing_but_the_same_request() {
     let mut sent = BTreeSet::new();
     for route in requests::routes(&service) {
         let request = stage.request(&route);
-        if !shared::routes::find(&route).is_some_and(|row| row.once) {
+        if !shared::http::routes::find(&route).is_some_and(|row| row.once) {
             continue;
         }
         let headers = [("idempotency-key", route.as_str())];
@@ -64,7 +64,7 @@ async fn what_is_kept_of_a_request_is_opened_by_nothing_but_the_same_request() {
     assert!(rows.len() - before >= sent.len(), "each has a row");
 
     let app = service.cloud.app();
-    let tenant = Tenant::parse(&service.ours.id).expect("a tenant");
+    let tenant = TenantId::parse(&service.ours.id).expect("a tenant");
     let keys = app.keyring.tenant(tenant).await.expect("it has keys");
     let by = |bearer: &str| format!("key_{}", bearer.split('_').nth(2).expect("an id"));
     let callers = [&service.ours.owner, &service.ours.ingest].map(|it| by(it));
@@ -95,7 +95,7 @@ async fn what_is_kept_of_a_request_is_opened_by_nothing_but_the_same_request() {
         };
         let item = Item::default().with("answer", bytes.clone().into_inner());
         let sealed = item.sealed("answer").expect("bytes");
-        let place = Place {
+        let place = Aad {
             partition,
             row: sort,
             part: "answer",

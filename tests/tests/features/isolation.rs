@@ -279,7 +279,7 @@ async fn without_a_key_or_with_a_wrong_one_no_door_opens() {
     );
     for route in service.routes() {
         let key = route.key();
-        let Some(row) = shared::routes::find(&key) else {
+        let Some(row) = shared::http::routes::find(&key) else {
             panic!("{key} is in no table")
         };
         let (method, path) = key.split_once(' ').unwrap();
@@ -293,9 +293,9 @@ async fn without_a_key_or_with_a_wrong_one_no_door_opens() {
                 )
                 .await;
             let expected = match row.access {
-                shared::routes::Access::Public => 200,
-                shared::routes::Access::Key(_) => 401,
-                shared::routes::Access::Operator => 403,
+                shared::http::routes::Access::Public => 200,
+                shared::http::routes::Access::Key(_) => 401,
+                shared::http::routes::Access::Operator => 403,
             };
             assert_eq!(reply.status, expected, "{key}: {}", reply.text);
         }

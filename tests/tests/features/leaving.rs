@@ -305,20 +305,20 @@ async fn a_receipt_counts_everybody_once_however_late_the_index_is() {
     .await;
     let leaver = Leaver::new(&service).await;
     // As a late index does: it lists somebody who has gone, by a row that stands for them.
-    let tenant = shared::id::Tenant::parse(&leaver.id).expect("a tenant");
+    let tenant = shared::base::id::TenantId::parse(&leaver.id).expect("a tenant");
     for n in 0..3_u8 {
-        let gone = shared::store::keys::LifeKey {
+        let gone = shared::domain::keys::LifeKey {
             tenant,
-            subject: shared::id::Subject::from(shared::id::KeyedHash([n; 16])),
-            life: shared::id::Life::random(),
+            subject: shared::base::id::SubjectId::from(shared::base::id::KeyedHash([n; 16])),
+            life: shared::base::id::LifeId::random(),
         };
-        let late = shared::store::Item::new(&format!("{tenant}#late"), &n.to_string())
+        let late = shared::aws::dynamo::Item::new(&format!("{tenant}#late"), &n.to_string())
             .with("due_pk", gone.due_partition())
             .with(
                 "due_sk",
-                gone.due_sort(shared::store::keys::day_of(service.now())),
+                gone.due_sort(shared::domain::keys::day_of(service.now())),
             );
-        let write = shared::store::Write::put(late);
+        let write = shared::aws::dynamo::Write::put(late);
         let written = service.cloud.app().store.write(write).await;
         written.expect("an answer").expect("no condition");
     }

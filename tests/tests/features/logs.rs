@@ -29,7 +29,7 @@ fn one_line(request: &Request, reply: &Reply, tenant: Option<&str>) {
     let [line] = lines.as_slice() else {
         panic!("{}: {lines:?}", request.route)
     };
-    let row = shared::routes::find(&request.route).expect("a row of the route table");
+    let row = shared::http::routes::find(&request.route).expect("a row of the route table");
     assert_eq!(line["message"], "request");
     assert_eq!(line["function"], row.function, "{line}");
     assert_eq!(line["route"], row.key, "{line}");
@@ -66,10 +66,10 @@ async fn every_request_is_one_line_in_the_log() {
     let stage = requests::stage(&service).await;
     for route in requests::routes(&service) {
         let request = stage.request(&route);
-        let row = shared::routes::find(&route).expect("a row of the route table");
+        let row = shared::http::routes::find(&route).expect("a row of the route table");
         let reply = send(&service, &request, &request.bearer).await;
         assert_eq!(reply.status, request.status, "{route}: {}", reply.text);
-        let keyed = matches!(row.access, shared::routes::Access::Key(_));
+        let keyed = matches!(row.access, shared::http::routes::Access::Key(_));
         let tenant = keyed.then_some(stage.tenant.id.as_str());
         one_line(&request, &reply, tenant);
         if keyed {

@@ -379,8 +379,8 @@ async fn a_tenant_leaves_with_everybody_and_everything_but_the_proof() {
 
 #[tokio::test]
 async fn what_a_request_that_died_left_is_ended_by_the_worker() {
-    use shared::store::erasures::Erasing;
-    use shared::store::jobs::{Job, JobKind};
+    use shared::domain::erasure::spec::Erasing;
+    use shared::domain::jobs::{Job, JobKind};
 
     let service = Service::with(Options {
         ttl: false,
@@ -390,10 +390,10 @@ async fn what_a_request_that_died_left_is_ended_by_the_worker() {
     .await;
     let people = crowd(&service, 120).await;
     let (app, now) = (service.cloud.app(), service.now());
-    let tenant = shared::id::Tenant::parse(&service.ours.id).unwrap();
+    let tenant = shared::base::id::TenantId::parse(&service.ours.id).unwrap();
     let subjects: Vec<_> = people
         .iter()
-        .map(|it| shared::id::Subject::parse(it).unwrap())
+        .map(|it| shared::base::id::SubjectId::parse(it).unwrap())
         .collect();
     let present = app.present(tenant, &subjects).await.unwrap();
     let lives: Vec<_> = present.iter().map(|it| (it.key, 2)).collect();

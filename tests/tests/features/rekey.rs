@@ -16,14 +16,14 @@ use local::functions::Handler;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
-use shared::error::Error;
-use shared::id::{Subject, Tenant};
-use shared::keyring::{Entry, Living};
-use shared::store::Item;
-use shared::store::jobs::{Job, JobFilter, JobKind, JobState};
-use shared::store::keys;
-use shared::store::lives::{Passing, Shut};
-use shared::store::records::reseal;
+use shared::aws::dynamo::Item;
+use shared::base::error::Error;
+use shared::base::id::{SubjectId, TenantId};
+use shared::domain::jobs::{Job, JobFilter, JobKind, JobState};
+use shared::domain::keyring::{Entry, Living};
+use shared::domain::keys;
+use shared::domain::life::door::{Passing, Shut};
+use shared::domain::records::rows::reseal;
 
 use crate::{late, rows};
 
@@ -34,12 +34,12 @@ fn at(offset: SignedDuration) -> String {
     (NOON.parse::<Timestamp>().expect("a time") + offset).to_string()
 }
 
-fn tenant(service: &Service) -> Tenant {
-    Tenant::parse(&service.ours.id).expect("an id")
+fn tenant(service: &Service) -> TenantId {
+    TenantId::parse(&service.ours.id).expect("an id")
 }
 
 async fn entry(service: &Service, subject: &str) -> Entry {
-    let subject = Subject::parse(subject).expect("a subject");
+    let subject = SubjectId::parse(subject).expect("a subject");
     let keyring = &service.cloud.app().keyring;
     let entry = keyring.entry(tenant(service), subject).await;
     entry.expect("the store answers").expect("they are known")
@@ -318,7 +318,7 @@ async fn whoever_read_the_keyring_before_reads_again() {
     let writes = Vec::new();
     let passed = store.through_door(&early, &passing, writes, service.now());
     let passed = passed.await.expect("the store answers");
-    assert!(matches!(passed, Err(Shut::Gate)));
+    assert!(matches!(passed, Err(Shut::Rules)));
 }
 
 /// How far a function may go before its process ends: in steps of its future.

@@ -4,8 +4,8 @@
 
 use lethe_tests::{Service, Tenant, sha256, subject};
 use serde_json::{Map, Value, json};
-use shared::catalog::{Category, FIELDS, Field, Kind, Record};
-use shared::routes::{Access, Scope};
+use shared::http::routes::{Access, Scope};
+use shared::schema::catalog::{Category, FIELDS, Field, Kind, Record};
 
 /// Stands in every value of a person. Its base64 and percent forms have no character that
 /// is spelled differently anywhere.
@@ -75,7 +75,7 @@ pub fn value(field: &Field, who: &str) -> Value {
 /// The value of a field that everybody knows by name.
 pub fn known(record: Record, name: &str, who: &str) -> Value {
     value(
-        shared::catalog::field(record, name).expect("a row of the catalog"),
+        shared::schema::catalog::field(record, name).expect("a row of the catalog"),
         who,
     )
 }
@@ -270,7 +270,7 @@ impl Stage {
 
     /// Whether a route puts a person under a rule, lifts it, or withdraws their consent.
     fn governs(&self, route: &str) -> bool {
-        let row = shared::routes::find(route);
+        let row = shared::http::routes::find(route);
         let govern = Access::Key(&[Scope::Govern]);
         row.is_some_and(|row| row.access == govern) && route.contains("{subject}")
     }

@@ -10,12 +10,13 @@ use local::Options;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
-use shared::id::{Subject, Tenant};
-use shared::keyring::{Entry, Rules, State};
-use shared::store::keys::{self, CLOCK, DOOR, LifeKey, PERSON, Standing};
-use shared::store::lives::Door;
-use shared::store::{Item, Write};
-use shared::vault::{Place, SealingKey};
+use shared::aws::dynamo::{Item, Write};
+use shared::base::id::{SubjectId, TenantId};
+use shared::crypto::{Aad, SealingKey};
+use shared::domain::keyring::{Entry, Rules, State};
+use shared::domain::keys;
+use shared::domain::keys::{DOOR, EXPIRY, LifeKey, PERSON, Rule};
+use shared::domain::life::door::Door;
 
 use crate::late::{Sleeper, asleep_with};
 use crate::rows::{self, Row};
@@ -48,8 +49,8 @@ impl Scene {
         Scene { service, worker }
     }
 
-    fn tenant(&self) -> Tenant {
-        Tenant::parse(&self.service.ours.id).expect("an id")
+    fn tenant(&self) -> TenantId {
+        TenantId::parse(&self.service.ours.id).expect("an id")
     }
 
     async fn tables(&self) -> Tables {
@@ -113,7 +114,7 @@ impl Scene {
     }
 
     async fn entry(&self, subject: &str) -> Option<Entry> {
-        let subject = Subject::parse(subject).expect("a subject");
+        let subject = SubjectId::parse(subject).expect("a subject");
         let keyring = &self.service.cloud.app().keyring;
         keyring
             .entry(self.tenant(), subject)
@@ -133,22 +134,30 @@ impl Scene {
             .expect("they live");
         let mut rules = entry.rules;
         change(&mut rules);
-        let mut writes = vec![entry.rules_write(rules, entry.gate + 1)];
-        for rule in Standing::ALL {
-            let list = keys::standing(self.tenant(), rule);
+        let mut writes = vec![entry.rules_write(rules, entry.rules_version + 1)];
+        for rule in Rule::ALL {
+            let list = keys::listed(self.tenant(), rule);
             match rules.under(rule) {
                 true => writes.push(Write::put(Item::new(&list, subject))),
                 false => writes.push(Write::delete(&list, subject)),
             }
         }
         let partition = entry.key.partition();
-        let end = shared::store::lives::expires_at(door.last_seen, 30);
+        let end = shared::domain::life::door::expires_at(door.last_seen, 30);
         writes.push(match rules.stop_clock() {
-            true => Write::update(&partition, DOOR, "SET gate = :gate REMOVE expires_at")
-                .value(":gate", entry.gate + 1),
-            false => Write::update(&partition, DOOR, "SET gate = :gate, expires_at = :end")
-                .value(":gate", entry.gate + 1)
-                .value(":end", end.as_second()),
+            true => Write::update(
+                &partition,
+                DOOR,
+                "SET rules_version = :next REMOVE expires_at",
+            )
+            .value(":next", entry.rules_version + 1),
+            false => Write::update(
+                &partition,
+                DOOR,
+                "SET rules_version = :next, expires_at = :end",
+            )
+            .value(":next", entry.rules_version + 1)
+            .value(":end", end.as_second()),
         });
         app.store
             .transact(writes)
@@ -163,7 +172,7 @@ impl Scene {
         let before = self.entry(subject).await.expect("they are known");
         let old = app.keyring.open(&before).await.unwrap().expect("they live");
         let partition = before.key.partition();
-        let place = Place {
+        let place = Aad {
             partition: &partition,
             row: "keyring",
             part: "data_key",
@@ -331,10 +340,10 @@ impl Scene {
             let Some((tenant, subject)) = text(row, "PK").split_once('#') else {
                 continue;
             };
-            let tenant = Tenant::parse(tenant).unwrap();
-            let subject = Subject::parse(subject).unwrap();
+            let tenant = TenantId::parse(tenant).unwrap();
+            let subject = SubjectId::parse(subject).unwrap();
             let entry = app.keyring.entry(tenant, subject).await.unwrap().unwrap();
-            for rule in Standing::ALL {
+            for rule in Rule::ALL {
                 if entry.rules.under(rule) {
                     listed.insert((tenant, rule.name(), subject));
                 }
@@ -353,11 +362,11 @@ impl Scene {
                 assert!(!row.contains_key("held") && !row.contains_key("restricted"));
                 continue;
             }
-            for sort in [DOOR, PERSON, CLOCK] {
+            for sort in [DOOR, PERSON, EXPIRY] {
                 assert!(rows.contains_key(sort), "{key:?} has no {sort}");
             }
             let door = app.store.door(key).await.unwrap().unwrap();
-            assert_eq!(door.gate, entry.gate);
+            assert_eq!(door.rules_version, entry.rules_version);
             assert_eq!(door.expires_at.is_none(), entry.rules.stop_clock());
             counted(&door, &rows);
         }
@@ -768,12 +777,12 @@ async fn rows_that_a_life_cannot_do_without_are_made_anew() {
     let key = scene.entry(&ada).await.expect("they are known").key;
     let mut holed = before.clone();
     holed.records.retain(|row| {
-        let lost = [CLOCK, PERSON].contains(&text(row, "SK"));
+        let lost = [EXPIRY, PERSON].contains(&text(row, "SK"));
         text(row, "PK") != key.partition() || !lost
     });
     scene.restore("records", &holed).await;
     let answer = drill(&scene, "records", &holed, before.at).await;
-    assert_eq!(answer["clocks_repaired"], 1, "{answer}");
+    assert_eq!(answer["expiry_entries_repaired"], 1, "{answer}");
     assert_eq!(answer["people_repaired"], 1, "{answer}");
     assert_eq!(answer["erased"], 0, "{answer}");
     let seen = scene.view(&ada).await;
@@ -884,7 +893,7 @@ async fn an_order_that_is_not_one_is_refused_by_name() {
         ),
         (
             json!({"restored": "records", "cursor": {}}),
-            "replay.cursor is not one that a replay has given",
+            "replay.cursor must be a cursor returned by a replay",
         ),
         (
             json!({"restored": "records", "max_share": 5}),

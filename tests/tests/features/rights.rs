@@ -5,11 +5,13 @@ use jiff::SignedDuration;
 use lethe_tests::{Reply, Service, days, minutes, sha256, subject};
 use local::Options;
 use serde_json::{Value, json};
-use shared::id::{Attachment, Subject, Tenant};
-use shared::record::FileState;
-use shared::redaction::{self, Cause, Target, What, Work};
-use shared::store::jobs::{Job, JobKind};
-use shared::store::{keys, records};
+use shared::base::id::{AttachmentId, SubjectId, TenantId};
+use shared::domain::jobs::{Job, JobKind};
+use shared::domain::keys;
+use shared::domain::records::content::FileState;
+use shared::domain::records::rows::{Attachment, purge_write};
+use shared::domain::redaction;
+use shared::domain::redaction::{Cause, Target, What, Work};
 
 use crate::rows;
 
@@ -440,12 +442,12 @@ async fn a_redaction_job_leaves_alone_who_is_held_meanwhile() {
     put(&service, &ada, "hold").await;
     // As asked for before the hold: its turns come after it.
     let app = service.cloud.app();
-    let tenant = Tenant::parse(&service.ours.id).expect("a tenant");
+    let tenant = TenantId::parse(&service.ours.id).expect("a tenant");
     let keys = app.keyring.tenant(tenant).await.expect("the tenant's keys");
-    let person = Subject::parse(&ada).expect("a subject");
+    let person = SubjectId::parse(&ada).expect("a subject");
     let (living, _) = app.person(tenant, person).await.expect("they live");
     let conversation = keys.hash.conversation(person, "c-1");
-    let file_id = Attachment::parse(&file).expect("an attachment");
+    let file_id = AttachmentId::parse(&file).expect("an attachment");
     let what = [What::Conversation(conversation), What::Attachment(file_id)];
     let targets = what.into_iter().enumerate();
     let targets = targets.map(|(index, what)| Target { index, what });
@@ -473,20 +475,20 @@ async fn a_redacted_file_goes_though_whoever_was_to_delete_it_died() {
     let ada = service.acquaint("ada").await;
     let file = service.upload("ada", "a.txt", "text/plain", b"hello").await;
     let app = service.cloud.app();
-    let tenant = Tenant::parse(&service.ours.id).expect("a tenant");
-    let person = Subject::parse(&ada).expect("a subject");
+    let tenant = TenantId::parse(&service.ours.id).expect("a tenant");
+    let person = SubjectId::parse(&ada).expect("a subject");
     let (living, _) = app.person(tenant, person).await.expect("they live");
-    let sort = keys::attachment(Attachment::parse(&file).expect("an attachment"));
+    let sort = keys::attachment(AttachmentId::parse(&file).expect("an attachment"));
     let partition = living.key.partition();
     let read = || async { app.store.get(&partition, &sort).await.expect("an answer") };
     let row = read().await.expect("a row");
-    let mut row = records::Attachment::read(&row, &living).expect("as written");
+    let mut row = Attachment::read(&row, &living).expect("as written");
     // What the row's transaction writes, and nothing after it.
     row.state = FileState::Redacted;
     row.purging = true;
     let writes = vec![
         row.replace(&living, FileState::Clean),
-        records::purge_write(&living.key, service.now()),
+        purge_write(&living.key, service.now()),
     ];
     let written = app.store.transact(writes).await.expect("an answer");
     written.expect("the row is as it was");
@@ -716,7 +718,7 @@ async fn a_suppressed_person_stays_away_after_an_erasure_until_that_is_lifted() 
         rows::about(&service, &ada)
             .await
             .iter()
-            .all(|row| { rows::text(row, "PK").is_some_and(|key| key.contains("#standing#")) })
+            .all(|row| { rows::text(row, "PK").is_some_and(|key| key.contains("#rule#")) })
     );
     let bare = json!({"subject": ada, "last_seen": null, "expires_at": null, "state": "suppressed", "verified": false});
     assert_eq!(listed(&service, "state=suppressed").await, [bare]);

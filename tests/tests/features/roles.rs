@@ -9,8 +9,8 @@ use lethe_tests::{Service, days, minutes, subject};
 use local::Options;
 use local::template::Tree;
 use serde_json::{Value, json};
-use shared::id::Tenant;
-use shared::store::jobs::{JobFilter, JobKind};
+use shared::base::id::TenantId;
+use shared::domain::jobs::{JobFilter, JobKind};
 
 use crate::{requests, rows};
 
@@ -134,7 +134,7 @@ async fn every_route(service: &Service) {
         let (method, body) = (request.method(), request.body.as_ref());
         let key = route.replace(|it: char| !it.is_ascii_alphanumeric(), "-");
         let idempotent = [("idempotency-key", key.as_str())];
-        let once = shared::routes::find(&route).is_some_and(|row| row.once);
+        let once = shared::http::routes::find(&route).is_some_and(|row| row.once);
         let headers: &[_] = if once { &idempotent } else { &[] };
         let reply = service.call_with(method, &request.path, &request.bearer, body, headers);
         let reply = reply.await;
@@ -269,7 +269,7 @@ async fn unnoticed(service: &Service) {
 
 /// After a year a tenant's wrapping key gets a new version.
 async fn rotates(service: &Service) {
-    let tenant = Tenant::parse(&service.theirs.id).expect("a tenant");
+    let tenant = TenantId::parse(&service.theirs.id).expect("a tenant");
     let store = &service.cloud.app().store;
     let (kind, all) = (JobKind::Rotation, JobFilter::default());
     let jobs = store.jobs(tenant, kind, &all, 1, None);

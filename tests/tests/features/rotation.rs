@@ -5,8 +5,8 @@ use lethe_tests::meter::{Cost, Meter};
 use lethe_tests::{Service, days, minutes};
 use local::Options;
 use serde_json::{Value, json};
-use shared::id::Tenant;
-use shared::store::jobs::{Job, JobFilter, JobKind};
+use shared::base::id::TenantId;
+use shared::domain::jobs::{Job, JobFilter, JobKind};
 
 use crate::rows;
 
@@ -19,8 +19,8 @@ async fn unswept(options: Options) -> Service {
     .await
 }
 
-fn tenant(service: &Service) -> Tenant {
-    Tenant::parse(&service.ours.id).expect("a tenant")
+fn tenant(service: &Service) -> TenantId {
+    TenantId::parse(&service.ours.id).expect("a tenant")
 }
 
 /// The job that rotates the tenant's key.

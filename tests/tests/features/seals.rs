@@ -5,26 +5,28 @@ use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use lethe_tests::{Service, days, minutes};
 use serde_json::{Value, json};
-use shared::activity::leaf;
-use shared::id::Tenant;
-use shared::merkle::{Hash, Tree};
-use shared::store::activity::{Deed, Entry, writes};
-use shared::store::keys::{self, GATES};
-use shared::store::seals::PART;
-use shared::store::{Item, Write};
+use shared::aws::dynamo::{Item, Write};
+use shared::base::id::TenantId;
+use shared::domain::audit::entry::{AuditEvent, Entry, writes};
+use shared::domain::audit::roots::PART;
+use shared::domain::keys;
+use shared::domain::keys::WATERMARKS;
+use shared::proof::leaf::leaf;
+use shared::proof::merkle::{Hash, Tree};
 
-/// Moves every gate of our tenant to this day, as sealing does.
+/// Moves every watermark of our tenant to this day, as signing does.
 async fn close(service: &Service, day: &str) {
-    let tenant = Tenant::parse(&service.ours.id).expect("a tenant");
-    for number in 0..GATES {
-        let row = Item::new(&keys::gates(tenant), &keys::gate(number)).with("sealed_until", day);
+    let tenant = TenantId::parse(&service.ours.id).expect("a tenant");
+    for number in 0..WATERMARKS {
+        let row = Item::new(&keys::watermarks(tenant), &keys::watermark(number))
+            .with("sealed_until", day);
         let written = service.cloud.app().store.write(Write::put(row)).await;
         written.expect("it answers").expect("nothing forbids it");
     }
 }
 
-/// What every deed of a tenant would be answered with now, by route.
-async fn deeds(service: &Service, subject: &str) -> Vec<(&'static str, u16)> {
+/// What every event of a tenant would be answered with now, by route.
+async fn events(service: &Service, subject: &str) -> Vec<(&'static str, u16)> {
     let owner = &service.ours.owner;
     let session = json!({"events": [{"type": "session", "visitor_id": "ada", "member": "mem_1", "action": "started"}]});
     let whole = json!({"subject": subject, "targets": [{"conversation": "c-1"}]});
@@ -72,7 +74,7 @@ async fn deeds(service: &Service, subject: &str) -> Vec<(&'static str, u16)> {
         ),
         ("erasure", service.call("DELETE", &path, owner, None).await),
     ];
-    replies.map(|(deed, reply)| (deed, reply.status)).into()
+    replies.map(|(event, reply)| (event, reply.status)).into()
 }
 
 #[tokio::test]
@@ -80,8 +82,8 @@ async fn no_deed_is_done_whose_entry_would_stand_on_a_sealed_day() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
     close(&service, "2026-03-01").await;
-    for (deed, status) in deeds(&service, &ada).await {
-        assert_eq!(status, 503, "{deed}");
+    for (event, status) in events(&service, &ada).await {
+        assert_eq!(status, 503, "{event}");
     }
     let person = service
         .get(&format!("/v1/subjects/{ada}"), &service.ours.owner)
@@ -90,8 +92,8 @@ async fn no_deed_is_done_whose_entry_would_stand_on_a_sealed_day() {
     // What is not logged goes on.
     service.visit("ada").await;
     close(&service, "2026-02-28").await;
-    for (deed, status) in deeds(&service, &ada).await {
-        assert!((200..300).contains(&status), "{deed}: {status}");
+    for (event, status) in events(&service, &ada).await {
+        assert!((200..300).contains(&status), "{event}: {status}");
     }
 }
 
@@ -322,10 +324,10 @@ async fn the_leaves_of_a_day_are_made_of_its_entries_and_make_its_root() {
 
 /// Writes entries of now, as many as one transaction takes at a time.
 async fn write_entries(service: &Service, count: usize) {
-    let tenant = Tenant::parse(&service.ours.id).expect("a tenant");
+    let tenant = TenantId::parse(&service.ours.id).expect("a tenant");
     let entry = Entry {
         tenant,
-        deed: Deed::SettingsChanged,
+        event: AuditEvent::SettingsChanged,
         by: "key_1",
         about: &[],
         at: service.now(),
@@ -347,7 +349,7 @@ async fn a_busy_day_is_sealed_in_parts_and_gone_on_with_where_a_sweep_stopped() 
     assert_eq!(whole[0]["entries"], json!(PART + 5));
     assert_eq!(whole[0]["leaves"].as_array().map(Vec::len), Some(PART + 5));
     // As after a sweep that was cut off behind the first part.
-    let tenant = Tenant::parse(&service.ours.id).expect("a tenant");
+    let tenant = TenantId::parse(&service.ours.id).expect("a tenant");
     let day = "2026-03-01".parse().expect("a day");
     for write in [
         Write::delete(&keys::seals(tenant), "2026-03-01"),

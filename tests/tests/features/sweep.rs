@@ -18,8 +18,8 @@ use local::Options;
 use local::template::Tree;
 use local::wire::{Call, Fate};
 use serde_json::{Value, json};
-use shared::store::keys::{JobKey, JobKind, LifeKey};
-use shared::store::tenants::change_write;
+use shared::domain::keys::{JobKey, JobKind, LifeKey};
+use shared::domain::tenant::rows::change_write;
 
 use crate::rows::{self, Row};
 
@@ -449,7 +449,7 @@ async fn settings_remembered_from_before_do_not_undo_a_shorter_retention() {
     service.visit("ada").await;
     service.cloud.clock().advance(SignedDuration::from_secs(20));
     // By another process than that which takes events.
-    let tenant = shared::id::Tenant::parse(&service.ours.id).expect("a tenant");
+    let tenant = shared::base::id::TenantId::parse(&service.ours.id).expect("a tenant");
     let store = &service.cloud.app().store;
     let before = store.settings(tenant).await.expect("settings");
     let mut settings = before.settings.clone();
@@ -567,8 +567,8 @@ async fn an_expiry_written_just_after_midnight_is_in_the_receipt_of_its_day() {
     clock.advance(minutes(2));
     let ada = service.visit("ada").await;
     let app = service.cloud.app();
-    let tenant = shared::id::Tenant::parse(&service.ours.id).expect("a tenant");
-    let ada = shared::id::Subject::parse(&ada).expect("a subject");
+    let tenant = shared::base::id::TenantId::parse(&service.ours.id).expect("a tenant");
+    let ada = shared::base::id::SubjectId::parse(&ada).expect("a subject");
     let ada = app.present(tenant, &[ada]).await.expect("an answer")[0].key;
     // Her day is over, and a sweep comes by that sees nothing of her end: it was begun before
     // midnight, and is written only now.
@@ -609,9 +609,9 @@ async fn a_hand_over_is_refused_once_somebody_has_taken_the_job_up() {
     service.cloud.clock().advance(minutes(10));
     let (store, now) = (&service.cloud.app().store, service.now());
     let key = JobKey {
-        tenant: shared::id::Tenant::parse(&service.ours.id).expect("a tenant"),
+        tenant: shared::base::id::TenantId::parse(&service.ours.id).expect("a tenant"),
         kind: JobKind::Erasure,
-        id: shared::id::JobId::parse(&job).expect("a job"),
+        id: shared::base::id::JobId::parse(&job).expect("a job"),
     };
     // As the sweep reads it; then the worker takes it up, after all.
     let mut read = store.job(key).await.expect("an answer").expect("a job");

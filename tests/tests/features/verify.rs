@@ -4,9 +4,10 @@
 use jiff::civil::Date;
 use lethe_tests::{Service, days};
 use local::verify::{Evidence, Report, Source, check};
-use shared::id::Tenant;
-use shared::store::keys::{self, SHARDS};
-use shared::store::{Item, Write};
+use shared::aws::dynamo::{Item, Write};
+use shared::base::id::TenantId;
+use shared::domain::keys;
+use shared::domain::keys::SHARDS;
 
 const DAY: &str = "2026-03-01";
 
@@ -17,8 +18,8 @@ async fn sealed() -> Service {
     service
 }
 
-fn tenant(service: &Service) -> Tenant {
-    Tenant::parse(&service.ours.id).expect("a tenant")
+fn tenant(service: &Service) -> TenantId {
+    TenantId::parse(&service.ours.id).expect("a tenant")
 }
 
 fn day(text: &str) -> Date {
@@ -65,7 +66,7 @@ async fn an_untouched_day_is_valid() {
     for (of, entries) in [(DAY, 4), ("2026-03-02", 0)] {
         let report = verified(&service, of).await;
         assert!(report.valid(), "{report}");
-        let kept = format!("entries: {entries} of {entries} read as sealed");
+        let kept = format!("entries: {entries} of {entries} match their signed leaves");
         assert!(report.to_string().contains(&kept), "{report}");
     }
     let today = day("2026-03-03");
@@ -74,7 +75,10 @@ async fn an_untouched_day_is_valid() {
         key: service.ours.owner.clone(),
     };
     let refused = source.evidence(today).await.expect_err("it is not over");
-    assert!(refused.contains("2026-03-03 is not sealed"), "{refused}");
+    assert!(
+        refused.contains("2026-03-03 has no signed log root"),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
@@ -200,7 +204,7 @@ async fn a_day_that_is_sealed_anew_breaks_the_chain() {
     .await;
     let report = verified(&service, "2026-03-02").await;
     assert!(report.valid(), "{report}");
-    // With the signing key in hand, and the day's own gates and seals out of the way.
+    // With the signing key in hand, and the day's own watermarks and roots out of the way.
     let later = service
         .cloud
         .app()
@@ -234,6 +238,6 @@ async fn a_day_that_is_sealed_anew_breaks_the_chain() {
     );
     write(&service, Write::delete(&seal, DAY)).await;
     let report = verified(&service, "2026-03-02").await;
-    assert!(report.to_string().contains("is gone"), "{report}");
+    assert!(report.to_string().contains("is missing"), "{report}");
     assert!(!report.valid());
 }

@@ -6,15 +6,16 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::json;
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::id::Tenant;
-use shared::objects::last_upload;
-use shared::store::activity::{self, Deed};
-use shared::store::erasures::Erasing;
-use shared::store::jobs::Job;
-use shared::store::keys::{DOOR, JobKind, LifeKey, RESTORED};
-use shared::store::{Item, Write};
+use shared::aws::dynamo::{Item, Write};
+use shared::aws::s3::last_upload;
+use shared::base::error::{Error, Result};
+use shared::base::id::TenantId;
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::AuditEvent;
+use shared::domain::erasure::spec::Erasing;
+use shared::domain::jobs::Job;
+use shared::domain::keys::{DOOR, JobKind, LifeKey, RESTORED};
 
 /// What the log and the receipt give as the reason.
 const REASON: &str = "restore";
@@ -23,7 +24,7 @@ const TOGETHER: usize = 90;
 
 /// Lives on their way to erasures, each with what ends it.
 #[derive(Default)]
-pub struct HandOver(BTreeMap<Tenant, Vec<(LifeKey, Vec<Write>)>>);
+pub struct HandOver(BTreeMap<TenantId, Vec<(LifeKey, Vec<Write>)>>);
 
 impl HandOver {
     /// Adds a life. `ends`: what else is written in the same transaction.
@@ -61,7 +62,7 @@ impl HandOver {
 /// One erasure with the ends of its lives.
 async fn begin(
     app: &App,
-    tenant: Tenant,
+    tenant: TenantId,
     lives: &[(LifeKey, u64)],
     mut writes: Vec<Write>,
 ) -> Result<()> {
@@ -79,9 +80,9 @@ async fn begin(
         .map(|(life, _)| life.life.to_string())
         .collect();
     about.extend([job.key.id.to_string(), format!("reason:{REASON}")]);
-    writes.extend(activity::writes(&[activity::Entry {
+    writes.extend(entry::writes(&[entry::Entry {
         tenant,
-        deed: Deed::ErasureRequested,
+        event: AuditEvent::ErasureRequested,
         by: "lethe",
         about: &about,
         at: now,

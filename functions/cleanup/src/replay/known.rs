@@ -7,10 +7,10 @@ use std::collections::{HashMap, HashSet};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use serde::Deserialize;
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::id::Tenant;
-use shared::store::keys::{LEDGER, LifeKey};
+use shared::base::error::{Error, Result};
+use shared::base::id::TenantId;
+use shared::domain::app::App;
+use shared::domain::keys::{LEDGER, LifeKey};
 
 use super::order::Restored;
 
@@ -23,9 +23,9 @@ pub struct Known {
     /// Lives whose erasure had begun, and whether the person is to stay away.
     pub named: HashMap<LifeKey, bool>,
     /// Tenants that have left, or whose leaving can no longer be taken back.
-    pub gone: HashSet<Tenant>,
+    pub gone: HashSet<TenantId>,
     /// Those of them of whom `records` does not know it: they came back with it.
-    pub returned: Vec<Tenant>,
+    pub returned: Vec<TenantId>,
     /// Tenants that the keyring does not know.
     pub unknown: u64,
 }
@@ -70,7 +70,7 @@ impl Known {
     fn note(&mut self, body: &[u8], restored: Restored) -> Result<()> {
         let broken = || Error::Corrupt("a ledger is not as it was written".into());
         let noted: Noted = serde_json::from_slice(body).map_err(|_| broken())?;
-        let tenant = Tenant::parse(&noted.tenant).ok_or_else(broken)?;
+        let tenant = TenantId::parse(&noted.tenant).ok_or_else(broken)?;
         if noted.everybody {
             self.gone.insert(tenant);
         }

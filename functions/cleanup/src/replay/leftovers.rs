@@ -3,15 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use shared::error::Result;
-use shared::id::{Subject, Tenant};
-use shared::keyring::restore::{lives, unknown_write};
-use shared::keyring::{Entry, Rules};
-use shared::store::keys::{self, CLOCK, DOOR, LifeKey, PERSON, RESTORED, Standing};
-use shared::store::lives::objects_write;
-use shared::store::records::Record;
-use shared::store::scan::At;
-use shared::store::{Item, Write};
+use shared::aws::dynamo::scan::At;
+use shared::aws::dynamo::{Item, Write};
+use shared::base::error::Result;
+use shared::base::id::{SubjectId, TenantId};
+use shared::domain::keyring::restore::{lives, unknown_write};
+use shared::domain::keyring::{Entry, Rules};
+use shared::domain::keys;
+use shared::domain::keys::{DOOR, EXPIRY, LifeKey, PERSON, RESTORED, Rule};
+use shared::domain::life::door::objects_write;
+use shared::domain::records::rows::Record;
 
 use super::handover::{HandOver, carry_out};
 use super::order::Restored;
@@ -22,7 +23,7 @@ use super::{ROWS, Replay};
 /// Rows that are removed in one transaction with their counts.
 const TOGETHER: usize = 40;
 
-type Entries = HashMap<(Tenant, Subject), Entry>;
+type Entries = HashMap<(TenantId, SubjectId), Entry>;
 
 /// Goes through one page of `records`. The place to go on after, unless it was the last.
 pub async fn rows(
@@ -70,7 +71,7 @@ pub async fn rows(
 }
 
 /// The person that a row is about, if it is about one.
-fn whose(row: &Item) -> Option<(Tenant, Subject)> {
+fn whose(row: &Item) -> Option<(TenantId, SubjectId)> {
     let (partition, sort) = (row.partition(), row.sort());
     let life = LifeKey::parse(partition).map(|life| (life.tenant, life.subject));
     let list = || keys::parse_standing(partition, sort).map(|(tenant, _, who)| (tenant, who));
@@ -81,9 +82,9 @@ fn whose(row: &Item) -> Option<(Tenant, Subject)> {
 /// What the keyring holds of these people.
 async fn entries(
     replay: &Replay<'_>,
-    people: impl Iterator<Item = (Tenant, Subject)>,
+    people: impl Iterator<Item = (TenantId, SubjectId)>,
 ) -> Result<Entries> {
-    let mut tenants: BTreeMap<Tenant, BTreeSet<Subject>> = BTreeMap::new();
+    let mut tenants: BTreeMap<TenantId, BTreeSet<SubjectId>> = BTreeMap::new();
     for (tenant, subject) in people {
         tenants.entry(tenant).or_default().insert(subject);
     }
@@ -143,9 +144,9 @@ async fn list(
         return Ok(());
     }
     tally.rules_reapplied += 1;
-    let outlasts = matches!(rule, Standing::Objected | Standing::Suppressed);
+    let outlasts = matches!(rule, Rule::Objected | Rule::Suppressed);
     let kept = outlasts && !gone && replay.restored != Restored::Records;
-    tally.holds_lost += u64::from(rule == Standing::Held && !gone && !kept);
+    tally.holds_lost += u64::from(rule == Rule::Held && !gone && !kept);
     if !replay.acts {
         return Ok(());
     }
@@ -160,7 +161,7 @@ async fn list(
         return carry_out(replay.app, vec![write]).await;
     };
     let rules = entry.rules.with(rule, true);
-    let write = entry.rules_write(rules, entry.gate + 1);
+    let write = entry.rules_write(rules, entry.rules_version + 1);
     carry_out(replay.app, vec![write]).await
 }
 
@@ -168,11 +169,14 @@ async fn list(
 async fn lookup(
     replay: &Replay<'_>,
     row: &Item,
-    (tenant, subject): (Tenant, Subject),
+    (tenant, subject): (TenantId, SubjectId),
     entry: Option<&Entry>,
     tally: &mut Tally,
 ) -> Result<()> {
-    let Some(life) = row.try_text("life").and_then(shared::id::Life::parse) else {
+    let Some(life) = row
+        .try_text("life")
+        .and_then(shared::base::id::LifeId::parse)
+    else {
         return Ok(());
     };
     let life = LifeKey {
@@ -231,7 +235,7 @@ async fn purge(
     if rows.iter().any(|row| row.flag("purging")) {
         tally.purges_repaired += 1;
         if replay.acts {
-            shared::redaction::purge(replay.app, life).await?;
+            shared::domain::redaction::purge(replay.app, life).await?;
         }
     }
     Ok(())
@@ -324,7 +328,7 @@ pub async fn objects(
             carry_out(app, vec![objects_write(life)]).await?;
         }
     }
-    let rows = [DOOR, PERSON, CLOCK, RESTORED];
+    let rows = [DOOR, PERSON, EXPIRY, RESTORED];
     let wanted: Vec<_> = over
         .iter()
         .flat_map(|life| rows.map(|sort| (life.partition(), sort.to_owned())))

@@ -23,11 +23,11 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use shared::app::App;
-use shared::error::Result;
-use shared::leaving;
-use shared::store::keys::EXPORTS;
-use shared::store::scan::At;
+use shared::aws::dynamo::scan::At;
+use shared::base::error::Result;
+use shared::domain::app::App;
+use shared::domain::erasure::offboarding;
+use shared::domain::keys::EXPORTS;
 
 use known::Known;
 pub use order::Order;
@@ -75,7 +75,7 @@ struct Replay<'a> {
 /// step is made, so that it ends however little time it is given.
 ///
 /// # Errors
-/// [`shared::error::Error::Unavailable`] when a store does not answer, or somebody else
+/// [`shared::base::error::Error::Unavailable`] when a store does not answer, or somebody else
 /// changes what is being replayed.
 pub async fn run(app: &App, order: Order, started: Instant) -> Result<Value> {
     let deadline = started + order.time;
@@ -154,8 +154,8 @@ async fn tenants(replay: &Replay<'_>, tally: &mut Tally) -> Result<()> {
         tally.tenants_left += 1;
         if replay.acts {
             let now = replay.app.clock.now();
-            let job = leaving::job(*tenant, now, now);
-            leaving::begin(replay.app, *tenant, "lethe", job, Vec::new()).await?;
+            let job = offboarding::job(*tenant, now, now);
+            offboarding::begin(replay.app, *tenant, "lethe", job, Vec::new()).await?;
         }
     }
     Ok(())

@@ -71,7 +71,7 @@ impl Order {
         };
         if let Some(unknown) = fields.keys().find(|name| !FIELDS.contains(&name.as_str())) {
             // An operator's own word, and no person's.
-            return Err(format!("replay.{unknown} is not a field of a replay"));
+            return Err(format!("replay.{unknown} is not a known field"));
         }
         let field = |name: &str| fields.get(name).filter(|value| !value.is_null());
         let restored = field("restored").cloned().unwrap_or_default();
@@ -79,15 +79,19 @@ impl Order {
             .map_err(|_| "replay.restored must be records, keyring or both")?;
         let moment = |name: &str| {
             let read = |said: &Value| said.as_str()?.parse::<Timestamp>().ok();
-            let wrong = || format!("replay.{name} must be a time, as RFC 3339 has it");
+            let wrong = || format!("replay.{name} must be an RFC 3339 timestamp");
             let said = field(name).map(|said| read(said).ok_or_else(wrong));
             said.transpose()
         };
         let at = match (moment("records_at")?, moment("keyring_at")?) {
             (Some(records), Some(keyring)) => Some(Moments { records, keyring }),
             (None, None) => None,
-            (Some(_), None) => return Err("replay.keyring_at belongs to records_at".to_owned()),
-            (None, Some(_)) => return Err("replay.records_at belongs to keyring_at".to_owned()),
+            (Some(_), None) => {
+                return Err("replay.keyring_at is required with records_at".to_owned());
+            }
+            (None, Some(_)) => {
+                return Err("replay.records_at is required with keyring_at".to_owned());
+            }
         };
         let dry_run = match field("dry_run") {
             // Whoever forgets to say so changes nothing.
@@ -108,18 +112,18 @@ impl Order {
             Some(said) => said
                 .as_u64()
                 .filter(|seconds| *seconds <= LONGEST)
-                .ok_or("replay.seconds must be a whole number from 0 to 240")?,
+                .ok_or("replay.seconds must be an integer from 0 to 240")?,
         };
         let cursor = field("cursor").cloned().map(serde_json::from_value);
         let cursor: Option<Cursor> = cursor
             .transpose()
-            .map_err(|_| "replay.cursor is not one that a replay has given")?;
+            .map_err(|_| "replay.cursor must be a cursor returned by a replay")?;
         if let Some(cursor) = &cursor {
             if cursor.restored != restored {
-                return Err("replay.cursor is of a replay of other tables".to_owned());
+                return Err("replay.cursor belongs to a replay of other tables".to_owned());
             }
             if cursor.acts && dry_run {
-                return Err("replay.cursor is of a replay that is no dry run".to_owned());
+                return Err("replay.cursor belongs to a replay that is not a dry run".to_owned());
             }
         }
         Ok(Order {

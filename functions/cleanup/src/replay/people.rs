@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 
-use shared::error::Result;
-use shared::keyring::restore::{Row, listed};
-use shared::keyring::{Entry, Rules, State};
-use shared::store::keys::{self, CLOCK, DOOR, PERSON, RESTORED, Standing};
-use shared::store::{Item, Write};
+use shared::aws::dynamo::{Item, Write};
+use shared::base::error::Result;
+use shared::domain::keyring::restore::{Row, listed};
+use shared::domain::keyring::{Entry, Rules, State};
+use shared::domain::keys;
+use shared::domain::keys::{DOOR, EXPIRY, PERSON, RESTORED, Rule};
 
 use super::handover::{HandOver, carry_out};
 use super::order::Restored;
@@ -34,28 +35,24 @@ impl Person {
     /// What brings the lists to the rules.
     pub fn list_writes(&self) -> Vec<Write> {
         let (tenant, subject) = (self.entry.key.tenant, self.entry.key.subject.to_string());
-        let differs = |rule: &Standing| self.listed.under(*rule) != self.rules.under(*rule);
-        let write = |rule: Standing| {
-            let list = keys::standing(tenant, rule);
+        let differs = |rule: &Rule| self.listed.under(*rule) != self.rules.under(*rule);
+        let write = |rule: Rule| {
+            let list = keys::listed(tenant, rule);
             match self.rules.under(rule) {
                 true => Write::put(Item::new(&list, &subject)),
                 false => Write::delete(&list, &subject),
             }
         };
-        Standing::ALL
-            .into_iter()
-            .filter(differs)
-            .map(write)
-            .collect()
+        Rule::ALL.into_iter().filter(differs).map(write).collect()
     }
 
     /// How many rules one of the tables did not know, or knew no longer.
     pub fn rules_changed(&self) -> u64 {
-        let changes = |rule: &&Standing| {
+        let changes = |rule: &&Rule| {
             let target = self.rules.under(**rule);
             self.listed.under(**rule) != target || self.entry.rules.under(**rule) != target
         };
-        Standing::ALL.iter().filter(changes).count() as u64
+        Rule::ALL.iter().filter(changes).count() as u64
     }
 }
 
@@ -103,11 +100,11 @@ async fn read(replay: &Replay<'_>, entries: Vec<Entry>) -> Result<Vec<Person>> {
     for entry in &entries {
         if entry.state != State::Erased {
             let partition = entry.key.partition();
-            let rows = [DOOR, PERSON, CLOCK, RESTORED];
+            let rows = [DOOR, PERSON, EXPIRY, RESTORED];
             wanted.extend(rows.map(|sort| (partition.clone(), sort.to_owned())));
         }
         let subject = entry.key.subject.to_string();
-        let lists = Standing::ALL.map(|rule| keys::standing(entry.key.tenant, rule));
+        let lists = Rule::ALL.map(|rule| keys::listed(entry.key.tenant, rule));
         wanted.extend(lists.map(|list| (list, subject.clone())));
     }
     let mut found: HashMap<String, HashMap<String, Item>> = HashMap::new();
@@ -119,7 +116,7 @@ async fn read(replay: &Replay<'_>, entries: Vec<Entry>) -> Result<Vec<Person>> {
     for entry in entries {
         let subject = entry.key.subject.to_string();
         let listed = listed(|rule| {
-            let list = found.get(&keys::standing(entry.key.tenant, rule));
+            let list = found.get(&keys::listed(entry.key.tenant, rule));
             list.is_some_and(|list| list.contains_key(&subject))
         });
         people.push(Person {
@@ -222,8 +219,8 @@ async fn dead(replay: &Replay<'_>, mut person: Person, tally: &mut Tally) -> Res
     if changed > 0 && replay.acts {
         let mut writes = person.list_writes();
         if person.rules != person.entry.rules {
-            let gate = person.entry.gate + 1;
-            writes.push(person.entry.rules_write(person.rules, gate));
+            let rules_version = person.entry.rules_version + 1;
+            writes.push(person.entry.rules_write(person.rules, rules_version));
         }
         carry_out(replay.app, writes).await?;
     }

@@ -3,12 +3,13 @@
 //! redacted would stay readable in backups, and nobody would know.
 
 use serde_json::json;
-use shared::error::Result;
-use shared::keyring::{self, Entry, Rekey};
-use shared::store::jobs::Job;
-use shared::store::keys::{JobKey, JobKind};
-use shared::store::records::reseal;
-use shared::store::{Filter, Query, Range};
+use shared::aws::dynamo::{Filter, Query, Range};
+use shared::base::error::Result;
+use shared::domain::jobs::Job;
+use shared::domain::keyring;
+use shared::domain::keyring::{Entry, Rekey};
+use shared::domain::keys::{JobKey, JobKind};
+use shared::domain::records::rows::reseal;
 
 use super::Replay;
 use super::handover::carry_out;

@@ -2,13 +2,13 @@
 //! life cannot do without are made anew. One transaction a person.
 
 use jiff::{SignedDuration, Timestamp};
-use shared::app::App;
-use shared::error::{Error, Result};
-use shared::keyring::{Entry, Living};
-use shared::store::keys::{CLOCK, DOOR, LifeKey, PERSON};
-use shared::store::lives::{Door, clock_item, expires_at};
-use shared::store::records::Person as PersonRow;
-use shared::store::{Item, Write};
+use shared::aws::dynamo::{Item, Write};
+use shared::base::error::{Error, Result};
+use shared::domain::app::App;
+use shared::domain::keyring::{Entry, Living};
+use shared::domain::keys::{DOOR, EXPIRY, LifeKey, PERSON};
+use shared::domain::life::door::{Door, clock_item, expires_at};
+use shared::domain::records::rows::Person as PersonRow;
 
 use super::Replay;
 use super::handover::carry_out;
@@ -33,17 +33,17 @@ pub async fn living(replay: &Replay<'_>, person: &Person, tally: &mut Tally) -> 
     let mut writes = person.list_writes();
     let rules_changed = person.rules_changed();
     tally.rules_reapplied += rules_changed;
-    tally.gates_repaired += u64::from(door.gate != entry.gate);
+    tally.rules_versions_repaired += u64::from(door.rules_version != entry.rules_version);
 
-    // A gate never comes twice: the later one, and one after that under new rules.
+    // A rules version never comes twice: the later one, and one after that under new rules.
     let changed = person.rules != entry.rules;
-    let gate = entry.gate.max(door.gate) + u64::from(changed);
-    if changed || entry.gate != gate {
-        writes.push(entry.rules_write(person.rules, gate));
+    let rules_version = entry.rules_version.max(door.rules_version) + u64::from(changed);
+    if changed || entry.rules_version != rules_version {
+        writes.push(entry.rules_write(person.rules, rules_version));
     }
     let mut change = DoorChange::default();
-    if door.gate != gate {
-        change.gate = Some(gate);
+    if door.rules_version != rules_version {
+        change.rules_version = Some(rules_version);
     }
     let end = end(replay, person, &door).await?;
     if let Some(end) = end {
@@ -55,10 +55,10 @@ pub async fn living(replay: &Replay<'_>, person: &Person, tally: &mut Tally) -> 
         tally.unreadable_removed += 1;
         change.visit = Some(entry.generation);
     }
-    writes.extend(change.write(&entry.key, door.gate));
+    writes.extend(change.write(&entry.key, door.rules_version));
     writes.extend(person_write(&opener, person, tally).await?);
-    let clock = person.row(CLOCK).is_none();
-    tally.clocks_repaired += u64::from(clock);
+    let clock = person.row(EXPIRY).is_none();
+    tally.expiry_entries_repaired += u64::from(clock);
     if let (true, at) | (false, at @ Some(_)) = (clock, end.flatten()) {
         let at = at.or(door.expires_at).unwrap_or(app.clock.now());
         writes.push(Write::put(clock_item(&entry.key, at)));
@@ -69,7 +69,7 @@ pub async fn living(replay: &Replay<'_>, person: &Person, tally: &mut Tally) -> 
     rekeying::see_to(replay, entry, tally).await
 }
 
-/// The door's end, where it has to become another: none while a rule stops the clock, and one
+/// The door's end, where it has to become another: none while a rule pauses expiry, and one
 /// where no rule does any more.
 async fn end(
     replay: &Replay<'_>,
@@ -107,7 +107,7 @@ fn seen_since(replay: &Replay<'_>, end: Timestamp) -> Option<Timestamp> {
 /// What changes on a door.
 #[derive(Default)]
 struct DoorChange {
-    gate: Option<u64>,
+    rules_version: Option<u64>,
     end: Option<Option<Timestamp>>,
     /// The last visit goes, since nobody can read it; the generation of what comes next.
     visit: Option<u64>,
@@ -117,7 +117,7 @@ impl DoorChange {
     fn write(self, life: &LifeKey, before: u64) -> Option<Write> {
         let mut set = Vec::new();
         let mut remove = Vec::new();
-        set.extend(self.gate.map(|_| "gate = :gate"));
+        set.extend(self.rules_version.map(|_| "rules_version = :rules_version"));
         match self.end {
             Some(Some(_)) => set.push("expires_at = :end"),
             Some(None) => remove.push("expires_at"),
@@ -136,10 +136,10 @@ impl DoorChange {
             return None;
         }
         let mut write = Write::update(&life.partition(), DOOR, clauses.join(" "))
-            .only_if("gate = :before")
+            .only_if("rules_version = :before")
             .value(":before", before);
-        if let Some(gate) = self.gate {
-            write = write.value(":gate", gate);
+        if let Some(rules_version) = self.rules_version {
+            write = write.value(":rules_version", rules_version);
         }
         if let Some(Some(end)) = self.end {
             write = write.value(":end", end.as_second());

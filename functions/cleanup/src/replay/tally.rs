@@ -19,13 +19,13 @@ pub struct Tally {
     pub unreadable_removed: u64,
     /// Lookups that lead to lives that are over.
     pub lookups_removed: u64,
-    /// Doors whose gate was another than the keyring's.
-    pub gates_repaired: u64,
+    /// Doors whose rules version was another than the keyring's.
+    pub rules_versions_repaired: u64,
     /// Rules that one of the tables did not know, or knew no longer.
     pub rules_reapplied: u64,
     /// Doors that had no end and get one, or the other way round.
     pub ends_repaired: u64,
-    pub clocks_repaired: u64,
+    pub expiry_entries_repaired: u64,
     /// People of whom nothing can be read any more but what lies beside: they go on without
     /// a name.
     pub people_repaired: u64,

@@ -2,9 +2,9 @@
 //! not closed.
 
 use serde_json::{Map, Value, json};
-use shared::routes::Scope;
-use shared::store::activity::Deed;
-use shared::store::jobs::{JobKind, JobState};
+use shared::domain::audit::entry::AuditEvent;
+use shared::domain::jobs::{JobKind, JobState};
+use shared::http::routes::Scope;
 
 use super::reference;
 use super::requests::settings_fields;
@@ -38,7 +38,8 @@ fn edge() -> Vec<Schema> {
     let fault = whole(vec![
         (
             "pointer",
-            json!({"type": "string", "description": "A JSON Pointer (RFC 6901) into the body, or a parameter's name."}),
+            json!({"type": "string", "description": "A JSON Pointer (RFC 6901) to a field of the \
+                body, or the name of a parameter."}),
         ),
         ("code", text()),
         ("message", text()),
@@ -55,7 +56,8 @@ fn edge() -> Vec<Schema> {
             ("detail", text()),
             (
                 "code",
-                json!({"type": "string", "description": "A stable word to branch on."}),
+                json!({"type": "string", "description": "A stable error code for programs to \
+                    branch on."}),
             ),
             ("request_id", text()),
             ("errors", list(reference("schemas", "Fault"))),
@@ -69,14 +71,14 @@ fn edge() -> Vec<Schema> {
             "Problem",
             described(
                 problem,
-                "RFC 9457. A submitted value is never repeated in it.",
+                "A problem document (RFC 9457). It never repeats a submitted value.",
             ),
         ),
         (
             "GatewayMessage",
             described(
                 whole(vec![("message", text())]),
-                "What API Gateway says by itself.",
+                "An error that API Gateway returns before the request reaches the service.",
             ),
         ),
         ("Page", text()),
@@ -116,15 +118,18 @@ fn signing_key() -> Value {
         ("y", text()),
         ("alg", one("ES256")),
         ("use", one("sig")),
-        ("kid", described(text(), "Its thumbprint (RFC 7638).")),
+        (
+            "kid",
+            described(text(), "The thumbprint of the key (RFC 7638)."),
+        ),
     ])
 }
 
 fn more() -> Value {
     described(
         count(),
-        "How many more there are: at most 20 errors of an event or a request are told, 256 kB of \
-         them in one answer, and at most 100 candidates.",
+        "The number of entries that were omitted. A response contains at most 20 errors per \
+         event or request, 256 kB of errors in total, and 100 candidates.",
     )
 }
 
@@ -143,15 +148,16 @@ fn ingest() -> Vec<Schema> {
                 "reason",
                 described(
                     text(),
-                    "Why it was ignored: `suppressed`, `objected`, `held`, `erasing`, `erased` or \
-                     `no_consent`.",
+                    "Why the event was ignored: `suppressed`, `objected`, `held`, `erasing`, \
+                     `erased` or `no_consent`.",
                 ),
             ),
             (
                 "errors",
                 described(
                     list(reference("schemas", "Fault")),
-                    "Of a rejected event, why; of any other, which fields were left out.",
+                    "For a rejected event, the reasons. For any other event, the fields that \
+                     were left out.",
                 ),
             ),
             ("more", more()),
@@ -197,7 +203,7 @@ fn ingest() -> Vec<Schema> {
 
 /// What was, or would be, removed from each store.
 fn stores() -> Vec<(&'static str, Value)> {
-    let files = "Versions of files; none of those that were only announced.";
+    let files = "File versions. Files that were only announced are not counted.";
     vec![
         ("keyring", count()),
         ("records", described(count(), "Rows.")),
@@ -225,7 +231,7 @@ fn jobs() -> Vec<Schema> {
     );
     let adds = |schema: Value| json!({"allOf": [reference("schemas", "Job"), schema]});
     let moments = ["records", "attachments", "exports"].map(|name| (name, or_null(time())));
-    let spared = || {
+    let excluded = || {
         list(whole(vec![
             ("subject", id("sub")),
             ("by", json!({"const": "hold"})),
@@ -237,7 +243,7 @@ fn jobs() -> Vec<Schema> {
             ("scope", json!({"const": "tenant"})),
             (
                 "not_before",
-                described(time(), "When the erasure of a tenant begins."),
+                described(time(), "When the erasure of a tenant starts."),
             ),
             ("unreadable_at", object(&["records"], moments.into())),
             ("erased_at", or_null(time())),
@@ -245,26 +251,30 @@ fn jobs() -> Vec<Schema> {
                 "backups_clear_by",
                 described(
                     or_null(time()),
-                    "When no backup can bring back a key that opens what was sealed.",
+                    "The time from which no backup can restore a key that decrypts the erased \
+                     data.",
                 ),
             ),
             ("stores", object(&[], stores())),
             (
                 "blocked",
                 described(
-                    spared(),
-                    "Who is held: for them it goes on when the hold is lifted.",
+                    excluded(),
+                    "The people under a legal hold. Their erasure resumes when the hold is lifted.",
                 ),
             ),
             (
                 "cancelled",
-                described(spared(), "Who was held when the rest was cancelled."),
+                described(
+                    excluded(),
+                    "The people who were under a legal hold when the rest was cancelled.",
+                ),
             ),
             (
                 "partial",
                 described(
                     list(text()),
-                    "What could not be removed so far: tried again each day.",
+                    "Data that could not be deleted so far. Deletion is retried daily.",
                 ),
             ),
         ],
@@ -278,14 +288,20 @@ fn jobs() -> Vec<Schema> {
     ]);
     let withdrawn = described(
         yes_or_no(),
-        "Whether the export can be had no more because it has become untrue: something in it \
-         was redacted or corrected since, a consent was withdrawn, or the person's data has \
-         gone. Make a new one.",
+        "Whether the export is no longer available because it is outdated: its data was redacted \
+         or corrected, a consent was withdrawn, or the person's data was deleted. Start a new \
+         export.",
     );
     let counts = whole(vec![
         ("dry_run", only(true)),
         ("subjects", count()),
-        ("blocked", described(count(), "Those of them who are held.")),
+        (
+            "blocked",
+            described(
+                count(),
+                "The number of these people who are under a legal hold.",
+            ),
+        ),
         ("stores", whole(stores())),
     ]);
     let statuses = ["redacted", "not_found", "stale", "invalid", "held"];
@@ -338,8 +354,8 @@ fn jobs() -> Vec<Schema> {
 
 /// Of a redaction.
 fn clear_by() -> Value {
-    let says = "From when on no backup can be made to show what was redacted; null where \
-                nothing was.";
+    let says = "The time from which no backup can restore the redacted data. `null` if nothing \
+                was redacted.";
     described(or_null(time()), says)
 }
 
@@ -355,12 +371,12 @@ fn govern() -> Vec<Schema> {
         object(&["id", "scopes", "created_at"], fields)
     };
     let mut new_key = key();
-    new_key["properties"]["secret"] = described(text(), "The whole key, as it is sent.");
+    new_key["properties"]["secret"] = described(text(), "The complete key, as sent in requests.");
     let dry_run = whole(vec![
         ("dry_run", only(true)),
         (
             "would_erase",
-            described(count(), "People whose time would be up."),
+            described(count(), "The number of people who would expire."),
         ),
         (
             "retention_days",
@@ -371,21 +387,21 @@ fn govern() -> Vec<Schema> {
         &["id", "at", "kind", "by", "about", "salt"],
         vec![
             ("id", id("act")),
-            ("at", described(time(), "When it was recorded.")),
+            ("at", described(time(), "When the event was recorded.")),
             (
                 "happened_at",
-                described(time(), "When it happened, where that was told of later."),
+                described(time(), "When the event happened, if it was recorded later."),
             ),
-            ("kind", choice(&Deed::ALL.map(Deed::name))),
+            ("kind", choice(&AuditEvent::ALL.map(AuditEvent::name))),
             ("by", text()),
             ("about", list(text())),
             (
                 "salt",
                 described(
                     text(),
-                    "16 bytes in base64url. The entry's leaf in the day's tree (RFC 6962) is the \
-                     SHA-256 of a zero byte, the salt, and the entry without it in canonical \
-                     JSON (RFC 8785).",
+                    "16 bytes in base64url. The entry's leaf in the Merkle tree of the day (RFC \
+                     6962) is the SHA-256 of a zero byte, the salt, and the entry without the \
+                     salt in canonical JSON (RFC 8785).",
                 ),
             ),
         ],
@@ -399,23 +415,24 @@ fn govern() -> Vec<Schema> {
                 "root",
                 described(
                     text(),
-                    "The root of the tree over the day's entries (RFC 6962, SHA-256), in base64url.",
+                    "The Merkle tree root of the day's entries (RFC 6962, SHA-256), in base64url.",
                 ),
             ),
             (
                 "jws",
                 described(
                     text(),
-                    "Day, entries, root and the root of the day before, signed: a compact JWS \
-                     (ES256) that the keys at /.well-known/jwks.json verify.",
+                    "A compact JWS (ES256) of the day, the number of entries, the root and the \
+                     root of the previous day. Verify it with the keys at \
+                     /.well-known/jwks.json.",
                 ),
             ),
             (
                 "leaves",
                 described(
                     list(text()),
-                    "Where one day is asked for: its leaves, in the order of the entries' ids. What a \
-                     page does not hold comes with its cursor.",
+                    "Returned only for a single day: its leaves, in the order of the entry IDs. \
+                     If the page does not contain all leaves, use its cursor to get the rest.",
                 ),
             ),
         ],
@@ -443,12 +460,15 @@ fn govern() -> Vec<Schema> {
                 ("state", choice(&["active", "leaving", "erased"])),
                 (
                     "erasure",
-                    described(or_null(id("job")), "The erasure that has been asked for."),
+                    described(or_null(id("job")), "The ID of the requested erasure."),
                 ),
                 ("erased_at", or_null(time())),
                 (
                     "receipt",
-                    described(or_null(text()), "Its signed receipt: a compact JWS."),
+                    described(
+                        or_null(text()),
+                        "The signed receipt of the erasure, a compact JWS.",
+                    ),
                 ),
             ]),
         ),

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
-use shared::routes::{Access, Route, Scope};
+use shared::http::routes::{Access, Route, Scope};
 
 use operations::{OPERATIONS, Operation, Success, TAGS};
 
@@ -27,7 +27,7 @@ pub fn text() -> &'static str {
 fn document() -> Value {
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     for operation in OPERATIONS {
-        let Some(route) = shared::routes::find(operation.route) else {
+        let Some(route) = shared::http::routes::find(operation.route) else {
             continue;
         };
         let (method, path) = split(route.key);
@@ -41,10 +41,12 @@ fn document() -> Value {
         "info": {
             "title": "Lethe",
             "version": env!("CARGO_PKG_VERSION"),
-            "summary": "Holds what is known about end users, and forgets it.",
-            "description": "Everything belongs to the tenant whose key is sent: another tenant's \
-                anything answers as if it did not exist. Unknown fields and parameters are \
-                refused, by name. Times are RFC 3339, in UTC.",
+            "summary": "Stores the personal data of end users, and deletes it on request and on \
+                        expiry.",
+            "description": "Every request is scoped to the tenant of its API key. Resources of \
+                            another tenant return the same response as resources that do not \
+                            exist. Unknown fields and parameters are rejected by name. Times are \
+                            RFC 3339 timestamps in UTC.",
             "contact": {"name": "The operator of this service"},
             "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
         },
@@ -97,11 +99,12 @@ fn security_schemes() -> Value {
     let bearer = |description: String| json!({"type": "http", "scheme": "bearer", "description": description});
     let of_scope = |scope: &Scope| {
         let name = scope.name();
-        let description = format!("An API key of one tenant, with the scope `{name}`.");
+        let description = format!("A tenant's API key with the `{name}` scope.");
         (name.to_owned(), bearer(description))
     };
     let mut schemes: Map<String, Value> = Scope::ALL.iter().map(of_scope).collect();
-    let operator = "The operator: in AWS a SigV4 signature, in a local run the operator's key.";
+    let operator = "The operator of the service: a SigV4 signature in AWS, the operator's key in \
+                    a local run.";
     schemes.insert("operator".into(), bearer(operator.into()));
     Value::Object(schemes)
 }
@@ -139,50 +142,57 @@ fn edge_problems(route: &Route, operation: &Operation) -> Vec<(u16, &'static str
     let mut problems = vec![
         (
             422,
-            "Something sent breaks a rule; `errors` says what and where.",
+            "The request failed validation. `errors` lists the violations.",
         ),
-        (429, "Too many requests; try again after `Retry-After`."),
+        (
+            429,
+            "Too many requests. Retry after the time in `Retry-After`.",
+        ),
         (
             500,
-            "Stored data is damaged; the operator has to look into it.",
+            "Stored data is corrupt. The operator must investigate.",
         ),
         (
             503,
-            "A store did not answer, and nothing was lost; try again.",
+            "A data store did not respond. No data was lost. Retry the request.",
         ),
     ];
     match route.access {
         Access::Public => {}
         Access::Key(_) => problems.extend([
-            (401, "The key is missing or not valid."),
+            (401, "The API key is missing or invalid."),
             (
                 403,
-                "The key lacks the scope, or the page's origin is not the key's.",
+                "The API key does not have the required scope, or does not allow the origin of \
+                 the page.",
             ),
         ]),
-        Access::Operator => problems.push((403, "Not signed by the operator.")),
+        Access::Operator => problems.push((403, "The request is not signed by the operator.")),
     }
     if route.key.contains('{') {
-        problems.push((404, "There is no such thing, or it is another tenant's."));
+        problems.push((
+            404,
+            "The resource does not exist, or belongs to another tenant.",
+        ));
     }
     if route.body > 0 {
         problems.extend([
-            (400, "The body is not JSON."),
-            (413, "The body is larger than `x-max-bytes`."),
+            (400, "The request body is not valid JSON."),
+            (413, "The request body is larger than `x-max-bytes`."),
             (
                 415,
-                "The body is not `application/json`, or has a content encoding.",
+                "The request body is not `application/json`, or has a content encoding.",
             ),
         ]);
     }
     if route.once {
-        problems.push((409, "The same `Idempotency-Key` is still being worked on."));
+        problems.push((
+            409,
+            "A request with the same `Idempotency-Key` is still in progress.",
+        ));
     }
     if operation.if_match {
-        problems.push((
-            412,
-            "`If-Match` names a revision that is no longer current.",
-        ));
+        problems.push((412, "`If-Match` does not match the current revision."));
     }
     problems
 }
@@ -247,7 +257,7 @@ fn reference(of: &str, name: &str) -> Value {
 mod tests {
     use std::collections::HashSet;
 
-    use shared::routes::ROUTES;
+    use shared::http::routes::ROUTES;
 
     use super::*;
 

@@ -107,8 +107,10 @@ impl Success {
     }
 }
 
-const RESTRICTED: &[(u16, &str)] =
-    &[(409, "The person is restricted, and the key may not govern.")];
+const RESTRICTED: &[(u16, &str)] = &[(
+    409,
+    "The person is restricted, and the key does not have the `govern` scope.",
+)];
 const LOCATION: &[&str] = &["Location"];
 const ETAG: &[&str] = &["ETag"];
 const TO_ERASURE: &[Link] = &[
@@ -124,112 +126,115 @@ pub const OPERATIONS: &[Operation] = &[
         "sendEvents",
         "Ingest",
         &[
-            gives(200, "EventResults", "What became of each event.").leads(&[
+            gives(200, "EventResults", "One result for each event.").leads(&[
                 ("getPerson", "subject", "/results/0/subject"),
                 ("listRecords", "subject", "/results/0/subject"),
             ]),
         ],
     )
     .describes(
-        "Takes up to 100 events of any number of people, in one request of at most 1 MiB. \
-         The answer has one result for each event, in the order sent: one event that \
-         cannot be stored never costs the others. A key with the scope `collect` learns \
-         only whether an event was accepted or rejected, and can't send addresses, user \
-         ids, agents' messages or sessions.",
+        "Stores up to 100 events about any number of people in one request of at most 1 MiB. The \
+         response has one result for each event, in the order sent. An event that cannot be \
+         stored does not affect the others. A key with the `collect` scope learns only whether \
+         an event was accepted or rejected, and cannot send IP addresses, user IDs, agents' \
+         messages or sessions.",
     )
     .takes("Events"),
     operation(
         "POST /v1/attachments",
         "announceAttachment",
         "Ingest",
-        &[gives(201, "AnnouncedAttachment", "The link to upload it.")],
+        &[gives(
+            201,
+            "AnnouncedAttachment",
+            "The attachment and its upload link.",
+        )],
     )
     .describes(
-        "Announces a file and returns a presigned link to upload it with a PUT request \
-         within ten minutes. The link fixes the size, the SHA-256 checksum and the \
-         headers. The file is scanned when it arrives and can be downloaded only when it \
-         is found clean. Sent again with its `Idempotency-Key` after the link has expired, \
-         an announcement returns a new link for the same file.",
+        "Announces a file and returns a presigned link to upload it with a PUT request within \
+         ten minutes. The link fixes the size, the SHA-256 checksum and the headers. The file is \
+         scanned after the upload and can be downloaded only if it is clean. To get a new link \
+         for the same file after the link has expired, repeat the request with the same \
+         `Idempotency-Key`.",
     )
     .takes("AttachmentAnnouncement")
     .problems(&[
-        (404, "Sent again: nothing is known of the file any more."),
+        (404, "On a repeated request: the file no longer exists."),
         (
             409,
-            "The person is being erased (`erasing`), stays away (`suppressed`), or has not consented \
-             where that is required for all (`no_consent`). Sent again: the file has been uploaded \
-             (`uploaded`). Never told to a `collect` key, which gets a link all the same; the file is \
-             then deleted.",
+            "The person is being erased (`erasing`), is suppressed (`suppressed`), or has not \
+             consented and the tenant requires consent for all data (`no_consent`). On a \
+             repeated request: the file has already been uploaded (`uploaded`). A `collect` key \
+             never receives this error: it gets a link, and the file is then deleted.",
         ),
     ]),
     operation(
         "PATCH /v1/subjects/{subject}",
         "correctPerson",
         "Ingest",
-        &[nothing("Corrected. What was replaced or removed goes from backups too, as after a redaction.").with(ETAG)],
+        &[nothing(
+            "Corrected. Replaced and removed values are also removed from backups, as after a \
+             redaction.",
+        )
+        .with(ETAG)],
     )
     .describes(
-        "Replaces identity, contact and custom fields. `null` removes a field. Send the \
-         `ETag` of the person as `If-Match` so that a correction based on stale data is \
-         refused.",
+        "Replaces identity, contact and custom fields. `null` removes a field. To reject a \
+         correction that is based on stale data, send the person's `ETag` as `If-Match`.",
     )
     .takes("Correction")
     .problems(&[(
         409,
-        "The person is held, or restricted and the key may not govern.",
+        "The person is under a legal hold, or is restricted and the key does not have the \
+         `govern` scope.",
     )])
     .if_match(),
     operation(
         "GET /v1/privacy-config",
         "getPrivacyConfig",
         "Ingest",
-        &[gives(200, "PrivacyConfig", "The settings in force.")],
+        &[gives(200, "PrivacyConfig", "The settings in effect.")],
     )
     .describes(
-        "Returns the settings that a client SDK must obey: what it must hide, and what it \
-         must not send.",
+        "Returns the settings that a client SDK must apply: what to hide and what not to send.",
     ),
     operation(
         "POST /v1/lookup",
         "findPeople",
         "Access",
         &[
-            gives(200, "FoundPeople", "Whoever is known by the value.").leads(&[
+            gives(200, "FoundPeople", "The people who match the value.").leads(&[
                 ("getPerson", "subject", "/subjects/0/subject"),
                 ("listRecords", "subject", "/subjects/0/subject"),
             ]),
         ],
     )
     .describes(
-        "Finds people by exactly one value. E-mail addresses and phone numbers are \
-         normalized first, so every common way of writing them finds the same person. The \
-         value is sent in the body, because no personal data belongs in a URL.",
+        "Finds people by exactly one value. Email addresses and phone numbers are normalized \
+         first, so every common notation finds the same person. The value is sent in the body, \
+         because URLs must not contain personal data.",
     )
     .takes("Lookup"),
     operation(
         "GET /v1/subjects",
         "listPeople",
         "Access",
-        &[gives(
-            200,
-            "PersonPage",
-            "A page of people. `expires_before` finds those who go soon, `state` those under a rule.",
-        )],
+        &[gives(200, "PersonPage", "A page of people.")],
     )
     .describes(
-        "Lists people in the order in which they expire. Filter by the rule that applies \
-         to them, or by the time before which they expire.",
+        "Lists people in order of expiry. Use `state` to filter by the rule that applies to \
+         them, and `expires_before` to list the people who expire before a given time.",
     ),
     operation(
         "GET /v1/subjects/{subject}",
         "getPerson",
         "Access",
-        &[gives(200, "Person", "All but their records.").with(ETAG)],
+        &[gives(200, "Person", "The person, without their records.").with(ETAG)],
     )
     .describes(
         "Returns the profile of one person: identity, contact, network, device and custom \
-         fields, consent, rules in force and counts of records. An erased, expired or \
-         unknown person is `404`.",
+         fields, consent, the rules in effect and the number of records. An erased, expired or \
+         unknown person returns `404`.",
     )
     .problems(RESTRICTED),
     operation(
@@ -250,12 +255,12 @@ pub const OPERATIONS: &[Operation] = &[
         &[gives(
             200,
             "AttachmentState",
-            "Its state; a link when it is clean.",
+            "The state of the attachment, with a download link if it is clean.",
         )],
     )
     .describes(
-        "Returns the state and the verdict of a file, and, when the file is clean, a \
-         presigned link that is valid for 60 seconds.",
+        "Returns the state and the scan verdict of an attachment. If the attachment is clean, \
+         the response includes a presigned download link that is valid for 60 seconds.",
     )
     .problems(RESTRICTED),
     operation(
@@ -263,21 +268,30 @@ pub const OPERATIONS: &[Operation] = &[
         "redact",
         "Redact",
         &[
-            gives(200, "RedactionResults", "Done: a result for each target."),
-            gives(202, "RedactionJob", "More than 100 records: a job does it.")
-                .with(LOCATION)
-                .leads(&[("getRedaction", "id", "/id")]),
+            gives(
+                200,
+                "RedactionResults",
+                "Completed, with one result for each target.",
+            ),
+            gives(
+                202,
+                "RedactionJob",
+                "More than 100 records. A job redacts them.",
+            )
+            .with(LOCATION)
+            .leads(&[("getRedaction", "id", "/id")]),
         ],
     )
     .describes(
-        "Redacts messages, parts of messages, attachments and whole conversations. \
-         Redaction is irreversible; redacting something again succeeds. Up to 100 records \
-         are redacted before the answer is sent; more become a job.",
+        "Redacts messages, parts of messages, attachments and whole conversations. Redaction is \
+         irreversible. Redacting a target again succeeds. Up to 100 records are redacted before \
+         the response is sent. A job redacts larger requests.",
     )
     .takes("Redaction")
     .problems(&[(
         409,
-        "One of them is held, or restricted and the key may not govern. Nothing was done.",
+        "A person is under a legal hold, or is restricted and the key does not have the `govern` \
+         scope. No changes were made.",
     )]),
     operation(
         "GET /v1/redactions",
@@ -293,8 +307,8 @@ pub const OPERATIONS: &[Operation] = &[
         &[gives(200, "RedactionJob", "The job.")],
     )
     .describes(
-        "Returns the state and the progress of a redaction job, and the result for each \
-         target when it has completed.",
+        "Returns the state and progress of a redaction job and, after it has completed, the \
+         result for each target.",
     ),
     operation(
         "DELETE /v1/subjects/{subject}",
@@ -303,16 +317,16 @@ pub const OPERATIONS: &[Operation] = &[
         &[gives(
             202,
             "ErasureJob",
-            "Unreadable already; the rest is deleted by a job.",
+            "The data is already unreadable. A job deletes what remains in the stores.",
         )
         .with(LOCATION)
         .leads(TO_ERASURE)],
     )
     .describes(
-        "Erases one person. Their data key is deleted before the answer is sent, so \
-         nothing that was stored about them can be read from then on. A job then deletes \
-         the stored items and issues a signed receipt. Under a legal hold the job is \
-         `blocked` until the hold ends.",
+        "Erases one person. Their data key is deleted before the response is sent, so their \
+         stored data can no longer be read. A job then deletes the stored items and issues a \
+         signed receipt. If the person is under a legal hold, the job is `blocked` until the \
+         hold ends.",
     ),
     operation(
         "POST /v1/erasures",
@@ -322,30 +336,31 @@ pub const OPERATIONS: &[Operation] = &[
             gives(
                 202,
                 "ErasureJob",
-                "Unreadable already; the rest is deleted by a job.",
+                "The data is already unreadable. A job deletes what remains in the stores.",
             )
             .with(LOCATION)
             .leads(TO_ERASURE),
             gives(
                 200,
                 "ErasureCounts",
-                "A dry run: what would go. Nothing has changed.",
+                "For a dry run: what would be deleted. No changes were made.",
             ),
         ],
     )
     .describes(
-        "Erases up to 5,000 people, named by `subject`, by `visitor_id` or by one lookup \
-         value, or the whole tenant. With `dry_run` nothing is changed, and the answer \
-         counts what would be deleted in each store.",
+        "Erases up to 5,000 people, identified by `subject`, `visitor_id` or one lookup value, \
+         or the entire tenant. With `dry_run`, no changes are made and the response counts what \
+         would be deleted in each store.",
     )
     .takes("Erasure")
     .problems(&[
-        (404, "None of them is known."),
+        (404, "None of the people exists."),
         (
             409,
-            "The lookup finds several people (`ambiguous`, with `candidates`); somebody is held, \
-             and 40 erasures wait for that already (`held`); somebody of the \
-             tenant is held (`held`), or its erasure has been asked for (`leaving`).",
+            "The lookup matches several people (`ambiguous`, with `candidates`). A person is \
+             under a legal hold, and 40 erasures are already waiting for it (`held`). For a \
+             tenant: a person is under a legal hold (`held`), or the erasure has already been \
+             requested (`leaving`).",
         ),
     ]),
     operation(
@@ -362,8 +377,8 @@ pub const OPERATIONS: &[Operation] = &[
         &[gives(200, "ErasureJob", "The job.")],
     )
     .describes(
-        "Returns the state of an erasure, the time from which each store could no longer \
-         be read, who is still held, and the time at which the backups are clear.",
+        "Returns the state of an erasure, the time from which each store could no longer be \
+         read, the people still under a legal hold, and the time by which the backups are clear.",
     ),
     operation(
         "GET /v1/erasures/{id}/receipt",
@@ -372,49 +387,52 @@ pub const OPERATIONS: &[Operation] = &[
         &[gives(
             200,
             "Receipt",
-            "The receipt; verify it with the keys at /.well-known/jwks.json.",
+            "The receipt. Verify it with the keys at /.well-known/jwks.json.",
         )],
     )
     .describes(
-        "Returns a compact JWS (ES256) that states what an erasure did. Any JOSE library \
-         verifies it against `/.well-known/jwks.json`. It names retention periods of \
-         people (lives), never the people. A date in place of a job's id returns the \
-         receipt of that day's expiries.",
+        "Returns a compact JWS (ES256) that states what an erasure did. Use any JOSE library to \
+         verify it with the keys at `/.well-known/jwks.json`. The receipt identifies retention \
+         periods of people (lives), never the people themselves. To get the receipt of a day's \
+         expiries, use the date in place of a job ID.",
     )
-    .problems(&[(409, "The erasure is not completed yet (`not_completed`).")]),
+    .problems(&[(409, "The erasure has not completed yet (`not_completed`).")]),
     operation(
         "POST /v1/erasures/{id}/cancel",
         "cancelErasure",
         "Erase",
-        &[gives(200, "ErasureJob", "What has not gone yet stays.")],
+        &[gives(
+            200,
+            "ErasureJob",
+            "Cancelled. Data that was not yet erased is kept.",
+        )],
     )
     .describes(
-        "Cancels an erasure that is blocked by a hold, or that has not reached its \
-         `not_before`. What has been erased already stays erased.",
+        "Cancels an erasure that is blocked by a legal hold or has not reached its `not_before`. \
+         Data that was already erased stays erased.",
     )
     .problems(&[(
         409,
-        "It is neither blocked nor still to begin (`not_cancellable`).",
+        "The erasure has started and is not blocked (`not_cancellable`).",
     )]),
     operation(
         "POST /v1/exports",
         "exportPerson",
         "Export",
-        &[gives(202, "ExportJob", "A job makes it.")
+        &[gives(202, "ExportJob", "A job creates the export.")
             .with(LOCATION)
             .leads(&[("getExport", "id", "/id")])],
     )
     .describes(
-        "Starts an export of what is stored about a person. `access` includes what was \
-         observed, and the purposes, retention and recipients; `portability` includes \
-         what the person provided.",
+        "Starts an export of a person's data. `access` includes observed data, purposes, \
+         retention and recipients. `portability` includes the data that the person provided.",
     )
     .takes("Export")
     .problems(&[
-        (404, "Nobody is known by this."),
+        (404, "No person matches the request."),
         (
             409,
-            "The lookup finds several people (`ambiguous`), or the person is restricted.",
+            "The lookup matches several people (`ambiguous`), or the person is restricted.",
         ),
     ]),
     operation(
@@ -431,13 +449,14 @@ pub const OPERATIONS: &[Operation] = &[
         &[gives(
             200,
             "ExportJob",
-            "The job; a link for a day after it is completed, unless it is withdrawn.",
+            "The job. Download links are available for one day after completion, unless the \
+             export is withdrawn.",
         )],
     )
     .describes(
-        "Returns the state of an export and, when it has completed, presigned links that \
-         are valid for 60 seconds. An export is deleted after a day, and earlier when a \
-         redaction, a correction or an erasure makes it untrue.",
+        "Returns the state of an export and, after it has completed, presigned download links \
+         that are valid for 60 seconds. An export is deleted after one day, or earlier if a \
+         redaction, correction or erasure makes it outdated.",
     )
     .problems(RESTRICTED),
     operation(
@@ -445,19 +464,19 @@ pub const OPERATIONS: &[Operation] = &[
         "restrictPerson",
         "Rights",
         &[nothing(
-            "Kept, and used by nobody but those who govern. The clock stops.",
+            "Restricted. Only keys with the `govern` scope can use the data. Expiry is paused.",
         )],
     )
     .describes(
         "Restricts processing (GDPR Art. 18). New data is still stored, but reading and \
-         redacting need the scope `govern`. Expiry is paused.",
+         redacting require the `govern` scope. Expiry is paused.",
     ),
     operation(
         "DELETE /v1/subjects/{subject}/restriction",
         "liftRestriction",
         "Rights",
         &[nothing(
-            "Not restricted. The clock goes on from when they were last seen.",
+            "Not restricted. Expiry resumes, based on when the person was last seen.",
         )],
     )
     .describes("Lifts the restriction. Expiry resumes."),
@@ -465,17 +484,17 @@ pub const OPERATIONS: &[Operation] = &[
         "PUT /v1/subjects/{subject}/objection",
         "noteObjection",
         "Rights",
-        &[nothing("Visits and interactions are ignored from here on.")],
+        &[nothing("Visits and interactions are ignored from now on.")],
     )
     .describes(
-        "Records an objection (GDPR Art. 21). Visits and interactions are no longer \
-         stored; the person's own messages are. An objection outlasts an erasure.",
+        "Records an objection (GDPR Art. 21). Visits and interactions are no longer stored. The \
+         person's own messages are still stored. An objection stays in effect after an erasure.",
     ),
     operation(
         "DELETE /v1/subjects/{subject}/objection",
         "withdrawObjection",
         "Rights",
-        &[nothing("No objection stands.")],
+        &[nothing("No objection is in effect.")],
     )
     .describes("Removes the objection. Visits and interactions are stored again."),
     operation(
@@ -483,13 +502,14 @@ pub const OPERATIONS: &[Operation] = &[
         "holdPerson",
         "Rights",
         &[nothing(
-            "Nothing of them can go or change: events only add. The clock stops. Replaces another hold.",
+            "The legal hold is in effect and replaces an earlier one. Data cannot be deleted or \
+             changed: events only add data. Expiry is paused.",
         )],
     )
     .describes(
-        "Places a legal hold. Nothing about the person can be erased, redacted or \
-         overwritten while it lasts, and expiry is paused. Placing it again changes its \
-         reason and its end.",
+        "Places a legal hold. While it is in effect, the person's data cannot be erased, \
+         redacted or overwritten, and expiry is paused. Repeat the request to change the reason \
+         or the end of the hold.",
     )
     .takes("Hold")
     .problems(&[(409, "The tenant is being erased (`leaving`).")]),
@@ -498,24 +518,26 @@ pub const OPERATIONS: &[Operation] = &[
         "liftHold",
         "Rights",
         &[nothing(
-            "Not held. The clock, and erasures that waited, go on.",
+            "No legal hold is in effect. Expiry and blocked erasures resume.",
         )],
     )
-    .describes("Lifts the hold. Erasures that it blocked take effect in the same transaction."),
+    .describes(
+        "Lifts the legal hold. Erasures that it blocked take effect in the same transaction.",
+    ),
     operation(
         "PUT /v1/subjects/{subject}/suppression",
         "suppressPerson",
         "Rights",
         &[nothing(
-            "Once they are forgotten, nothing is stored of them again.",
+            "After an erasure or expiry, the person is not stored again.",
         )],
     )
-    .describes("Keeps a person from being stored again after an erasure or an expiry."),
+    .describes("Prevents a person from being stored again after an erasure or expiry."),
     operation(
         "DELETE /v1/subjects/{subject}/suppression",
         "liftSuppression",
         "Rights",
-        &[nothing("They may be known again.")],
+        &[nothing("The person can be stored again.")],
     )
     .describes("Allows a person to be stored again."),
     operation(
@@ -523,17 +545,18 @@ pub const OPERATIONS: &[Operation] = &[
         "withdrawConsent",
         "Rights",
         &[nothing(
-            "Withdrawn; identity and contact that rested on it are gone, from backups too as after a \
-             redaction. Only a vouched basis other than consent keeps them.",
+            "Withdrawn. Identity and contact data that was based on consent is deleted, and also \
+             removed from backups, as after a redaction. The data is kept only if it has another \
+             legal basis that is verified.",
         )],
     )
     .describes(
-        "Withdraws consent (GDPR Art. 7(3)). Identity and contact data that was based on \
-         it is deleted.",
+        "Withdraws consent (GDPR Art. 7(3)). Identity and contact data that was based on the \
+         consent is deleted.",
     )
     .problems(&[(
         409,
-        "No consent is on record (`no_consent`), or a hold keeps them (`held`).",
+        "No consent is on record (`no_consent`), or the person is under a legal hold (`held`).",
     )]),
     operation(
         "GET /v1/settings",
@@ -549,14 +572,14 @@ pub const OPERATIONS: &[Operation] = &[
         &[gives(
             200,
             "ReplacedSettings",
-            "The settings as they now are; of a dry run, what would change.",
+            "The new settings or, for a dry run, what would change.",
         )
         .with(ETAG)],
     )
     .describes(
-        "Replaces all settings; a setting that is not sent gets its default. Send \
-         `If-Match` so that a change based on stale settings is refused. With \
-         `dry_run=true` nothing is changed, and the answer says what would be deleted.",
+        "Replaces all settings. Omitted settings get their default values. To reject a change \
+         that is based on stale settings, send `If-Match`. With `dry_run=true`, no changes are \
+         made and the response reports what would be deleted.",
     )
     .takes("SettingsReplacement")
     .if_match(),
@@ -567,13 +590,12 @@ pub const OPERATIONS: &[Operation] = &[
         &[gives(
             201,
             "NewKey",
-            "The key. Its `secret` is shown this once, not to a repetition.",
+            "The key. Its `secret` is returned only once, and not to a repeated request.",
         )
         .leads(&[("revokeKey", "id", "/id")])],
     )
     .describes(
-        "Creates an API key with the given scopes. The secret is shown in this answer \
-         only.",
+        "Creates an API key with the given scopes. The secret is returned only in this response.",
     )
     .takes("KeyRequest")
     .problems(&[(409, "The tenant is being erased (`leaving`).")]),
@@ -581,20 +603,26 @@ pub const OPERATIONS: &[Operation] = &[
         "GET /v1/keys",
         "listKeys",
         "Govern",
-        &[gives(200, "KeyPage", "A page of keys, without secrets.")],
+        &[gives(
+            200,
+            "KeyPage",
+            "A page of keys, without their secrets.",
+        )],
     )
     .describes("Lists API keys without their secrets."),
     operation(
         "DELETE /v1/keys/{id}",
         "revokeKey",
         "Govern",
-        &[nothing("Revoked: refused everywhere within 60 s.")],
+        &[nothing(
+            "Revoked. The key is rejected everywhere within 60 seconds.",
+        )],
     )
     .describes(
-        "Revokes an API key. Instances that have cached the key accept it for up to 60 \
-         seconds more.",
+        "Revokes an API key. Instances that have cached the key accept it for up to 60 more \
+         seconds.",
     )
-    .problems(&[(409, "It is the last key that can administer.")]),
+    .problems(&[(409, "This is the last key that can administer the tenant.")]),
     operation(
         "GET /v1/activity",
         "listActivity",
@@ -602,12 +630,12 @@ pub const OPERATIONS: &[Operation] = &[
         &[gives(
             200,
             "ActivityPage",
-            "A page of the log, newest first.",
+            "A page of entries, newest first.",
         )],
     )
     .describes(
-        "Lists the activity log, newest first. Ids that look like personal data are \
-         masked.",
+        "Lists the entries of the activity log, newest first. IDs that look like personal data \
+         are masked.",
     ),
     operation(
         "GET /v1/activity/seals",
@@ -616,12 +644,13 @@ pub const OPERATIONS: &[Operation] = &[
         &[gives(
             200,
             "SealPage",
-            "A page of seals, newest first; of one day, with its leaves.",
+            "A page of signed log roots, newest first. With `day`, the root of that day and its \
+             leaves.",
         )],
     )
     .describes(
-        "Lists the signed Merkle tree roots of the log's completed days (RFC 6962, signed \
-         tree heads), newest first. Each names the root of the day before it.",
+        "Lists the signed log roots of completed days (Merkle tree roots; RFC 6962 signed tree \
+         heads), newest first. Each contains the root of the previous day.",
     ),
     operation(
         "POST /v1/tenants",
@@ -630,11 +659,13 @@ pub const OPERATIONS: &[Operation] = &[
         &[gives(
             201,
             "NewTenant",
-            "The tenant. Its first key is shown this once, not to a repetition.",
+            "The tenant. Its first key is returned only once, and not to a repeated request.",
         )
         .leads(&[("eraseTenant", "tenant", "/tenant")])],
     )
-    .describes("Creates a tenant and its first API key. The secret is shown in this answer only.")
+    .describes(
+        "Creates a tenant and its first API key. The secret is returned only in this response.",
+    )
     .takes("TenantRequest"),
     operation(
         "GET /v1/tenants",
@@ -650,12 +681,12 @@ pub const OPERATIONS: &[Operation] = &[
         &[gives(
             201,
             "NewKey",
-            "A key with every scope but `collect`. Its `secret` is shown this once.",
+            "A key with every scope except `collect`. Its `secret` is returned only once.",
         )],
     )
     .describes(
-        "Creates a key with every scope but `collect` for a tenant that has lost its own. The \
-         secret is shown in this answer only.",
+        "Creates a key with every scope except `collect` for a tenant that has lost its own. The \
+         secret is returned only in this response.",
     )
     .takes("TenantRequest")
     .problems(&[(409, "The tenant is being erased.")]),
@@ -666,16 +697,17 @@ pub const OPERATIONS: &[Operation] = &[
         &[gives(
             202,
             "ErasureJob",
-            "It begins a day from now; the tenant's owner can cancel it.",
+            "The erasure starts in one day. The tenant's owner can cancel it until then.",
         )],
     )
     .describes(
-        "Schedules the erasure of a tenant and of everybody it knows, a day ahead. It can \
-         be cancelled until it starts.",
+        "Schedules the erasure of a tenant and all its people, one day ahead. The erasure can be \
+         cancelled until it starts.",
     )
     .problems(&[(
         409,
-        "Somebody is held (`held`), or it has been asked for (`leaving`).",
+        "A person is under a legal hold (`held`), or the erasure has already been requested \
+         (`leaving`).",
     )]),
     operation(
         "GET /console",
@@ -683,7 +715,7 @@ pub const OPERATIONS: &[Operation] = &[
         "Service",
         &[gives(200, "Page", "The page.")],
     )
-    .describes("Returns the console, a web page that is a client of this API."),
+    .describes("Returns the console, a web client of this API."),
     operation(
         "GET /v1/openapi.json",
         "getDescription",
@@ -695,14 +727,14 @@ pub const OPERATIONS: &[Operation] = &[
         "GET /v1/health",
         "getHealth",
         "Service",
-        &[gives(200, "Health", "It answers.")],
+        &[gives(200, "Health", "The service is available.")],
     )
-    .describes("Returns whether the service answers, and its time."),
+    .describes("Returns the status, the version and the current time of the service."),
     operation(
         "GET /.well-known/jwks.json",
         "getKeys",
         "Service",
-        &[gives(200, "KeySet", "The keys.")],
+        &[gives(200, "KeySet", "The public keys.")],
     )
     .describes(
         "Returns the public keys that verify receipts and signed log roots, as a JWK Set \
@@ -712,13 +744,25 @@ pub const OPERATIONS: &[Operation] = &[
 
 /// The groups in which operations are listed, and what each is for.
 pub const TAGS: [(&str, &str); 9] = [
-    ("Ingest", "What tenants' pages and servers send."),
-    ("Access", "Who is known, and what is kept about them."),
-    ("Redact", "Parts of what is kept, made unreadable for good."),
-    ("Erase", "People, forgotten at once."),
-    ("Export", "What is kept about a person, for them to have."),
-    ("Rights", "What may be done with a person."),
-    ("Govern", "A tenant's settings, keys and log."),
-    ("Operate", "Tenants: for the operator of the service."),
-    ("Service", "The service itself."),
+    (
+        "Ingest",
+        "Receive events and files from web pages and servers.",
+    ),
+    ("Access", "Find people and read their data."),
+    ("Redact", "Permanently remove parts of the stored data."),
+    ("Erase", "Erase people and tenants."),
+    ("Export", "Export a person's data."),
+    (
+        "Rights",
+        "Restriction, objection, legal hold, suppression and consent.",
+    ),
+    ("Govern", "A tenant's settings, API keys and activity log."),
+    (
+        "Operate",
+        "Manage tenants. For the operator of the service.",
+    ),
+    (
+        "Service",
+        "The console, the API description, health and public keys.",
+    ),
 ];

@@ -1,10 +1,10 @@
 //! Parameters and headers: what stands in paths, queries and beside bodies.
 
 use serde_json::{Map, Value, json};
-use shared::catalog::Record;
-use shared::routes::Route;
-use shared::store::jobs::JobState;
-use shared::store::keys::Standing;
+use shared::domain::jobs::JobState;
+use shared::domain::keys::Rule;
+use shared::http::routes::Route;
+use shared::schema::catalog::Record;
 
 use super::operations::Operation;
 use super::reference;
@@ -35,7 +35,7 @@ pub fn of(route: &Route, operation: &Operation) -> Vec<Value> {
 fn component(route: &Route, name: &str) -> Value {
     let component = match name {
         "subject" if route.query.contains(&"subject") => "of_subject",
-        "state" if route.function == "access" => "standing",
+        "state" if route.function == "access" => "rule",
         "id" if route.function == "admin" => "key",
         "id" if route.key.ends_with("/receipt") => "receipt",
         "id" => "job",
@@ -67,72 +67,108 @@ pub fn components() -> Map<String, Value> {
     let once = json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"});
     Map::from_iter(
         [
-            path("subject", "subject", id("sub"), "A person."),
-            path("attachment", "attachment", id("att"), "A file."),
-            path("job", "id", id("job"), "A job."),
-            path("key", "id", id("key"), "An API key."),
-            path("tenant", "tenant", id("ten"), "A tenant."),
+            path(
+                "subject",
+                "subject",
+                id("sub"),
+                "The subject ID of the person.",
+            ),
+            path(
+                "attachment",
+                "attachment",
+                id("att"),
+                "The ID of the attachment.",
+            ),
+            path("job", "id", id("job"), "The ID of the job."),
+            path("key", "id", id("key"), "The ID of the API key."),
+            path("tenant", "tenant", id("ten"), "The ID of the tenant."),
             path(
                 "receipt",
                 "id",
                 json!({"anyOf": [id("job"), {"type": "string", "format": "date"}]}),
-                "An erasure, or a day (UTC) on which people expired.",
+                "The ID of an erasure, or the UTC date of a day on which people expired.",
             ),
             query(
                 "limit",
                 json!({"type": "integer", "minimum": 1, "maximum": 100, "default": 50}),
-                "How many entries a page holds at most.",
+                "The maximum number of entries on a page.",
             ),
             query(
                 "cursor",
                 json!({"type": "string"}),
-                "Where to go on: `next_cursor` of the page before, of the same list.",
+                "The `next_cursor` of the previous page of the same list.",
             ),
-            query("state", choice(&states), "Only jobs in this state."),
+            query("state", choice(&states), "Lists only jobs in this state."),
             (
-                "standing",
+                "rule",
                 parameter(
                     "state",
                     "query",
-                    choice(&Standing::ALL.map(Standing::name)),
-                    "Only people under this rule; suppression and objection outlast what was kept.",
+                    choice(&Rule::ALL.map(Rule::name)),
+                    "Lists only people under this rule. Suppression and objection stay in effect \
+                     after the data is deleted.",
                 ),
             ),
             (
                 "of_subject",
-                parameter("subject", "query", id("sub"), "Only jobs about this person."),
+                parameter(
+                    "subject",
+                    "query",
+                    id("sub"),
+                    "Lists only jobs about this person.",
+                ),
             ),
-            query("expires_before", time(), "Only people forgotten before this moment."),
+            query(
+                "expires_before",
+                time(),
+                "Lists only people who expire before this time.",
+            ),
             query(
                 "type",
                 choice(&["conversation", "message", "attachment", "interaction"]),
-                "Only records of this type.",
+                "Lists only records of this type.",
             ),
             query(
                 "conversation",
                 field(Record::Conversation, "conversation_id"),
-                "Only records of this conversation: the tenant's own id of it.",
+                "Lists only records of the conversation with this ID, as assigned by the tenant.",
             ),
-            query("since", time(), "Only records from this moment on."),
-            query("until", time(), "Only records before this moment."),
-            query("order", choice(&["asc", "desc"]), "Oldest or newest first."),
-            query("suppress", json!({"type": "boolean"}), "They stay away afterwards."),
+            query("since", time(), "Lists only records from this time on."),
+            query("until", time(), "Lists only records before this time."),
+            query(
+                "order",
+                choice(&["asc", "desc"]),
+                "The sort order: oldest first (`asc`) or newest first (`desc`).",
+            ),
+            query(
+                "suppress",
+                json!({"type": "boolean"}),
+                "Prevents the person from being stored again.",
+            ),
             query(
                 "include_related",
                 choice(&["user_id"]),
-                "Others go too who share this value, vouched for on both sides.",
+                "Also erases other people who share this value, if it is verified for both.",
             ),
-            query("dry_run", json!({"type": "boolean"}), "Only says what would happen."),
+            query(
+                "dry_run",
+                json!({"type": "boolean"}),
+                "Reports what would happen, without making changes.",
+            ),
             query(
                 "kind",
-                choice(&shared::store::activity::Deed::ALL.map(|deed| deed.name())),
-                "Only entries of this kind.",
+                choice(&shared::domain::audit::entry::AuditEvent::ALL.map(|event| event.name())),
+                "Lists only entries of this kind.",
             ),
-            query("day", json!({"type": "string", "format": "date"}), "Only entries of this day, in UTC."),
+            query(
+                "day",
+                json!({"type": "string", "format": "date"}),
+                "Lists only entries of this UTC day.",
+            ),
             query(
                 "member",
                 json!({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"}),
-                "Only what this key or member did.",
+                "Lists only actions of this key or member.",
             ),
             (
                 "IdempotencyKey",
@@ -140,12 +176,18 @@ pub fn components() -> Map<String, Value> {
                     "Idempotency-Key",
                     "header",
                     once,
-                    "The same key and body within 24 h get the same answer, and nothing is done twice.",
+                    "A repeated request with the same key and body within 24 hours returns the \
+                     same response and has no further effect.",
                 ),
             ),
             (
                 "IfMatch",
-                parameter("If-Match", "header", etag, "Only if this is still the revision."),
+                parameter(
+                    "If-Match",
+                    "header",
+                    etag,
+                    "Applies the request only if this is the current revision.",
+                ),
             ),
         ]
         .map(|(name, schema)| (name.to_owned(), schema)),
@@ -157,18 +199,22 @@ pub fn headers() -> Map<String, Value> {
     let text = || json!({"type": "string"});
     Map::from_iter(
         [
-            ("Location", text(), "The job."),
-            ("ETag", text(), "The revision, for `If-Match`."),
+            ("Location", text(), "The URL of the job."),
+            (
+                "ETag",
+                text(),
+                "The current revision, for use in `If-Match`.",
+            ),
             (
                 "Retry-After",
                 json!({"type": "integer"}),
-                "Seconds to wait.",
+                "The number of seconds to wait.",
             ),
-            ("WWW-Authenticate", text(), "How to authenticate."),
+            ("WWW-Authenticate", text(), "The authentication scheme."),
             (
                 "X-Request-Id",
                 text(),
-                "Names this request to the operator.",
+                "The ID of the request. The operator can find the request by it.",
             ),
         ]
         .map(|(name, schema, description)| {

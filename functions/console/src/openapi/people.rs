@@ -1,8 +1,9 @@
 //! Schemas of answers about a person: what is kept of them, and their records.
 
 use serde_json::{Value, json};
-use shared::catalog::{self, Category, Record};
-use shared::record::FileState;
+use shared::domain::records::content::FileState;
+use shared::schema::catalog;
+use shared::schema::catalog::{Category, Record};
 
 use super::reference;
 use super::shape::Schema;

@@ -2,9 +2,10 @@
 //! from the catalog. Every object refuses what it does not name.
 
 use serde_json::{Map, Value, json};
-use shared::catalog::{self, Category, Field, Kind, Record};
-use shared::record::{Basis, GivenBy};
-use shared::routes::Scope;
+use shared::domain::records::content::{Basis, GivenBy};
+use shared::http::routes::Scope;
+use shared::schema::catalog;
+use shared::schema::catalog::{Category, Field, Kind, Record};
 
 use super::reference;
 use super::shape::{choice, described, id, only, time};
@@ -79,7 +80,8 @@ fn value(kind: Kind) -> Value {
         Kind::Text(limit) => json!({
             "type": "string",
             "maxLength": limit,
-            "description": "One line: line breaks and other control characters become a blank.",
+            "description": "A single line. Line breaks and other control characters become \
+                            spaces.",
         }),
         Kind::Body(limit) => json!({
             "type": "string",
@@ -91,29 +93,30 @@ fn value(kind: Kind) -> Value {
             "format": "uri",
             "pattern": "^https?://",
             "maxLength": limit,
-            "description": "Measured as it is kept: without what `store_url` drops.",
+            "description": "The length limit applies to the stored URL, without the parts that \
+                            `store_url` drops.",
         }),
         Kind::Address => json!({
             "type": "string",
             "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}],
-            "description": "Also with a port, in brackets, with a zone, or first in a list, as \
-                            proxies write it.",
+            "description": "Can also have a port, brackets or a zone, or be the first address in \
+                            a list, as proxies write it.",
         }),
         Kind::Email => json!({
             "type": "string",
             "format": "email",
             "maxLength": 254,
-            "description": "Kept as sent, without invisible characters. A person is found by it \
-                            in any case, and by either form of an internationalised domain.",
+            "description": "Stored as sent, without invisible characters. Lookups ignore case \
+                            and accept both forms of an internationalized domain.",
         }),
         Kind::Phone => json!({
             "type": "string",
             "pattern": r"^\+?[-.()/ ]*([0-9][-.()/ ]*){3,15}((ext\.?|x|;ext=) ?[0-9]{1,7})?$",
             "maxLength": 64,
-            "description": "3 to 15 digits, of any script, with any blanks and dashes, as \
-                            `tel:` or not, with an extension or none. A person is found by its \
-                            E.164 form, if it is international (`+` or `00`): without the \
-                            extension, and without the `(0)` that is dialled at home.",
+            "description": "3 to 15 digits of any script, with optional spaces, dashes, `tel:` \
+                            prefix and extension. Lookups use the E.164 form of an international \
+                            number (`+` or `00`), without the extension and without the domestic \
+                            `(0)`.",
         }),
         Kind::Name(limit) => {
             json!({"type": "string", "minLength": 1, "maxLength": limit, "pattern": PLAIN})
@@ -149,7 +152,7 @@ fn optional(schema: Value) -> Value {
 }
 
 fn not_said() -> Value {
-    let says = "Says nothing: the same as a field that is not sent.";
+    let says = "No value. Equivalent to omitting the field.";
     described(
         json!({"type": ["string", "null"], "pattern": r"^\s*$"}),
         says,
@@ -168,14 +171,18 @@ fn event(kind: &str, required: &[&str], mut fields: Vec<(&'static str, Value)>) 
     fields.extend([
         ("type", json!({"const": kind})),
         ("visitor_id", field(Record::Person, "visitor_id")),
-        ("id", json!({"type": "string", "format": "uuid", "description": "The sender's own; a message that is sent again is stored once."})),
-        ("at", json!({"type": "string", "format": "date-time", "description": "When it happened: up to 24 h ago, up to 5 min ahead. Now, unless said."})),
-        ("full_privacy", flag("Drops custom values and device ids from this event.")),
+        ("id", json!({"type": "string", "format": "uuid", "description": "The sender's ID for \
+            the event. A message that is sent again is stored once."})),
+        ("at", json!({"type": "string", "format": "date-time", "description": "When the event \
+            happened: at most 24 hours ago or 5 minutes ahead. The default is the current time."})),
+        ("full_privacy", flag("Drops custom values and device IDs from this event.")),
         ("visitor_token", json!({
             "type": "string",
             "minLength": 1,
             "maxLength": 2048,
-            "description": "A JWT over the visitor id, signed by the tenant's server. It vouches for the visitor id, and for those values of identity and contact that stand in its claims as well.",
+            "description": "A JWT for the visitor ID, signed by the tenant's server. It verifies \
+                            the visitor ID, and the identity and contact values that its claims \
+                            contain.",
         })),
     ]);
     let required = [&["type", "visitor_id"], required].concat();
@@ -206,9 +213,9 @@ fn events() -> Value {
     let event = json!({
         "oneOf": KINDS.map(|(_, schema)| reference("schemas", schema)),
         "discriminator": {"propertyName": "type", "mapping": Map::from_iter(mapping)},
-        "description": "One that lacks a required field, has an unknown one, is older than it may \
-                        be or does not parse is rejected by itself, in its result. Any other \
-                        field that does not parse is left out, and named in the result.",
+        "description": "An event that lacks a required field, has an unknown field, is too old \
+                        or cannot be parsed is rejected in its own result. Any other field that \
+                        cannot be parsed is left out and named in the result.",
     });
     let list = json!({"type": "array", "minItems": 1, "maxItems": 100, "items": event});
     object(&["events"], vec![("events", list)])
@@ -294,8 +301,8 @@ fn attachment() -> Value {
                     "type": "string",
                     "maxLength": 255,
                     "pattern": r"^[ \t]*([A-Za-z0-9!#$&^_.+-]{1,63}/[A-Za-z0-9!#$&^_.+-]{1,63}[ \t]*)?(;[\s\S]*)?$",
-                    "description": "The file's media type. Parameters are dropped; an empty one is \
-                                    application/octet-stream.",
+                    "description": "The file's media type. Parameters are dropped. An empty \
+                                    value means application/octet-stream.",
                     "examples": ["image/png", "audio/webm;codecs=opus", ""],
                 }),
             ),
@@ -353,7 +360,7 @@ fn redaction() -> Value {
         "minItems": 1,
         "maxItems": 2000,
         "items": span,
-        "description": "In Unicode code points; `end` is the first that stays.",
+        "description": "Offsets in Unicode code points. `end` is exclusive.",
     });
     let hash = json!({"type": "string", "pattern": "^[0-9a-f]{32}$"});
     let conversation = field(Record::Conversation, "conversation_id");
@@ -396,13 +403,16 @@ fn erasure() -> Value {
         let always = vec![
             ("reason", code()),
             ("reference", code()),
-            ("dry_run", flag("Only says what would go.")),
+            (
+                "dry_run",
+                flag("Counts what would be deleted, without making changes."),
+            ),
         ];
         // The last of a name stands: a way may say more of a field that all have.
         object(required, [always, fields].concat())
     };
     let people = |name: &'static str, whom: Value, all: Value| {
-        let suppress = flag("They stay away afterwards.");
+        let suppress = flag("Prevents the people from being stored again.");
         way(
             &[name],
             vec![
@@ -413,9 +423,12 @@ fn erasure() -> Value {
             ],
         )
     };
-    let all = flag("Everybody whom the lookup finds; otherwise it must find one.");
-    let not_before = "When that begins, up to 30 days ahead: a day ahead unless said.";
-    let whom = "Everybody, and the tenant itself: only for its owner.";
+    let all = flag(
+        "Erases everyone that the lookup matches. Otherwise, the lookup must match one person.",
+    );
+    let not_before = "When the erasure starts, at most 30 days ahead. The default is one day \
+                      ahead.";
+    let whom = "Erases all people and the tenant itself. Only the tenant's owner can do this.";
     let tenant = |required: (&'static str, Value)| {
         let fields = vec![
             ("tenant", described(only(true), whom)),
@@ -425,7 +438,7 @@ fn erasure() -> Value {
         ];
         way(&["tenant", required.0], [fields, vec![required]].concat())
     };
-    let confirm = described(id("ten"), "The tenant's own id.");
+    let confirm = described(id("ten"), "The tenant's own ID.");
     json!({"oneOf": [
         people("subjects", list(id("sub")), only(false)),
         people("visitors", list(field(Record::Person, "visitor_id")), only(false)),
@@ -439,7 +452,7 @@ fn export() -> Value {
     let of = |name: &'static str, whom: Value| {
         let kinds =
             json!({"type": "string", "enum": ["access", "portability"], "default": "access"});
-        let agents = flag("Names the agents who wrote.");
+        let agents = flag("Includes the names of the agents who wrote.");
         object(
             &[name],
             vec![(name, whom), ("kind", kinds), ("include_agents", agents)],
@@ -455,7 +468,7 @@ fn hold() -> Value {
     let until = json!({
         "type": "string",
         "format": "date-time",
-        "description": "When it ends by itself: ahead, by ten years at most.",
+        "description": "When the hold ends automatically: in the future, at most ten years ahead.",
     });
     object(&["reason"], vec![("reason", code()), ("until", until)])
 }
@@ -473,8 +486,8 @@ pub fn settings_fields() -> Vec<(&'static str, Value)> {
             "store_ip",
             described(
                 choice(&["full", "truncated", "none"]),
-                "How much of an address is kept: `truncated`, unless said, is the network (/24 \
-                 of IPv4, /48 of IPv6).",
+                "How much of an IP address is stored. The default, `truncated`, stores the \
+                 network (/24 for IPv4, /48 for IPv6).",
             ),
         ),
         ("store_url", choice(&["full", "path", "none"])),
@@ -513,7 +526,8 @@ fn key() -> Value {
         "minItems": 1,
         "maxItems": 20,
         "items": {"type": "string", "pattern": ORIGIN, "not": {"pattern": "^(http://.*:80|https://.*:443)$"}},
-        "description": "Origins as browsers send them (RFC 6454): without the scheme's own port.",
+        "description": "Origins as browsers send them (RFC 6454), without the default port of \
+                        the scheme.",
     });
     let reference = || ("reference", code());
     json!({"oneOf": [

@@ -37,7 +37,7 @@ async function call(method, path, body) {
   try {
     answer = text === '' ? null : JSON.parse(text);
   } catch {
-    throw new Refusal(response.status, { title: 'An answer that cannot be read', detail: `Status ${response.status}.` });
+    throw new Refusal(response.status, { title: 'Unreadable response', detail: `Status ${response.status}.` });
   }
   if (response.ok) return answer;
   // API Gateway's own refusals have a `message` and nothing else.
@@ -61,8 +61,8 @@ function fault(error) {
   if (!(error instanceof Refusal)) throw error;
   const { problem, status } = error;
   const told = {
-    401: 'This key is not known here. It may have been revoked, or a part is missing.',
-    403: `${problem.detail ?? 'This key may not do this.'} Sign in with a key that has this scope, or ask whoever administers your keys.`,
+    401: 'This API key is not valid. It may have been revoked, or a part of it is missing.',
+    403: `${problem.detail ?? 'This key does not have the required scope.'} Sign in with a key that has this scope, or ask whoever administers your keys.`,
   };
   return h('div', { class: status === 403 ? 'fault mild' : 'fault' },
     h('p', {}, h('strong', {}, problem.title ?? 'Refused'), ' ', told[status] ?? problem.detail ?? ''),

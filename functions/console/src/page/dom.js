@@ -71,7 +71,7 @@ function when(text) {
 
 function showZone() {
   const name = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  $('zone').textContent = zone.utc ? 'Times are in UTC.' : `Times are yours (${name}); point at one for UTC.`;
+  $('zone').textContent = zone.utc ? 'Times are in UTC.' : `Times are in your time zone (${name}). Hover over a time for UTC.`;
   $('utc').textContent = zone.utc ? 'Show local time' : 'Show UTC';
   $('utc').setAttribute('aria-pressed', String(zone.utc));
 }
@@ -94,7 +94,7 @@ function left(until) {
 
 /** A small countdown for lists. */
 function countdown(until) {
-  if (!until) return h('span', { class: 'none' }, 'The clock stands still');
+  if (!until) return h('span', { class: 'none' }, 'Expiry is paused');
   const node = h('span', { class: 'countdown', 'data-until': until });
   tickOne(node);
   return node;
@@ -110,7 +110,7 @@ function tickOne(node) {
 function daysOf(since, until) {
   const days = Math.min(31, Math.max(1, Math.round((Date.parse(until) - Date.parse(since)) / DAY)));
   const node = h('div', {
-    class: 'days', role: 'progressbar', 'aria-label': 'Retention used up', 'aria-valuemin': 0, 'aria-valuemax': 100,
+    class: 'days', role: 'progressbar', 'aria-label': 'Retention period used', 'aria-valuemin': 0, 'aria-valuemax': 100,
     'data-since': since, 'data-until-days': until,
   }, Array.from({ length: days }, () => h('i')));
   tickDays(node);
@@ -126,7 +126,7 @@ function tickDays(node) {
     mark.style.setProperty('--gone', `${(gone * 100).toFixed(1)}%`);
   });
   node.setAttribute('aria-valuenow', String(Math.round(used * 100)));
-  node.setAttribute('aria-valuetext', `${Math.floor(used * marks.length)} of ${plural(marks.length, 'day')} used up`);
+  node.setAttribute('aria-valuetext', `${Math.floor(used * marks.length)} of ${plural(marks.length, 'day')} used`);
 }
 
 function tick() {

@@ -36,7 +36,7 @@ function receiptOf(job) {
   }));
   return h('section', { 'aria-labelledby': 'receipt-title' },
     h('h2', { id: 'receipt-title' }, 'Receipt'),
-    h('p', {}, 'A signed statement of what was done, which anybody can check against the service’s public keys.'),
+    h('p', {}, 'A signed statement of what was done. Anyone can verify it with the service’s public keys.'),
     h('div', { class: 'row' }, button), refused);
 }
 
@@ -51,17 +51,17 @@ function erasureView(job) {
     h('strong', {}, title), ' ', text);
   return [
     back(),
-    h('h1', { id: 'erasure-title', tabindex: -1 }, done ? 'Forgotten' : job.state === 'blocked' && !unreadable ? 'Not yet forgotten' : over ? `Erasure ${TOLD[job.state] ?? job.state}` : 'Forgetting'),
+    h('h1', { id: 'erasure-title', tabindex: -1 }, done ? 'Erased' : job.state === 'blocked' && !unreadable ? 'Not yet erased' : over ? `Erasure ${TOLD[job.state] ?? job.state}` : 'Forgetting'),
     unreadable && h('p', { class: 'lead' }, 'Unreadable since ', when(unreadable), '.'),
     h('ol', { class: 'plain steps' },
-      step(unreadable ? 'done' : 'now', 'The key is destroyed.', 'Everything sealed under it can be read no more, in any copy.'),
+      step(unreadable ? 'done' : 'now', 'The data key is destroyed.', 'Nothing encrypted under it can be decrypted, in any copy.'),
       step(deleted ? 'done' : unreadable ? 'now' : 'later', 'Everything is deleted.', `${so_far.toLocaleString()} of ${plural(total, 'row and file', 'rows and files')}${deleted ? '.' : ' so far.'}`),
-      step(done ? 'done' : job.state === 'verifying' ? 'now' : 'later', 'It is looked for once more.',
-        job.state === 'verifying' ? 'As soon as the last link to upload a file has run out.' : done ? 'Nothing is left.' : 'Until nothing is left.')),
+      step(done ? 'done' : job.state === 'verifying' ? 'now' : 'later', 'The deletion is being verified.',
+        job.state === 'verifying' ? 'This starts when the last upload link has expired.' : done ? 'Nothing remains.' : 'This repeats until nothing remains.')),
     h('progress', { max: Math.max(total, 1), value: done ? Math.max(total, 1) : so_far, 'aria-label': 'Deleted' }),
-    job.state === 'failed' && h('p', { class: 'fault' }, 'Something stood in the way. The person stays unreadable; the operator has been told.'),
-    job.state === 'blocked' && h('p', { class: 'fault mild' }, 'A hold keeps this person. The erasure goes on by itself when it is lifted.'),
-    job.state === 'partial' && h('p', { class: 'fault' }, `Something stands in the way in: ${(job.partial ?? []).join(', ')}. It is tried again each day.`),
+    job.state === 'failed' && h('p', { class: 'fault' }, 'The deletion failed. The person remains unreadable, and the operator has been notified.'),
+    job.state === 'blocked' && h('p', { class: 'fault mild' }, 'A hold blocks this erasure. It resumes automatically when the hold is lifted.'),
+    job.state === 'partial' && h('p', { class: 'fault' }, `The deletion is incomplete in: ${(job.partial ?? []).join(', ')}. It is tried again each day.`),
     facts('Erasure', {
       job: job.id, asked_at: job.created_at, finished_at: job.finished_at ?? null, erased_at: job.erased_at ?? null,
       attachments_unreadable_at: job.unreadable_at?.attachments ?? null, backups_clear_at: job.backups_clear_by ?? null,
@@ -76,7 +76,7 @@ async function openErasure(id) {
   const place = $('erasure');
   let before = null;
   let pause = 700;
-  busy(place, 'Asking how far it is…');
+  busy(place, 'Loading the erasure…');
   while (!place.hidden && location.hash === `#/erasure/${id}`) {
     let job;
     try {

@@ -1,10 +1,10 @@
 // The first view: find a person, see who goes next and who is being erased.
 
 const BY = {
-  visitor_id: { type: 'text', mode: 'text', note: 'Your own name for the person, exactly as you send it.' },
-  user_id: { type: 'text', mode: 'text', note: 'The person’s account with you, exactly as you send it.' },
-  email: { type: 'email', mode: 'email', note: 'Capital and small letters are the same here.' },
-  phone: { type: 'tel', mode: 'tel', note: 'With the country’s code: +49 151 234567.' },
+  visitor_id: { type: 'text', mode: 'text', note: 'Your ID for the person, exactly as you send it.' },
+  user_id: { type: 'text', mode: 'text', note: 'The person’s account ID, exactly as you send it.' },
+  email: { type: 'email', mode: 'email', note: 'Not case-sensitive.' },
+  phone: { type: 'tel', mode: 'tel', note: 'With the country code: +49 151 234567.' },
 };
 
 const chosen = () => document.querySelector('input[name=by]:checked').value;
@@ -52,18 +52,18 @@ async function find(event) {
     }
     if (subjects.length === 0) {
       say('Nobody found.');
-      show($('found'), h('p', { class: 'empty' }, 'Nobody is known by this. Either they never were, or they have been forgotten: the two look the same.'));
+      show($('found'), h('p', { class: 'empty' }, 'No person found. A person who was erased and one who never existed look the same.'));
       return;
     }
     say(`${subjects.length} people found.`);
     const body = peopleTable('People found');
     body.append(...subjects.map(personRow));
-    show($('found'), h('p', {}, `${subjects.length} people share this. Choose one:`), body.closest('table'));
+    show($('found'), h('p', {}, `${subjects.length} people match. Choose one:`), body.closest('table'));
   });
 }
 
 const TOLD = {
-  queued: 'waits for its turn', running: 'deleting', verifying: 'looking once more', blocked: 'blocked by a hold',
+  queued: 'queued', running: 'deleting', verifying: 'verifying', blocked: 'blocked by a hold',
   completed: 'completed', partial: 'partly done', failed: 'failed', cancelled: 'cancelled',
 };
 
@@ -76,7 +76,7 @@ function erasureRow(job) {
 // The list of people comes in parts, each in the order of forgetting but one part after
 // the other. So ever longer spans of time are asked for, until one holds enough to show,
 // and it is put in order here.
-const SPANS = [[1, 'the coming day'], [3, 'three days'], [10, 'ten days'], [null, null]];
+const SPANS = [[1, 'the next day'], [3, 'three days'], [10, 'ten days'], [null, null]];
 const AHEAD = { shown: 10, pages: 5 };
 
 /** Those who go within a number of days, or all, as far as a few pages reach. */
@@ -97,16 +97,16 @@ async function nextToGo() {
   for (const [days, named] of SPANS) {
     const { people, more } = await going(days);
     if (days !== null && people.length < AHEAD.shown) continue;
-    const whom = more ? `${people.length} of those you know` : days ? `All who go within ${named}` : 'Everybody you know';
-    $('next-note').textContent = `${whom}, the first to be forgotten first.`;
+    const whom = more ? `First ${people.length} people` : days ? `People who expire within ${named}` : 'All people';
+    $('next-note').textContent = `${whom}, soonest expiry first.`;
     return nextTable(people);
   }
   return [];
 }
 
 function nextTable(people) {
-  if (people.length === 0) return h('p', { class: 'empty' }, 'You know nobody yet. Whoever is met will stand here, with the time that is left.');
-  const body = peopleTable('Who goes next');
+  if (people.length === 0) return h('p', { class: 'empty' }, 'No people yet. They appear here after their first event, with the time until they expire.');
+  const body = peopleTable('Expiring next');
   const button = h('button', { type: 'button', class: 'quiet more' }, 'Show more');
   const add = () => {
     const rows = people.splice(0, AHEAD.shown).map(personRow);
@@ -127,9 +127,9 @@ async function openHome() {
   document.title = 'Find a person · Lethe';
   setBy();
   await Promise.all([
-    fill($('next'), 'Asking who goes next…', nextToGo),
-    fill($('past'), 'Asking for erasures…', () => pages('v1/erasures', { limit: '8' }, {
-      row: erasureRow, list: h('ul', { class: 'plain lines' }), none: 'Nobody has asked to be erased.',
+    fill($('next'), 'Loading people…', nextToGo),
+    fill($('past'), 'Loading erasures…', () => pages('v1/erasures', { limit: '8' }, {
+      row: erasureRow, list: h('ul', { class: 'plain lines' }), none: 'No erasures yet.',
     })),
   ]);
 }

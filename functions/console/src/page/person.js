@@ -5,7 +5,7 @@ const NAMED = ['name', 'username', 'user_id', 'visitor_id'];
 function nameOf(person) {
   const identity = person.identity ?? {};
   const full = [identity.first_name, identity.last_name].filter(Boolean).join(' ');
-  return identity.name ?? (full || NAMED.map((name) => identity[name]).find(Boolean)) ?? person.visitor_id ?? 'No name is known';
+  return identity.name ?? (full || NAMED.map((name) => identity[name]).find(Boolean)) ?? person.visitor_id ?? 'Unknown name';
 }
 
 /** One category as a list of terms, or that nothing is kept of it. */
@@ -23,36 +23,36 @@ function tickRemaining(node) {
   const { over, days, clock } = left(node.dataset.until);
   if (over && !node.classList.contains('over')) {
     node.classList.add('over');
-    say('The time is up. This person is forgotten.');
+    say('The retention period is over. This person has been erased.');
   }
   const [number, unit, rest] = node.children;
-  const parts = over ? ['Forgotten', '', ''] : days === 0 ? [clock, '', ''] : [String(days), days === 1 ? 'day' : 'days', clock];
+  const parts = over ? ['Erased', '', ''] : days === 0 ? [clock, '', ''] : [String(days), days === 1 ? 'day' : 'days', clock];
   [number.textContent, unit.textContent, rest.textContent] = parts;
 }
 
 /** The countdown, and the days of the retention as they fade. */
 function clockOf(person) {
   if (!person.expires_at) {
-    return h('section', { class: 'clock', 'aria-label': 'Time until forgotten' },
-      h('p', { class: 'still' }, 'The clock stands still'),
-      h('p', { class: 'note' }, person.hold ? 'A hold keeps this person from being forgotten until it is lifted.' : 'A restriction keeps this person as they are until it is lifted.'));
+    return h('section', { class: 'clock', 'aria-label': 'Time until expiry' },
+      h('p', { class: 'still' }, 'Expiry is paused'),
+      h('p', { class: 'note' }, person.hold ? 'A hold keeps this person from being forgotten until it is lifted.' : 'A restriction pauses expiry until it is lifted.'));
   }
   const remaining = h('p', { class: 'remaining', role: 'timer', 'data-until': person.expires_at },
     h('span', { class: 'number' }), ' ', h('span', { class: 'unit' }), ' ', h('span', { class: 'rest' }));
   tickRemaining(remaining);
-  return h('section', { class: 'clock', 'aria-label': 'Time until forgotten' },
+  return h('section', { class: 'clock', 'aria-label': 'Time until expiry' },
     h('h2', { class: 'small' }, 'Forgotten in'),
     remaining,
     daysOf(person.last_seen, person.expires_at),
     h('dl', { class: 'ends' },
       h('div', {}, h('dt', {}, 'Last seen'), h('dd', {}, when(person.last_seen))),
-      h('div', {}, h('dt', {}, 'Forgotten'), h('dd', {}, when(person.expires_at)))));
+      h('div', {}, h('dt', {}, 'Erased'), h('dd', {}, when(person.expires_at)))));
 }
 
 function notes(person) {
   const told = [
-    person.hold && 'On hold: nothing of this person can be erased or redacted.',
-    person.restriction && 'Restricted (GDPR Art. 18): kept, but not to be used.',
+    person.hold && 'On hold: this person’s data cannot be erased or redacted.',
+    person.restriction && 'Restricted (GDPR Art. 18): data is stored but not used.',
     person.objection && 'Objected (GDPR Art. 21): visits and interactions are no longer recorded.',
   ].filter(Boolean);
   return told.length > 0 && h('ul', { class: 'plain notes' }, told.map((text) => h('li', {}, text)));
@@ -60,7 +60,7 @@ function notes(person) {
 
 const RULES = [
   ['restriction', 'Restrict', 'Lift the restriction'],
-  ['objection', 'Note an objection', 'Withdraw the objection'],
+  ['objection', 'Record an objection', 'Withdraw the objection'],
   ['hold', 'Hold', 'Lift the hold'],
 ];
 
@@ -79,30 +79,30 @@ function rulesView(person) {
     return button;
   });
   return h('section', { 'aria-labelledby': 'rules-title' },
-    h('h2', { id: 'rules-title' }, 'What may be done'),
-    !person.hold && h('p', {}, h('label', { for: 'hold-reason' }, 'Reason of a hold, as a code: '), reason),
+    h('h2', { id: 'rules-title' }, 'Rules'),
+    !person.hold && h('p', {}, h('label', { for: 'hold-reason' }, 'Reason for the hold, as a code: '), reason),
     h('div', { class: 'row' }, buttons),
     refused);
 }
 
-const verified = (yes) => h('span', { class: yes ? 'tag sure' : 'tag', title: yes ? 'Your own server vouches for who this is.' : 'Said by a web page; your server has not vouched for it.' }, yes ? 'verified' : 'unverified');
+const verified = (yes) => h('span', { class: yes ? 'tag sure' : 'tag', title: yes ? 'Your own server vouches for who this is.' : 'Sent by a web page and not verified by your server.' }, yes ? 'verified' : 'unverified');
 
 function related(people) {
-  return (people ?? []).length > 0 && h('section', { class: 'facts' }, h('h3', {}, 'Perhaps the same person'),
+  return (people ?? []).length > 0 && h('section', { class: 'facts' }, h('h3', {}, 'Possibly the same person'),
     h('ul', { class: 'plain lines' }, people.map((each) => h('li', {}, personLink(each.subject), h('span', {}, `by ${label(each.via).toLowerCase()}`), verified(each.verified)))));
 }
 
 async function openPerson(subject) {
   document.title = 'Person · Lethe';
   const place = $('person');
-  await fill(place, 'Asking what is kept…', async () => {
+  await fill(place, 'Loading the person…', async () => {
     let person;
     try {
       [person] = await Promise.all([call('GET', `v1/subjects/${subject}`), setClock()]);
     } catch (error) {
       if (!(error instanceof Refusal) || error.status !== 404) throw error;
       return [back(), h('h1', { id: 'person-title', tabindex: -1 }, 'Nobody is here'),
-        h('p', { class: 'lead' }, 'This person was never known, or has been forgotten. From here the two look the same.')];
+        h('p', { class: 'lead' }, 'No person found. A person who was erased and one who never existed look the same.')];
     }
     return personView(person);
   });
@@ -131,7 +131,7 @@ function personView(person) {
     rulesView(person),
     h('section', { class: 'end', 'aria-labelledby': 'end-title' },
       h('h2', { id: 'end-title' }, 'Erase'),
-      h('p', {}, 'On this person’s own wish, or yours: everything kept about them becomes unreadable at once, then is deleted.'),
+      h('p', {}, 'All data about this person becomes unreadable at once and is then deleted.'),
       h('button', { type: 'button', class: 'danger', onclick: () => confirmErasure(person.subject, nameOf(person)) }, 'Erase this person…'),
       h('div', { id: 'end-fault', role: 'alert' })),
   ].filter(Boolean);

@@ -1,10 +1,10 @@
 // A person's records, a page at a time.
 
 const TYPES = {
-  conversation: { title: 'Conversations', none: 'No conversations are kept.', row: conversation },
-  message: { title: 'Messages', none: 'No messages are kept.', row: message },
-  attachment: { title: 'Attachments', none: 'No files are kept.', row: attachment },
-  interaction: { title: 'Interactions', none: 'No interactions are kept.', row: interaction },
+  conversation: { title: 'Conversations', none: 'No conversations.', row: conversation },
+  message: { title: 'Messages', none: 'No messages.', row: message },
+  attachment: { title: 'Attachments', none: 'No files.', row: attachment },
+  interaction: { title: 'Interactions', none: 'No interactions.', row: interaction },
 };
 
 function recordsView(subject, counts) {
@@ -15,7 +15,7 @@ function recordsView(subject, counts) {
     const { type } = chosenTab.dataset;
     tabs.forEach((tab) => tab.setAttribute('aria-pressed', String(tab === chosenTab)));
     const list = h('ul', { class: `plain records ${type}s` });
-    return fill(place, 'Asking for records…', () => pages(`v1/subjects/${subject}/records`, { type, limit: '20' }, {
+    return fill(place, 'Loading records…', () => pages(`v1/subjects/${subject}/records`, { type, limit: '20' }, {
       row: (record) => TYPES[type].row(record, subject), list, none: TYPES[type].none,
     }));
   };
@@ -24,7 +24,7 @@ function recordsView(subject, counts) {
   open(tabs.find((tab) => counts[`${tab.dataset.type}s`] > 0) ?? tabs[0]);
   return h('section', { 'aria-labelledby': 'records-title' },
     h('h2', { id: 'records-title' }, 'Records'),
-    h('div', { class: 'tabs', role: 'group', 'aria-label': 'Kind of record' }, tabs), place);
+    h('div', { class: 'tabs', role: 'group', 'aria-label': 'Record type' }, tabs), place);
 }
 
 function conversation(record, subject) {
@@ -37,7 +37,7 @@ function conversation(record, subject) {
     inside);
   details.addEventListener('toggle', () => fill(inside, 'Asking for messages…', () => pages(`v1/subjects/${subject}/records`,
     { type: 'message', conversation: record.conversation_id, limit: '20' },
-    { row: (each) => message(each, subject), list: h('ul', { class: 'plain records' }), none: 'No messages are kept.', more: 'Show more messages' })), { once: true });
+    { row: (each) => message(each, subject), list: h('ul', { class: 'plain records' }), none: 'No messages.', more: 'Show more messages' })), { once: true });
   return h('li', {}, details);
 }
 
@@ -53,7 +53,7 @@ function message(record) {
 }
 
 const FILE = {
-  awaiting_upload: 'not uploaded yet', scanning: 'being looked at', clean: 'clean', rejected: 'rejected', redacted: 'redacted',
+  awaiting_upload: 'not uploaded yet', scanning: 'being scanned', clean: 'clean', rejected: 'rejected', redacted: 'redacted',
 };
 
 function attachment(record, subject) {
@@ -63,7 +63,7 @@ function attachment(record, subject) {
   ask.addEventListener('click', () => attempt(ask, refused, async () => {
     const { download } = await call('GET', `v1/subjects/${subject}/attachments/${record.attachment}`);
     if (!download || !/^https?:/.test(download.url)) {
-      place.replaceChildren(h('span', { class: 'note' }, 'There is no file to open.'));
+      place.replaceChildren(h('span', { class: 'note' }, 'There is no file to download.'));
       return;
     }
     const link = h('a', { href: download.url, target: '_blank', rel: 'noopener noreferrer' }, 'Open');

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use shared::record::{Consent, Withdrawal, values};
+use shared::domain::records::content::{Consent, Withdrawal, values};
 
 use super::Facts;
 use super::text::{escape, label, push, time};
@@ -14,22 +14,22 @@ const STYLE: &str = include_str!("style.css");
 pub fn top(facts: &Facts<'_>) -> String {
     let (title, right) = match facts.kind {
         Kind::Access => (
-            "What is kept about you",
+            "Your personal data",
             "Your copy under Article 15 of the GDPR",
         ),
         Kind::Portability => (
-            "Your data, to take with you",
+            "Your data in portable form",
             "Your copy under Article 20 of the GDPR",
         ),
     };
     let more = match facts.kind {
-        Kind::Access => "<a href=\"#processing\">How it is used</a>",
+        Kind::Access => "<a href=\"#processing\">Use</a>",
         Kind::Portability => "",
     };
     let head = head(title);
     format!(
-        "{head}<p>{right}, made on {}. Times are in UTC.</p>\n\
-         <nav><a href=\"#person\">You</a><a href=\"#when\">When it goes</a>\
+        "{head}<p>{right}, created on {}. Times are in UTC.</p>\n\
+         <nav><a href=\"#person\">You</a><a href=\"#when\">Deletion</a>\
          <a href=\"#messages\">Conversations</a><a href=\"#files\">Files</a>{more}</nav></header>\n",
         time(facts.made_at)
     )
@@ -50,9 +50,9 @@ fn head(title: &str) -> String {
 
 /// The beginning of a page that takes what would be too much for one.
 pub fn more(number: usize) -> String {
-    let head = head(&format!("More of what is kept about you, part {number}"));
+    let head = head(&format!("Your personal data, part {number}"));
     format!(
-        "{head}<p>Times are in UTC.</p>\n<nav><a href=\"index.html\">To the first page</a></nav></header>\n"
+        "{head}<p>Times are in UTC.</p>\n<nav><a href=\"index.html\">Back to the first page</a></nav></header>\n"
     )
 }
 
@@ -65,7 +65,7 @@ pub fn earlier(pages: &[String]) -> String {
     match links.is_empty() {
         true => String::new(),
         false => format!(
-            "<section id=\"more\"><h2>More pages</h2>\n<p>This is too much for one page. The rest: {}.</p>\n</section>\n",
+            "<section id=\"more\"><h2>More pages</h2>\n<p>This copy continues on more pages: {}.</p>\n</section>\n",
             links.join(", ")
         ),
     }
@@ -85,7 +85,7 @@ pub fn person(facts: &Facts<'_>) -> String {
     }
     let mut html = "<section id=\"person\"><h2>You</h2>\n".to_owned();
     if list.is_empty() {
-        html.push_str("<p class=\"soft\">Neither a name nor a way to reach you is kept.</p>\n");
+        html.push_str("<p class=\"soft\">No name or contact details are stored.</p>\n");
     } else {
         push(&mut html, format_args!("<dl>\n{list}</dl>\n"));
     }
@@ -101,14 +101,18 @@ pub fn person(facts: &Facts<'_>) -> String {
             }
         }
         if let Some(consent) = &profile.person.consent {
-            html.push_str(&basis("On what legal basis", &consent.value, None));
+            html.push_str(&basis("Legal basis", &consent.value, None));
         }
         for Withdrawal {
             consent,
             withdrawn_at,
         } in &profile.person.withdrawn
         {
-            html.push_str(&basis("Withdrawn", &consent.value, Some(*withdrawn_at)));
+            html.push_str(&basis(
+                "Withdrawn consent",
+                &consent.value,
+                Some(*withdrawn_at),
+            ));
         }
     }
     html.push_str("</section>\n");
@@ -156,14 +160,14 @@ pub fn when(facts: &Facts<'_>) -> String {
     let door = &facts.profile.door;
     let end = match door.expires_at {
         Some(at) => format!(
-            "<p>All of this is deleted on <strong>{}</strong>, unless you come back before. It goes sooner when \
-             you ask for it.</p>",
+            "<p>This data is deleted on <strong>{}</strong>, unless you use the service again before then. You can \
+             ask for earlier deletion.</p>",
             time(at)
         ),
-        None => "<p>The date of deletion is on hold for the time being.</p>".to_owned(),
+        None => "<p>Deletion is currently on hold.</p>".to_owned(),
     };
     format!(
-        "<section id=\"when\" class=\"when\"><h2>When it goes</h2>\n{end}\n<p class=\"soft\">Kept since {}. You were \
+        "<section id=\"when\" class=\"when\"><h2>Deletion</h2>\n{end}\n<p class=\"soft\">Stored since {}. You were \
          last seen on {}.</p>\n</section>\n",
         time(door.created_at),
         time(door.last_seen)
@@ -175,8 +179,8 @@ pub fn processing(facts: &Facts<'_>) -> String {
         return String::new();
     }
     let mut html =
-        "<section id=\"processing\"><h2>How it is used</h2>\n<div class=\"scroll\"><table><thead><tr>\
-        <th>What</th><th>Why</th><th>Where it comes from</th><th>How long</th></tr></thead><tbody>\n"
+        "<section id=\"processing\"><h2>How your data is used</h2>\n<div class=\"scroll\"><table><thead><tr>\
+        <th>Data</th><th>Purpose</th><th>Source</th><th>Retention</th></tr></thead><tbody>\n"
             .to_owned();
     for it in facts.processing {
         let fields: Vec<_> = it.fields.iter().map(|name| label(name)).collect();
@@ -195,10 +199,10 @@ pub fn processing(facts: &Facts<'_>) -> String {
     push(
         &mut html,
         format_args!(
-            "</tbody></table></div>\n<h3>Who receives it</h3>\n<p>{}</p>\n<h3>Your rights</h3>\n\
-             <p>You may have it corrected or erased, have its use restricted, object to it, and take with you what you \
-             gave. Ask the company whose service you used. You may also complain to a data protection authority. \
-             Lethe makes no automated decisions about you.</p>\n</section>\n",
+            "</tbody></table></div>\n<h3>Recipients</h3>\n<p>{}</p>\n<h3>Your rights</h3>\n\
+             <p>You have the right to have your data corrected or erased, to restrict its use, to object to it, and to \
+             receive the data you provided. To do so, contact the company whose service you used. You can also \
+             complain to a data protection authority. Lethe makes no automated decisions about you.</p>\n</section>\n",
             escape(RECIPIENTS)
         ),
     );
@@ -211,7 +215,7 @@ pub const END: &str = "</main>\n</body>\n</html>\n";
 pub fn bottom(facts: &Facts<'_>) -> String {
     let mut html = String::new();
     if !facts.left_out.is_empty() {
-        html.push_str("<section id=\"left-out\"><h2>What is not in this copy</h2>\n<dl>\n");
+        html.push_str("<section id=\"left-out\"><h2>Not included in this copy</h2>\n<dl>\n");
         for it in facts.left_out {
             let text = |name: &str| escape(it[name].as_str().unwrap_or_default());
             let what = match it["count"].as_u64() {
@@ -226,8 +230,8 @@ pub fn bottom(facts: &Facts<'_>) -> String {
         html.push_str("</dl>\n</section>\n");
     }
     html.push_str(
-        "<footer>The same data for machines: <a href=\"subject.json\">subject.json</a> and the .jsonl and .csv files \
-         beside it. <a href=\"manifest.json\">manifest.json</a> lists every file with its SHA-256.</footer>\n",
+        "<footer>The same data in machine-readable form: <a href=\"subject.json\">subject.json</a> and the .jsonl and \
+         .csv files. <a href=\"manifest.json\">manifest.json</a> lists every file with its SHA-256 checksum.</footer>\n",
     );
     html.push_str(END);
     html

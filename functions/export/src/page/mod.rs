@@ -13,10 +13,10 @@ use std::io::{self, Write};
 
 use jiff::Timestamp;
 use serde_json::Value;
-use shared::id::KeyedHash;
-use shared::profile::Profile;
-use shared::record::{Author, FileState};
-use shared::store::records::{Attachment, Conversation, Interaction, Message, Record};
+use shared::base::id::KeyedHash;
+use shared::domain::people::profile::Profile;
+use shared::domain::records::content::{Author, FileState};
+use shared::domain::records::rows::{Attachment, Conversation, Interaction, Message, Record};
 
 use crate::processing::Processing;
 use crate::request::Kind;
@@ -133,13 +133,13 @@ impl Page {
     /// The records that wait.
     fn records(&mut self, page: &mut impl Write) -> io::Result<()> {
         self.talk(page)?;
-        let heads = "<th>File</th><th>Type</th><th class=\"number\">Size</th><th>Kept since</th>";
+        let heads = "<th>File</th><th>Type</th><th class=\"number\">Size</th><th>Stored since</th>";
         let none = "<p class=\"soft\">No files.</p>";
         let none = self.earlier.is_empty().then_some(none);
         rows(page, "files", "Files", heads, &self.files, none)?;
         let heads = "<th>Help item</th><th>Where</th><th class=\"number\">Loaded</th>\
             <th class=\"number\">Viewed</th><th class=\"number\">Clicked</th><th>First</th><th>Last</th>";
-        let title = "Help that you were shown";
+        let title = "Help content shown to you";
         rows(page, "usage", title, heads, &self.usage, None)
     }
 
@@ -214,7 +214,7 @@ fn message(it: &Message, agents: bool) -> String {
 fn file(it: &Attachment, path: Option<&str>) -> String {
     let (name, content_type) = match &it.content {
         Some(content) => (escape(&content.filename), escape(&content.content_type)),
-        None => ("A file that has been redacted".to_owned(), String::new()),
+        None => ("Redacted file".to_owned(), String::new()),
     };
     let name = match (path, it.state) {
         (Some(path), _) => format!(
@@ -223,10 +223,10 @@ fn file(it: &Attachment, path: Option<&str>) -> String {
         ),
         (None, FileState::Redacted) => name,
         (None, FileState::Rejected) => {
-            format!("<bdi>{name}</bdi> <span class=\"soft\">(refused as unsafe)</span>")
+            format!("<bdi>{name}</bdi> <span class=\"soft\">(rejected as unsafe)</span>")
         }
         (None, _) => {
-            format!("<bdi>{name}</bdi> <span class=\"soft\">(not part of this copy)</span>")
+            format!("<bdi>{name}</bdi> <span class=\"soft\">(not included in this copy)</span>")
         }
     };
     format!(
@@ -284,12 +284,12 @@ fn rows(
 
 #[cfg(test)]
 mod tests {
-    use shared::id;
-    use shared::record::{
+    use shared::base::id;
+    use shared::domain::life::door::{Counts, Door};
+    use shared::domain::records::content::{
         AttachmentContent, ConversationContent, InteractionContent, Known, MessageContent,
     };
-    use shared::store::lives::{Counts, Door};
-    use shared::store::records::Person;
+    use shared::domain::records::rows::Person;
 
     use serde_json::Map;
 
@@ -319,7 +319,7 @@ mod tests {
             vouched_at: at(60),
             visit_at: None,
             expires_at: Some(at(86_400)),
-            gate: 1,
+            rules_version: 1,
             counts: Counts::default(),
             uploads: Vec::new(),
             edition: 0,
@@ -340,7 +340,7 @@ mod tests {
         (message[31], message[63]) = (b'0' + conversation, b'0' + uuid);
         let id = format!("msg_{}", String::from_utf8_lossy(&message));
         Record::Message(Message {
-            id: id::Message::parse(&id).unwrap(),
+            id: id::MessageId::parse(&id).unwrap(),
             author,
             at: at(second),
             rev: 1,
@@ -394,7 +394,7 @@ mod tests {
     #[test]
     fn what_strangers_wrote_is_text_and_nothing_else() {
         let file = Record::Attachment(Attachment {
-            id: id::Attachment::random(),
+            id: id::AttachmentId::random(),
             state: FileState::Clean,
             size: 1_500_000,
             at: at(1),
@@ -469,14 +469,14 @@ mod tests {
         let places: Vec<_> = order.iter().map(|text| html.find(text).unwrap()).collect();
         assert!(places.is_sorted(), "{places:?}");
         assert!(!html.contains("mem_") && html.contains("Agent · "));
-        assert!(!html.contains("How it is used") && !html.contains("Your last visit"));
+        assert!(!html.contains("How your data is used") && !html.contains("Your last visit"));
     }
 
     #[test]
     fn a_person_of_whom_little_is_known_gets_a_page() {
         let html = render(Kind::Access, false, &[]);
         assert!(html.contains("No messages.") && html.contains("No files."));
-        assert!(!html.contains("Help that you were shown"));
-        assert!(html.contains("How it is used") && html.contains("Your last visit"));
+        assert!(!html.contains("Help content shown to you"));
+        assert!(html.contains("How your data is used") && html.contains("Your last visit"));
     }
 }

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::Value;
-use shared::merkle::Hash;
-use shared::store::keys;
+use shared::domain::keys;
+use shared::proof::merkle::Hash;
 use uuid::Uuid;
 
 use crate::client::Client;
@@ -77,7 +77,7 @@ impl Source {
 }
 
 fn unsealed(day: Date) -> String {
-    format!("{day} is not sealed: a day is, an hour after it is over")
+    format!("{day} has no signed log root: it is signed one hour after the day ends")
 }
 
 /// The pages of one day's seal are one seal with all of the leaves.
@@ -85,7 +85,7 @@ fn join(pages: Vec<Value>, day: Date) -> Result<Option<Seal>, String> {
     let mut joined: Option<Seal> = None;
     for page in pages {
         let seal: Seal =
-            serde_json::from_value(page).map_err(|e| format!("a seal is not understood: {e}"))?;
+            serde_json::from_value(page).map_err(|e| format!("cannot parse a log root: {e}"))?;
         if seal.day != day.to_string() {
             continue;
         }
@@ -101,7 +101,7 @@ async fn from_service(url: &str, key: &str, day: Date) -> Result<Evidence, Strin
     let base = url.trim_end_matches('/');
     if !base.starts_with("http://") {
         return Err(format!(
-            "{base} is not asked: this knows no TLS; save the answers with curl and give --from"
+            "{base} is not http: save the responses with curl and pass --from"
         ));
     }
     let client = Client::default();
@@ -111,9 +111,9 @@ async fn from_service(url: &str, key: &str, day: Date) -> Result<Evidence, Strin
             .body("")
             .map_err(|e| e.to_string())?;
         let answer = client.send(request).await;
-        let answer = answer.map_err(|e| format!("{base} does not answer: {e}"))?;
+        let answer = answer.map_err(|e| format!("{base} does not respond: {e}"))?;
         let body: Value = serde_json::from_slice(answer.body())
-            .map_err(|_| format!("{base}{path} gives no JSON"))?;
+            .map_err(|_| format!("{base}{path} did not return JSON"))?;
         match answer.status().is_success() {
             true => Ok(body),
             false => Err(format!("{path}: {}: {}", answer.status(), body["title"])),
@@ -182,7 +182,7 @@ fn from_folder(folder: &Path, left: bool, day: Date) -> Result<Evidence, String>
         day,
         jwks: read(&folder.join("jwks.json"))?,
         seal: seal
-            .ok_or_else(|| format!("no page in {} has the seal of {day}", folder.display()))?,
+            .ok_or_else(|| format!("no page in {} has the log root of {day}", folder.display()))?,
         before: before.map_or(Before::Unknown, Before::Sealed),
         entries,
         left,

@@ -8,7 +8,7 @@ use emulators::{ACCOUNT, REGION};
 use local::template::{Node, TemplateError, Tree};
 use local::wire::{Engine, Sent, query};
 use serde_json::{Value, json};
-use shared::id::Tenant;
+use shared::base::id::TenantId;
 
 /// The partitions that a request to a table is about.
 pub const LEADING_KEYS: &str = "dynamodb:LeadingKeys";
@@ -377,7 +377,7 @@ fn of_key(operation: &str, body: &Value) -> Asked {
     for (name, value) in body["EncryptionContext"].as_object().into_iter().flatten() {
         let value = text(value);
         // Which tenant is no policy's business.
-        if Tenant::parse(value).is_none() {
+        if TenantId::parse(value).is_none() {
             asked = asked.with(&format!("kms:EncryptionContext:{name}"), value);
         }
     }

@@ -1,0 +1,168 @@
+//! Clocks whose day has come: the life is over, or its door says when it will be, or a hold or
+//! a restriction has stopped it.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use futures::FutureExt;
+use jiff::{SignedDuration, Timestamp};
+use shared::aws::dynamo::Item;
+use shared::base::error::Result;
+use shared::base::id::TenantId;
+use shared::domain::app::App;
+use shared::domain::keyring::{Entry, State};
+use shared::domain::keys;
+use shared::domain::keys::{DOOR, LifeKey, SHARDS, day_of};
+use shared::domain::life::door::Door;
+
+use crate::sweep::Sweep;
+use crate::{PAGE, at_once};
+
+/// How far the sweep is in the expiry index of a tenant.
+#[derive(Clone, Debug, Default)]
+pub struct Cursor {
+    shard: u8,
+    after: Option<String>,
+}
+
+/// What became of a clock.
+enum Seen {
+    Expired,
+    Moved,
+    HoldEnded,
+    AsItWas,
+}
+
+/// Goes through the expiry index entries of a tenant that are due by today. False when time is over first.
+pub async fn sweep(
+    sweep: &mut Sweep<'_>,
+    tenant: TenantId,
+    place: &mut Cursor,
+    until: Instant,
+) -> bool {
+    while place.shard < SHARDS {
+        let app = sweep.app;
+        let partition = keys::due_partition(tenant, place.shard);
+        let today = day_of(app.clock.now()).to_string();
+        let page = app
+            .store
+            .due(&partition, Some(&today), PAGE, place.after.take());
+        let page = page.await;
+        if let Some((sorts, next)) = sweep.note("clocks", &partition, page) {
+            let clocks = sorts.iter().filter_map(|it| keys::parse_due(tenant, it));
+            look_at_all(sweep, tenant, clocks.map(|(_, life)| life).collect()).await;
+            place.after = next;
+        }
+        if place.after.is_none() {
+            place.shard += 1;
+        }
+        if Instant::now() >= until {
+            return place.shard >= SHARDS;
+        }
+    }
+    true
+}
+
+async fn look_at_all(sweep: &mut Sweep<'_>, tenant: TenantId, mut lives: Vec<LifeKey>) {
+    let app = sweep.app;
+    let doors = doors(app, &lives).await;
+    let Some(mut doors) = sweep.note("clocks", tenant, doors) else {
+        return;
+    };
+    let ended = ended(app, tenant, &lives, &doors).await;
+    let Some(ended) = sweep.note("clocks", tenant, ended) else {
+        return;
+    };
+    lives.retain(|life| !ended.contains_key(life));
+    // Whoever lifted their hold did not come to release what waited for it.
+    let unreleased = ended.values().flatten();
+    for entry in unreleased.filter(|entry| !entry.blocked.is_empty()) {
+        let about = format!("{} {}", entry.key.tenant, entry.key.life);
+        sweep.note("clocks", about, app.release(entry).await);
+    }
+    let looks = lives
+        .iter()
+        .map(|life| look_at(app, life, doors.remove(life)).boxed());
+    for (life, seen) in lives.iter().zip(at_once(looks.collect()).await) {
+        let about = format!("{} {}", life.tenant, life.life);
+        match sweep.note("clocks", about, seen) {
+            Some(Seen::Expired) => sweep.did.expired += 1,
+            Some(Seen::Moved) => sweep.did.clocks_moved += 1,
+            Some(Seen::HoldEnded) => sweep.did.holds_ended += 1,
+            Some(Seen::AsItWas) | None => {}
+        }
+    }
+}
+
+/// The doors of these lives, as far as they stand. One that cannot be read is told of with its
+/// life.
+pub async fn doors(app: &App, lives: &[LifeKey]) -> Result<HashMap<LifeKey, Result<Door>>> {
+    let wanted: Vec<_> = lives
+        .iter()
+        .map(|life| (life.partition(), DOOR.to_owned()))
+        .collect();
+    let rows = app.store.get_many(&wanted).await?;
+    let door = |row: &Item| Some((LifeKey::parse(row.partition())?, Door::read(row)));
+    Ok(rows.iter().filter_map(door).collect())
+}
+
+/// Those of these lives that have no door, and whose erasure is under way: their clocks stay
+/// until it is verified. Each with its row, unless the subject has a later life.
+async fn ended(
+    app: &App,
+    tenant: TenantId,
+    lives: &[LifeKey],
+    doors: &HashMap<LifeKey, Result<Door>>,
+) -> Result<HashMap<LifeKey, Option<Entry>>> {
+    let gone: Vec<_> = lives.iter().filter(|it| !doors.contains_key(it)).collect();
+    let subjects: Vec<_> = gone.iter().map(|life| life.subject).collect();
+    let mut entries = app.keyring.entries(tenant, &subjects).await?;
+    let mut ended = HashMap::new();
+    for life in gone {
+        let entry = entries.remove(&life.subject);
+        let entry = entry.filter(|entry| entry.key == *life);
+        if entry.as_ref().is_none_or(|it| it.state != State::Active) {
+            ended.insert(*life, entry);
+        }
+    }
+    Ok(ended)
+}
+
+async fn look_at(app: &App, life: &LifeKey, door: Option<Result<Door>>) -> Result<Seen> {
+    let now = app.clock.now();
+    match door.transpose()? {
+        Some(door) if door.expires_at.is_none() => look_again(app, life, now).await,
+        Some(door) if !door.expired(now) => {
+            let ahead = door.expires_at.is_some_and(|at| day_of(at) > day_of(now));
+            // Refused: the door has changed since, and the next sweep looks at it again.
+            match ahead && app.store.move_clock(life, &door).await? {
+                true => Ok(Seen::Moved),
+                false => Ok(Seen::AsItWas),
+            }
+        }
+        // Refused where its erasure is under way already.
+        _ => match app.store.begin_expiry(life, now).await? {
+            true => Ok(Seen::Expired),
+            false => Ok(Seen::AsItWas),
+        },
+    }
+}
+
+/// A clock that a hold or a restriction has stopped: the hold is over, or there is nothing
+/// to look at before it may be, nor before tomorrow.
+async fn look_again(app: &App, life: &LifeKey, now: Timestamp) -> Result<Seen> {
+    let entry = app.keyring.entry(life.tenant, life.subject).await?;
+    let Some(entry) = entry.filter(|entry| entry.key == *life) else {
+        return Ok(Seen::AsItWas);
+    };
+    if app.end_hold(&entry).await? {
+        return Ok(Seen::HoldEnded);
+    }
+    let tomorrow = now + SignedDuration::from_hours(24);
+    let until = entry.hold.as_ref().and_then(|hold| hold.until);
+    let until = until.unwrap_or(tomorrow);
+    match day_of(until) > day_of(now) && app.store.postpone_clock(&entry, until).await? {
+        true => Ok(Seen::Moved),
+        false => Ok(Seen::AsItWas),
+    }
+}

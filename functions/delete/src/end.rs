@@ -1,0 +1,267 @@
+//! The moment of an erasure: keys go, doors close. From here on nothing of these lives can
+//! be read. Whoever is held is noted to wait; everything else is removed later.
+
+use std::collections::HashMap;
+
+use futures::FutureExt;
+use jiff::Timestamp;
+use shared::aws::dynamo::{Refusal, Write};
+use shared::aws::s3::last_upload;
+use shared::base::error::{Error, Result};
+use shared::base::id::{SubjectId, TenantId};
+use shared::base::retry::pause;
+use shared::domain::app::App;
+use shared::domain::audit::entry;
+use shared::domain::audit::entry::AuditEvent;
+use shared::domain::erasure::spec::Erasing;
+use shared::domain::jobs::{Job, JobKind};
+use shared::domain::keyring;
+use shared::domain::keyring::{BLOCKED, Entry, State};
+use shared::domain::keys::{DOOR, LifeKey};
+use shared::domain::life::door::{Door, erase_writes};
+use shared::domain::rules::change::Change;
+
+use crate::at_once;
+use crate::erasure::set_ended;
+
+/// Lives that end in one transaction: each takes two rows of it, and up to four.
+pub const TOGETHER: usize = 20;
+/// Transactions at the same time.
+const AT_ONCE: usize = 4;
+/// People who are looked at together.
+const READ: usize = 100;
+const TRIES: u32 = 8;
+
+/// Somebody who lives, with what an erasure has to know of them.
+pub struct Present {
+    pub entry: Entry,
+    pub door: Door,
+}
+
+/// Those of `subjects` who live, each once.
+pub async fn present(app: &App, tenant: TenantId, subjects: &[SubjectId]) -> Result<Vec<Present>> {
+    let mut subjects = subjects.to_vec();
+    subjects.sort_unstable();
+    subjects.dedup();
+    let now = app.clock.now();
+    let mut present = Vec::new();
+    for some in subjects.chunks(READ) {
+        for (entry, door) in rows(app, tenant, some).await?.into_values() {
+            let door = door.filter(|door| entry.state == State::Active && !door.expired(now));
+            present.extend(door.map(|door| Present { entry, door }));
+        }
+    }
+    Ok(present)
+}
+
+/// What the keyring holds of these people, each with the door of that life.
+async fn rows(
+    app: &App,
+    tenant: TenantId,
+    subjects: &[SubjectId],
+) -> Result<HashMap<SubjectId, (Entry, Option<Door>)>> {
+    let entries = app.keyring.entries(tenant, subjects).await?;
+    let doors: Vec<_> = entries
+        .values()
+        .filter(|entry| entry.state == State::Active)
+        .map(|entry| (entry.key.partition(), DOOR.to_owned()))
+        .collect();
+    let mut doors: HashMap<_, _> = app
+        .store
+        .get_many(&doors)
+        .await?
+        .iter()
+        .map(|row| Ok((row.partition().to_owned(), Door::read(row)?)))
+        .collect::<Result<_>>()?;
+    let with_door = |(subject, entry): (SubjectId, Entry)| {
+        let door = doors.remove(&entry.key.partition());
+        (subject, (entry, door))
+    };
+    Ok(entries.into_iter().map(with_door).collect())
+}
+
+/// What ending some lives came to.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// Those who are held: their lives go on until the hold is lifted.
+    pub blocked: Vec<SubjectId>,
+    /// When the last link that may still write has run out.
+    pub uploads_until: Option<Timestamp>,
+}
+
+/// Ends these lives on behalf of a job. Those that have ended already are passed over, so
+/// it can be done again; where the job suppresses, their people are kept away all the same.
+///
+/// Every write checks the job's fence: `None` when the job was cancelled or another worker
+/// has taken it up since it was read. Nothing was written after that.
+pub async fn end(app: &App, job: &Job, lives: &[LifeKey]) -> Result<Option<Ended>> {
+    let suppress = Erasing::of(job)?.suppress;
+    let mut ended = Ended::default();
+    for some in lives.chunks(READ) {
+        let mut left = some.to_vec();
+        // After the first try one by one: a life that changes all the time holds up no other.
+        for (attempt, together) in (0..TRIES).zip(std::iter::once(TOGETHER).chain([1; 7])) {
+            if attempt > 0 {
+                pause(attempt - 1).await;
+            }
+            let tried = end_some(app, job, &left, suppress, together, &mut ended).await?;
+            let Some(changed) = tried else {
+                return Ok(None);
+            };
+            left = changed;
+            if left.is_empty() {
+                break;
+            }
+        }
+        if !left.is_empty() {
+            return Err(Error::Unavailable(
+                "these lives change faster than they can be ended".into(),
+            ));
+        }
+    }
+    Ok(Some(ended))
+}
+
+/// What became of a transaction on behalf of a job.
+enum Behalf {
+    Done,
+    /// The person has changed since they were read.
+    Changed,
+    /// The job has.
+    Fenced,
+}
+
+async fn on_behalf(app: &App, job: &Job, mut writes: Vec<Write>) -> Result<Behalf> {
+    writes.insert(0, job.check());
+    Ok(match app.store.transact(writes).await? {
+        Ok(()) => Behalf::Done,
+        Err(Refusal::Condition { place: 0, .. }) => Behalf::Fenced,
+        Err(Refusal::Condition { .. }) => Behalf::Changed,
+    })
+}
+
+/// Tries once for each. Those that changed meanwhile are left; `None` when the job has.
+async fn end_some(
+    app: &App,
+    job: &Job,
+    lives: &[LifeKey],
+    suppress: bool,
+    together: usize,
+    ended: &mut Ended,
+) -> Result<Option<Vec<LifeKey>>> {
+    let Some(tenant) = lives.first().map(|life| life.tenant) else {
+        return Ok(Some(Vec::new()));
+    };
+    let subjects: Vec<_> = lives.iter().map(|life| life.subject).collect();
+    let mut known = rows(app, tenant, &subjects).await?;
+    let mut ending: Vec<(LifeKey, Vec<Write>)> = Vec::new();
+    let mut left = Vec::new();
+    for life in lives {
+        let found = known.remove(&life.subject);
+        let (entry, door) = match found {
+            Some(found) if found.0.key == *life && found.0.state == State::Active => found,
+            other => {
+                // Ended before, by a try that may not have come to note its links.
+                let until = last_upload(app.clock.now());
+                ended.uploads_until = ended.uploads_until.max(Some(until));
+                let Some((entry, door)) = other.filter(|_| suppress) else {
+                    continue;
+                };
+                match keep_away(app, job, &entry, door).await? {
+                    Behalf::Done => {}
+                    Behalf::Changed => left.push(*life),
+                    Behalf::Fenced => return Ok(None),
+                }
+                continue;
+            }
+        };
+        if entry.rules.held {
+            // One that cannot be noted, since too many wait, looks again each day.
+            let noted = entry.blocked.contains(&job.key.id) || entry.blocked.len() >= BLOCKED;
+            let block = vec![keyring::block_write(&entry, job.key.id)];
+            let noted = match noted {
+                true => Behalf::Done,
+                false => on_behalf(app, job, block).await?,
+            };
+            match noted {
+                Behalf::Done => ended.blocked.push(life.subject),
+                Behalf::Changed => left.push(*life),
+                Behalf::Fenced => return Ok(None),
+            }
+            continue;
+        }
+        let until = door.as_ref().and_then(Door::uploads_until);
+        ended.uploads_until = ended.uploads_until.max(until);
+        ending.push((*life, erase_writes(&entry, door.as_ref(), suppress)));
+    }
+    let ending: Vec<_> = ending.chunks(together).collect();
+    let transactions = ending.iter().map(|group| {
+        let writes = group.iter().flat_map(|(_, writes)| writes.clone());
+        on_behalf(app, job, writes.collect()).boxed()
+    });
+    let outcomes = at_once(AT_ONCE, transactions.collect()).await?;
+    for (group, outcome) in ending.iter().zip(outcomes) {
+        match outcome {
+            Behalf::Done => {}
+            Behalf::Changed => left.extend(group.iter().map(|(life, _)| *life)),
+            Behalf::Fenced => return Ok(None),
+        }
+    }
+    Ok(Some(left))
+}
+
+/// Keeps somebody away as a job asks whose life has ended without it: by its time, or by
+/// another erasure. Who has returned since the job was asked for, is erased anew, by a job of
+/// their own; who was let back in since, stays.
+async fn keep_away(app: &App, job: &Job, entry: &Entry, door: Option<Door>) -> Result<Behalf> {
+    let now = app.clock.now();
+    let lives = entry.state == State::Active;
+    let welcome = entry.welcome_at.is_some_and(|at| at >= job.created_at);
+    if welcome || (entry.rules.suppressed && !lives) {
+        return Ok(Behalf::Done);
+    }
+    match app.keyring.tenant(job.key.tenant).await {
+        Ok(_) => {}
+        // The tenant has left.
+        Err(Error::NotFound) => return Ok(Behalf::Done),
+        Err(error) => return Err(error),
+    }
+    let door = door.filter(|door| lives && !door.expired(now));
+    let writes = match &door {
+        Some(door) if !entry.rules.held => erase_anew(app, job, entry, door, now),
+        _ if entry.rules.suppressed => return Ok(Behalf::Done),
+        _ => {
+            let life = door.as_ref().map(|door| (door, now));
+            Change::Suppress.writes(entry, life, now)
+        }
+    };
+    on_behalf(app, job, writes).await
+}
+
+/// The erasure of a life that began while a suppressing one was under way.
+fn erase_anew(app: &App, job: &Job, entry: &Entry, door: &Door, now: Timestamp) -> Vec<Write> {
+    let mut erasing = Erasing::default();
+    (erasing.ended, erasing.suppress) = (true, true);
+    erasing.uploads_until = door.uploads_until();
+    let lives = [(entry.key, door.counts.total())];
+    let (mut anew, mut writes) =
+        Job::erasure(JobKind::Erasure, job.key.tenant, &lives, erasing, now);
+    for said in ["reason", "reference"] {
+        if let Some(said_before) = job.outcome.get(said) {
+            anew.outcome[said] = said_before.clone();
+        }
+    }
+    set_ended(app, &mut anew, &[], now);
+    writes.extend(anew.begin_writes());
+    writes.extend(erase_writes(entry, Some(door), true));
+    let about = [entry.key.life.to_string(), anew.key.id.to_string()];
+    writes.extend(entry::writes(&[entry::Entry {
+        tenant: job.key.tenant,
+        event: AuditEvent::ErasureRequested,
+        by: "lethe",
+        about: &about,
+        at: now,
+        happened_at: None,
+    }]));
+    writes
+}

@@ -1,0 +1,122 @@
+//! What is left of a life goes, object by object and row by row.
+//!
+//! Every step may be the last before a crash, and may be done again: what is gone stays
+//! gone, and keys carry the life. What a step removes is counted, and the count saved,
+//! before it is removed; who comes after a crash removes the rest of it without counting
+//! again. So progress only grows, and the counts are exact.
+
+use shared::aws::dynamo::{Query, Range, Write};
+use shared::base::error::Result;
+use shared::domain::app::App;
+use shared::domain::keys;
+use shared::domain::keys::{EXPIRY, LifeKey};
+
+use crate::progress::{STORES, Within};
+use crate::turn::{Halt, Turn};
+
+/// Rows removed in one step.
+const PAGE: usize = 500;
+
+/// A page of a life's rows: their sort keys, and where the next one begins.
+type Rows = (Vec<String>, Option<String>);
+
+/// Removes what is left of a life but its clock. Most people never sent a file, and S3 need
+/// not be asked about them: every write behind the door that can lead to an object leaves a
+/// row, and rows go last.
+pub async fn purge(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
+    let first = rows(turn.app, life).await?;
+    let led = first.1.is_some() || first.0.iter().any(|sort| keys::leads_to_objects(sort));
+    // Its rows are gone when this is gone through again.
+    turn.progress.objects |= led;
+    if turn.progress.objects {
+        clear_objects(turn, &life.object_prefixes()).await?;
+    } else {
+        turn.progress.within.store = STORES.len() - 1;
+    }
+    remove_rows(turn, life, first).await?;
+    turn.progress.within = Within::default();
+    Ok(())
+}
+
+/// Removes all objects under these prefixes, one for each store, in every version; and
+/// unfinished uploads.
+pub async fn clear_objects(turn: &mut Turn<'_>, prefixes: &[(&str, String)]) -> Result<(), Halt> {
+    while let Some((_, prefix)) = prefixes.get(turn.progress.within.store) {
+        clear_prefix(turn, prefix).await?;
+        turn.progress.within.next_store();
+    }
+    Ok(())
+}
+
+async fn clear_prefix(turn: &mut Turn<'_>, prefix: &str) -> Result<(), Halt> {
+    let app = turn.app;
+    turn.progress.found += app.objects.abort_uploads(prefix).await?;
+    loop {
+        let mut versions = app.objects.versions(prefix).await?;
+        if versions.is_empty() {
+            return Ok(());
+        }
+        versions.sort_by(|one, other| one.object.cmp(&other.object));
+        let keys: Vec<_> = versions.iter().map(|it| it.object.as_str()).collect();
+        turn.count(&keys).await?;
+        app.objects.delete(&versions).await?;
+        turn.still_time()?;
+    }
+}
+
+/// Removes a life's rows; a lookup's reverse goes after its lookup, so that a crash between
+/// the two leaves the way to it.
+pub async fn clear_rows(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
+    let first = rows(turn.app, life).await?;
+    remove_rows(turn, life, first).await
+}
+
+/// The first page of what a life has.
+async fn rows(app: &App, life: &LifeKey) -> Result<Rows> {
+    let query = Query {
+        partition: &life.partition(),
+        range: Range::All,
+        ascending: true,
+        limit: Some(PAGE),
+        after: None,
+    };
+    app.store.query_sorts(query).await
+}
+
+async fn remove_rows(turn: &mut Turn<'_>, life: &LifeKey, first: Rows) -> Result<(), Halt> {
+    let app = turn.app;
+    let partition = life.partition();
+    let mut page = first;
+    loop {
+        let (mut sorts, next) = page;
+        sorts.retain(|sort| sort != EXPIRY);
+        if !sorts.is_empty() {
+            let told = sorts.iter().map(String::as_str);
+            let told: Vec<_> = told.filter(|sort| !keys::is_note(sort)).collect();
+            turn.progress.found += (sorts.len() - told.len()) as u64;
+            turn.count(&told).await?;
+            for sort in &sorts {
+                clear_lookup(app, life, sort).await?;
+            }
+            app.store.delete_many(&partition, &sorts).await?;
+        }
+        if next.is_none() {
+            return Ok(());
+        }
+        turn.still_time()?;
+        page = rows(app, life).await?;
+    }
+}
+
+/// Deletes the lookup that a reverse row points to, unless a later life has taken it over.
+async fn clear_lookup(app: &App, life: &LifeKey, sort: &str) -> Result<()> {
+    let Some(lookup) = keys::lookup_of_reverse(life.tenant, sort) else {
+        return Ok(());
+    };
+    let write = Write::delete(&lookup, &life.subject.to_string())
+        .only_if("attribute_not_exists(PK) OR life = :life")
+        .value(":life", life.life.to_string());
+    // Refused: it belongs to a later life.
+    let _taken_over = app.store.write(write).await?;
+    Ok(())
+}

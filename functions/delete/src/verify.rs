@@ -1,0 +1,127 @@
+//! What every erasure has in common, of people or of a tenant: it is noted before anything
+//! is removed, looked back upon after each pass, and a life is closed last.
+
+use std::collections::HashSet;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use shared::aws::dynamo::{Refusal, Write};
+use shared::base::error::Result;
+use shared::base::id::SubjectId;
+use shared::domain::app::App;
+use shared::domain::jobs::{Job, JobKind, JobState};
+use shared::domain::keyring;
+use shared::domain::keys;
+use shared::domain::keys::{EXPIRY, LifeKey};
+
+use crate::turn::{Halt, Turn};
+
+/// Passes that still find something: then somebody is told.
+const PASSES: u32 = 12;
+/// How soon what could not be removed is tried again.
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+/// How the work of a turn ended.
+pub enum Done {
+    /// Nothing is left.
+    Everything,
+    /// There is something to wait for.
+    Until(JobState, Timestamp),
+}
+
+/// Those who stay as they are: held, or held when the rest was cancelled.
+pub fn excluded(job: &Job) -> HashSet<SubjectId> {
+    let listed = ["blocked", "cancelled"].map(|name| job.outcome[name].as_array());
+    let subject = |it: &Value| SubjectId::parse(it["subject"].as_str()?);
+    listed
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(subject)
+        .collect()
+}
+
+/// Writes down in the bucket whose lives have ended, before anything is removed: should both
+/// tables be restored to before this, the replay goes by it. Who is held, or was when the
+/// rest was cancelled, is not among them: nobody may be erased on the word of a request that
+/// was taken back.
+pub async fn record_in_ledger(turn: &mut Turn<'_>) -> Result<(), Halt> {
+    if turn.progress.in_ledger || turn.job.key.kind == JobKind::Expiry {
+        return Ok(());
+    }
+    let (job, erasing) = (turn.job.key, &turn.erasing);
+    let excluded = excluded(&turn.job);
+    let mut lives = turn.app.store.all_lives_of(job, erasing).await?;
+    lives.retain(|life| !excluded.contains(&life.subject));
+    let ledger = json!({
+        "tenant": job.tenant.to_string(),
+        "job": job.id.to_string(),
+        "everybody": erasing.tenant,
+        "suppress": erasing.suppress,
+        "begun_at": turn.job.created_at,
+        "lives": lives.iter().map(LifeKey::short).collect::<Vec<_>>(),
+    });
+    // Lives only ever join: a turn that has been overtaken puts fewer, and so in place of
+    // nothing that holds more.
+    let ended = erasing.closed.tree.size() + lives.len() as u64;
+    let object = keys::ledger_object(job.tenant, job.id, ended);
+    let body = ledger.to_string().into_bytes();
+    turn.app
+        .objects
+        .put(&object, "application/json", body)
+        .await?;
+    turn.progress.in_ledger = true;
+    Ok(())
+}
+
+/// At the end of a pass: whether nothing is left, there is something to wait for, or (`None`)
+/// everything must be gone through once more.
+pub fn look_back(turn: &mut Turn<'_>) -> Result<Option<Done>, Halt> {
+    let now = turn.app.clock.now();
+    for store in ["attachments", "exports"] {
+        let times = &mut turn.job.outcome["unreadable_at"];
+        if times[store].is_null() || turn.progress.found > 0 {
+            times[store] = json!(now);
+        }
+    }
+    // A link that was handed out before may still bring an object: look again after it.
+    let until = turn.erasing.uploads_until;
+    let late = until.is_some_and(|until| turn.progress.began.is_none_or(|began| began <= until));
+    if turn.progress.found == 0 && !late {
+        return Ok(Some(Done::Everything));
+    }
+    let again = turn.progress.pass >= PASSES && turn.progress.found > 0;
+    turn.begin_pass(now);
+    if again {
+        // Something goes on writing here.
+        turn.progress.pass = 0;
+        turn.job.outcome["partial"] = json!([turn.progress.within.store()]);
+        return Ok(Some(Done::Until(JobState::Partial, now + DAY)));
+    }
+    Ok(match until.filter(|until| late && *until >= now) {
+        Some(until) => {
+            // The pass begins when the wait is over.
+            turn.progress.began = None;
+            let after = until + SignedDuration::from_millis(1);
+            Some(Done::Until(JobState::Verifying, after))
+        }
+        None => None,
+    })
+}
+
+/// Deletes a life's clock and marks it as erased in the keyring, unless the keyring has
+/// gone on to a later life: that one is not touched.
+pub async fn close(app: &App, life: &LifeKey, now: Timestamp) -> Result<()> {
+    let clock = Write::delete(&life.partition(), EXPIRY);
+    for kept in [false, true] {
+        let erased = keyring::erased_write(life, kept, now);
+        match app.store.transact(vec![erased, clock.clone()]).await? {
+            Ok(()) => return Ok(()),
+            // A rule that outlasts the life keeps its row.
+            Err(Refusal::Condition { row: Some(row), .. }) if keyring::outlasted(&row) => {}
+            Err(Refusal::Condition { .. }) => break,
+        }
+    }
+    let _gone = app.store.write(clock).await?;
+    Ok(())
+}

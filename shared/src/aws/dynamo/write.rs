@@ -1,0 +1,499 @@
+//! Conditional writes, one by one and in transactions. Owns what happens when a condition
+//! does not hold, when another transaction stands in the way, and when an answer is lost.
+//!
+//! The SDK makes a write again whose answer did not come, and the second may be refused by what
+//! the first has done. So a transaction has a name, by which DynamoDB knows it again, and a put
+//! that is refused by the very row it would have written has been done. An update of one row has
+//! neither: its condition must hold after it too, or the refusal mean nothing to whoever reads
+//! it; else it has to be a transaction.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConditionCheck, Delete, DeleteRequest, Put,
+    ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update, WriteRequest,
+};
+use uuid::Uuid;
+
+use crate::aws::clients::unavailable;
+use crate::aws::dynamo::item;
+use crate::aws::dynamo::item::{Attribute, Item};
+use crate::aws::dynamo::{Store, Table, pause};
+use crate::base::error::{Error, Result};
+
+/// Rows that one transaction may hold: under DynamoDB's 100, with room for the door,
+/// the keyring and activity.
+const TRANSACTION_ROWS: usize = 90;
+/// Bytes that one transaction may hold: under DynamoDB's 4 MB.
+const TRANSACTION_BYTES: usize = 3_000_000;
+/// How long to wait for a transaction that is still running, in milliseconds. DynamoDB's
+/// reference: once five seconds have passed since the first try, the next one ends it.
+const IN_PROGRESS: [u64; 4] = [500, 1000, 2000, 2000];
+
+/// One conditional write, alone or in a transaction.
+#[derive(Clone)]
+pub struct Write {
+    table: Table,
+    kind: Kind,
+    condition: Option<String>,
+    names: HashMap<String, String>,
+    values: HashMap<String, AttributeValue>,
+    /// What it means when the condition fails, where that is nobody's to decide about.
+    fault: Option<&'static str>,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Put(Item),
+    Update {
+        key: HashMap<String, AttributeValue>,
+        expression: String,
+    },
+    Delete {
+        key: HashMap<String, AttributeValue>,
+    },
+    Check {
+        key: HashMap<String, AttributeValue>,
+    },
+}
+
+impl Write {
+    fn new(table: Table, kind: Kind) -> Write {
+        Write {
+            table,
+            kind,
+            condition: None,
+            names: HashMap::new(),
+            values: HashMap::new(),
+            fault: None,
+        }
+    }
+
+    pub fn put(item: Item) -> Write {
+        Write::new(Table::Records, Kind::Put(item))
+    }
+
+    /// Changes a row of `records`; `expression` is an update expression (`SET …`).
+    pub fn update(partition: &str, sort: &str, expression: impl Into<String>) -> Write {
+        let (key, expression) = (item::key(partition, sort), expression.into());
+        Write::new(Table::Records, Kind::Update { key, expression })
+    }
+
+    pub fn delete(partition: &str, sort: &str) -> Write {
+        Write::new(
+            Table::Records,
+            Kind::Delete {
+                key: item::key(partition, sort),
+            },
+        )
+    }
+
+    /// Writes nothing: lets a transaction depend on a row.
+    pub fn check(partition: &str, sort: &str) -> Write {
+        Write::new(
+            Table::Records,
+            Kind::Check {
+                key: item::key(partition, sort),
+            },
+        )
+    }
+
+    pub(crate) fn put_keyring(item: Item) -> Write {
+        Write::new(Table::Keyring, Kind::Put(item))
+    }
+
+    pub(crate) fn update_keyring(partition: &str, expression: impl Into<String>) -> Write {
+        let key = HashMap::from([("PK".to_owned(), AttributeValue::S(partition.to_owned()))]);
+        Write::new(
+            Table::Keyring,
+            Kind::Update {
+                key,
+                expression: expression.into(),
+            },
+        )
+    }
+
+    pub(crate) fn delete_keyring(partition: &str) -> Write {
+        let key = HashMap::from([("PK".to_owned(), AttributeValue::S(partition.to_owned()))]);
+        Write::new(Table::Keyring, Kind::Delete { key })
+    }
+
+    /// The write happens only if this condition expression holds.
+    #[must_use]
+    pub fn only_if(mut self, condition: impl Into<String>) -> Write {
+        self.condition = Some(condition.into());
+        self
+    }
+
+    /// And only if this holds as well.
+    #[must_use]
+    pub fn and_if(self, condition: &str) -> Write {
+        let both = match &self.condition {
+            Some(first) => format!("({first}) AND ({condition})"),
+            None => condition.to_owned(),
+        };
+        self.only_if(both)
+    }
+
+    /// The row must not be there yet.
+    #[must_use]
+    pub fn only_new(self) -> Write {
+        self.only_if("attribute_not_exists(PK)")
+    }
+
+    /// A failed condition is a fault, and no refusal: whoever wrote has nothing to read
+    /// again, and the same at another time may succeed.
+    #[must_use]
+    pub fn or_fault(mut self, what: &'static str) -> Write {
+        self.fault = Some(what);
+        self
+    }
+
+    /// Gives a `:value` of the expressions.
+    #[must_use]
+    pub fn value(mut self, name: &str, value: impl Into<Attribute>) -> Write {
+        self.values.insert(name.to_owned(), value.into().0);
+        self
+    }
+
+    /// Gives a `#name` of the expressions, for a word that DynamoDB reserves.
+    #[must_use]
+    pub fn name(mut self, name: &str, attribute: &str) -> Write {
+        self.names.insert(name.to_owned(), attribute.to_owned());
+        self
+    }
+
+    /// Whether it changes nothing.
+    pub(crate) fn only_checks(&self) -> bool {
+        matches!(self.kind, Kind::Check { .. })
+    }
+
+    /// Whether the row that refuses it is what it would have written: an earlier try has, and
+    /// its answer was lost.
+    fn is_done(&self, row: Option<&Row>) -> bool {
+        matches!((&self.kind, row), (Kind::Put(item), Some(row)) if item.0 == *row)
+    }
+
+    /// Roughly what it weighs in a transaction.
+    fn weight(&self) -> usize {
+        let put = match &self.kind {
+            Kind::Put(item) => item.0.values().map(weight).sum(),
+            _ => 0,
+        };
+        put + self.values.values().map(weight).sum::<usize>()
+    }
+}
+
+fn weight(value: &AttributeValue) -> usize {
+    match value {
+        AttributeValue::B(bytes) => bytes.as_ref().len(),
+        AttributeValue::S(text) => text.len(),
+        _ => 32,
+    }
+}
+
+/// Why a conditional write did not happen.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The condition of this write (its place in the transaction) failed; the row as it
+    /// was, if there was one.
+    Condition { place: usize, row: Option<Item> },
+}
+
+type Row = HashMap<String, AttributeValue>;
+
+/// Why one try of a write failed.
+enum Failed {
+    Condition(Option<Row>),
+    /// A transaction is at the row.
+    Conflict,
+    Other(Error),
+}
+
+impl Store {
+    /// One conditional write, retried when a transaction stands in its way. The changed
+    /// row, for an update.
+    ///
+    /// # Errors
+    /// As [`Store::get`]; the inner error says that the condition did not hold.
+    pub async fn write(&self, write: Write) -> Result<Result<Item, Refusal>> {
+        for attempt in 0.. {
+            match self.try_write(write.clone()).await {
+                Ok(row) => return Ok(Ok(Item(row.unwrap_or_default()))),
+                Err(Failed::Condition(row)) if write.is_done(row.as_ref()) => {
+                    return Ok(Ok(Item::default()));
+                }
+                Err(Failed::Condition(row)) => {
+                    let row = row.map(Item);
+                    return Ok(Err(Refusal::Condition { place: 0, row }));
+                }
+                Err(Failed::Conflict) => pause(attempt, "a write: conflict").await?,
+                Err(Failed::Other(error)) => return Err(error),
+            }
+        }
+        unreachable!("the pause ends the tries")
+    }
+
+    async fn try_write(&self, write: Write) -> Result<Option<Row>, Failed> {
+        let table = self.table(write.table).to_owned();
+        let old = ReturnValuesOnConditionCheckFailure::AllOld;
+        let (names, values) = (some(write.names), some(write.values));
+        match write.kind {
+            Kind::Put(item) => {
+                let call = self
+                    .client
+                    .put_item()
+                    .table_name(table)
+                    .set_item(Some(item.0));
+                let call = call
+                    .set_condition_expression(write.condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(old);
+                call.send()
+                    .await
+                    .map(|_| None)
+                    .map_err(|cause| match cause.into_service_error() {
+                        PutItemError::ConditionalCheckFailedException(refused) => {
+                            Failed::Condition(refused.item)
+                        }
+                        PutItemError::TransactionConflictException(_) => Failed::Conflict,
+                        other => Failed::Other(unavailable("PutItem", &other)),
+                    })
+            }
+            Kind::Update { key, expression } => {
+                let call = self
+                    .client
+                    .update_item()
+                    .table_name(table)
+                    .set_key(Some(key));
+                let call = call
+                    .update_expression(expression)
+                    .set_condition_expression(write.condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew)
+                    .return_values_on_condition_check_failure(old);
+                call.send()
+                    .await
+                    .map(|answer| answer.attributes)
+                    .map_err(|cause| match cause.into_service_error() {
+                        UpdateItemError::ConditionalCheckFailedException(refused) => {
+                            Failed::Condition(refused.item)
+                        }
+                        UpdateItemError::TransactionConflictException(_) => Failed::Conflict,
+                        other => Failed::Other(unavailable("UpdateItem", &other)),
+                    })
+            }
+            Kind::Delete { key } => {
+                let call = self
+                    .client
+                    .delete_item()
+                    .table_name(table)
+                    .set_key(Some(key));
+                let call = call
+                    .set_condition_expression(write.condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(old);
+                call.send()
+                    .await
+                    .map(|_| None)
+                    .map_err(|cause| match cause.into_service_error() {
+                        DeleteItemError::ConditionalCheckFailedException(refused) => {
+                            Failed::Condition(refused.item)
+                        }
+                        DeleteItemError::TransactionConflictException(_) => Failed::Conflict,
+                        other => Failed::Other(unavailable("DeleteItem", &other)),
+                    })
+            }
+            Kind::Check { .. } => unreachable!("a check stands only in a transaction"),
+        }
+    }
+
+    /// All of `writes`, or none. Retried when another transaction stands in the way.
+    ///
+    /// # Errors
+    /// As [`Store::write`]; the refusal names the first condition that failed. Also when
+    /// one failed that [`Write::or_fault`] makes a fault.
+    pub async fn transact(&self, writes: Vec<Write>) -> Result<Result<(), Refusal>> {
+        let violations: Vec<_> = writes.iter().map(|write| write.fault).collect();
+        let items: Vec<_> = writes
+            .into_iter()
+            .map(|write| self.transact_item(write))
+            .collect();
+        let mut token = Uuid::new_v4();
+        let mut waited = 0;
+        for attempt in 0.. {
+            let call = self
+                .client
+                .transact_write_items()
+                .client_request_token(token)
+                .set_transact_items(Some(items.clone()));
+            let Err(cause) = call.send().await else {
+                return Ok(Ok(()));
+            };
+            let cause = cause.into_service_error();
+            let TransactWriteItemsError::TransactionCanceledException(cancelled) = &cause else {
+                // This very transaction is still running, from a try whose answer was lost.
+                if cause.is_transaction_in_progress_exception() && waited < IN_PROGRESS.len() {
+                    tokio::time::sleep(Duration::from_millis(IN_PROGRESS[waited])).await;
+                    waited += 1;
+                    continue;
+                }
+                return Err(unavailable("TransactWriteItems", &cause));
+            };
+            let reasons = cancelled.cancellation_reasons();
+            let failed = reasons
+                .iter()
+                .position(|reason| reason.code() == Some("ConditionalCheckFailed"));
+            if let Some(place) = failed {
+                if let Some(fault) = violations[place] {
+                    return Err(Error::Unavailable(fault.to_owned()));
+                }
+                let row = reasons[place].item.clone().map(Item);
+                return Ok(Err(Refusal::Condition { place, row }));
+            }
+            let passing = |code: &str| {
+                matches!(
+                    code,
+                    "None"
+                        | "TransactionConflict"
+                        | "ThrottlingError"
+                        | "ProvisionedThroughputExceeded"
+                )
+            };
+            if !reasons
+                .iter()
+                .all(|reason| reason.code().is_none_or(passing))
+            {
+                return Err(unavailable("TransactWriteItems", &cause));
+            }
+            pause(attempt, "TransactWriteItems: conflict").await?;
+            // It was cancelled for good: what comes next is another one.
+            token = Uuid::new_v4();
+        }
+        unreachable!("the pause ends the tries")
+    }
+
+    fn transact_item(&self, write: Write) -> TransactWriteItem {
+        let table = self.table(write.table).to_owned();
+        let old = ReturnValuesOnConditionCheckFailure::AllOld;
+        let (names, values) = (some(write.names), some(write.values));
+        let built = TransactWriteItem::builder();
+        match write.kind {
+            Kind::Put(item) => built.put(
+                Put::builder()
+                    .table_name(table)
+                    .set_item(Some(item.0))
+                    .set_condition_expression(write.condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(old)
+                    .build()
+                    .expect("table and item are set"),
+            ),
+            Kind::Update { key, expression } => built.update(
+                Update::builder()
+                    .table_name(table)
+                    .set_key(Some(key))
+                    .update_expression(expression)
+                    .set_condition_expression(write.condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(old)
+                    .build()
+                    .expect("table, key and expression are set"),
+            ),
+            Kind::Delete { key } => built.delete(
+                Delete::builder()
+                    .table_name(table)
+                    .set_key(Some(key))
+                    .set_condition_expression(write.condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(old)
+                    .build()
+                    .expect("table and key are set"),
+            ),
+            Kind::Check { key } => built.condition_check(
+                ConditionCheck::builder()
+                    .table_name(table)
+                    .set_key(Some(key))
+                    .condition_expression(write.condition.unwrap_or_default())
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(old)
+                    .build()
+                    .expect("table, key and condition are set"),
+            ),
+        }
+        .build()
+    }
+
+    /// Deletes rows of one partition, 25 at a time.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn delete_many(&self, partition: &str, sorts: &[String]) -> Result<()> {
+        for sorts in sorts.chunks(25) {
+            let request = |sort: &String| {
+                let key = item::key(partition, sort);
+                let delete = DeleteRequest::builder().set_key(Some(key)).build();
+                WriteRequest::builder()
+                    .delete_request(delete.expect("the key is set"))
+                    .build()
+            };
+            let mut left: Vec<_> = sorts.iter().map(request).collect();
+            for attempt in 0.. {
+                let answer = self
+                    .client
+                    .batch_write_item()
+                    .request_items(&self.records, left)
+                    .send()
+                    .await
+                    .map_err(|cause| unavailable("BatchWriteItem", &cause))?;
+                left = answer
+                    .unprocessed_items
+                    .into_iter()
+                    .flatten()
+                    .flat_map(|(_, w)| w)
+                    .collect();
+                if left.is_empty() {
+                    break;
+                }
+                pause(attempt, "BatchWriteItem: unprocessed items").await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn some<K, V>(map: HashMap<K, V>) -> Option<HashMap<K, V>> {
+    (!map.is_empty()).then_some(map)
+}
+
+/// Splits writes into transactions that DynamoDB will take.
+pub fn in_transactions(writes: Vec<Write>) -> Vec<Vec<Write>> {
+    let mut groups = vec![Vec::new()];
+    let mut bytes = 0;
+    for write in writes {
+        let weight = write.weight();
+        let group = groups.last_mut().expect("there is always one");
+        if group.len() >= TRANSACTION_ROWS
+            || (bytes + weight > TRANSACTION_BYTES && !group.is_empty())
+        {
+            groups.push(vec![write]);
+            bytes = weight;
+        } else {
+            group.push(write);
+            bytes += weight;
+        }
+    }
+    groups
+}

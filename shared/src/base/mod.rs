@@ -1,0 +1,10 @@
+//! The ground floor: ids, errors, time, configuration. Pure, but for the clock.
+
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod id;
+pub mod rate_limit;
+pub mod recovery;
+pub mod retry;
+pub mod ttl_cache;

@@ -1,0 +1,5 @@
+//! An erasure: whose lives it ends, how a tenant leaves, and the receipt that proves it.
+
+pub mod offboarding;
+pub mod receipt;
+pub mod spec;

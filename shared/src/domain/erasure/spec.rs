@@ -1,0 +1,258 @@
+//! What an erasure is to do: whose lives end, and how that is kept in its job. Owns the
+//! lists of lives; knows nothing of how a life's rows are removed.
+//!
+//! A few lives stand in the job itself; thousands stand in rows beside it, since a row
+//! holds 400 KB at most, and is written anew with every step.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::aws::dynamo::{Item, Store, Write};
+use crate::aws::s3::last_upload;
+use crate::base::error::{Error, Result};
+use crate::base::id::{SubjectId, TenantId};
+use crate::base::recovery::KEPT;
+use crate::domain::jobs::Job;
+use crate::domain::keys;
+use crate::domain::keys::{EXPIRIES, JobKey, JobKind, LifeKey};
+use crate::proof::merkle::{Hash, Tree};
+
+/// Lives that stand in the job itself.
+const INLINE: usize = 100;
+/// Lives in one row beside it.
+pub const LISTED: usize = 1000;
+
+/// What an erasure is to do. Stored with its job: nothing personal.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Erasing {
+    /// The lives, where they are few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    lives: Vec<String>,
+    /// How many there are in all, but for those that are closed.
+    pub count: usize,
+    /// Lives that were erased long ago, while others still wait for a hold.
+    #[serde(default)]
+    pub closed: Closed,
+    /// Everybody of the tenant, and the tenant.
+    #[serde(default)]
+    pub tenant: bool,
+    /// They stay away afterwards.
+    #[serde(default)]
+    pub suppress: bool,
+    /// All lives that could be ended are ended: what is left is to remove what is left.
+    #[serde(default)]
+    pub ended: bool,
+    /// When the last upload that may still write under these lives has come to its end.
+    #[serde(default)]
+    pub uploads_until: Option<Timestamp>,
+}
+
+/// Lives by their own names alone, which lead to nobody.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Closed {
+    /// All of them, while they are few.
+    pub names: Vec<String>,
+    /// The tree over them, in this order (RFC 6962).
+    pub tree: Tree,
+}
+
+impl Closed {
+    pub fn push(&mut self, life: &LifeKey) {
+        let name = life.life.to_string();
+        self.tree.push(Hash::leaf(&[name.as_bytes()]));
+        match self.tree.size() <= INLINE as u64 {
+            true => self.names.push(name),
+            false => self.names.clear(),
+        }
+    }
+}
+
+impl Erasing {
+    /// # Errors
+    /// [`Error::Corrupt`] when the job is not as it was written, as everywhere below.
+    pub fn of(job: &Job) -> Result<Erasing> {
+        serde_json::from_value(job.spec.clone()).map_err(|_| broken())
+    }
+
+    pub fn put(&self, job: &mut Job) {
+        job.spec = json!(self);
+    }
+
+    /// Names these lives and no others: in the job where they are few, else in the lists that
+    /// are returned.
+    fn name(&mut self, job: &mut Job, lives: &[LifeKey]) -> Vec<Write> {
+        self.count = lives.len();
+        (self.lives, job.subjects) = (Vec::new(), Vec::new());
+        if lives.len() > INLINE {
+            let lists = lives.chunks(LISTED).enumerate();
+            return lists
+                .map(|(number, lives)| list_write(job.key, number, lives))
+                .collect();
+        }
+        self.lives = lives.iter().map(LifeKey::short).collect();
+        job.subjects = lives.iter().map(|life| life.subject).collect();
+        Vec::new()
+    }
+
+    /// From here on the job leads to nobody but these: the others are erased. The writes that
+    /// bring its lists to that.
+    pub fn keep_only(&mut self, job: &mut Job, kept: &[LifeKey]) -> Vec<Write> {
+        let before = match self.lives.is_empty() {
+            true => self.count.div_ceil(LISTED),
+            false => 0,
+        };
+        let mut writes = self.name(job, kept);
+        let partition = keys::jobs(job.key.tenant, job.key.kind);
+        let surplus = (writes.len()..before).map(|number| keys::list_of_job(job.key.id, number));
+        let surplus: Vec<_> = surplus
+            .map(|sort| Write::delete(&partition, &sort))
+            .collect();
+        writes.extend(surplus);
+        writes
+    }
+
+    /// The lives that the job itself names.
+    ///
+    /// # Errors
+    /// As [`Erasing::of`].
+    pub fn inline(&self, tenant: TenantId) -> Result<Vec<LifeKey>> {
+        let parse = |text: &String| LifeKey::parse_short(tenant, text);
+        let lives: Option<_> = self.lives.iter().map(parse).collect();
+        lives.ok_or_else(broken)
+    }
+}
+
+fn broken() -> Error {
+    Error::Corrupt("an erasure is not as it was written".into())
+}
+
+impl Job {
+    /// A job that erases these lives, each with the number of its records as counted at
+    /// its door; and the rows of its list, where that is long.
+    pub fn erasure(
+        kind: JobKind,
+        tenant: TenantId,
+        lives: &[(LifeKey, u64)],
+        mut erasing: Erasing,
+        now: Timestamp,
+    ) -> (Job, Vec<Write>) {
+        let mut job = Job::new(tenant, kind, Vec::new(), now);
+        // Besides what the door counts, each life has its door, person and clock.
+        job.total = lives.iter().map(|(_, count)| count + 3).sum();
+        job.outcome = json!({});
+        let keys: Vec<LifeKey> = lives.iter().map(|(key, _)| *key).collect();
+        let lists = erasing.name(&mut job, &keys);
+        erasing.put(&mut job);
+        (job, lists)
+    }
+
+    /// Lets the lists of an erasure go with it: part of the transaction that ends it.
+    ///
+    /// # Errors
+    /// As [`Erasing::of`].
+    pub fn lists_end_writes(&self, now: Timestamp) -> Result<Vec<Write>> {
+        let erasing = Erasing::of(self)?;
+        let lists = match erasing.lives.is_empty() {
+            true => erasing.count.div_ceil(LISTED),
+            false => 0,
+        };
+        let partition = keys::jobs(self.key.tenant, self.key.kind);
+        let until = (now + KEPT).as_second();
+        let end = |number| {
+            let list = keys::list_of_job(self.key.id, number);
+            Write::update(&partition, &list, "SET expires_at = :until").value(":until", until)
+        };
+        Ok((0..lists).map(end).collect())
+    }
+
+    /// The job of erasing a life whose time is over.
+    pub fn expiry(key: LifeKey, now: Timestamp) -> Job {
+        let erasing = Erasing {
+            ended: true,
+            // Links may have been handed out until the very end.
+            uploads_until: Some(last_upload(now)),
+            ..Erasing::default()
+        };
+        let (mut job, _none) = Job::erasure(JobKind::Expiry, key.tenant, &[(key, 0)], erasing, now);
+        job.outcome = json!({"unreadable_at": {"records": now}});
+        job
+    }
+}
+
+/// One part of a long list, found by its subjects as the job itself would be.
+fn list_write(job: JobKey, number: usize, lives: &[LifeKey]) -> Write {
+    let row = Item::new(
+        &keys::jobs(job.tenant, job.kind),
+        &keys::list_of_job(job.id, number),
+    );
+    let short: Vec<_> = lives.iter().map(LifeKey::short).collect();
+    let mut subjects: Vec<_> = lives.iter().map(|life| life.subject).collect();
+    subjects.sort_unstable();
+    subjects.dedup();
+    let subjects = subjects
+        .iter()
+        .map(SubjectId::to_string)
+        .collect::<Vec<_>>();
+    let row = row
+        .with("lives", short.join(" "))
+        .with("subjects", subjects);
+    Write::put(row)
+}
+
+impl Store {
+    /// The lives of an erasure, from this place on: as many as stand together.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when DynamoDB does not answer, or a list is not as written.
+    pub async fn lives_of(
+        &self,
+        job: JobKey,
+        erasing: &Erasing,
+        from: usize,
+    ) -> Result<Vec<LifeKey>> {
+        if from >= erasing.count {
+            return Ok(Vec::new());
+        }
+        if !erasing.lives.is_empty() {
+            return Ok(erasing.inline(job.tenant)?.split_off(from));
+        }
+        let sort = keys::list_of_job(job.id, from / LISTED);
+        let row = self.get(&keys::jobs(job.tenant, job.kind), &sort).await?;
+        let row = row.ok_or_else(broken)?;
+        let parse = |text: &str| LifeKey::parse_short(job.tenant, text).ok_or_else(broken);
+        let lives = row.text("lives")?.split(' ').skip(from % LISTED);
+        lives.map(parse).collect()
+    }
+
+    /// All lives of an erasure: a few thousand at most.
+    ///
+    /// # Errors
+    /// As [`Store::lives_of`].
+    pub async fn all_lives_of(&self, job: JobKey, erasing: &Erasing) -> Result<Vec<LifeKey>> {
+        let mut lives = Vec::new();
+        while lives.len() < erasing.count {
+            lives.extend(self.lives_of(job, erasing, lives.len()).await?);
+        }
+        Ok(lives)
+    }
+
+    /// The last day whose expiries have their receipt, if there was any.
+    ///
+    /// # Errors
+    /// As [`Store::lives_of`].
+    pub async fn expiries_receipted(&self, tenant: TenantId) -> Result<Option<Date>> {
+        let row = self.get(&keys::receipts(tenant), EXPIRIES).await?;
+        let day = row.and_then(|row| row.try_text("day")?.parse().ok());
+        Ok(day)
+    }
+
+    /// # Errors
+    /// As [`Store::lives_of`].
+    pub async fn set_expiries_receipted(&self, tenant: TenantId, day: Date) -> Result<()> {
+        let row = Item::new(&keys::receipts(tenant), EXPIRIES).with("day", day.to_string());
+        let _done = self.write(Write::put(row)).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,750 @@
+//! The table of data keys, and of what may be done with each subject. Owns who is alive;
+//! no stream, no index and no backup plan touches it, so a key deleted here is gone.
+
+pub mod restore;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
+
+use crate::aws::dynamo::{Item, Store, Write};
+use crate::aws::kms::Vault;
+use crate::base::clock::Clock;
+use crate::base::error::{Error, Result};
+use crate::base::id::{JobId, LifeId, SubjectId, TenantId};
+use crate::base::recovery::KEPT;
+use crate::base::ttl_cache::TtlCache;
+use crate::crypto::{Aad, Sealed, SealingKey, TenantKeys};
+use crate::domain::keys;
+use crate::domain::keys::{LifeKey, Rule};
+
+/// Erasures that may wait for one hold.
+pub const BLOCKED: usize = 40;
+
+/// Where a subject stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// A life goes on, if its door stands.
+    Active,
+    /// The key is gone; what it sealed is being removed.
+    Erasing,
+    /// Nothing is left but this row, for as long as a backup could bring anything back.
+    Erased,
+}
+
+impl State {
+    const fn name(self) -> &'static str {
+        match self {
+            State::Active => "active",
+            State::Erasing => "erasing",
+            State::Erased => "erased",
+        }
+    }
+
+    fn parse(name: &str) -> Option<State> {
+        [State::Active, State::Erasing, State::Erased]
+            .into_iter()
+            .find(|state| state.name() == name)
+    }
+}
+
+/// A subject's row.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub key: LifeKey,
+    pub state: State,
+    pub rules_version: u64,
+    pub erased_at: Option<Timestamp>,
+    /// Of a life that is being erased: nobody asked for it, its time was over.
+    pub expired: bool,
+    pub rules: Rules,
+    pub hold: Option<Hold>,
+    /// Erasures that wait for the hold to end; of a hold that has ended, those that are still
+    /// to be released.
+    pub blocked: Vec<JobId>,
+    /// Which of the life's data keys is the current one: counts the re-keyings.
+    pub generation: u64,
+    /// When the latest re-keying began.
+    pub rekeyed_at: Option<Timestamp>,
+    /// When the key before the current one was deleted.
+    pub retired_at: Option<Timestamp>,
+    /// The re-keying that is to come. It has not begun: whatever was redacted so far is
+    /// sealed under the keys that it retires.
+    pub rekey: Option<Rekey>,
+    /// When somebody last lifted the suppression: no erasure asked for before restores it.
+    pub welcome_at: Option<Timestamp>,
+    wrapped: Option<Sealed>,
+    retiring: Option<Sealed>,
+}
+
+/// A re-keying that has yet to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rekey {
+    pub job: JobId,
+    pub at: Timestamp,
+}
+
+/// What may be done with a subject: changed together with the door's rules version, so that a write
+/// happens within the rules in force or not at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// GDPR Art. 18: kept, and used by nobody. Ends with the life.
+    pub restricted: bool,
+    /// GDPR Art. 21: visits and interactions are not stored. Outlasts lives.
+    pub objected: bool,
+    /// Nothing of the person may be erased or redacted.
+    pub held: bool,
+    /// Nothing is stored once this life has ended.
+    pub suppressed: bool,
+}
+
+impl Rules {
+    /// Whether the life has no end for the time being.
+    pub const fn stop_clock(self) -> bool {
+        self.restricted || self.held
+    }
+
+    /// Whether a rule outlasts the life, and keeps the row when it has ended.
+    pub const fn outlast(self) -> bool {
+        self.objected || self.suppressed
+    }
+
+    pub const fn under(self, rule: Rule) -> bool {
+        match rule {
+            Rule::Held => self.held,
+            Rule::Restricted => self.restricted,
+            Rule::Objected => self.objected,
+            Rule::Suppressed => self.suppressed,
+        }
+    }
+
+    /// These rules, with one of them in force or not.
+    #[must_use]
+    pub const fn with(mut self, rule: Rule, in_force: bool) -> Rules {
+        match rule {
+            Rule::Held => self.held = in_force,
+            Rule::Restricted => self.restricted = in_force,
+            Rule::Objected => self.objected = in_force,
+            Rule::Suppressed => self.suppressed = in_force,
+        }
+        self
+    }
+
+    /// Where somebody who lives stands, as callers read it: the rule that binds most.
+    /// Suppression does not show: it begins with the life's end.
+    pub const fn state(self) -> &'static str {
+        if self.held {
+            Rule::Held.name()
+        } else if self.restricted {
+            Rule::Restricted.name()
+        } else if self.objected {
+            Rule::Objected.name()
+        } else {
+            "active"
+        }
+    }
+
+    /// Whether what is kept may be changed or taken out: a hold keeps it as it is.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] under a hold.
+    pub const fn expect_no_hold(self) -> Result<()> {
+        if self.held {
+            return Err(Error::Conflict {
+                code: "held",
+                detail: "This person is under a legal hold. Lift the hold first.",
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Why nothing of a person may go, and until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// A code, never free text.
+    pub reason: String,
+    pub until: Option<Timestamp>,
+}
+
+/// A life that the keyring says goes on, with its data key in the clear. TtlCache for one
+/// request, then wiped.
+pub struct Living {
+    pub key: LifeKey,
+    pub rules_version: u64,
+    pub rules: Rules,
+    /// The generation of `data_key`: every row sealed under it says so in its attribute
+    /// `key`.
+    pub generation: u64,
+    /// As of [`Entry`].
+    pub rekeyed_at: Option<Timestamp>,
+    pub rekey: Option<Rekey>,
+    data_key: SealingKey,
+    /// What some rows are still sealed under, while the life is being re-keyed.
+    retiring: Option<SealingKey>,
+}
+
+impl Living {
+    /// Seals a part of one of this life's rows.
+    pub fn seal(&self, row: &str, part: &str, plain: &[u8]) -> Sealed {
+        self.data_key.seal(
+            Aad {
+                partition: &self.key.partition(),
+                row,
+                part,
+            },
+            plain,
+        )
+    }
+
+    /// Seals a value as JSON.
+    pub fn seal_json(&self, row: &str, part: &str, value: &impl serde::Serialize) -> Sealed {
+        let plain =
+            Zeroizing::new(serde_json::to_vec(value).expect("maps with text keys are always JSON"));
+        self.seal(row, part, &plain)
+    }
+
+    fn unseal(&self, row: &str, part: &str, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>> {
+        let place = Aad {
+            partition: &self.key.partition(),
+            row,
+            part,
+        };
+        let mut keys = std::iter::once(&self.data_key).chain(&self.retiring);
+        keys.find_map(|key| key.open(place, sealed).ok())
+            .ok_or(Error::Unreadable)
+    }
+
+    /// Opens a part of one of this life's rows.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] when none of the life's keys opens it, and
+    /// [`Error::Corrupt`] when what was sealed is not as we wrote it.
+    pub fn open<T: DeserializeOwned>(&self, row: &str, part: &str, sealed: &Sealed) -> Result<T> {
+        serde_json::from_slice(&self.unseal(row, part, sealed)?)
+            .map_err(|_| Error::Corrupt("a sealed value is not as it was written".into()))
+    }
+
+    /// Seals a part under the current key, whichever it was sealed under.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] when none of the life's keys opens it.
+    pub fn reseal(&self, row: &str, part: &str, sealed: &Sealed) -> Result<Sealed> {
+        Ok(self.seal(row, part, &self.unseal(row, part, sealed)?))
+    }
+
+    /// Opens a part of a row as read; `None` when it has no such part.
+    ///
+    /// # Errors
+    /// As [`Living::open`].
+    pub fn open_json<T: DeserializeOwned>(&self, row: &Item, part: &str) -> Result<Option<T>> {
+        row.sealed(part)
+            .map(|sealed| self.open(row.sort(), part, &sealed))
+            .transpose()
+    }
+}
+
+/// The attribute of a tenant's row that holds its keys.
+const TENANT_KEYS: &str = "tenant_keys";
+/// The age at which the newest version of a wrapping key is followed by another (NIST SP
+/// 800-57 Part 1, 5.3.6: two years at most).
+pub const ROTATION: SignedDuration = SignedDuration::from_hours(365 * 24);
+/// A new version of the wrapping key seals nothing until then: by now every cache has it,
+/// and so has every copy that the keyring can be recovered to.
+const SETTLED: SignedDuration = SignedDuration::from_hours(48);
+
+/// Where a life's data key is bound: to the life, in the keyring.
+fn data_key_place(partition: &str) -> Aad<'_> {
+    Aad {
+        partition,
+        row: "keyring",
+        part: "data_key",
+    }
+}
+
+/// The keyring and the tenant keys held in memory.
+#[derive(Clone)]
+pub struct Keyring {
+    store: Store,
+    vault: Vault,
+    clock: Clock,
+    tenants: TtlCache<TenantId, Arc<TenantKeys>>,
+}
+
+impl Keyring {
+    pub fn new(store: Store, vault: Vault, clock: Clock) -> Keyring {
+        Keyring {
+            store,
+            vault,
+            clock,
+            tenants: TtlCache::tenant_keys(),
+        }
+    }
+
+    /// Makes the keys of a new tenant.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when a store does not answer, as everywhere below.
+    pub async fn add_tenant(&self, tenant: TenantId) -> Result<()> {
+        let now = self.clock.now();
+        let keys = TenantKeys::random(tenant);
+        let row = Item::default()
+            .with("PK", tenant.to_string())
+            .with(
+                TENANT_KEYS,
+                self.vault.wrap_tenant_keys(tenant, &keys).await?,
+            )
+            .with("rotated_at", now);
+        let added = self.store.write(Write::put_keyring(row).only_new()).await?;
+        added.map_err(|_| Error::Unavailable("a new tenant's id is taken".into()))?;
+        self.tenants.put(tenant, Arc::new(keys), now);
+        Ok(())
+    }
+
+    /// A tenant's keys, from memory for up to [`crate::base::ttl_cache::TENANT_KEYS_HELD`].
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such tenant.
+    pub async fn tenant(&self, tenant: TenantId) -> Result<Arc<TenantKeys>> {
+        let now = self.clock.now();
+        if let Some(keys) = self.tenants.get(&tenant, now) {
+            return Ok(keys);
+        }
+        let row = self.store.get_keyring(&tenant.to_string()).await?;
+        let row = row.ok_or(Error::NotFound)?;
+        let wrapped = row.bytes(TENANT_KEYS).ok_or(Error::NotFound)?;
+        let newest = now >= row.time("rotated_at")? + SETTLED;
+        let keys = self.vault.unwrap_tenant_keys(tenant, wrapped, newest);
+        let keys = Arc::new(keys.await?);
+        self.tenants.put(tenant, Arc::clone(&keys), now);
+        Ok(keys)
+    }
+
+    /// Gives a tenant's wrapping key a new version, once the newest is a year old. The versions
+    /// before are kept, as KMS keeps those of its own keys: what they sealed opens until it is
+    /// deleted or sealed anew. False when the tenant has no keys any more.
+    ///
+    /// # Errors
+    /// As [`Keyring::add_tenant`].
+    pub async fn rotate(&self, tenant: TenantId) -> Result<bool> {
+        let now = self.clock.now();
+        let row = self.store.get_keyring(&tenant.to_string()).await?;
+        let row = row.unwrap_or_default();
+        let Some(wrapped) = row.bytes(TENANT_KEYS) else {
+            return Ok(false);
+        };
+        if now < row.time("rotated_at")? + ROTATION {
+            return Ok(true);
+        }
+        let mut keys = self.vault.unwrap_tenant_keys(tenant, wrapped, true).await?;
+        keys.rotate();
+        let rotated = self.vault.wrap_tenant_keys(tenant, &keys).await?;
+        let expression = "SET tenant_keys = :rotated, rotated_at = :now";
+        let write = Write::update_keyring(&tenant.to_string(), expression)
+            .only_if("tenant_keys = :read")
+            .value(":rotated", rotated)
+            .value(":read", wrapped.to_vec())
+            .value(":now", now);
+        // Refused: another turn was first, or the tenant has just left.
+        let _done = self.store.write(write).await?;
+        Ok(true)
+    }
+
+    /// Deletes the keys of a tenant: nothing that was sealed under them opens any more, and
+    /// no name leads to a pseudonym, once no cache holds them any more.
+    ///
+    /// # Errors
+    /// As [`Keyring::add_tenant`].
+    pub async fn remove_tenant(&self, tenant: TenantId) -> Result<()> {
+        let expression = "SET erased_at = if_not_exists(erased_at, :now) REMOVE tenant_keys";
+        let write = Write::update_keyring(&tenant.to_string(), expression)
+            .only_if("attribute_exists(PK)")
+            .value(":now", self.clock.now());
+        let _gone = self.store.write(write).await?;
+        self.tenants.forget(|held| *held == tenant);
+        Ok(())
+    }
+
+    /// A subject's row, strongly consistent.
+    ///
+    /// # Errors
+    /// As [`Keyring::add_tenant`].
+    pub async fn entry(&self, tenant: TenantId, subject: SubjectId) -> Result<Option<Entry>> {
+        let row = self
+            .store
+            .get_keyring(&keys::keyring_subject(tenant, subject))
+            .await?;
+        row.map(|row| Entry::read(tenant, subject, &row))
+            .transpose()
+    }
+
+    /// The rows of several subjects, in one batch.
+    ///
+    /// # Errors
+    /// As [`Keyring::add_tenant`].
+    pub async fn entries(
+        &self,
+        tenant: TenantId,
+        subjects: &[SubjectId],
+    ) -> Result<HashMap<SubjectId, Entry>> {
+        let partitions: Vec<_> = subjects
+            .iter()
+            .map(|subject| keys::keyring_subject(tenant, *subject))
+            .collect();
+        let rows = self.store.get_many_keyring(&partitions).await?;
+        rows.iter()
+            .map(|row| {
+                let name = row
+                    .partition()
+                    .rsplit('#')
+                    .next()
+                    .and_then(SubjectId::parse);
+                let subject =
+                    name.ok_or_else(|| Error::Corrupt("a keyring row has no subject".into()))?;
+                Ok((subject, Entry::read(tenant, subject, row)?))
+            })
+            .collect()
+    }
+
+    /// Opens the data key of a life that goes on.
+    ///
+    /// # Errors
+    /// As [`Keyring::add_tenant`].
+    pub async fn open(&self, entry: &Entry) -> Result<Option<Living>> {
+        let (State::Active, Some(wrapped)) = (entry.state, &entry.wrapped) else {
+            return Ok(None);
+        };
+        let keys = self.tenant(entry.key.tenant).await?;
+        let partition = entry.key.partition();
+        let unwrap = |wrapped| keys.unwrap(data_key_place(&partition), wrapped);
+        Ok(Some(Living {
+            key: entry.key,
+            rules_version: entry.rules_version,
+            rules: entry.rules,
+            generation: entry.generation,
+            rekeyed_at: entry.rekeyed_at,
+            rekey: entry.rekey,
+            data_key: unwrap(wrapped)?,
+            retiring: entry.retiring.as_ref().map(unwrap).transpose()?,
+        }))
+    }
+
+    /// A new data key for a life, with a new rules version: from here on everything is sealed under
+    /// it, and the one before only opens what is left. For the transaction that brings the
+    /// rules version to the door, if this is still the re-keying to come and none is under way.
+    ///
+    /// # Errors
+    /// As [`Keyring::tenant`].
+    pub async fn rekey_write(&self, entry: &Entry, job: JobId, now: Timestamp) -> Result<Write> {
+        let keys = self.tenant(entry.key.tenant).await?;
+        let place = entry.key.partition();
+        let wrapped = keys.wrap(data_key_place(&place), &SealingKey::random());
+        let expression = "SET retiring_key = data_key, data_key = :key, generation = :generation, \
+                          rules_version = :next, rekeyed_at = :now REMOVE rekey, rekey_at";
+        Ok(entry
+            .change(expression)
+            .and_if("rekey = :job AND attribute_not_exists(retiring_key)")
+            .value(":key", wrapped)
+            .value(":generation", entry.generation + 1)
+            .value(":next", entry.rules_version + 1)
+            .value(":now", now)
+            .value(":job", job.to_string()))
+    }
+
+    /// A new life with a new key, and that key wrapped. Nothing is stored yet. `follows`:
+    /// what the keyring holds of the subject.
+    ///
+    /// # Errors
+    /// As [`Keyring::tenant`].
+    pub async fn new_life(
+        &self,
+        tenant: TenantId,
+        subject: SubjectId,
+        follows: Option<&Entry>,
+    ) -> Result<(Living, Sealed)> {
+        let key = LifeKey {
+            tenant,
+            subject,
+            life: LifeId::random(),
+        };
+        let data_key = SealingKey::random();
+        let keys = self.tenant(tenant).await?;
+        let wrapped = keys.wrap(data_key_place(&key.partition()), &data_key);
+        Ok((
+            Living {
+                key,
+                rules_version: follows.map_or(1, |entry| entry.rules_version + 1),
+                rules: Rules {
+                    objected: follows.is_some_and(|entry| entry.rules.objected),
+                    ..Rules::default()
+                },
+                generation: 1,
+                rekeyed_at: None,
+                rekey: None,
+                data_key,
+                retiring: None,
+            },
+            wrapped,
+        ))
+    }
+}
+
+impl Entry {
+    fn read(tenant: TenantId, subject: SubjectId, row: &Item) -> Result<Entry> {
+        let broken = || Error::Corrupt("a keyring row is not as it was written".into());
+        let life = LifeId::parse(row.text("life")?).ok_or_else(broken)?;
+        Ok(Entry {
+            key: LifeKey {
+                tenant,
+                subject,
+                life,
+            },
+            state: State::parse(row.text("state")?).ok_or_else(broken)?,
+            rules_version: row.count("rules_version"),
+            erased_at: row.try_time("erased_at"),
+            expired: row.flag("expired"),
+            rules: rules(row),
+            hold: row.try_text("hold_reason").map(|reason| Hold {
+                reason: reason.to_owned(),
+                until: row.try_time("hold_until"),
+            }),
+            blocked: row
+                .texts("blocked")
+                .iter()
+                .filter_map(|id| JobId::parse(id))
+                .collect(),
+            generation: row.count("generation"),
+            rekeyed_at: row.try_time("rekeyed_at"),
+            retired_at: row.try_time("retired_at"),
+            rekey: row
+                .try_text("rekey")
+                .and_then(JobId::parse)
+                .zip(row.try_time("rekey_at"))
+                .map(|(job, at)| Rekey { job, at }),
+            welcome_at: row.try_time("welcome_at"),
+            wrapped: row.sealed("data_key"),
+            retiring: row.sealed("retiring_key"),
+        })
+    }
+
+    /// Whether a re-keying is under way: some rows may still be sealed under the key before.
+    pub fn rekeying(&self) -> bool {
+        self.retiring.is_some()
+    }
+
+    /// When TTL deletes this row under these rules: only a tombstone that nothing keeps.
+    pub fn expires_at(&self, rules: Rules) -> Option<Timestamp> {
+        let erased_at = self.erased_at.filter(|_| self.state == State::Erased)?;
+        (!rules.outlast()).then_some(erased_at + KEPT)
+    }
+
+    /// The write happens only if the erasures that wait for the hold are still those that were
+    /// read: one that comes or is cancelled meanwhile changes no rules version.
+    pub(crate) fn if_blocked_as_read(&self, write: Write) -> Write {
+        if self.blocked.is_empty() {
+            return write.and_if("attribute_not_exists(blocked)");
+        }
+        let blocked: Vec<_> = self.blocked.iter().map(JobId::to_string).collect();
+        write
+            .and_if("blocked = :blocked")
+            .value(":blocked", blocked)
+    }
+
+    /// Deletes this row, if it is still as it was read.
+    pub fn forget_write(&self) -> Write {
+        self.as_read(Write::delete_keyring(&partition(&self.key)))
+    }
+
+    /// A change of this row that happens only if the row is still as it was read: a rules version
+    /// never comes twice.
+    pub fn change(&self, expression: &str) -> Write {
+        self.as_read(Write::update_keyring(&partition(&self.key), expression))
+    }
+
+    fn as_read(&self, write: Write) -> Write {
+        write
+            .only_if("#state = :state AND life = :life AND rules_version = :rules_version")
+            .name("#state", "state")
+            .value(":state", self.state.name())
+            .value(":life", self.key.life.to_string())
+            .value(":rules_version", self.rules_version)
+    }
+}
+
+fn rules(row: &Item) -> Rules {
+    Rules {
+        restricted: row.flag("restricted"),
+        objected: row.flag("objected"),
+        held: row.flag("held"),
+        suppressed: row.flag("suppressed"),
+    }
+}
+
+/// Whether a rule in a subject's row outlasts the life.
+pub fn outlasted(row: &Item) -> bool {
+    rules(row).outlast()
+}
+
+fn partition(key: &LifeKey) -> String {
+    keys::keyring_subject(key.tenant, key.subject)
+}
+
+/// Puts a life's key into the keyring, in place of what it follows and only of that.
+pub(crate) fn begin_write(living: &Living, wrapped: Sealed, follows: Option<&Entry>) -> Write {
+    let row = Item::default()
+        .with("PK", partition(&living.key))
+        .with("state", State::Active.name())
+        .with("life", living.key.life.to_string())
+        .with("rules_version", living.rules_version)
+        .with("generation", living.generation)
+        .with_some("objected", living.rules.objected.then_some(true))
+        // Kept through the next life: an event older than the erasure is still refused.
+        .with_some("erased_at", follows.and_then(|entry| entry.erased_at))
+        .with_some("welcome_at", follows.and_then(|entry| entry.welcome_at))
+        .with("data_key", wrapped);
+    let write = Write::put_keyring(row);
+    match follows {
+        None => write.only_new(),
+        Some(old) => write
+            .only_if("#state = :before AND life = :old AND rules_version = :rules_version")
+            .name("#state", "state")
+            .value(":before", old.state.name())
+            .value(":old", old.key.life.to_string())
+            .value(":rules_version", old.rules_version),
+    }
+}
+
+/// What ends with a life, and goes from the keyring the moment it does.
+const ENDS: &str = "data_key, retiring_key, restricted, rekeyed_at, retired_at, rekey, rekey_at";
+
+/// A hold, without the erasures that wait for its end.
+const HOLD: &str = "held, hold_reason, hold_until";
+
+/// Deletes the keys of a life whose time is over, if it is the current one and nothing
+/// holds it. Nobody asked for it, so who returns meanwhile is welcome.
+pub(crate) fn expiring_write(key: &LifeKey) -> Write {
+    let expression = format!("SET #state = :erasing, expired = :true REMOVE {ENDS}");
+    ending_write(key, expression)
+        .only_if("#state = :active AND life = :life AND attribute_not_exists(held)")
+        .value(":true", true)
+}
+
+/// Deletes the keys of a life whose tenant leaves, if it is the current one.
+pub(crate) fn leaving_write(key: &LifeKey) -> Write {
+    let rules = "objected, suppressed, held, hold_reason, hold_until, blocked";
+    let expression = format!("SET #state = :erasing REMOVE {ENDS}, {rules}");
+    ending_write(key, expression).only_if("#state = :active AND life = :life")
+}
+
+fn ending_write(key: &LifeKey, expression: String) -> Write {
+    Write::update_keyring(&partition(key), expression)
+        .name("#state", "state")
+        .value(":erasing", State::Erasing.name())
+        .value(":active", State::Active.name())
+        .value(":life", key.life.to_string())
+}
+
+/// Deletes the keys of a life that is asked to be erased, if its row is still as it was
+/// read: unreadable from here on. A hold ends with it; the erasures that wait for it stay
+/// noted until they are released. `suppress`: the person stays away afterwards.
+pub(crate) fn erasing_write(entry: &Entry, suppress: bool) -> Write {
+    let suppressed = if suppress { ", suppressed = :true" } else { "" };
+    let expression =
+        format!("SET #state = :erasing, expired = :false{suppressed} REMOVE {ENDS}, {HOLD}");
+    let write = entry
+        .change(&expression)
+        .value(":erasing", State::Erasing.name())
+        .value(":false", false);
+    let write = match suppress {
+        true => write.value(":true", true),
+        false => write,
+    };
+    match entry.rules.held {
+        true => entry.if_blocked_as_read(write),
+        false => write,
+    }
+}
+
+/// Notes an erasure that waits for a hold to end. Refused when as many wait as may.
+pub fn block_write(entry: &Entry, job: JobId) -> Write {
+    entry
+        .change("ADD blocked :job")
+        .and_if("attribute_not_exists(blocked) OR size(blocked) < :most")
+        .value(":job", vec![job.to_string()])
+        .value(":most", BLOCKED as u64)
+}
+
+/// Takes an erasure back that waits for the hold on this life, if the hold still stands.
+pub fn unblock_write(key: &LifeKey, job: JobId) -> Write {
+    Write::update_keyring(&partition(key), "DELETE blocked :job")
+        .only_if("life = :life AND attribute_exists(held)")
+        .value(":job", vec![job.to_string()])
+        .value(":life", key.life.to_string())
+}
+
+/// Forgets which erasures waited for the hold on this life, once it has ended.
+pub(crate) fn released_write(key: &LifeKey) -> Write {
+    Write::update_keyring(&partition(key), "REMOVE blocked")
+        .only_if("life = :life AND attribute_not_exists(held)")
+        .value(":life", key.life.to_string())
+}
+
+/// Notes the re-keying to come, if there is none, and the life is still behind the rules version at
+/// which it was read.
+pub(crate) fn rekey_later_write(living: &Living, rekey: Rekey) -> Write {
+    Write::update_keyring(
+        &partition(&living.key),
+        "SET rekey = :rekey, rekey_at = :at",
+    )
+    .only_if("#state = :active AND life = :life AND rules_version = :rules_version AND attribute_not_exists(rekey)")
+    .name("#state", "state")
+    .value(":active", State::Active.name())
+    .value(":life", living.key.life.to_string())
+    .value(":rules_version", living.rules_version)
+    .value(":rekey", rekey.job.to_string())
+    .value(":at", rekey.at)
+}
+
+/// Deletes the key that nothing is sealed under any more. Whatever rules have changed
+/// meanwhile: it is about the keys alone.
+pub fn retire_write(living: &Living, now: Timestamp) -> Write {
+    let expression = "SET retired_at = :now REMOVE retiring_key";
+    Write::update_keyring(&partition(&living.key), expression)
+        .value(":now", now)
+        .only_if("#state = :active AND life = :life AND generation = :generation")
+        .name("#state", "state")
+        .value(":active", State::Active.name())
+        .value(":life", living.key.life.to_string())
+        .value(":generation", living.generation)
+}
+
+/// Marks a life as erased, if the keyring has not gone on to a later one. What is left is a
+/// tombstone, which TTL deletes; `kept`: it stays, for a rule that outlasts lives. Refused
+/// where that is not so.
+pub fn erased_write(key: &LifeKey, kept: bool, now: Timestamp) -> Write {
+    let (expires, rule) = match kept {
+        true => (
+            "",
+            "(attribute_exists(objected) OR attribute_exists(suppressed))",
+        ),
+        false => (
+            ", expires_at = :expires",
+            "attribute_not_exists(objected) AND attribute_not_exists(suppressed)",
+        ),
+    };
+    let expression = format!("SET #state = :erased, erased_at = :now{expires}");
+    let write = Write::update_keyring(&partition(key), expression)
+        .only_if(format!("#state = :erasing AND life = :life AND {rule}"))
+        .name("#state", "state")
+        .value(":erased", State::Erased.name())
+        .value(":erasing", State::Erasing.name())
+        .value(":life", key.life.to_string())
+        .value(":now", now);
+    match kept {
+        true => write,
+        false => write.value(":expires", (now + KEPT).as_second()),
+    }
+}

@@ -1,0 +1,646 @@
+//! Lives: how one begins, how every write passes its door, how it ends. Owns the rows
+//! `door`, `person` (as begun) and `clock`, and their transactions with the keyring.
+//!
+//! The door is the small row that every write about a life must pass: it must be there,
+//! carry the `rules_version` that the caller read from the keyring, and not be past its
+//! `expires_at`. Whoever holds an older view fails, and reads again.
+//!
+//! Anybody who has a page's key and a visitor id can say that the visitor was there. Most
+//! pages say no more, so that counts, or an active person would be forgotten; but not for
+//! ever: without a sign of life that the tenant's server vouches for, itself or by a token,
+//! a life goes on for [`UNVOUCHED`] and no longer.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::aws::dynamo::{Attribute, Item, Refusal, Store, Write};
+use crate::aws::s3::upload_ends;
+use crate::base::error::Result;
+use crate::base::id::uuid_at;
+use crate::crypto::Sealed;
+use crate::domain::jobs::{Job, TURN_KEPT};
+use crate::domain::keyring::{Entry, Living, Rules, State};
+use crate::domain::keys;
+use crate::domain::keys::{DOOR, EXPIRY, LifeKey, Rule, day_of};
+
+/// Upload links that may be open for one person at a time.
+pub const UPLOADS_OPEN: usize = 20;
+
+/// For how long what nobody vouches for moves the expiry, from the beginning of a life or the
+/// last sign of it that was vouched for.
+pub const UNVOUCHED: SignedDuration = SignedDuration::from_hours(24 * 365);
+
+/// How many of each record a life has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub conversations: u64,
+    pub messages: u64,
+    pub attachments: u64,
+    pub interactions: u64,
+}
+
+impl Counts {
+    const NAMES: [&str; 4] = ["conversations", "messages", "attachments", "interactions"];
+
+    fn values(self) -> [u64; 4] {
+        [
+            self.conversations,
+            self.messages,
+            self.attachments,
+            self.interactions,
+        ]
+    }
+
+    pub fn total(self) -> u64 {
+        self.values().iter().sum()
+    }
+}
+
+/// The door, as read.
+#[derive(Clone, Debug)]
+pub struct Door {
+    pub created_at: Timestamp,
+    pub last_seen: Timestamp,
+    /// When the person began to be known, or was last seen by somebody who vouches for it.
+    pub vouched_at: Timestamp,
+    /// Seconds of Unix time, as TTL wants; none while expiry is paused.
+    pub expires_at: Option<Timestamp>,
+    pub rules_version: u64,
+    pub counts: Counts,
+    /// Until when each handed-out link may still write under this life's prefixes.
+    pub uploads: Vec<Timestamp>,
+    /// Which edition an export made now is of: whatever makes exports untrue begins the
+    /// next one, so an export of an earlier edition is withdrawn. 0 before the first export.
+    pub edition: u64,
+    pub visit_at: Option<Timestamp>,
+    pub network: Option<Sealed>,
+    pub device: Option<Sealed>,
+}
+
+impl Door {
+    /// # Errors
+    /// [`crate::base::error::Error::Unavailable`] when the row is not as we wrote it.
+    pub fn read(row: &Item) -> Result<Door> {
+        Ok(Door {
+            created_at: row.time("created_at")?,
+            last_seen: row.time("last_seen")?,
+            vouched_at: row.time("vouched_at")?,
+            expires_at: expiry(row),
+            rules_version: row.count("rules_version"),
+            counts: Counts {
+                conversations: row.count("conversations"),
+                messages: row.count("messages"),
+                attachments: row.count("attachments"),
+                interactions: row.count("interactions"),
+            },
+            uploads: row.times("uploads"),
+            edition: row.count("edition"),
+            visit_at: row.try_time("visit_at"),
+            network: row.sealed("network"),
+            device: row.sealed("device"),
+        })
+    }
+
+    /// Whether the life is over, though nobody may have noticed yet.
+    pub fn expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+
+    /// When the last upload by a link that was handed out has come to its end.
+    pub fn uploads_until(&self) -> Option<Timestamp> {
+        self.uploads.iter().max().copied().map(upload_ends)
+    }
+}
+
+fn expiry(row: &Item) -> Option<Timestamp> {
+    Timestamp::from_second(row.try_number("expires_at")?).ok()
+}
+
+/// When a life ends that was last seen then: whole seconds, since TTL knows no less.
+pub fn expires_at(last_seen: Timestamp, retention_days: u8) -> Timestamp {
+    let seconds = last_seen.as_second() + i64::from(retention_days) * 86_400;
+    Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
+}
+
+/// What passing the door changes on it.
+#[derive(Clone, Debug, Default)]
+pub struct Passing {
+    /// The person was active: last seen, and the new end.
+    pub seen: Option<(Timestamp, Timestamp)>,
+    /// Somebody vouches for that.
+    pub vouched: bool,
+    /// What the last visit told; what it did not tell is removed. Under a hold it is kept
+    /// only if there was none.
+    pub visit: Option<Visit>,
+    /// Records that this write adds.
+    pub added: Counts,
+    /// Open links, as read and as they become.
+    pub uploads: Option<(Vec<Timestamp>, Vec<Timestamp>)>,
+    pub exports: Option<Exports>,
+}
+
+/// What a write has to do with exports of the life. Each names the door's edition as read.
+#[derive(Clone, Copy, Debug)]
+pub enum Exports {
+    /// They become untrue: the next edition begins, and the worker deletes what lies in the
+    /// bucket of earlier ones.
+    Withdraw(u64),
+    /// One is made of this edition, which must still be the current one.
+    Make(u64),
+}
+
+impl Passing {
+    /// Gives up what the door, as it stands now, does not let pass: what is older than what
+    /// it has seen, whom nobody has vouched for too long, a visit that a hold keeps out.
+    pub fn give_way(&mut self, door: &Door, rules: Rules) {
+        let vouched = |at| self.vouched || door.vouched_at > at - UNVOUCHED;
+        let passes = |(at, _): &(Timestamp, _)| *at >= door.last_seen && vouched(*at);
+        self.seen = self.seen.filter(passes);
+        let kept = rules.held && door.visit_at.is_some();
+        self.visit
+            .take_if(|visit| kept || Some(visit.at) < door.visit_at);
+    }
+}
+
+/// The last visit: when, and its sealed parts.
+#[derive(Clone, Debug)]
+pub struct Visit {
+    pub at: Timestamp,
+    pub network: Option<Sealed>,
+    pub device: Option<Sealed>,
+}
+
+/// Why a write did not pass.
+#[derive(Debug)]
+pub enum Shut {
+    /// The life has ended: its door is gone or past its time.
+    Over,
+    /// The rules have changed since the keyring was read: read again.
+    Rules,
+    /// The door has seen something later, its links or its edition have changed, or it lets no
+    /// such thing pass: as it stands now.
+    Later(Door),
+    /// The condition of the row in this place failed; the row as it was.
+    Row { place: usize, row: Option<Item> },
+}
+
+/// The parts of one change of the door.
+#[derive(Default)]
+struct Change {
+    set: Vec<&'static str>,
+    remove: Vec<&'static str>,
+    add: Vec<String>,
+    conditions: Vec<&'static str>,
+    values: Vec<(&'static str, Attribute)>,
+}
+
+impl Change {
+    fn of(living: &Living, passing: &Passing, now: Timestamp) -> Change {
+        let mut change = Change::default();
+        change.conditions.push("rules_version = :rules_version");
+        change
+            .conditions
+            .push("(attribute_not_exists(expires_at) OR expires_at > :now)");
+        change.value(":rules_version", living.rules_version);
+        change.value(":now", now.as_second());
+        if let Some((seen, expires)) = passing.seen {
+            change.set.push("last_seen = :seen");
+            change.conditions.push("last_seen <= :seen");
+            change.value(":seen", seen);
+            if passing.vouched {
+                change.set.push("vouched_at = :seen");
+            } else {
+                change.conditions.push("vouched_at > :unvouched");
+                change.value(":unvouched", seen - UNVOUCHED);
+            }
+            if !living.rules.stop_clock() {
+                change.set.push("expires_at = :expires");
+                change.value(":expires", expires.as_second());
+            }
+        }
+        if let Some(visit) = &passing.visit {
+            change.visit(visit, living.rules.held);
+            // Both sealed parts of the door are the visit's, and are written together.
+            change.set.push("#key = :key");
+            change.value(":key", living.generation);
+        }
+        if let Some((old, new)) = &passing.uploads {
+            change.uploads(old, new);
+        }
+        if let Some(exports) = passing.exports {
+            change.exports(exports);
+        }
+        change.count(passing.added);
+        change
+    }
+
+    fn value(&mut self, name: &'static str, value: impl Into<Attribute>) {
+        self.values.push((name, value.into()));
+    }
+
+    /// The last visit: what it did not tell is removed.
+    fn visit(&mut self, visit: &Visit, held: bool) {
+        self.set.push("visit_at = :visit");
+        self.conditions.push(match held {
+            true => "attribute_not_exists(visit_at)",
+            false => "(attribute_not_exists(visit_at) OR visit_at <= :visit)",
+        });
+        self.value(":visit", visit.at);
+        for (part, set, name, sealed) in [
+            ("network", "network = :network", ":network", &visit.network),
+            ("device", "device = :device", ":device", &visit.device),
+        ] {
+            match sealed {
+                Some(sealed) => {
+                    self.set.push(set);
+                    self.value(name, sealed.clone());
+                }
+                None => self.remove.push(part),
+            }
+        }
+    }
+
+    /// Open links, if they are still as they were read.
+    fn uploads(&mut self, old: &[Timestamp], new: &[Timestamp]) {
+        self.set.push("uploads = :links");
+        self.value(":links", new);
+        if old.is_empty() {
+            self.conditions
+                .push("(attribute_not_exists(uploads) OR size(uploads) = :none)");
+            self.value(":none", 0_i64);
+        } else {
+            self.conditions.push("uploads = :open");
+            self.value(":open", old);
+        }
+    }
+
+    fn exports(&mut self, exports: Exports) {
+        match exports {
+            Exports::Withdraw(0) => self.conditions.push("attribute_not_exists(edition)"),
+            Exports::Withdraw(_) => {
+                self.conditions.push("attribute_exists(edition)");
+                self.add.push("edition :next".to_owned());
+                self.value(":next", 1_u64);
+            }
+            Exports::Make(0) => {
+                self.conditions.push("attribute_not_exists(edition)");
+                self.set.push("edition = :edition");
+                self.value(":edition", 1_u64);
+            }
+            Exports::Make(edition) => {
+                self.conditions.push("edition = :edition");
+                self.value(":edition", edition);
+            }
+        }
+    }
+
+    fn count(&mut self, added: Counts) {
+        let names = [
+            ":conversations",
+            ":messages",
+            ":attachments",
+            ":interactions",
+        ];
+        for ((attribute, name), count) in Counts::NAMES.iter().zip(names).zip(added.values()) {
+            if count > 0 {
+                self.add.push(format!("{attribute} {name}"));
+                self.value(name, count);
+            }
+        }
+    }
+
+    /// An update of the door; a mere check where nothing changes.
+    fn into_write(self, partition: &str) -> Write {
+        let clauses = [
+            ("SET", self.set.join(", ")),
+            ("REMOVE", self.remove.join(", ")),
+            ("ADD", self.add.join(", ")),
+        ];
+        let clauses = clauses.into_iter().filter(|(_, clause)| !clause.is_empty());
+        let expression: Vec<_> = clauses
+            .map(|(verb, clause)| format!("{verb} {clause}"))
+            .collect();
+        let write = if expression.is_empty() {
+            Write::check(partition, DOOR)
+        } else {
+            Write::update(partition, DOOR, expression.join(" "))
+        };
+        let write = write.only_if(self.conditions.join(" AND "));
+        let write = if self.values.iter().any(|(name, _)| *name == ":key") {
+            write.name("#key", "key")
+        } else {
+            write
+        };
+        self.values
+            .into_iter()
+            .fold(write, |write, (name, value)| write.value(name, value))
+    }
+}
+
+/// Reads a refusal at the door.
+fn why_shut(row: Option<Item>, living: &Living, now: Timestamp) -> Result<Shut> {
+    let Some(door) = row.as_ref().map(Door::read).transpose()? else {
+        return Ok(Shut::Over);
+    };
+    Ok(if door.expired(now) {
+        Shut::Over
+    } else if door.rules_version != living.rules_version {
+        Shut::Rules
+    } else {
+        Shut::Later(door)
+    })
+}
+
+impl Store {
+    /// The door of a life, if it stands.
+    ///
+    /// # Errors
+    /// [`crate::base::error::Error::Unavailable`], as everywhere below.
+    pub async fn door(&self, key: &LifeKey) -> Result<Option<Door>> {
+        self.get(&key.partition(), DOOR)
+            .await?
+            .as_ref()
+            .map(Door::read)
+            .transpose()
+    }
+
+    /// The door and one more row of a life, those that are there, in one call.
+    ///
+    /// # Errors
+    /// As [`Store::door`].
+    pub async fn door_and(
+        &self,
+        key: &LifeKey,
+        sort: &str,
+    ) -> Result<(Option<Door>, Option<Item>)> {
+        let wanted = [DOOR, sort].map(|sort| (key.partition(), sort.to_owned()));
+        let rows = self.get_many(&wanted).await?;
+        let (doors, mut others): (Vec<_>, Vec<_>) =
+            rows.into_iter().partition(|row| row.sort() == DOOR);
+        let door = doors.first().map(Door::read).transpose()?;
+        Ok((door, others.pop()))
+    }
+
+    /// Writes about a life, through its door: all of it, or nothing. With nothing but the
+    /// door to change it is a single `UpdateItem` (but for its open links: a list that has
+    /// changed refuses the same change again); with nothing at all, it says whether the door
+    /// would let it pass.
+    ///
+    /// # Errors
+    /// The inner error says why the door, or a row, refused.
+    pub async fn through_door(
+        &self,
+        living: &Living,
+        passing: &Passing,
+        mut writes: Vec<Write>,
+        now: Timestamp,
+    ) -> Result<Result<(), Shut>> {
+        if let Some(Exports::Withdraw(1..)) = passing.exports {
+            writes.push(withdrawal_write(&living.key, now));
+        }
+        let door = Change::of(living, passing, now).into_write(&living.key.partition());
+        let repeats = passing.uploads.is_none();
+        let outcome = if writes.is_empty() && !door.only_checks() && repeats {
+            self.write(door).await?.map(|_| ())
+        } else {
+            self.transact(std::iter::once(door).chain(writes).collect())
+                .await?
+        };
+        match outcome {
+            Ok(()) => Ok(Ok(())),
+            Err(Refusal::Condition { place: 0, row }) => Ok(Err(why_shut(row, living, now)?)),
+            Err(Refusal::Condition { place, row }) => Ok(Err(Shut::Row {
+                place: place - 1,
+                row,
+            })),
+        }
+    }
+
+    /// Begins a life: keyring, door, person, clock and the first records in one
+    /// transaction, together with the end of the expired life it follows, if any.
+    /// False when somebody else was first: read again.
+    ///
+    /// # Errors
+    /// As [`Store::door`].
+    pub async fn begin(&self, beginning: Beginning<'_>, now: Timestamp) -> Result<bool> {
+        let Beginning {
+            living,
+            wrapped,
+            follows,
+            seen,
+            expires,
+            visit,
+            person,
+            added,
+            writes,
+        } = beginning;
+        let key = &living.key;
+        let partition = key.partition();
+        let door = Item::new(&partition, DOOR)
+            // An event may be told of later than it happened.
+            .with("created_at", now.min(seen))
+            .with("last_seen", seen)
+            .with("vouched_at", seen)
+            .with("expires_at", expires.as_second())
+            .with("rules_version", living.rules_version)
+            .with("key", living.generation)
+            .with_some("visit_at", visit.as_ref().map(|visit| visit.at))
+            .with_some(
+                "network",
+                visit.as_ref().and_then(|visit| visit.network.clone()),
+            )
+            .with_some(
+                "device",
+                visit.as_ref().and_then(|visit| visit.device.clone()),
+            );
+        let door = Counts::NAMES
+            .iter()
+            .zip(added.values())
+            .fold(door, |door, (name, count)| door.with(name, count));
+        let clock = clock_item(key, expires);
+        let mut all = vec![
+            crate::domain::keyring::begin_write(living, wrapped, follows),
+            Write::put(door).only_new(),
+            Write::put(person).only_new(),
+            Write::put(clock).only_new(),
+        ];
+        // The end of an expired life that nobody had noticed.
+        if let Some(old) = follows.filter(|entry| entry.state == State::Active) {
+            all.push(close_expired(&old.key, now));
+            all.extend(Job::expiry(old.key, now).begin_writes());
+        }
+        all.extend(writes);
+        Ok(self.transact(all).await?.is_ok())
+    }
+
+    /// Begins the expiry of a life, in a transaction that insists on its being the current
+    /// one and over. False when it is not: it goes on, or has been seen to.
+    ///
+    /// # Errors
+    /// As [`Store::door`].
+    pub async fn begin_expiry(&self, key: &LifeKey, now: Timestamp) -> Result<bool> {
+        let mut writes = vec![
+            crate::domain::keyring::expiring_write(key),
+            close_expired(key, now),
+        ];
+        writes.extend(Job::expiry(*key, now).begin_writes());
+        Ok(self.transact(writes).await?.is_ok())
+    }
+
+    /// Ends a life of a tenant that leaves, whatever rules it stands under: nobody is left
+    /// who could lift them.
+    ///
+    /// # Errors
+    /// As [`Store::door`].
+    pub async fn end_life(&self, key: &LifeKey) -> Result<()> {
+        let writes = vec![
+            crate::domain::keyring::leaving_write(key),
+            Write::delete(&key.partition(), DOOR),
+        ];
+        // Refused: it has ended before.
+        let _ended = self.transact(writes).await?;
+        Ok(())
+    }
+
+    /// Puts the expiry index entry of a life at the day on which its door, as read, ends. False when that
+    /// has changed since, and perhaps the entry with it.
+    ///
+    /// # Errors
+    /// As [`Store::door`].
+    pub async fn move_clock(&self, key: &LifeKey, door: &Door) -> Result<bool> {
+        let Some(end) = door.expires_at else {
+            return Ok(false);
+        };
+        let ends = Write::check(&key.partition(), DOOR)
+            .only_if("expires_at = :end")
+            .value(":end", end.as_second());
+        let writes = vec![ends, expiry_write(key, end)];
+        Ok(self.transact(writes).await?.is_ok())
+    }
+
+    /// Puts the expiry index entry of a life that has no end for the time being at the day on which to
+    /// look at it again. False when its rules have changed since they were read, and perhaps
+    /// the entry with them.
+    ///
+    /// # Errors
+    /// As [`Store::door`].
+    pub async fn postpone_clock(&self, entry: &Entry, look_at: Timestamp) -> Result<bool> {
+        let stopped = Write::check(&entry.key.partition(), DOOR)
+            .only_if("rules_version = :rules_version AND attribute_not_exists(expires_at)")
+            .value(":rules_version", entry.rules_version);
+        let writes = vec![stopped, expiry_write(&entry.key, look_at)];
+        Ok(self.transact(writes).await?.is_ok())
+    }
+
+    /// Shortens a life, whose door is as read, to what the tenant's settings now allow.
+    /// Never lengthens it. False when the person has been seen since, or ends earlier already.
+    ///
+    /// # Errors
+    /// As [`Store::door`].
+    pub async fn shorten(&self, key: &LifeKey, door: &Door, expires: Timestamp) -> Result<bool> {
+        let shorter = Write::update(&key.partition(), DOOR, "SET expires_at = :expires")
+            .only_if("expires_at > :expires AND last_seen = :seen")
+            .value(":expires", expires.as_second())
+            .value(":seen", door.last_seen);
+        let writes = vec![shorter, expiry_write(key, expires)];
+        Ok(self.transact(writes).await?.is_ok())
+    }
+}
+
+/// Puts the expiry index entry of a life at a day, if the life has not been erased.
+pub(crate) fn expiry_write(key: &LifeKey, at: Timestamp) -> Write {
+    let day = day_of(at);
+    Write::update(
+        &key.partition(),
+        EXPIRY,
+        "SET due_day = :day, due_sk = :due",
+    )
+    .only_if("attribute_exists(PK)")
+    .value(":day", day.to_string())
+    .value(":due", key.due_sort(day))
+}
+
+/// Brings the rules version that follows the keyring's to the door, if it stands and is not over.
+pub fn next_rules_version_write(entry: &Entry, now: Timestamp) -> Write {
+    Write::update(&entry.key.partition(), DOOR, "SET rules_version = :next")
+        .only_if("rules_version = :rules_version AND (attribute_not_exists(expires_at) OR expires_at > :now)")
+        .value(":next", entry.rules_version + 1)
+        .value(":rules_version", entry.rules_version)
+        .value(":now", now.as_second())
+}
+
+/// Notes that the bucket may hold something of a life: its erasure asks.
+pub fn objects_write(life: &LifeKey) -> Write {
+    Write::put(Item::new(&life.partition(), keys::OBJECTS))
+}
+
+/// Calls the worker to delete what lies in the bucket of a life's withdrawn exports.
+fn withdrawal_write(life: &LifeKey, now: Timestamp) -> Write {
+    let sort = keys::withdrawal(uuid_at(now));
+    let row = Item::new(&life.partition(), &sort).with("expires_at", (now + TURN_KEPT).as_second());
+    Write::put(row)
+}
+
+/// A life's clock, at the day on which it is to be looked at.
+pub fn clock_item(key: &LifeKey, at: Timestamp) -> Item {
+    let day = day_of(at);
+    Item::new(&key.partition(), EXPIRY)
+        .with("due_day", day.to_string())
+        .with("due_pk", key.due_partition())
+        .with("due_sk", key.due_sort(day))
+}
+
+/// The end of a door whose time is over, or which TTL has taken already.
+fn close_expired(key: &LifeKey, now: Timestamp) -> Write {
+    Write::delete(&key.partition(), DOOR)
+        .only_if("attribute_not_exists(PK) OR expires_at <= :now")
+        .value(":now", now.as_second())
+}
+
+/// Everything that a life begins with.
+pub struct Beginning<'a> {
+    pub living: &'a Living,
+    /// Its data key, wrapped.
+    pub wrapped: Sealed,
+    /// What the keyring holds of the subject: an ended life, or one whose time is over.
+    pub follows: Option<&'a Entry>,
+    pub seen: Timestamp,
+    pub expires: Timestamp,
+    pub visit: Option<Visit>,
+    pub person: Item,
+    pub added: Counts,
+    pub writes: Vec<Write>,
+}
+
+/// A requested erasure's writes for one life: the keys go, the door closes, a hold ends. `door` is as
+/// just read; a door that changes its links meanwhile makes the transaction fail.
+/// `suppress`: the person stays away afterwards.
+pub fn erase_writes(entry: &Entry, door: Option<&Door>, suppress: bool) -> Vec<Write> {
+    let key = &entry.key;
+    let close = Write::delete(&key.partition(), DOOR);
+    let close = match door.map(|door| door.uploads.as_slice()) {
+        None | Some([]) => close
+            .only_if("attribute_not_exists(PK) OR attribute_not_exists(uploads) OR size(uploads) = :none")
+            .value(":none", 0_i64),
+        Some(links) => {
+            close.only_if("attribute_not_exists(PK) OR uploads = :open").value(":open", links)
+        }
+    };
+    let mut writes = vec![
+        crate::domain::keyring::erasing_write(entry, suppress),
+        close,
+    ];
+    let subject = key.subject.to_string();
+    if entry.rules.restricted {
+        let restricted = keys::listed(key.tenant, Rule::Restricted);
+        writes.push(Write::delete(&restricted, &subject));
+    }
+    if entry.rules.held {
+        let held = keys::listed(key.tenant, Rule::Held);
+        writes.push(Write::delete(&held, &subject));
+    }
+    if suppress && !entry.rules.suppressed {
+        let suppressed = keys::listed(key.tenant, Rule::Suppressed);
+        writes.push(Write::put(Item::new(&suppressed, &subject)));
+    }
+    writes
+}

@@ -1,0 +1,79 @@
+//! Why what is redacted goes from backups too, and when. A redaction sees to it that its
+//! life is re-keyed: all that is left is sealed anew, and the key that the redacted was
+//! sealed under is deleted. So does a correction that takes a value away, and a consent's
+//! withdrawal; what events replace goes with the life. Owns when; the worker in `delete`
+//! does the work.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use crate::aws::dynamo::Write;
+use crate::base::error::Result;
+use crate::base::id::TenantId;
+use crate::domain::app::App;
+use crate::domain::jobs::{Job, JobKind};
+use crate::domain::keyring;
+use crate::domain::keyring::{Entry, Living, Rekey};
+use crate::domain::keys::LifeKey;
+
+/// What is redacted in one sitting, or by the turns of one job, goes with one re-keying.
+const SITTING: SignedDuration = SignedDuration::from_mins(15);
+/// From the beginning of one re-keying to that of the next: each rewrites a whole life.
+const APART: SignedDuration = SignedDuration::from_hours(24);
+/// A re-keying that begins is done by then, whatever may hold it up.
+const DONE_WITHIN: SignedDuration = SignedDuration::from_hours(24);
+
+/// The writes by which a life is sure to be re-keyed after something was taken out of it:
+/// part of the transaction that does, which passes the door. None where a re-keying is to
+/// come already: once it begins, the rules version is another, and the transaction is refused.
+pub fn rekey_writes(living: &Living, now: Timestamp) -> Vec<Write> {
+    if living.rekey.is_some() {
+        return Vec::new();
+    }
+    let life = &living.key;
+    let earliest = living.rekeyed_at.map_or(now, |at| at + APART);
+    let at = earliest.max(now + SITTING);
+    let mut job = Job::new(life.tenant, JobKind::Rekey, vec![life.subject], now);
+    job.spec = json!({"life": life.partition()});
+    let rekey = Rekey {
+        job: job.key.id,
+        at,
+    };
+    vec![
+        keyring::rekey_later_write(living, rekey),
+        job.begin_later(at),
+    ]
+}
+
+/// From when on nothing that has been redacted in these lives so far can be read in any
+/// backup; `None` without lives.
+///
+/// # Errors
+/// [`crate::base::error::Error::Unavailable`] when a store does not answer.
+pub async fn clear_by(app: &App, tenant: TenantId, lives: &[LifeKey]) -> Result<Option<Timestamp>> {
+    let subjects: Vec<_> = lives.iter().map(|life| life.subject).collect();
+    let entries = app.keyring.entries(tenant, &subjects).await?;
+    let now = app.clock.now();
+    let gone_by = |life: &LifeKey| {
+        let entry = entries.get(&life.subject).filter(|it| it.key == *life);
+        let gone = key_gone_by(entry, now);
+        app.config.backups_clear_by(gone, gone).sealed
+    };
+    Ok(lives.iter().map(gone_by).max())
+}
+
+/// When the keyring has no key any more that something redacted is sealed under.
+fn key_gone_by(entry: Option<&Entry>, now: Timestamp) -> Timestamp {
+    let Some(entry) = entry else {
+        // All keys went with their life.
+        return now;
+    };
+    let begun = entry.rekeyed_at.filter(|_| entry.rekeying());
+    match (entry.rekey, begun) {
+        (Some(rekey), _) => rekey.at.max(now) + DONE_WITHIN,
+        (None, Some(begun)) if begun + DONE_WITHIN > now => begun + DONE_WITHIN,
+        // Held up for longer than ever before.
+        (None, Some(_)) => now + DONE_WITHIN,
+        (None, None) => entry.retired_at.unwrap_or(now),
+    }
+}

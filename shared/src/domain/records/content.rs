@@ -1,0 +1,312 @@
+//! What is sealed inside each record, and how a record reads in answers and exports. Pure.
+//!
+//! Names follow the catalog; what stands here is the form, not a second list of what may
+//! be stored.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Shows that there is something, and nothing of it: no log and no panic may hold what a
+/// person is or says.
+macro_rules! hide {
+    ($($personal:ident $(<$of:ident>)?),*) => {
+        $(impl$(<$of>)? std::fmt::Debug for $personal$(<$of>)? {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($personal), "(…)"))
+            }
+        })*
+    };
+}
+
+hide!(
+    Known<T>,
+    ConversationContent,
+    MessageContent,
+    AttachmentContent,
+    InteractionContent
+);
+
+/// Something that is said of a person, and whether the tenant's own server vouches for it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known<T = Value> {
+    pub value: T,
+    pub verified: bool,
+}
+
+/// Fields of one category of a person, by the catalog's names (or the tenant's own, of
+/// custom values).
+pub type Fields = BTreeMap<String, Known>;
+
+/// The values alone, as answers show them.
+pub fn values(fields: &Fields) -> Value {
+    let values = fields
+        .iter()
+        .map(|(name, known)| (name.clone(), known.value.clone()));
+    Value::Object(values.collect())
+}
+
+/// What the last visit told, by the catalog's names.
+pub type Observed = Map<String, Value>;
+
+/// On what basis a person's data is held (GDPR Art. 6(1)).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Consent {
+    pub basis: Basis,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub given_by: Option<GivenBy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+}
+
+impl Known<Consent> {
+    /// Whether it covers what is said: a vouched one everything, one that only a page tells
+    /// of nothing but what pages say.
+    pub fn covers(&self, page: bool) -> bool {
+        self.verified || page
+    }
+
+    pub fn json(&self) -> Value {
+        let mut json = serde_json::json!(self.value);
+        json["verified"] = self.verified.into();
+        json
+    }
+}
+
+/// A consent that no longer holds (GDPR Art. 7(3)), kept to show what held until then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawal {
+    pub consent: Known<Consent>,
+    pub withdrawn_at: Timestamp,
+}
+
+impl Withdrawal {
+    pub fn json(&self) -> Value {
+        let mut json = self.consent.json();
+        json["withdrawn_at"] = serde_json::json!(self.withdrawn_at);
+        json
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    Consent,
+    Contract,
+    LegalObligation,
+    VitalInterests,
+    PublicTask,
+    LegitimateInterests,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GivenBy {
+    #[serde(rename = "self")]
+    Person,
+    Guardian,
+}
+
+impl Basis {
+    pub const ALL: [(&'static str, Basis); 6] = [
+        ("consent", Basis::Consent),
+        ("contract", Basis::Contract),
+        ("legal_obligation", Basis::LegalObligation),
+        ("vital_interests", Basis::VitalInterests),
+        ("public_task", Basis::PublicTask),
+        ("legitimate_interests", Basis::LegitimateInterests),
+    ];
+}
+
+impl GivenBy {
+    pub const ALL: [(&'static str, GivenBy); 2] =
+        [("self", GivenBy::Person), ("guardian", GivenBy::Guardian)];
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConversationContent {
+    pub conversation_id: String,
+    pub title: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageContent {
+    pub conversation_id: String,
+    /// Gone once the message is redacted as a whole.
+    pub body: Option<String>,
+    pub attachments: Vec<String>,
+    /// The agent who wrote it.
+    pub member: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachmentContent {
+    pub conversation_id: Option<String>,
+    pub filename: String,
+    pub content_type: String,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InteractionContent {
+    pub item_id: String,
+    pub scope: Option<String>,
+}
+
+/// Who wrote a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Author {
+    EndUser,
+    Agent,
+}
+
+impl Author {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Author::EndUser => "end_user",
+            Author::Agent => "agent",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Author> {
+        [Author::EndUser, Author::Agent]
+            .into_iter()
+            .find(|author| author.name() == name)
+    }
+}
+
+/// Where an attachment stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileState {
+    AwaitingUpload,
+    Clean,
+    Rejected,
+    Redacted,
+}
+
+impl FileState {
+    pub const ALL: [FileState; 4] = [
+        FileState::AwaitingUpload,
+        FileState::Clean,
+        FileState::Rejected,
+        FileState::Redacted,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            FileState::AwaitingUpload => "awaiting_upload",
+            FileState::Clean => "clean",
+            FileState::Rejected => "rejected",
+            FileState::Redacted => "redacted",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<FileState> {
+        FileState::ALL
+            .into_iter()
+            .find(|state| state.name() == name)
+    }
+}
+
+/// What a scan found out about a file. Nothing personal: codes and formats.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The media type that the content really is.
+    pub media_type: String,
+    /// Why it was rejected, as codes: `type_mismatch`, `malware`, `size_mismatch`, …
+    pub reasons: Vec<String>,
+    /// Names of the rules that matched.
+    pub rules: Vec<String>,
+    pub scanned_at: Option<Timestamp>,
+}
+
+/// A record as it reads in answers and exports. Absent values are left out.
+pub fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => Value::Object(
+            fields
+                .into_iter()
+                .filter(|(_, value)| !value.is_null())
+                .collect(),
+        ),
+        other => other,
+    }
+}
+
+/// An address as the tenant chose to keep it.
+pub fn shorten_address(
+    address: std::net::IpAddr,
+    how: crate::domain::tenant::settings::StoreIp,
+) -> Option<String> {
+    use std::net::IpAddr::{V4, V6};
+
+    use crate::domain::tenant::settings::StoreIp;
+    match (how, address.to_canonical()) {
+        (StoreIp::None, _) => None,
+        (StoreIp::Full, address) => Some(address.to_string()),
+        (StoreIp::Truncated, V4(v4)) => {
+            let [a, b, c, _] = v4.octets();
+            Some(std::net::Ipv4Addr::new(a, b, c, 0).to_string())
+        }
+        (StoreIp::Truncated, V6(v6)) => {
+            let [a, b, c, ..] = v6.segments();
+            Some(std::net::Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0).to_string())
+        }
+    }
+}
+
+/// A page's URL as the tenant chose to keep it. Credentials in it are never kept.
+pub fn shorten_url(text: &str, how: crate::domain::tenant::settings::StoreUrl) -> Option<String> {
+    use crate::domain::tenant::settings::StoreUrl;
+    let mut url = url::Url::parse(text).ok()?;
+    // Both fail only for URLs that can have no host, which the catalog refuses.
+    let _no_host = url.set_username("").and_then(|()| url.set_password(None));
+    match how {
+        StoreUrl::None => return None,
+        StoreUrl::Full => {}
+        StoreUrl::Path => {
+            url.set_query(None);
+            url.set_fragment(None);
+        }
+    }
+    Some(url.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::tenant::settings::{StoreIp, StoreUrl};
+
+    #[test]
+    fn addresses_and_pages_are_kept_as_chosen() {
+        let v4 = "203.0.113.77".parse().unwrap();
+        assert_eq!(
+            shorten_address(v4, StoreIp::Truncated),
+            Some("203.0.113.0".into())
+        );
+        let v6 = "2001:db8:1:2::3".parse().unwrap();
+        assert_eq!(
+            shorten_address(v6, StoreIp::Truncated),
+            Some("2001:db8:1::".into())
+        );
+        assert_eq!(shorten_address(v4, StoreIp::None), None);
+        let page = "https://u:p@x.example/a?q=1#f";
+        assert_eq!(
+            shorten_url(page, StoreUrl::Path),
+            Some("https://x.example/a".into())
+        );
+        assert_eq!(
+            shorten_url(page, StoreUrl::Full),
+            Some("https://x.example/a?q=1#f".into())
+        );
+        assert_eq!(shorten_url(page, StoreUrl::None), None);
+    }
+}

@@ -1,0 +1,505 @@
+//! Redaction: what a request, or a turn of its job, takes out of records for good. Owns
+//! targets, what became of them, and how a long list of them is worked through.
+//!
+//! Every target names its life. Every step may be the last before a crash, and every step
+//! may be done again: what is redacted stays so, and is a success when asked for again.
+
+mod rows;
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::aws::dynamo::{Attribute, Filter, Query, Range};
+use crate::base::error::{Error, Result};
+use crate::base::id::{AttachmentId, JobId, KeyedHash, MessageId, TenantId};
+use crate::domain::app::App;
+use crate::domain::audit::entry;
+use crate::domain::audit::entry::AuditEvent;
+use crate::domain::jobs::{Job, JobState};
+use crate::domain::keys;
+use crate::domain::keys::LifeKey;
+use crate::domain::records::rows::Record;
+use crate::schema::spans::Span;
+use rows::Piece;
+
+/// Targets that are read and redacted together.
+const STEP: usize = 50;
+/// How often a turn saves how far it is.
+const SAVE_EVERY: Duration = Duration::from_secs(5);
+
+/// Something to redact: the progress in the caller's list, and what stands there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    pub index: usize,
+    #[serde(flatten)]
+    pub what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    Message(MessageId),
+    Spans(Passage),
+    Attachment(AttachmentId),
+    /// Its title, its messages, and the files of both.
+    Conversation(KeyedHash),
+}
+
+/// Parts of a message's body, as it read when the caller chose them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passage {
+    pub message: MessageId,
+    pub content_hash: KeyedHash,
+    pub spans: Vec<Span>,
+}
+
+/// What became of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It is redacted, now or before. Where a body is left, its fingerprint.
+    Redacted(Option<KeyedHash>),
+    NotFound,
+    /// The body is no longer the one whose spans were chosen.
+    Stale,
+    /// A span lies outside the body.
+    Invalid,
+    /// A hold was put on the person before it was redacted.
+    Held,
+}
+
+impl Status {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Status::Redacted(_) => "redacted",
+            Status::NotFound => "not_found",
+            Status::Stale => "stale",
+            Status::Invalid => "invalid",
+            Status::Held => "held",
+        }
+    }
+}
+
+/// The targets within one life.
+#[derive(Clone, Debug)]
+pub struct Work {
+    pub life: LifeKey,
+    pub targets: Vec<Target>,
+}
+
+/// On whose behalf, for the activity log.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Cause {
+    pub by: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    #[serde(skip)]
+    pub job: Option<JobId>,
+}
+
+impl Cause {
+    /// What an entry of the log is about, besides what was done to.
+    pub fn about(&self) -> impl Iterator<Item = String> {
+        let job = self.job.map(|job| job.to_string());
+        let reason = self.reason.as_deref();
+        let reason =
+            reason.map(|reason| format!("reason:{}", crate::domain::audit::mask::mask(reason)));
+        job.into_iter().chain(reason)
+    }
+}
+
+/// How far a list of work is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Progress {
+    work: usize,
+    target: usize,
+    /// Within a conversation: the message to go on after.
+    after: Option<String>,
+}
+
+/// What one step did.
+#[derive(Default)]
+struct Step {
+    /// The targets that are now done with.
+    ended: Vec<(usize, Status)>,
+    records: u64,
+}
+
+/// What a job is to do. A life stands as its partition.
+#[derive(Serialize, Deserialize)]
+struct Spec {
+    cause: Cause,
+    work: Vec<(String, Vec<Target>)>,
+}
+
+/// How many records a piece of work is about, files of conversations apart.
+///
+/// # Errors
+/// [`Error::Unavailable`], as everywhere below.
+pub async fn size(app: &App, work: &Work) -> Result<u64> {
+    let conversations: Vec<_> = work
+        .targets
+        .iter()
+        .filter_map(|target| match target.what {
+            What::Conversation(hash) => Some(hash),
+            _ => None,
+        })
+        .collect();
+    let mut sorts: Vec<_> = conversations
+        .iter()
+        .copied()
+        .map(keys::conversation)
+        .collect();
+    sorts.sort_unstable();
+    sorts.dedup();
+    let partition = work.life.partition();
+    let wanted: Vec<_> = sorts
+        .into_iter()
+        .map(|sort| (partition.clone(), sort))
+        .collect();
+    let rows = app.store.get_many(&wanted).await?;
+    let messages: u64 = rows.iter().map(|row| row.count("messages")).sum();
+    Ok(work.targets.len() as u64 + messages)
+}
+
+/// Redacts everything at once. What became of each target.
+///
+/// # Errors
+/// [`Error::Unavailable`]: some of it may be done; it can be asked for again.
+pub async fn at_once(app: &App, work: &[Work], cause: &Cause) -> Result<Vec<(usize, Status)>> {
+    let mut progress = Progress::default();
+    let mut ended = Vec::new();
+    while progress.work < work.len() {
+        ended.extend(step(app, work, &mut progress, cause).await?.ended);
+    }
+    Ok(ended)
+}
+
+/// Writes the work, and what is already known not to be found, into a job.
+pub fn prepare(job: &mut Job, work: &[Work], cause: Cause, ended: &[(usize, Status)], total: u64) {
+    let work = work
+        .iter()
+        .map(|work| (work.life.partition(), work.targets.clone()))
+        .collect();
+    job.spec = json!(Spec { cause, work });
+    job.outcome = json!({
+        "results": {"redacted": 0, "not_found": 0, "stale": 0, "invalid": 0, "held": 0},
+        "failed": [],
+        "backups_clear_by": null,
+    });
+    job.total = total;
+    tally(job, ended);
+}
+
+/// Counts targets by what became of them, and names those that are not redacted.
+fn tally(job: &mut Job, ended: &[(usize, Status)]) {
+    for (index, status) in ended {
+        let counted = &mut job.outcome["results"][status.name()];
+        *counted = json!(counted.as_u64().unwrap_or(0) + 1);
+        if let (false, Value::Array(failed)) = (
+            matches!(status, Status::Redacted(_)),
+            &mut job.outcome["failed"],
+        ) {
+            failed.push(json!({"index": index, "status": status.name()}));
+        }
+    }
+}
+
+/// Works on a redaction until it is done, or the turn's time is over.
+///
+/// # Errors
+/// [`Error::Unavailable`]: the turn can be done again.
+pub async fn turn(app: &App, mut job: Job, deadline: Instant) -> Result<()> {
+    let broken = || Error::Corrupt("a redaction is not as it was written".into());
+    let mut spec: Spec = serde_json::from_value(job.spec.clone()).map_err(|_| broken())?;
+    spec.cause.job = Some(job.key.id);
+    let progress: Option<Progress> =
+        serde_json::from_value(job.progress.clone()).map_err(|_| broken())?;
+    let mut progress = progress.unwrap_or_default();
+    let work: Option<Vec<_>> = spec
+        .work
+        .into_iter()
+        .map(|(life, targets)| {
+            let life = LifeKey::parse(&life)?;
+            Some(Work { life, targets })
+        })
+        .collect();
+    let work = work.ok_or_else(broken)?;
+    let mut saved_at = Instant::now();
+    while progress.work < work.len() {
+        let step = step(app, &work, &mut progress, &spec.cause).await?;
+        job.done += step.records;
+        tally(&mut job, &step.ended);
+        job.progress = json!(progress);
+        if Instant::now() >= deadline && progress.work < work.len() {
+            app.store.next_turn(&mut job, app.clock.now()).await?;
+            return Ok(());
+        }
+        if saved_at.elapsed() >= SAVE_EVERY {
+            if !app.store.save_job(&mut job, app.clock.now()).await? {
+                // A later turn has taken over.
+                return Ok(());
+            }
+            saved_at = Instant::now();
+        }
+    }
+    let lives: Vec<_> = work.iter().map(|work| work.life).collect();
+    finish(app, job, &lives, &spec.cause).await
+}
+
+async fn finish(app: &App, mut job: Job, lives: &[LifeKey], cause: &Cause) -> Result<()> {
+    if job.outcome["results"]["redacted"] != json!(0) {
+        let clear_by = crate::domain::life::rekey::clear_by(app, job.key.tenant, lives).await?;
+        job.outcome["backups_clear_by"] = json!(clear_by);
+    }
+    let now = app.clock.now();
+    job.total = job.done;
+    let about: Vec<_> = cause
+        .about()
+        .chain([format!("records:{}", job.done)])
+        .collect();
+    let entry = entry::Entry {
+        tenant: job.key.tenant,
+        event: AuditEvent::RedactionCompleted,
+        by: "lethe",
+        about: &about,
+        at: now,
+        happened_at: None,
+    };
+    let mut writes = vec![job.finish_write(JobState::Completed, now)];
+    writes.extend(entry::writes(&[entry]));
+    // Refused: a later turn has taken over, and will end it.
+    let _fenced = app.store.transact(writes).await?;
+    Ok(())
+}
+
+/// Does the next few targets of one life, or one page of a conversation.
+async fn step(app: &App, all: &[Work], progress: &mut Progress, cause: &Cause) -> Result<Step> {
+    let work = &all[progress.work];
+    let step = match work.targets.get(progress.target) {
+        None => Step::default(),
+        Some(Target {
+            index,
+            what: What::Conversation(hash),
+        }) => conversation(app, &work.life, (*index, *hash), progress, cause).await?,
+        Some(_) => {
+            let left = work.targets[progress.target..].iter();
+            let targets: Vec<_> = left
+                .map_while(|target| Some((target.index, Piece::of(&target.what)?)))
+                .take(STEP)
+                .collect();
+            progress.target += targets.len();
+            let (indexes, pieces): (Vec<_>, Vec<_>) = targets.into_iter().unzip();
+            let statuses = rows::redact(app, &work.life, &pieces, cause).await?;
+            Step {
+                records: pieces.len() as u64,
+                ended: indexes.into_iter().zip(statuses).collect(),
+            }
+        }
+    };
+    if progress.target >= work.targets.len() {
+        *progress = Progress {
+            work: progress.work + 1,
+            ..Progress::default()
+        };
+    }
+    Ok(step)
+}
+
+/// One page of a conversation: some messages and their files; with the last of them, the
+/// conversation's own files and its title.
+async fn conversation(
+    app: &App,
+    life: &LifeKey,
+    (index, hash): (usize, KeyedHash),
+    progress: &mut Progress,
+    cause: &Cause,
+) -> Result<Step> {
+    let mut step = Step::default();
+    let read = || page(app, life, hash, progress.after.as_deref());
+    let (sorts, next) = match read().await {
+        // Re-keyed since its key was read.
+        Err(Error::Unreadable) => read().await?,
+        page => page?,
+    };
+    let pieces: Vec<_> = sorts.into_iter().map(Piece::whole).collect();
+    let statuses = rows::redact(app, life, &pieces, cause).await?;
+    let found = statuses
+        .iter()
+        .any(|status| matches!(status, Status::Redacted(_)));
+    step.records = statuses.len() as u64;
+    if statuses.contains(&Status::Held) {
+        step.ended.push((index, Status::Held));
+        progress.after = None;
+        progress.target += 1;
+        return Ok(step);
+    }
+    let begun = progress.after.is_some();
+    progress.after = next;
+    if progress.after.is_none() {
+        let status = if found || begun {
+            Status::Redacted(None)
+        } else {
+            Status::NotFound
+        };
+        step.ended.push((index, status));
+        progress.target += 1;
+    }
+    Ok(step)
+}
+
+/// The sort keys of one page of a conversation's records, and the message to go on after.
+async fn page(
+    app: &App,
+    life: &LifeKey,
+    hash: KeyedHash,
+    after: Option<&str>,
+) -> Result<(Vec<String>, Option<String>)> {
+    let Some(living) = app.living(life).await? else {
+        return Ok((Vec::new(), None));
+    };
+    let partition = life.partition();
+    // Before its messages: one that begins between the two is later than this redaction, and
+    // must not be said to be redacted when its first message is not.
+    let own = keys::conversation(hash);
+    let begun = app.store.get(&partition, &own).await?.is_some();
+    let messages = app
+        .store
+        .query(Query {
+            partition: &partition,
+            range: Range::Prefix(&keys::messages_of(hash)),
+            ascending: true,
+            limit: Some(STEP),
+            after: after.map(str::to_owned),
+        })
+        .await?;
+    let mut sorts = Vec::new();
+    for row in &messages.rows {
+        sorts.push(row.sort().to_owned());
+        if let Some(Record::Message(message)) = Record::read(row, &living)? {
+            let files = message.content.attachments.iter();
+            let files = files.filter_map(|name| AttachmentId::parse(name));
+            sorts.extend(files.map(keys::attachment));
+        }
+    }
+    if messages.next.is_none() {
+        sorts.extend(begun.then_some(own));
+        sorts.extend(files_of(app, &partition, hash).await?);
+    }
+    sorts.sort_unstable();
+    sorts.dedup();
+    Ok((sorts, messages.next))
+}
+
+/// The attachments that were announced for a conversation.
+async fn files_of(app: &App, partition: &str, hash: KeyedHash) -> Result<Vec<String>> {
+    let of_it = vec![(":conversation", hash.to_string().into())];
+    files_where(app, partition, "conversation = :conversation", &of_it).await
+}
+
+/// Deletes what is left of redacted files. A request or a turn does that by itself; a row
+/// in the stream, of the same transaction, calls for it again in case it was cut off.
+///
+/// # Errors
+/// [`Error::Unavailable`] when a store does not answer.
+pub async fn purge(app: &App, life: &LifeKey) -> Result<()> {
+    let marked = vec![(":true", true.into())];
+    for sort in files_where(app, &life.partition(), "purging = :true", &marked).await? {
+        if let Some(file) = keys::parse_attachment(&sort) {
+            rows::purge(app, life, file).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The attachments of a life for which a filter expression holds.
+async fn files_where(
+    app: &App,
+    partition: &str,
+    expression: &str,
+    values: &[(&str, Attribute)],
+) -> Result<Vec<String>> {
+    let mut sorts = Vec::new();
+    let mut after = None;
+    loop {
+        let query = Query {
+            partition,
+            range: Range::Prefix("attachment#"),
+            ascending: true,
+            limit: None,
+            after,
+        };
+        let filter = Filter {
+            expression,
+            names: &[],
+            values: values.to_vec(),
+        };
+        let page = app.store.query_where(query, Some(filter)).await?;
+        sorts.extend(page.rows.iter().map(|row| row.sort().to_owned()));
+        after = page.next;
+        if after.is_none() {
+            return Ok(sorts);
+        }
+    }
+}
+
+/// The entry for records redacted in one transaction.
+fn entry_about(life: &LifeKey, records: usize, cause: &Cause) -> Vec<String> {
+    [life.life.to_string(), format!("records:{records}")]
+        .into_iter()
+        .chain(cause.about())
+        .collect()
+}
+
+/// The tenant's writes that say a job has been asked for.
+pub fn requested(tenant: TenantId, job: &Job, cause: &Cause) -> Vec<crate::aws::dynamo::Write> {
+    let about: Vec<_> = std::iter::once(job.key.id.to_string())
+        .chain(cause.about())
+        .collect();
+    entry::writes(&[entry::Entry {
+        tenant,
+        event: AuditEvent::RedactionRequested,
+        by: &cause.by,
+        about: &about,
+        at: job.created_at,
+        happened_at: None,
+    }])
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn targets_are_kept_as_pseudonyms_and_read_back() {
+        let message = MessageId {
+            conversation: KeyedHash([1; 16]),
+            uuid: Uuid::from_u128(2),
+        };
+        let passage = Passage {
+            message,
+            content_hash: KeyedHash([3; 16]),
+            spans: vec![Span { start: 0, end: 4 }],
+        };
+        let all = [
+            What::Message(message),
+            What::Spans(passage),
+            What::Attachment(AttachmentId::random()),
+            What::Conversation(KeyedHash([4; 16])),
+        ];
+        let targets: Vec<_> = all
+            .into_iter()
+            .enumerate()
+            .map(|(index, what)| Target { index, what })
+            .collect();
+        let text = json!(targets).to_string();
+        assert!(text.contains(r#""spans":[[0,4]]"#), "{text}");
+        let read: Vec<Target> = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, targets);
+        let read: Vec<Target> = serde_json::from_value(json!(targets)).unwrap();
+        assert_eq!(read, targets);
+    }
+}

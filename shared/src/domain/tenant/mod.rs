@@ -1,0 +1,5 @@
+//! A tenant: settings and API keys.
+
+pub mod cache;
+pub mod rows;
+pub mod settings;
