@@ -4,11 +4,11 @@
 
 use std::ops::Deref;
 
+use emulators::Storage;
 use http::request::Builder;
 use http::{HeaderMap, Request, Response};
 use jiff::{SignedDuration, Timestamp};
 use local::client::Client;
-use local::engines::Place;
 use local::routes::Route;
 use local::template::Template;
 use local::{Cloud, Options};
@@ -138,16 +138,16 @@ impl Service {
     /// Starts with other options, in memory; the clock is always this service's own.
     pub async fn with(options: Options) -> Service {
         let clock = Clock::frozen(NOON.parse().expect("noon is a time"));
-        let place = Place::Memory;
+        let storage = Storage::Memory;
         Service::like(Options {
             clock,
-            place,
+            storage,
             ..options
         })
         .await
     }
 
-    /// Starts with these options, clock and place included, on any port.
+    /// Starts with these options, clock and storage included, on any port.
     pub async fn like(options: Options) -> Service {
         assert!(
             !Site::is_named(),

@@ -9,6 +9,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use emulators::Storage;
+use emulators::dynamodb::DynamoDb;
+use emulators::kms::Kms;
+use emulators::s3::S3;
 use jiff::SignedDuration;
 use serde_json::Value;
 use shared::base::clock::Clock;
@@ -18,10 +22,6 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::control::Control;
-use crate::engines::Place;
-use crate::engines::dynamo::Dynamo;
-use crate::engines::kms::Kms;
-use crate::engines::objects::Objects;
 use crate::functions::{Failure, Roster};
 use crate::gateway::Gateway;
 pub use crate::machine::StartError;
@@ -35,7 +35,7 @@ use crate::wire::{Decide, Watch};
 
 /// How to start a [`Cloud`].
 pub struct Options {
-    pub place: Place,
+    pub storage: Storage,
     /// 0 is any port that is free.
     pub port: u16,
     pub clock: Clock,
@@ -64,7 +64,7 @@ impl Default for Options {
     /// template has it.
     fn default() -> Options {
         Options {
-            place: Place::Memory,
+            storage: Storage::Memory,
             port: 0,
             clock: Clock::system(),
             template: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml")),
@@ -100,7 +100,7 @@ impl Cloud {
     /// What is wrong with the template, the port or the data folder.
     pub async fn start(options: Options) -> Result<Cloud, StartError> {
         let Options {
-            place,
+            storage,
             port,
             clock,
             template: path,
@@ -128,7 +128,7 @@ impl Cloud {
             patience,
         };
         let (machine, written) =
-            Machine::start(&mut template, &functions, &place, clock, differences).await?;
+            Machine::start(&mut template, &functions, &storage, clock, differences).await?;
         let machine = Arc::new(machine);
         let app = machine
             .functions
@@ -212,11 +212,11 @@ impl Cloud {
         self.gateway.routes.all()
     }
 
-    pub fn dynamo(&self) -> &Dynamo {
+    pub fn dynamo(&self) -> &DynamoDb {
         &self.machine.dynamo
     }
 
-    pub fn objects(&self) -> &Objects {
+    pub fn objects(&self) -> &S3 {
         &self.machine.objects
     }
 

@@ -5,10 +5,9 @@
 //! cloud                    start, stop, and what a test may ask
 //! gateway  control         HTTP in: the API, and /local/*
 //! time  triggers           what happens by itself: schedules, TTL, streams, objects
-//! machine  functions       what runs: engines and functions
+//! machine  functions       what runs: engines (crate `emulators`) and functions
 //! wire                     what is asked between the two, and may go wrong, for tests
 //! template  routes  pattern  state      what is declared, and what is remembered
-//! engines                  DynamoDB, S3 and KMS
 //! client                   asks the above as anybody would, for tests and tools
 //! verify                   checks a day of the activity log from the outside
 //! replay                   makes the tables agree after a restore, from the command line
@@ -20,7 +19,6 @@
 pub mod client;
 pub mod cloud;
 mod control;
-pub mod engines;
 pub mod functions;
 mod gateway;
 mod machine;
@@ -36,4 +34,3 @@ pub mod verify;
 pub mod wire;
 
 pub use cloud::{Cloud, Options, StartError};
-pub use engines::Place;

@@ -16,6 +16,10 @@ use aws_sdk_dynamodb::config::{
     AsyncSleep, Credentials, IdentityCache, ProvideCredentials, SharedAsyncSleep,
     SharedCredentialsProvider, Sleep,
 };
+use emulators::dynamodb::DynamoDb;
+use emulators::kms::Kms;
+use emulators::s3::{self, S3};
+use emulators::{EngineError, REGION, Storage};
 use jiff::SignedDuration;
 use serde_json::Value;
 use shared::aws::clients::Clients;
@@ -26,10 +30,6 @@ use shared::domain::app::App;
 use tokio::sync::mpsc::UnboundedReceiver;
 use uuid::Uuid;
 
-use crate::engines::dynamo::Dynamo;
-use crate::engines::kms::Kms;
-use crate::engines::objects::{self, Objects};
-use crate::engines::{EngineError, Place, REGION};
 use crate::functions::{self, Deployed, Functions, Processes, Roster};
 use crate::state::Kept;
 use crate::template::{Template, TemplateError, key_arn};
@@ -82,8 +82,8 @@ impl From<EngineError> for StartError {
 pub struct Machine {
     pub clock: Clock,
     pub kept: Kept,
-    pub dynamo: Dynamo,
-    pub objects: Objects,
+    pub dynamo: DynamoDb,
+    pub objects: S3,
     pub kms: Kms,
     pub functions: Functions,
     _wire: Option<Wire>,
@@ -120,13 +120,13 @@ impl Machine {
     pub async fn start(
         template: &mut Template,
         roster: &Roster,
-        place: &Place,
+        storage: &Storage,
         clock: Clock,
         differences: Differences,
     ) -> Result<(Machine, UnboundedReceiver<Value>), StartError> {
-        let kept = Kept::open(place).map_err(|(path, e)| StartError::Data(path, e))?;
+        let kept = Kept::open(storage).map_err(|(path, e)| StartError::Data(path, e))?;
         clock.advance(SignedDuration::from_millis(kept.ahead_ms()));
-        let kms = Kms::start(place, REGION, template.keys.clone()).await?;
+        let kms = Kms::start(storage, REGION, template.keys.clone()).await?;
         let keys: BTreeMap<String, String> = template
             .keys
             .iter()
@@ -141,17 +141,18 @@ impl Machine {
         for bucket in &mut template.buckets {
             bucket.encryption_key.iter_mut().for_each(here);
         }
-        let dynamo = Dynamo::start(place, &clock).await?;
+        let time = engine_clock(&clock);
+        let dynamo = DynamoDb::start(storage, &time).await?;
         for table in &template.tables {
             dynamo.create_table(table)?;
         }
         // Nothing but this process ever needs them, so each start has its own.
-        let credentials = objects::Credentials {
+        let credentials = s3::Credentials {
             access_key: "LOCAL".to_owned(),
             secret_key: Uuid::new_v4().simple().to_string(),
         };
         let buckets = std::mem::take(&mut template.buckets);
-        let (objects, written) = Objects::start(place, &clock, &credentials, buckets).await?;
+        let (objects, written) = S3::start(storage, &time, &credentials, buckets).await?;
 
         let processes = Arc::new(Processes::default());
         let mut engines = [
@@ -211,7 +212,13 @@ impl Machine {
     }
 }
 
-fn sdk(credentials: &objects::Credentials, patience: u32) -> SdkConfig {
+/// The same clock, as the engines read it.
+pub fn engine_clock(clock: &Clock) -> emulators::Clock {
+    let clock = clock.clone();
+    emulators::Clock::new(move || clock.now())
+}
+
+fn sdk(credentials: &s3::Credentials, patience: u32) -> SdkConfig {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(REGION))
@@ -244,14 +251,14 @@ impl AsyncSleep for Patient {
 /// Signs with the one key that there is, and names the function as its session: in AWS each
 /// has the credentials of its own role.
 #[derive(Debug)]
-struct Role(objects::Credentials);
+struct Role(s3::Credentials);
 
 impl ProvideCredentials for Role {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,
     {
-        let objects::Credentials {
+        let s3::Credentials {
             access_key,
             secret_key,
         } = &self.0;

@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use emulators::Storage;
 use jiff::civil::Date;
 use lethe_local::replay::Site;
 use lethe_local::verify::{self, Source};
-use lethe_local::{Cloud, Options, Place, StartError, seed, state};
+use lethe_local::{Cloud, Options, StartError, seed, state};
 use serde_json::{Value, json};
 use shared::base::clock::Clock;
 use tracing_subscriber::EnvFilter;
@@ -255,10 +256,10 @@ async fn start(run: Run) -> Result<(), String> {
     } = run;
     let defaults = Options::default();
     let options = Options {
-        place: if memory {
-            Place::Memory
+        storage: if memory {
+            Storage::Memory
         } else {
-            Place::Folder(data.clone())
+            Storage::Folder(data.clone())
         },
         port,
         clock: Clock::system(),

@@ -11,15 +11,15 @@ use std::sync::Arc;
 use aws_config::BehaviorVersion;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest};
+use emulators::dynamodb::DynamoDb;
+use emulators::{REGION, Storage};
 use serde_json::{Value, json};
 use shared::aws::clients::Clients;
 use shared::base::clock::Clock;
 use shared::base::config::Config;
 use shared::domain::app::App;
 
-use crate::engines::dynamo::Dynamo;
-use crate::engines::{Place, REGION};
-use crate::machine::{Differences, Machine};
+use crate::machine::{Differences, Machine, engine_clock};
 use crate::template::Template;
 
 /// Seconds of work between two lines of progress.
@@ -47,12 +47,12 @@ impl Site {
             return Err(format!("{} does not contain a local run", folder.display()));
         }
         let mut read = Template::read(template).map_err(|e| e.to_string())?;
-        let place = Place::Folder(folder.to_owned());
+        let storage = Storage::Folder(folder.to_owned());
         let roster = crate::functions::roster();
         let started = Machine::start(
             &mut read,
             &roster,
-            &place,
+            &storage,
             Clock::system(),
             Differences::default(),
         )
@@ -92,8 +92,8 @@ impl Site {
         let Some(machine) = &self.machine else {
             return Err("only a data folder can be restored here; see infra/RESTORE.md".to_owned());
         };
-        let place = Place::Folder(copy);
-        let before = Dynamo::start(&place, &machine.clock).await;
+        let storage = Storage::Folder(copy);
+        let before = DynamoDb::start(&storage, &engine_clock(&machine.clock)).await;
         let before = before.map_err(|e| e.to_string())?;
         let (then, now) = (client(before.endpoint()), client(machine.dynamo.endpoint()));
         let config = &self.app.config;

@@ -8,10 +8,9 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use emulators::Storage;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-
-use crate::engines::Place;
 
 const FILE: &str = "local.json";
 
@@ -51,11 +50,11 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Reads the state of this place, or begins a new one.
+    /// Reads the state that is stored, or begins a new one.
     ///
     /// # Errors
     /// The file, and why it cannot be used.
-    pub fn open(place: &Place) -> Result<Kept, (PathBuf, io::Error)> {
+    pub fn open(storage: &Storage) -> Result<Kept, (PathBuf, io::Error)> {
         let fresh = State {
             // Two random UUIDs: 244 bits.
             operator_key: format!(
@@ -68,7 +67,7 @@ impl Kept {
             seeding: false,
             demo: None,
         };
-        let Place::Folder(folder) = place else {
+        let Storage::Folder(folder) = storage else {
             return Ok(Kept {
                 path: None,
                 state: Mutex::new(fresh),

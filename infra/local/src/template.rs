@@ -6,9 +6,10 @@
 
 use std::path::Path;
 
-use crate::engines::dynamo::{IndexSpec, RECOVERY_DAYS, TableSpec};
-use crate::engines::kms::{KeySpec, KeyUsage};
-use crate::engines::objects::BucketSpec;
+use emulators::dynamodb::{IndexSpec, RECOVERY_DAYS, TableSpec};
+use emulators::kms::{KeySpec, KeyUsage};
+use emulators::s3::BucketSpec;
+
 use crate::routes::Routes;
 
 mod bucket;
@@ -261,11 +262,11 @@ mod tests {
         let bucket = &template.buckets[0];
         assert_eq!(bucket.name, "lethe-prod-000000000000-us-east-1");
         assert_eq!(bucket.encryption_key, Some(key_arn("Key")));
-        assert!(bucket.encryption_own);
+        assert!(bucket.own_key_only);
         assert_eq!(bucket.notify_prefix.as_deref(), Some("attachments/"));
         assert_eq!(
             bucket
-                .clean_tag_gated
+                .presigned_read_tag
                 .as_ref()
                 .map(|tag| tag.prefix.as_str()),
             Some("attachments/")

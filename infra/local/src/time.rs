@@ -7,12 +7,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use emulators::{ACCOUNT, REGION};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::base::clock::Clock;
 use uuid::Uuid;
 
-use crate::engines::{ACCOUNT, REGION};
 use crate::functions::Failure;
 use crate::machine::Machine;
 use crate::template::{Schedule, Template};
@@ -139,8 +139,8 @@ impl Time {
 
     /// Removes what has expired, as TTL and the buckets' lifecycles do in their own time.
     pub fn sweep(&self) {
-        if let Err(error) = self.machine.objects.age() {
-            tracing::error!("cannot let objects age: {error}");
+        if let Err(error) = self.machine.objects.apply_lifecycle() {
+            tracing::error!("cannot apply lifecycle rules: {error}");
         }
         if let Err(error) = self.machine.dynamo.sweep_ttl() {
             tracing::error!("cannot sweep expired items: {error}");

@@ -10,6 +10,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use emulators::{EngineError, ResponseBody, Server};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode, Uri};
@@ -18,7 +19,6 @@ use hyper::body::{Bytes, Incoming};
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::engines::{EngineError, ResponseBody, Server};
 use crate::functions::Processes;
 
 /// Says what becomes of a call. Asked once for each request that an SDK sends.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use emulators::Storage;
 use futures::future::BoxFuture;
 use http::request::Builder;
 use http::{Request, Response, StatusCode};
@@ -12,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::Error;
 use lethe_local::client::Client;
 use lethe_local::functions::{Handler, Roster, roster};
-use lethe_local::{Cloud, Options, Place};
+use lethe_local::{Cloud, Options};
 use serde_json::{Value, json};
 use shared::aws::s3::Upload;
 use shared::base::clock::Clock;
@@ -642,10 +643,10 @@ async fn clock_is_not_for_web_pages_and_tells_what_is_wrong() {
 async fn what_was_handled_is_remembered_between_two_starts() {
     let folder = tempfile::tempdir().unwrap();
     let start = || {
-        let place = Place::Folder(PathBuf::from(folder.path()));
+        let storage = Storage::Folder(PathBuf::from(folder.path()));
         stage_with(
             Options {
-                place,
+                storage,
                 ..Options::default()
             },
             |_, _| Box::pin(async { Ok(Value::Null) }),

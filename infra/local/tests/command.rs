@@ -5,10 +5,11 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
+use emulators::Storage;
 use http::Request;
 use jiff::SignedDuration;
 use lethe_local::client::Client;
-use lethe_local::{Cloud, Options, Place};
+use lethe_local::{Cloud, Options};
 use serde_json::Value;
 use shared::base::clock::Clock;
 
@@ -115,7 +116,7 @@ async fn tell(cloud: &Cloud, method: &str, path: &str, key: &str, body: &str) ->
 #[tokio::test]
 async fn a_day_is_verified_by_asking_and_by_saved_answers() {
     let cloud = Cloud::start(Options {
-        place: Place::Memory,
+        storage: Storage::Memory,
         port: 0,
         clock: Clock::frozen("2026-03-01T12:00:00Z".parse().unwrap()),
         ..Options::default()
@@ -176,7 +177,7 @@ async fn a_day_is_verified_by_asking_and_by_saved_answers() {
 
 async fn in_folder(folder: &Path) -> Cloud {
     let options = Options {
-        place: Place::Folder(folder.to_owned()),
+        storage: Storage::Folder(folder.to_owned()),
         port: 0,
         ..Options::default()
     };

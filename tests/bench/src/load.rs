@@ -4,8 +4,9 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use emulators::Storage;
 use lethe_tests::Service;
-use local::{Options, Place};
+use local::Options;
 use serde_json::json;
 use shared::base::clock::Clock;
 
@@ -19,7 +20,7 @@ pub async fn lines(quick: bool) -> Vec<Line> {
     let whole = Duration::from_secs(if quick { 6 } else { 60 });
     let folder = tempfile::tempdir().expect("a temporary folder");
     let service = Service::like(Options {
-        place: Place::Folder(folder.path().to_owned()),
+        storage: Storage::Folder(folder.path().to_owned()),
         clock: Clock::system(),
         schedules: false,
         ..Options::default()

@@ -9,10 +9,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use emulators::{ResponseBody, Server};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use local::engines::{ResponseBody, Server};
 use serde_json::Value;
 use shared::base::clock::Clock;
 use tokio::sync::{Mutex, mpsc};

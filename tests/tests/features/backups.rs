@@ -2,9 +2,9 @@
 //! than was promised, and cleanup says so when what is in force does.
 
 use aws_sdk_dynamodb::types::{PointInTimeRecoverySpecification, TimeToLiveSpecification};
+use emulators::{ACCOUNT, REGION};
 use lethe_tests::{Service, days};
 use local::Options;
-use local::engines::{ACCOUNT, REGION};
 use local::template::{Node, TemplateError, Tree};
 use serde_json::{Value, json};
 

@@ -4,9 +4,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
+use emulators::s3::{Held, HeldKind};
 use lethe_tests::Service;
 use local::Options;
-use local::engines::objects::{Held, HeldKind};
 use local::functions::Handler;
 use local::wire::{Call, Fate};
 use serde_json::{Value, json};

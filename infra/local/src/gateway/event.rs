@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use emulators::ACCOUNT;
 use http::header::{COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, SET_COOKIE, USER_AGENT};
 use http::{Method, Response, StatusCode};
 use http_body_util::Full;
@@ -15,7 +16,6 @@ use hyper::body::Bytes;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::engines::ACCOUNT;
 use crate::routes::{Route, decode};
 
 /// The largest result that Lambda hands on, in bytes.

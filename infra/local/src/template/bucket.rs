@@ -3,9 +3,10 @@
 //! Owns the few policy statements that the local S3 can honour. One that it cannot
 //! is an error: what AWS would refuse must not work here.
 
+use emulators::s3::{BucketSpec, LifecycleRule, RequiredTag};
+
 use super::Node;
 use super::tree::TemplateError;
-use crate::engines::objects::{BucketSpec, CleanTag, LifecycleRule};
 
 const ENCRYPTION: &str = "s3:x-amz-server-side-encryption";
 const ENCRYPTION_KEY: &str = "s3:x-amz-server-side-encryption-aws-kms-key-id";
@@ -38,8 +39,8 @@ pub fn read(node: &Node<'_>) -> Result<BucketSpec, TemplateError> {
     Ok(BucketSpec {
         name: node.get("BucketName")?.text()?,
         encryption_key,
-        encryption_own: false,
-        clean_tag_gated: None,
+        own_key_only: false,
+        presigned_read_tag: None,
         allowed_origins,
         notify_prefix: None,
         lifecycle: lifecycle(node)?,
@@ -94,21 +95,21 @@ pub fn read_policy(node: &Node<'_>, buckets: &mut [BucketSpec]) -> Result<(), Te
                         return Err(value.error("would refuse the parts of every upload"));
                     }
                     TLS | ENCRYPTION_KEY | "s3:authType" => {}
-                    ENCRYPTION => bucket.encryption_own = true,
+                    ENCRYPTION => bucket.own_key_only = true,
                     _ => {
                         let key = name.strip_prefix(TAG);
                         let key = key.ok_or_else(|| {
                             value.error("the local run cannot honour this condition")
                         })?;
                         let resource = statement.get("Resource")?;
-                        let tag = CleanTag {
+                        let tag = RequiredTag {
                             prefix: prefix(&resource.text()?, &bucket.name).ok_or_else(|| {
                                 resource.error("must be one prefix of the bucket")
                             })?,
                             key: key.to_owned(),
                             value: value.text()?,
                         };
-                        bucket.clean_tag_gated = Some(tag);
+                        bucket.presigned_read_tag = Some(tag);
                     }
                 }
             }

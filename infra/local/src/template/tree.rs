@@ -7,10 +7,9 @@
 
 use std::fmt;
 
+use emulators::{ACCOUNT, REGION};
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value, json};
-
-use crate::engines::{ACCOUNT, REGION};
 
 /// What is wrong with a template, in one line: where, and what.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use local::engines::{ACCOUNT, REGION};
+use emulators::{ACCOUNT, REGION};
 use local::template::{Node, TemplateError, Tree};
 use local::wire::{Engine, Sent, query};
 use serde_json::{Value, json};
