@@ -155,3 +155,31 @@ async fn a_tenant_that_has_left_is_given_no_keys_again() {
         .find(|row| rows::text(row, "PK") == Some(&service.ours.id));
     assert!(!row.expect("it was there").contains_key("tenant_keys"));
 }
+
+/// KMS binds a tenant's wrapped keys to the tenant by its encryption context: whoever can write
+/// the table gains nothing by putting one tenant's keys in another's row.
+#[tokio::test]
+async fn the_keys_of_one_tenant_open_in_the_row_of_no_other() {
+    let service = unswept(Options::default()).await;
+    for tenant in [&service.ours, &service.theirs] {
+        let visit = json!({"events": [{"type": "visit", "visitor_id": "ada"}]});
+        let sent = service.post("/v1/events", &tenant.ingest, visit).await;
+        assert_eq!(sent.expect(200)["results"][0]["status"], "stored");
+    }
+    let rows = rows::keyring(&service).await;
+    let of = |id: &str| rows.iter().find(|row| rows::text(row, "PK") == Some(id));
+    let ours = of(&service.ours.id).expect("our row");
+    let mut theirs = of(&service.theirs.id).expect("their row").clone();
+    theirs.insert("tenant_keys".to_owned(), ours["tenant_keys"].clone());
+    let put = rows::client(&service).put_item();
+    let put = put.table_name(&service.cloud.app().config.keyring_table);
+    let put = put.set_item(Some(theirs)).send().await;
+    put.expect("the engine takes it");
+    // Past the time for which keys are held in memory.
+    service.advance(minutes(31)).await;
+    for (tenant, opens) in [(&service.ours, true), (&service.theirs, false)] {
+        let visit = json!({"events": [{"type": "visit", "visitor_id": "bob"}]});
+        let sent = service.post("/v1/events", &tenant.ingest, visit).await;
+        assert_eq!(sent.status == 200, opens, "{}", sent.text);
+    }
+}
