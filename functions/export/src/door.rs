@@ -11,8 +11,6 @@ use shared::domain::keyring::Living;
 use shared::domain::keys::LifeKey;
 use shared::domain::life::door::{Door, Exports, Passing, Shut};
 
-/// How often to try against others who change the same door.
-
 /// Where an export is. The door's list says until when somebody may write under the life's
 /// prefixes: an erasure looks again only after the last of them has run out.
 #[derive(Clone, Copy)]

@@ -1,5 +1,5 @@
 //! `index.html`: what is kept about a person, as that person can read it. One file, without
-//! scripts and without anything fetched; all text in it comes from strangers and is escaped.
+//! scripts and without anything fetched. All text in it comes from strangers: `html!` escapes it.
 //!
 //! Messages are stored by conversation, not by time. So each is laid down as it is read, and
 //! the page picks them up in the order in which they were written. What waits is kept in
@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 
 use jiff::Timestamp;
+use maud::{Markup, PreEscaped, display, html};
 use serde_json::Value;
 use shared::base::id::KeyedHash;
 use shared::domain::people::profile::Profile;
@@ -20,7 +21,7 @@ use shared::domain::records::rows::{Attachment, Conversation, Interaction, Messa
 
 use crate::processing::Processing;
 use crate::request::Kind;
-use text::{address, escape, push, size, time};
+use text::{address, line, size, time};
 
 /// Conversations that are shown with their titles; a person may have millions.
 const TITLES: usize = 50_000;
@@ -70,12 +71,13 @@ impl Page {
     pub fn add(&mut self, record: &Record, path: Option<&str>) {
         match record {
             Record::Conversation(it) if self.conversations.len() < TITLES => {
-                self.conversations.insert(it.hash, (it.at, heading(it)));
+                self.conversations
+                    .insert(it.hash, (it.at, line(heading(it))));
             }
             Record::Conversation(_) => {}
             Record::Message(it) => {
                 let from = self.messages.len();
-                self.messages.push_str(&message(it, self.agents));
+                self.messages.push_str(&line(message(it, self.agents)));
                 self.placed.push(Placed {
                     conversation: it.id.conversation,
                     at: it.at,
@@ -83,8 +85,8 @@ impl Page {
                     to: self.messages.len(),
                 });
             }
-            Record::Attachment(it) => self.files.push_str(&file(it, path)),
-            Record::Interaction(it) => self.usage.push_str(&interaction(it)),
+            Record::Attachment(it) => self.files.push_str(&line(file(it, path))),
+            Record::Interaction(it) => self.usage.push_str(&line(interaction(it))),
         }
     }
 
@@ -105,7 +107,7 @@ impl Page {
     /// When it cannot be written, as below.
     pub fn turn(&mut self, page: &mut impl Write) -> io::Result<()> {
         let name = self.next_name();
-        page.write_all(frame::more(self.earlier.len() + 1).as_bytes())?;
+        page.write_all(line(frame::more(self.earlier.len() + 1)).as_bytes())?;
         self.records(page)?;
         page.write_all(frame::END.as_bytes())?;
         self.messages.clear();
@@ -121,26 +123,27 @@ impl Page {
     /// # Errors
     /// As [`Page::turn`].
     pub fn render(mut self, facts: &Facts<'_>, page: &mut impl Write) -> io::Result<()> {
-        page.write_all(frame::top(facts).as_bytes())?;
-        page.write_all(frame::person(facts).as_bytes())?;
-        page.write_all(frame::when(facts).as_bytes())?;
-        page.write_all(frame::earlier(&self.earlier).as_bytes())?;
+        page.write_all(line(frame::before(facts, &self.earlier)).as_bytes())?;
         self.records(page)?;
-        page.write_all(frame::processing(facts).as_bytes())?;
-        page.write_all(frame::bottom(facts).as_bytes())
+        page.write_all(line(frame::after(facts)).as_bytes())?;
+        page.write_all(frame::END.as_bytes())
     }
 
     /// The records that wait.
     fn records(&mut self, page: &mut impl Write) -> io::Result<()> {
         self.talk(page)?;
-        let heads = "<th>File</th><th>Type</th><th class=\"number\">Size</th><th>Stored since</th>";
-        let none = "<p class=\"soft\">No files.</p>";
-        let none = self.earlier.is_empty().then_some(none);
-        rows(page, "files", "Files", heads, &self.files, none)?;
-        let heads = "<th>Help item</th><th>Where</th><th class=\"number\">Loaded</th>\
-            <th class=\"number\">Viewed</th><th class=\"number\">Clicked</th><th>First</th><th>Last</th>";
+        let heads = html! {
+            th { "File" } th { "Type" } th.number { "Size" } th { "Stored since" }
+        };
+        let none = self.earlier.is_empty().then_some("No files.");
+        rows(page, "files", "Files", &heads, &self.files, none)?;
+        let heads = html! {
+            th { "Help item" } th { "Where" }
+            th.number { "Loaded" } th.number { "Viewed" } th.number { "Clicked" }
+            th { "First" } th { "Last" }
+        };
         let title = "Help content shown to you";
-        rows(page, "usage", title, heads, &self.usage, None)
+        rows(page, "usage", title, &heads, &self.usage, None)
     }
 
     /// Conversations by their beginning, messages by their time.
@@ -176,85 +179,76 @@ impl Page {
     }
 }
 
-fn heading(it: &Conversation) -> String {
+fn heading(it: &Conversation) -> Markup {
     let title = it.content.title.as_deref().unwrap_or("Conversation");
-    format!(
-        "<h3><bdi>{}</bdi> <small>{}</small></h3>\n",
-        escape(title),
-        time(it.at)
-    )
+    html! { h3 { bdi { (title) } " " small { (time(it.at)) } } }
 }
 
-fn message(it: &Message, agents: bool) -> String {
-    let (class, by) = match (it.author, it.content.member.as_deref().filter(|_| agents)) {
-        (Author::EndUser, _) => (" class=\"yours\"", "You".to_owned()),
-        (Author::Agent, None) => ("", "Agent".to_owned()),
-        (Author::Agent, Some(member)) => ("", format!("Agent <bdi>{}</bdi>", escape(member))),
-    };
-    let mut html = format!("<li{class}><p class=\"by\">{by} · {}</p>", time(it.at));
-    match &it.content.body {
-        Some(body) => push(
-            &mut html,
-            format_args!("<p class=\"body\">{}</p>", escape(body)),
-        ),
-        None => html.push_str("<p class=\"body soft\">This message has been redacted.</p>"),
+fn message(it: &Message, agents: bool) -> Markup {
+    html! {
+        li class=[(it.author == Author::EndUser).then_some("yours")] {
+            p.by {
+                @match (it.author, it.content.member.as_deref().filter(|_| agents)) {
+                    (Author::EndUser, _) => "You",
+                    (Author::Agent, None) => "Agent",
+                    (Author::Agent, Some(member)) => { "Agent " bdi { (member) } },
+                }
+                " · " (time(it.at))
+            }
+            @match &it.content.body {
+                Some(body) => p.body { (body) },
+                None => p.body.soft { "This message has been redacted." },
+            }
+            @if !it.content.attachments.is_empty() {
+                p.files {
+                    @for (index, id) in it.content.attachments.iter().enumerate() {
+                        @if index > 0 { ", " }
+                        a href={ "#" (id) } { "attached file" }
+                    }
+                }
+            }
+        }
     }
-    if !it.content.attachments.is_empty() {
-        let link = |id: &String| format!("<a href=\"#{0}\">attached file</a>", escape(id));
-        let links: Vec<_> = it.content.attachments.iter().map(link).collect();
-        push(
-            &mut html,
-            format_args!("<p class=\"files\">{}</p>", links.join(", ")),
-        );
-    }
-    html.push_str("</li>\n");
-    html
 }
 
-fn file(it: &Attachment, path: Option<&str>) -> String {
+fn file(it: &Attachment, path: Option<&str>) -> Markup {
     let (name, content_type) = match &it.content {
-        Some(content) => (escape(&content.filename), escape(&content.content_type)),
-        None => ("Redacted file".to_owned(), String::new()),
+        Some(content) => (content.filename.as_str(), content.content_type.as_str()),
+        None => ("Redacted file", ""),
     };
-    let name = match (path, it.state) {
-        (Some(path), _) => format!(
-            "<a href=\"{}\" download><bdi>{name}</bdi></a>",
-            address(path)
-        ),
-        (None, FileState::Redacted) => name,
-        (None, FileState::Rejected) => {
-            format!("<bdi>{name}</bdi> <span class=\"soft\">(rejected as unsafe)</span>")
+    html! {
+        tr id=(display(&it.id)) {
+            td {
+                @match (path, it.state) {
+                    (Some(path), _) => a href=(address(path)) download { bdi { (name) } },
+                    (None, FileState::Redacted) => (name),
+                    (None, FileState::Rejected) => {
+                        bdi { (name) } " " span.soft { "(rejected as unsafe)" }
+                    },
+                    (None, _) => {
+                        bdi { (name) } " " span.soft { "(not included in this copy)" }
+                    },
+                }
+            }
+            td { (content_type) }
+            td.number { (size(it.size)) }
+            td { (time(it.at)) }
         }
-        (None, _) => {
-            format!("<bdi>{name}</bdi> <span class=\"soft\">(not included in this copy)</span>")
-        }
-    };
-    format!(
-        "<tr id=\"{}\"><td>{name}</td><td>{content_type}</td><td class=\"number\">{}</td><td>{}</td></tr>\n",
-        it.id,
-        size(it.size),
-        time(it.at)
-    )
+    }
 }
 
-fn interaction(it: &Interaction) -> String {
-    let mut html = format!(
-        "<tr><td><bdi>{}</bdi></td><td><bdi>{}</bdi></td>",
-        escape(&it.content.item_id),
-        escape(it.content.scope.as_deref().unwrap_or_default())
-    );
-    for count in [it.loaded, it.viewed, it.clicked] {
-        push(&mut html, format_args!("<td class=\"number\">{count}</td>"));
+fn interaction(it: &Interaction) -> Markup {
+    html! {
+        tr {
+            td { bdi { (it.content.item_id) } }
+            td { bdi { (it.content.scope.as_deref().unwrap_or_default()) } }
+            td.number { (it.loaded) }
+            td.number { (it.viewed) }
+            td.number { (it.clicked) }
+            td { (time(it.first_at)) }
+            td { (time(it.last_at)) }
+        }
     }
-    push(
-        &mut html,
-        format_args!(
-            "<td>{}</td><td>{}</td></tr>\n",
-            time(it.first_at),
-            time(it.last_at)
-        ),
-    );
-    html
 }
 
 /// A section with a table of rows that were laid down before.
@@ -262,24 +256,29 @@ fn rows(
     page: &mut impl Write,
     id: &str,
     title: &str,
-    heads: &str,
+    heads: &Markup,
     rows: &str,
     none: Option<&str>,
 ) -> io::Result<()> {
-    let table = || {
-        format!(
-            "<div class=\"scroll\"><table><thead><tr>{heads}</tr></thead><tbody>\n{rows}</tbody></table></div>"
-        )
+    if rows.is_empty() && none.is_none() {
+        return Ok(());
+    }
+    let section = html! {
+        section id=(id) {
+            h2 { (title) }
+            @if let ("", Some(none)) = (rows, none) {
+                p.soft { (none) }
+            } @else {
+                div.scroll {
+                    table {
+                        thead { tr { (heads) } }
+                        tbody { (PreEscaped(rows)) }
+                    }
+                }
+            }
+        }
     };
-    let content = match (rows, none) {
-        ("", None) => return Ok(()),
-        ("", Some(none)) => none.to_owned(),
-        _ => table(),
-    };
-    writeln!(
-        page,
-        "<section id=\"{id}\"><h2>{title}</h2>\n{content}\n</section>"
-    )
+    writeln!(page, "{}", section.0)
 }
 
 #[cfg(test)]
@@ -434,7 +433,7 @@ mod tests {
         assert!(
             !html.contains("<script") && !html.contains("onload=\"x\"") && !html.contains('\u{0}')
         );
-        assert!(html.contains("&lt;script&gt;alert(&#39;x&#39;)"));
+        assert!(html.contains("&lt;script&gt;alert('x')"));
         assert!(html.contains("<bdi>&lt;b&gt;plan&lt;/b&gt;</bdi>"));
         assert!(html.contains("href=\"attachments/att_1-a%20%22b%22%20%231%3F.pdf\""));
         assert!(html.contains("default-src 'none'"));

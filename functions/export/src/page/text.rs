@@ -1,17 +1,18 @@
-//! Values as HTML shows them. Everything that comes from a person passes `escape`.
-
-use std::fmt::Write as _;
+//! Values as the page shows them.
 
 use jiff::Timestamp;
+use maud::{Markup, display, html};
 
-/// Writing to a `String` cannot fail.
-pub fn push(html: &mut String, text: std::fmt::Arguments<'_>) {
-    html.write_fmt(text)
-        .expect("a String takes all that is written");
+/// A piece of the page, as a line of the file. Control characters have no place in HTML and are
+/// shown as what they are: something unreadable.
+pub fn line(piece: Markup) -> String {
+    let mut line = piece.into_string();
+    line.retain(|c| c != '\r');
+    let unreadable = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    line.replace(unreadable, "\u{FFFD}") + "\n"
 }
 
-/// A field's name as people write it: `user_id` is "User ID". Custom names are the
-/// tenant's, and so escaped like any other text.
+/// A field's name as people write it: `user_id` is "User ID".
 pub fn label(name: &str) -> String {
     let mut label = String::new();
     for word in name.split('_') {
@@ -26,12 +27,12 @@ pub fn label(name: &str) -> String {
         }
         label.push(' ');
     }
-    escape(label.trim_end())
+    label.trim_end().to_owned()
 }
 
-pub fn time(at: Timestamp) -> String {
+pub fn time(at: Timestamp) -> Markup {
     let seen = at.strftime("%-d %B %Y, %H:%M");
-    format!("<time datetime=\"{at}\">{seen}</time>")
+    html! { time datetime=(display(at)) { (display(seen)) } }
 }
 
 pub fn size(bytes: u64) -> String {
@@ -42,26 +43,6 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// Text within an element or a double-quoted attribute. Control characters have no place in
-/// HTML and are shown as what they are: something unreadable.
-pub fn escape(text: &str) -> String {
-    let mut html = String::with_capacity(text.len() + text.len() / 8);
-    for c in text.chars() {
-        match c {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            '\n' | '\t' => html.push(c),
-            '\r' => {}
-            c if c.is_control() => html.push('\u{FFFD}'),
-            c => html.push(c),
-        }
-    }
-    html
-}
-
 /// A path as a relative URL (RFC 3986): whatever is not unreserved is percent-encoded.
 pub fn address(path: &str) -> String {
     let mut url = String::with_capacity(path.len());
@@ -69,7 +50,7 @@ pub fn address(path: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             url.push(char::from(byte));
         } else {
-            push(&mut url, format_args!("%{byte:02X}"));
+            url.push_str(&format!("%{byte:02X}"));
         }
     }
     url
