@@ -29,7 +29,6 @@ use shared::domain::records::rows::reseal;
 const PAGE: usize = 200;
 /// Rows that are sealed anew at the same time.
 const ABREAST: usize = 8;
-/// Tries to begin against others that change the same life.
 /// How long to wait for a re-keying that should have been over for long.
 const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
 

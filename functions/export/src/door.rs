@@ -61,7 +61,7 @@ impl Step {
 /// nothing.
 ///
 /// # Errors
-/// [`Error::Unavailable`] when a store does not answer.
+/// [`shared::base::error::Error::Unavailable`] when a store does not answer.
 pub async fn pass(app: &App, life: LifeKey, step: Step, writes: &[Write]) -> Result<Passed> {
     match app.life(&life).await? {
         Some(person) => pass_as(app, person, step, writes).await,

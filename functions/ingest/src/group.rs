@@ -25,7 +25,6 @@ const SLICE_ROWS: usize = 80;
 const IDENTIFY_ROWS: usize = 13;
 /// Text in one transaction, in bytes: sealed, it stays below DynamoDB's 4 MB.
 const SLICE_BYTES: usize = 2_500_000;
-/// Tries of one transaction against others that change the same life.
 
 /// Stores one person's events, slice by slice.
 pub async fn store(
