@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use crate::rows;
 
 /// Interleavings in all.
-const ROUNDS: usize = if cfg!(feature = "long") { 5_200 } else { 104 };
+const ROUNDS: usize = if cfg!(feature = "long") { 5_200 } else { 26 };
 /// Of so many transactions one meets a conflict.
 const CONFLICTS: u64 = 9;
 /// People who live through them at the same time, one round each.

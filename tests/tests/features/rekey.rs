@@ -703,7 +703,7 @@ async fn a_turn_that_comes_late_or_again_changes_nothing() {
 }
 
 /// Interleavings in all.
-const ROUNDS: usize = if cfg!(feature = "long") { 200 } else { 75 };
+const ROUNDS: usize = if cfg!(feature = "long") { 200 } else { 25 };
 /// People who live through them at the same time, one round each.
 const TOGETHER: usize = 25;
 

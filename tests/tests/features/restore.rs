@@ -979,7 +979,7 @@ async fn whatever_happens_before_and_after_the_restored_moment() {
     let one = std::env::var("LETHE_SEED").ok();
     let seeds = match one.and_then(|seed| seed.parse().ok()) {
         Some(seed) => seed..seed + 1,
-        None => 0..if cfg!(feature = "long") { 60 } else { 3 },
+        None => 0..if cfg!(feature = "long") { 60 } else { 2 },
     };
     for seed in seeds {
         let way = WAYS[seed as usize % 3];
