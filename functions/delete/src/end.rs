@@ -9,14 +9,12 @@ use shared::aws::dynamo::{Refusal, Write};
 use shared::aws::s3::last_upload;
 use shared::base::error::{Error, Result};
 use shared::base::id::{SubjectId, TenantId};
-use shared::base::retry::pause;
+use shared::base::retry::Tries;
 use shared::domain::app::App;
-use shared::domain::audit::entry;
-use shared::domain::audit::entry::AuditEvent;
+use shared::domain::audit::entry::{self, AuditEvent};
 use shared::domain::erasure::spec::Erasing;
 use shared::domain::jobs::{Job, JobKind};
-use shared::domain::keyring;
-use shared::domain::keyring::{BLOCKED, Entry, State};
+use shared::domain::keyring::{self, BLOCKED, Entry, State};
 use shared::domain::keys::{DOOR, LifeKey};
 use shared::domain::life::door::{Door, erase_writes};
 use shared::domain::rules::change::Change;
@@ -30,7 +28,6 @@ pub const TOGETHER: usize = 20;
 const AT_ONCE: usize = 4;
 /// People who are looked at together.
 const READ: usize = 100;
-const TRIES: u32 = 8;
 
 /// Somebody who lives, with what an erasure has to know of them.
 pub struct Present {
@@ -99,24 +96,16 @@ pub async fn end(app: &App, job: &Job, lives: &[LifeKey]) -> Result<Option<Ended
     let mut ended = Ended::default();
     for some in lives.chunks(READ) {
         let mut left = some.to_vec();
-        // After the first try one by one: a life that changes all the time holds up no other.
-        for (attempt, together) in (0..TRIES).zip(std::iter::once(TOGETHER).chain([1; 7])) {
-            if attempt > 0 {
-                pause(attempt - 1).await;
-            }
-            let tried = end_some(app, job, &left, suppress, together, &mut ended).await?;
-            let Some(changed) = tried else {
+        let mut tries = Tries::default();
+        while !left.is_empty() {
+            tries.next().await?;
+            // After the first try one by one: a life that keeps changing delays no other.
+            let together = if tries.first() { TOGETHER } else { 1 };
+            let changed = end_some(app, job, &left, suppress, together, &mut ended).await?;
+            let Some(changed) = changed else {
                 return Ok(None);
             };
             left = changed;
-            if left.is_empty() {
-                break;
-            }
-        }
-        if !left.is_empty() {
-            return Err(Error::Unavailable(
-                "these lives change faster than they can be ended".into(),
-            ));
         }
     }
     Ok(Some(ended))
@@ -177,11 +166,13 @@ async fn end_some(
         };
         if entry.rules.held {
             // One that cannot be noted, since too many wait, looks again each day.
-            let noted = entry.blocked.contains(&job.key.id) || entry.blocked.len() >= BLOCKED;
-            let block = vec![keyring::block_write(&entry, job.key.id)];
-            let noted = match noted {
+            let known = entry.blocked.contains(&job.key.id) || entry.blocked.len() >= BLOCKED;
+            let noted = match known {
                 true => Behalf::Done,
-                false => on_behalf(app, job, block).await?,
+                false => {
+                    let block = keyring::block_write(&entry, job.key.id);
+                    on_behalf(app, job, vec![block]).await?
+                }
             };
             match noted {
                 Behalf::Done => ended.blocked.push(life.subject),

@@ -7,10 +7,8 @@ use shared::base::error::{Error, Lacks, Result};
 use shared::base::id::{JobId, SubjectId};
 use shared::base::retry::Tries;
 use shared::domain::app::App;
-use shared::domain::audit::entry;
-use shared::domain::audit::entry::AuditEvent;
-use shared::domain::erasure::offboarding;
-use shared::domain::erasure::offboarding::GRACE;
+use shared::domain::audit::entry::{self, AuditEvent};
+use shared::domain::erasure::offboarding::{self, GRACE};
 use shared::domain::erasure::receipt::Lives;
 use shared::domain::erasure::spec::Erasing;
 use shared::domain::jobs::{Job, JobKind, JobState};
@@ -20,10 +18,8 @@ use shared::domain::life::door::erase_writes;
 use shared::http::jobs::accepted;
 use shared::http::routes::Scope;
 use shared::http::{Answer, Call};
-use shared::schema::catalog;
-use shared::schema::catalog::Record;
-use shared::schema::violations;
-use shared::schema::violations::{Object, Violations};
+use shared::schema::catalog::{self, Record};
+use shared::schema::violations::{self, Object, Violations};
 
 use crate::end::{Present, TOGETHER, end, present};
 use crate::erasure::set_ended;
@@ -220,34 +216,36 @@ async fn end_all(app: &App, mut job: Job) -> Result<Answer> {
     let mut tries = Tries::default();
     loop {
         tries.next().await?;
+        if !tries.first() {
+            job = app.store.job(job.key).await?.ok_or(Error::NotFound)?;
+        }
         let mut erasing = Erasing::of(&job)?;
         let over = job.finished_at.is_some();
         if over || erasing.ended || job.state == JobState::Blocked {
             return Ok(accepted(&job, "erasures"));
         }
         let lives = app.store.all_lives_of(job.key, &erasing).await?;
-        if let Some(ended) = end(app, &job, &lives).await? {
-            if job.turn > 0 {
-                return Ok(accepted(&job, "erasures"));
-            }
-            let now = app.clock.now();
-            erasing.uploads_until = ended.uploads_until;
-            erasing.ended = true;
-            erasing.put(&mut job);
-            set_ended(app, &mut job, &ended.blocked, now);
-            let saved = if ended.blocked.len() == erasing.count {
-                erasing.ended = false;
-                erasing.put(&mut job);
-                job.state = JobState::Blocked;
-                app.store.wait_until(&mut job, now + DAY).await?
-            } else {
-                app.store.next_turn(&mut job, now).await?
-            };
-            if saved {
-                return Ok(accepted(&job, "erasures"));
-            }
+        let Some(ended) = end(app, &job, &lives).await? else {
+            continue;
+        };
+        if job.turn > 0 {
+            return Ok(accepted(&job, "erasures"));
         }
-        job = app.store.job(job.key).await?.ok_or(Error::NotFound)?;
+        let now = app.clock.now();
+        erasing.uploads_until = ended.uploads_until;
+        set_ended(app, &mut job, &ended.blocked, now);
+        let waits = ended.blocked.len() == erasing.count;
+        erasing.ended = !waits;
+        erasing.put(&mut job);
+        let saved = if waits {
+            job.state = JobState::Blocked;
+            app.store.wait_until(&mut job, now + DAY).await?
+        } else {
+            app.store.next_turn(&mut job, now).await?
+        };
+        if saved {
+            return Ok(accepted(&job, "erasures"));
+        }
     }
 }
 

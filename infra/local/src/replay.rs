@@ -74,12 +74,9 @@ impl Site {
         let config = Config::read(|name| std::env::var(name).ok()).map_err(|e| e.to_string())?;
         // Whoever is at the keyboard may be signed in by a profile or a session.
         let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        let clients = Clients::new(&sdk, &config.endpoints);
         Ok(Site {
-            app: Arc::new(App::new(
-                config.clone(),
-                Clients::new(&sdk, &config.endpoints),
-                Clock::system(),
-            )),
+            app: Arc::new(App::new(config, clients, Clock::system())),
             machine: None,
         })
     }

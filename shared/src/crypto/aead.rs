@@ -118,13 +118,8 @@ impl SealingKey {
 
 #[cfg(test)]
 mod tests {
+    use super::super::HERE;
     use super::*;
-
-    const HERE: Aad<'_> = Aad {
-        partition: "ten#sub#life",
-        row: "person",
-        part: "identity",
-    };
 
     #[test]
     fn sealed_bytes_open_only_in_their_own_place() {

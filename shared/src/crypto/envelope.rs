@@ -138,13 +138,8 @@ impl TenantKeys {
 
 #[cfg(test)]
 mod tests {
+    use super::super::HERE;
     use super::*;
-
-    const HERE: Aad<'_> = Aad {
-        partition: "ten#sub#life",
-        row: "person",
-        part: "identity",
-    };
 
     fn keys() -> TenantKeys {
         TenantKeys::random(TenantId::new())

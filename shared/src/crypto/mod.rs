@@ -28,3 +28,11 @@ fn random_key() -> Zeroizing<[u8; KEY]> {
 pub fn fill_random(bytes: &mut [u8]) {
     aws_lc_rs::rand::fill(bytes).expect("the operating system's random source answers");
 }
+
+/// A place for tests.
+#[cfg(test)]
+const HERE: Aad<'_> = Aad {
+    partition: "ten#sub#life",
+    row: "person",
+    part: "identity",
+};

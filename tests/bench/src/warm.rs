@@ -129,11 +129,8 @@ fn app(service: &Service) -> App {
         name => environment.get(name).cloned(),
     };
     let config = Config::read(variable).expect("all of it");
-    App::new(
-        config.clone(),
-        Clients::new(&bare::sdk(cloud), &config.endpoints),
-        cloud.clock().clone(),
-    )
+    let clients = Clients::new(&bare::sdk(cloud), &config.endpoints);
+    App::new(config, clients, cloud.clock().clone())
 }
 
 /// What API Gateway sends.

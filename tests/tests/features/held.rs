@@ -1,12 +1,12 @@
 //! Who is held cannot be erased: what is asked for meanwhile waits, and goes on by itself.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
 
 use futures::future::join_all;
 use lethe_tests::{Reply, Service, days, minutes};
 use local::Options;
-use local::wire::{Call, Fate};
+use local::wire::Fate;
 use serde_json::{Value, json};
 use shared::base::id::{SubjectId, TenantId};
 use shared::domain::erasure::spec::Erasing;
@@ -77,10 +77,6 @@ fn by_hand() -> Options {
         schedules: false,
         ..Options::default()
     }
-}
-
-async fn sweep(service: &Service) -> Value {
-    service.sweep().await
 }
 
 fn path(job: &Value) -> String {
@@ -359,7 +355,7 @@ async fn lifting_a_hold_ends_what_it_blocked_with_its_suppression_at_once() {
     for (who, ..) in people.iter().filter(|it| it.2 != "until") {
         lift(&service, who).await;
     }
-    sweep(&service).await;
+    service.sweep().await;
     // No turn has been taken: whoever visits now does not begin a new life.
     for (who, visitor, _, stays_away) in &people {
         let reason = if *stays_away { "suppressed" } else { "erasing" };
@@ -369,7 +365,7 @@ async fn lifting_a_hold_ends_what_it_blocked_with_its_suppression_at_once() {
     worker.wake();
     for _ in 0..3 {
         service.cloud.clock().advance(minutes(21));
-        sweep(&service).await;
+        service.sweep().await;
         service.cloud.settle().await;
     }
     let mut away = Vec::new();
@@ -438,7 +434,7 @@ async fn a_hold_that_was_lifted_by_somebody_who_died_lets_its_erasures_go_all_th
         service.cloud.settle().await;
         for _ in 0..2 {
             service.cloud.clock().advance(wait);
-            sweep(&service).await;
+            service.sweep().await;
             service.cloud.settle().await;
         }
         for job in &jobs {
@@ -465,7 +461,7 @@ async fn a_hold_that_a_dying_sweep_has_ended_lets_its_erasures_go_with_the_next(
     // Long before the job itself looks again, which it does once a day.
     for _ in 0..2 {
         service.cloud.clock().advance(minutes(21));
-        sweep(&service).await;
+        service.sweep().await;
         service.cloud.settle().await;
     }
     assert_eq!(service.job(&job).await["state"], "completed");
@@ -475,36 +471,20 @@ async fn a_hold_that_a_dying_sweep_has_ended_lets_its_erasures_go_with_the_next(
 /// another world: what it then does for the job, the job's fence refuses.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_turn_that_sleeps_while_its_job_is_cancelled_ends_nobody() {
-    for goes_on in [false, true] {
-        sleeps(goes_on).await;
+    for others in [false, true] {
+        sleeps(others).await;
     }
 }
 
-/// `goes_on`: the job, for somebody else who is not held.
-async fn sleeps(goes_on: bool) {
-    let (asleep, fell_asleep) = mpsc::channel();
-    let (wake, woken) = mpsc::channel::<()>();
-    let (woken, waits) = (Mutex::new(woken), Arc::new(AtomicBool::new(false)));
-    let armed = waits.clone();
-    let options = Options {
-        wire: Some(Arc::new(move |call: &Call| {
-            let worker = call.function.as_deref() == Some("delete");
-            let reads = call.operation == "BatchGetItem" && call.mentions("keyring");
-            if worker && reads && armed.swap(false, Ordering::SeqCst) {
-                asleep.send(()).expect("the test waits");
-                let woken = woken.lock().expect("one call at a time");
-                tokio::task::block_in_place(|| woken.recv()).expect("the test wakes it");
-            }
-            Fate::Pass
-        })),
-        ..by_hand()
-    };
+/// `others`: whether the job also erases somebody who is not held.
+async fn sleeps(others: bool) {
+    let (options, brake) = late::brake(by_hand());
     let (service, delete) = late::asleep_with("delete", options).await;
     let service = Arc::new(service);
     let ada = service.acquaint("ada").await;
     hold(&service, &ada, None).await;
     let mut people = vec![ada.clone()];
-    if goes_on {
+    if others {
         people.push(service.acquaint("bob").await);
     }
     let owner = &service.ours.owner;
@@ -516,7 +496,7 @@ async fn sleeps(goes_on: bool) {
     for _ in 0..2 {
         delete.wake();
         service.cloud.clock().advance(minutes(21));
-        sweep(&service).await;
+        service.sweep().await;
         service.cloud.settle().await;
         delete.sleep();
     }
@@ -524,25 +504,27 @@ async fn sleeps(goes_on: bool) {
 
     // Once a day the worker looks whether the hold still stands.
     service.cloud.clock().advance(days(1) + minutes(1));
-    sweep(&service).await;
+    service.sweep().await;
     service.cloud.settle().await;
     let turn = late::turns(&service, "erasure").await;
     let number = |turn: &Value| turn.to_string().len();
     let turn = turn.iter().max_by_key(|it| (number(it), it.to_string()));
     let turn = turn.expect("a turn").clone();
     delete.wake();
-    waits.store(true, Ordering::SeqCst);
+    brake.hold("delete", |call| {
+        call.operation == "BatchGetItem" && call.mentions("keyring")
+    });
     let at_work = service.clone();
     let sleeping = tokio::spawn(async move { at_work.cloud.invoke("delete", turn).await });
-    tokio::task::block_in_place(|| fell_asleep.recv()).expect("a turn begins");
+    brake.reached();
     // Its lease ends, and the next finds her held.
     service.cloud.clock().advance(minutes(7));
-    sweep(&service).await;
+    service.sweep().await;
     service.cloud.settle().await;
     assert_eq!(service.job(&path(&job)).await["state"], "blocked");
     cancel(&service, &job).await.expect(200);
     lift(&service, &ada).await;
-    wake.send(()).expect("the worker sleeps");
+    brake.release();
     sleeping.await.expect("it runs").expect("it ends well");
 
     let path = format!("/v1/subjects/{ada}");
@@ -654,7 +636,7 @@ async fn who_is_to_be_kept_away_stays_away_however_their_life_has_ended_meanwhil
     // The life that begins now remembers that its person was let in.
     assert_eq!(visits(&service, "let-in-before").await, "stored");
     for _ in 0..3 {
-        sweep(&service).await;
+        service.sweep().await;
         service.cloud.settle().await;
         service.cloud.clock().advance(minutes(21));
     }
@@ -702,7 +684,7 @@ async fn who_was_let_back_in_is_not_kept_away_by_what_was_asked_for_before() {
     service.call("DELETE", &path, owner, None).await.expect(204);
     for _ in 0..3 {
         service.cloud.clock().advance(days(1));
-        sweep(&service).await;
+        service.sweep().await;
         service.cloud.settle().await;
     }
     assert_eq!(service.job(&self::path(&job)).await["state"], "completed");

@@ -82,6 +82,12 @@ impl Brake {
 
 /// A service whose calls can be held back.
 pub async fn braked(options: Options) -> (Arc<Service>, Brake) {
+    let (options, brake) = brake(options);
+    (Arc::new(Service::with(options).await), brake)
+}
+
+/// Options of a service whose calls can be held back.
+pub fn brake(options: Options) -> (Options, Brake) {
     let (reaches, reached) = mpsc::channel();
     let (go_on, goes_on) = mpsc::channel::<()>();
     let goes_on = Mutex::new(goes_on);
@@ -99,13 +105,12 @@ pub async fn braked(options: Options) -> (Arc<Service>, Brake) {
         })),
         ..options
     };
-    let service = Arc::new(Service::with(options).await);
     let brake = Brake {
         which,
         reached,
         go_on,
     };
-    (service, brake)
+    (options, brake)
 }
 
 /// The versions with a body that lie under a prefix of the bucket.
