@@ -9,13 +9,11 @@ use shared::base::error::{Error, Result};
 use shared::base::id::SubjectId;
 use shared::domain::app::App;
 use shared::domain::keyring::Entry;
-use shared::domain::keys;
-use shared::domain::keys::{Rule, SHARDS};
+use shared::domain::keys::{self, Rule, SHARDS};
 use shared::domain::life::lookups::Whose;
 use shared::domain::people::person::Present;
 use shared::http::{Answer, Call};
-use shared::schema::violations;
-use shared::schema::violations::Violations;
+use shared::schema::violations::{self, Violations};
 
 /// Pages of the index that one request reads at most; what is left comes with the cursor.
 const READS: usize = 20;
@@ -115,7 +113,7 @@ fn ends_before(person: &Present, before: Option<Timestamp>) -> bool {
 /// Everybody who lives, about in the order in which they will be forgotten.
 async fn everybody(app: &App, call: &Call, before: Option<Timestamp>) -> Result<Answer> {
     let limit = call.limit()?;
-    // A clock stands at the day of the door's end, or earlier: visits leave it alone.
+    // An expiry index entry has the day of the door's end, or an earlier one: visits leave it.
     let until = before.map(|at| keys::day_of(at).to_string());
     let cursor: Option<(u8, Option<String>)> = call.cursor(app).await?;
     let (mut shard, mut after) = cursor.unwrap_or_default();
@@ -135,7 +133,7 @@ async fn everybody(app: &App, call: &Call, before: Option<Timestamp>) -> Result<
             .collect();
         let subjects: Vec<_> = lives.iter().map(|life| life.subject).collect();
         for person in app.present(call.tenant(), &subjects).await? {
-            // The clock of an ended life stays until its erasure is verified.
+            // The entry of an ended life stays until its erasure is verified.
             let current = lives.contains(&person.key);
             if current && ends_before(&person, before) {
                 data.push(row(&person));

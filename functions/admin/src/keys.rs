@@ -8,16 +8,14 @@ use shared::base::id::{KeyId, TenantId};
 use shared::base::retry::Tries;
 use shared::crypto::{Aad, Purpose, TenantKeys};
 use shared::domain::app::App;
-use shared::domain::audit::entry;
-use shared::domain::audit::entry::AuditEvent;
+use shared::domain::audit::entry::{self, AuditEvent};
 use shared::domain::erasure::offboarding;
 use shared::domain::keys;
 use shared::domain::tenant::rows::ApiKey;
 use shared::http::caller::{new_token, secret_digest};
 use shared::http::routes::Scope;
 use shared::http::{Answer, Call};
-use shared::schema::violations;
-use shared::schema::violations::Violations;
+use shared::schema::violations::{self, Violations};
 
 const ORIGINS: usize = 20;
 

@@ -8,8 +8,7 @@ use shared::domain::keyring::Hold;
 use shared::domain::keys::Rule;
 use shared::domain::rules::change::Change;
 use shared::http::{Answer, Call};
-use shared::schema::violations;
-use shared::schema::violations::Violations;
+use shared::schema::violations::{self, Violations};
 
 /// The longest that a hold may be made at once: ten years.
 const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 3653);

@@ -6,10 +6,8 @@ use shared::base::error::Result;
 use shared::base::id::TenantId;
 use shared::base::retry::Tries;
 use shared::domain::app::App;
-use shared::domain::audit::entry;
-use shared::domain::audit::entry::AuditEvent;
-use shared::domain::keys;
-use shared::domain::keys::SHARDS;
+use shared::domain::audit::entry::{self, AuditEvent};
+use shared::domain::keys::{self, SHARDS};
 use shared::domain::life::door::expires_at;
 use shared::domain::tenant::rows::change_write;
 use shared::domain::tenant::settings::Settings;
@@ -79,7 +77,7 @@ async fn preview(app: &App, tenant: TenantId, [from, to]: [u8; 2]) -> Result<Ans
 /// How many people were last seen more than these days ago.
 async fn older_than(app: &App, tenant: TenantId, days: u8) -> Result<u64> {
     let now = app.clock.now();
-    let until = latest_clock(now, days).to_string();
+    let until = latest_due_day(now, days).to_string();
     let mut older = 0;
     for shard in 0..SHARDS {
         let partition = keys::due_partition(tenant, shard);
@@ -94,7 +92,7 @@ async fn older_than(app: &App, tenant: TenantId, days: u8) -> Result<u64> {
             let subjects: Vec<_> = lives.iter().map(|life| life.subject).collect();
             let present = app.present(tenant, &subjects).await?;
             let over = present.iter().filter(|it| {
-                // A clock that stands still is not for settings to move.
+                // Settings do not move an expiry that is paused.
                 lives.contains(&it.key)
                     && it.door.expires_at.is_some()
                     && expires_at(it.door.last_seen, days) <= now
@@ -109,9 +107,9 @@ async fn older_than(app: &App, tenant: TenantId, days: u8) -> Result<u64> {
     Ok(older)
 }
 
-/// The latest day at which the expiry index entry of somebody can stand whom these days would end: they
-/// were seen so long ago, and were given the most at the time.
-fn latest_clock(now: Timestamp, days: u8) -> jiff::civil::Date {
+/// The latest day that the expiry index entry of somebody can have whom these days would end:
+/// they were seen so long ago, and were given the most at the time.
+fn latest_due_day(now: Timestamp, days: u8) -> jiff::civil::Date {
     let ahead = SignedDuration::from_hours(24 * i64::from(MOST_DAYS.saturating_sub(days)));
     keys::day_of(now + ahead)
 }
@@ -123,7 +121,7 @@ mod tests {
     #[test]
     fn a_clock_is_looked_at_as_far_ahead_as_it_can_stand() {
         let now: Timestamp = "2026-01-10T12:00:00Z".parse().unwrap();
-        assert_eq!(latest_clock(now, 7).to_string(), "2026-02-02");
-        assert_eq!(latest_clock(now, 30).to_string(), "2026-01-10");
+        assert_eq!(latest_due_day(now, 7).to_string(), "2026-02-02");
+        assert_eq!(latest_due_day(now, 30).to_string(), "2026-01-10");
     }
 }

@@ -11,8 +11,7 @@ use shared::base::error::Result;
 use shared::base::id::TenantId;
 use shared::domain::app::App;
 use shared::domain::keyring::{Entry, State};
-use shared::domain::keys;
-use shared::domain::keys::{DOOR, LifeKey, SHARDS, day_of};
+use shared::domain::keys::{self, DOOR, LifeKey, SHARDS, day_of};
 use shared::domain::life::door::Door;
 
 use crate::sweep::Sweep;
@@ -25,7 +24,7 @@ pub struct Cursor {
     after: Option<String>,
 }
 
-/// What became of a clock.
+/// What became of an expiry index entry.
 enum Seen {
     Expired,
     Moved,
@@ -33,7 +32,8 @@ enum Seen {
     AsItWas,
 }
 
-/// Goes through the expiry index entries of a tenant that are due by today. False when time is over first.
+/// Goes through the expiry index entries of a tenant that are due by today. False when
+/// time is over first.
 pub async fn sweep(
     sweep: &mut Sweep<'_>,
     tenant: TenantId,
@@ -48,9 +48,9 @@ pub async fn sweep(
             .store
             .due(&partition, Some(&today), PAGE, place.after.take());
         let page = page.await;
-        if let Some((sorts, next)) = sweep.note("clocks", &partition, page) {
-            let clocks = sorts.iter().filter_map(|it| keys::parse_due(tenant, it));
-            look_at_all(sweep, tenant, clocks.map(|(_, life)| life).collect()).await;
+        if let Some((sorts, next)) = sweep.note("expiry", &partition, page) {
+            let due = sorts.iter().filter_map(|it| keys::parse_due(tenant, it));
+            look_at_all(sweep, tenant, due.map(|(_, life)| life).collect()).await;
             place.after = next;
         }
         if place.after.is_none() {
@@ -66,11 +66,11 @@ pub async fn sweep(
 async fn look_at_all(sweep: &mut Sweep<'_>, tenant: TenantId, mut lives: Vec<LifeKey>) {
     let app = sweep.app;
     let doors = doors(app, &lives).await;
-    let Some(mut doors) = sweep.note("clocks", tenant, doors) else {
+    let Some(mut doors) = sweep.note("expiry", tenant, doors) else {
         return;
     };
     let ended = ended(app, tenant, &lives, &doors).await;
-    let Some(ended) = sweep.note("clocks", tenant, ended) else {
+    let Some(ended) = sweep.note("expiry", tenant, ended) else {
         return;
     };
     lives.retain(|life| !ended.contains_key(life));
@@ -78,14 +78,14 @@ async fn look_at_all(sweep: &mut Sweep<'_>, tenant: TenantId, mut lives: Vec<Lif
     let unreleased = ended.values().flatten();
     for entry in unreleased.filter(|entry| !entry.blocked.is_empty()) {
         let about = format!("{} {}", entry.key.tenant, entry.key.life);
-        sweep.note("clocks", about, app.release(entry).await);
+        sweep.note("expiry", about, app.release(entry).await);
     }
     let looks = lives
         .iter()
         .map(|life| look_at(app, life, doors.remove(life)).boxed());
     for (life, seen) in lives.iter().zip(at_once(looks.collect()).await) {
         let about = format!("{} {}", life.tenant, life.life);
-        match sweep.note("clocks", about, seen) {
+        match sweep.note("expiry", about, seen) {
             Some(Seen::Expired) => sweep.did.expired += 1,
             Some(Seen::Moved) => sweep.did.clocks_moved += 1,
             Some(Seen::HoldEnded) => sweep.did.holds_ended += 1,
@@ -106,8 +106,8 @@ pub async fn doors(app: &App, lives: &[LifeKey]) -> Result<HashMap<LifeKey, Resu
     Ok(rows.iter().filter_map(door).collect())
 }
 
-/// Those of these lives that have no door, and whose erasure is under way: their clocks stay
-/// until it is verified. Each with its row, unless the subject has a later life.
+/// Those of these lives that have no door, and whose erasure is under way: their expiry
+/// index entries stay until it is verified. Each with its row, unless the subject has a later life.
 async fn ended(
     app: &App,
     tenant: TenantId,
@@ -138,7 +138,7 @@ async fn look_at(app: &App, life: &LifeKey, door: Option<Result<Door>>) -> Resul
         Some(door) if !door.expired(now) => {
             let ahead = door.expires_at.is_some_and(|at| day_of(at) > day_of(now));
             // Refused: the door has changed since, and the next sweep looks at it again.
-            match ahead && app.store.move_clock(life, &door).await? {
+            match ahead && app.store.move_expiry(life, &door).await? {
                 true => Ok(Seen::Moved),
                 false => Ok(Seen::AsItWas),
             }
@@ -151,7 +151,7 @@ async fn look_at(app: &App, life: &LifeKey, door: Option<Result<Door>>) -> Resul
     }
 }
 
-/// A clock that a hold or a restriction has stopped: the hold is over, or there is nothing
+/// An expiry that a hold or a restriction has paused: the hold is over, or there is nothing
 /// to look at before it may be, nor before tomorrow.
 async fn look_again(app: &App, life: &LifeKey, now: Timestamp) -> Result<Seen> {
     let entry = app.keyring.entry(life.tenant, life.subject).await?;

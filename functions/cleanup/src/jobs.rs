@@ -5,8 +5,7 @@ use std::time::Instant;
 use futures::FutureExt;
 use shared::base::error::Result;
 use shared::domain::app::App;
-use shared::domain::keys;
-use shared::domain::keys::{JOBS_DUE, JobKey};
+use shared::domain::keys::{self, JOBS_DUE, JobKey};
 
 use crate::sweep::Sweep;
 use crate::{PAGE, at_once};

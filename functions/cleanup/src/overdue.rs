@@ -8,8 +8,7 @@ use shared::base::error::Result;
 use shared::base::id::JobId;
 use shared::domain::app::App;
 use shared::domain::jobs::{Job, JobKind, JobState};
-use shared::domain::keys;
-use shared::domain::keys::JOBS_DUE;
+use shared::domain::keys::{self, JOBS_DUE};
 
 /// Jobs listed together: as many as a page of DynamoDB holds, or so.
 const PAGE: usize = 1000;

@@ -15,8 +15,7 @@ use shared::base::id::TenantId;
 use shared::domain::app::App;
 use shared::domain::audit::entry::shown;
 use shared::domain::audit::roots::{Leaves, LogRoot, PART};
-use shared::domain::keys;
-use shared::domain::keys::day_of;
+use shared::domain::keys::{self, day_of};
 use shared::proof::leaf::{SEAL, leaf};
 use shared::proof::merkle::{Hash, Tree};
 

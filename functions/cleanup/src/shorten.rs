@@ -8,8 +8,7 @@ use jiff::SignedDuration;
 use shared::base::error::{Error, Result};
 use shared::base::id::TenantId;
 use shared::domain::app::App;
-use shared::domain::keys;
-use shared::domain::keys::{LifeKey, SHARDS};
+use shared::domain::keys::{self, LifeKey, SHARDS};
 use shared::domain::life::door::{Door, expires_at};
 use shared::domain::tenant::rows::Shortened;
 
@@ -43,10 +42,10 @@ pub async fn shorten(sweep: &mut Sweep<'_>, tenant: TenantId, until: Instant) ->
         let page = app.store.due(&partition, None, PAGE, place.after.take());
         match sweep.note("shorten", &partition, page.await) {
             Some((sorts, next)) => {
-                let clocks = sorts
+                let due = sorts
                     .iter()
                     .filter_map(|sort| keys::parse_due(tenant, sort));
-                let lives: Vec<_> = clocks.map(|(_, life)| life).collect();
+                let lives: Vec<_> = due.map(|(_, life)| life).collect();
                 let all = shorten_all(sweep, &lives, days).await;
                 place.missed |= sweep.note("shorten", &partition, all) != Some(true);
                 place.after = next;

@@ -10,8 +10,7 @@ use lambda_runtime::Error as Failure;
 use serde_json::{Value, json};
 use shared::base::error::{Error, Result};
 use shared::domain::app::App;
-use shared::http::routes;
-use shared::http::{Answer, Call};
+use shared::http::{Answer, Call, routes};
 use shared::lambda::Trigger;
 
 /// Answers one HTTP request.

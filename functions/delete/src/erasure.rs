@@ -1,6 +1,6 @@
 //! An erasure, turn by turn: lives that have not ended yet end, whatever is left of them
 //! goes, then everything is looked at again until a look finds nothing. Only then are the
-//! clocks deleted, and the receipt made.
+//! expiry index entries deleted, and the receipt made.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -12,8 +12,7 @@ use shared::base::error::{Error, Result};
 use shared::base::id::SubjectId;
 use shared::base::recovery::KEPT;
 use shared::domain::app::App;
-use shared::domain::audit::entry;
-use shared::domain::audit::entry::AuditEvent;
+use shared::domain::audit::entry::{self, AuditEvent};
 use shared::domain::erasure::receipt::{Lives, Receipt};
 use shared::domain::jobs::{Job, JobKind, JobState};
 use shared::domain::keys::LifeKey;
@@ -150,7 +149,7 @@ async fn pass(turn: &mut Turn<'_>) -> Result<(), Halt> {
     Ok(())
 }
 
-/// The clocks go last; then the receipt, in one transaction with the job and the log.
+/// The expiry index entries go last; then the receipt, in one transaction with the job and the log.
 async fn finish(mut turn: Turn<'_>) -> Result<()> {
     let now = turn.app.clock.now();
     let excluded = excluded(&turn.job);

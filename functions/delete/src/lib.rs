@@ -28,8 +28,7 @@ use serde_json::{Value, json};
 use shared::base::error::{Error, Result};
 use shared::domain::app::App;
 use shared::domain::jobs::{Job, JobKind};
-use shared::domain::keys;
-use shared::domain::keys::{DOOR, LifeKey};
+use shared::domain::keys::{self, DOOR, LifeKey};
 use shared::http::Call;
 use shared::lambda::{StreamRecord, Trigger};
 

@@ -4,8 +4,7 @@
 use shared::base::error::{Error, Result};
 use shared::base::id::{SubjectId, TenantId};
 use shared::domain::app::App;
-use shared::domain::keys;
-use shared::domain::keys::{PERSON, SHARDS};
+use shared::domain::keys::{self, PERSON, SHARDS};
 use shared::domain::life::lookups::Whose;
 use shared::domain::records::rows::Person;
 
@@ -60,8 +59,8 @@ pub async fn everybody(app: &App, tenant: TenantId) -> Result<Vec<SubjectId>> {
         let mut after = None;
         loop {
             let (sorts, next) = app.store.due(&partition, None, PAGE, after).await?;
-            let clocks = sorts.iter().filter_map(|it| keys::parse_due(tenant, it));
-            people.extend(clocks.map(|(_, life)| life.subject));
+            let due = sorts.iter().filter_map(|it| keys::parse_due(tenant, it));
+            people.extend(due.map(|(_, life)| life.subject));
             after = next;
             if after.is_none() {
                 break;

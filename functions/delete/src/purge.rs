@@ -8,8 +8,7 @@
 use shared::aws::dynamo::{Query, Range, Write};
 use shared::base::error::Result;
 use shared::domain::app::App;
-use shared::domain::keys;
-use shared::domain::keys::{EXPIRY, LifeKey};
+use shared::domain::keys::{self, EXPIRY, LifeKey};
 
 use crate::progress::{STORES, Within};
 use crate::turn::{Halt, Turn};
@@ -20,7 +19,7 @@ const PAGE: usize = 500;
 /// A page of a life's rows: their sort keys, and where the next one begins.
 type Rows = (Vec<String>, Option<String>);
 
-/// Removes what is left of a life but its clock. Most people never sent a file, and S3 need
+/// Removes what is left of a life but its expiry index entry. Most people never sent a file, and S3 need
 /// not be asked about them: every write behind the door that can lead to an object leaves a
 /// row, and rows go last.
 pub async fn purge(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {

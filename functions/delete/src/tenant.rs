@@ -15,8 +15,7 @@ use shared::base::ttl_cache::{SETTINGS_HELD, TENANT_KEYS_HELD};
 use shared::domain::erasure::offboarding;
 use shared::domain::erasure::receipt::{Lives, Receipt};
 use shared::domain::jobs::{JobKind, JobState};
-use shared::domain::keys;
-use shared::domain::keys::{EXPIRY, LifeKey, Rule, SHARDS};
+use shared::domain::keys::{self, EXPIRY, LifeKey, Rule, SHARDS};
 use shared::proof::merkle::Hash;
 
 use crate::progress::{Leaving, STORES, Stage, Within};
@@ -109,8 +108,8 @@ async fn people(turn: &mut Turn<'_>) -> Result<(), Halt> {
         let mut after = None;
         loop {
             let (sorts, next) = app.store.due(&partition, None, PAGE, after).await?;
-            let clocks = sorts.iter().filter_map(|it| keys::parse_due(tenant, it));
-            let listed: Vec<_> = clocks.map(|(_, life)| life).collect();
+            let due = sorts.iter().filter_map(|it| keys::parse_due(tenant, it));
+            let listed: Vec<_> = due.map(|(_, life)| life).collect();
             for life in present(turn, listed).await? {
                 person(turn, &life).await?;
                 turn.still_time()?;
@@ -125,12 +124,12 @@ async fn people(turn: &mut Turn<'_>) -> Result<(), Halt> {
     Ok(())
 }
 
-/// Those of some lives that have a clock. The index lags behind: it goes on listing some that
+/// Those of some lives that have an expiry index entry. The index lags behind: it still lists some that
 /// have gone, and are counted.
 async fn present(turn: &Turn<'_>, mut lives: Vec<LifeKey>) -> Result<Vec<LifeKey>, Halt> {
-    let clock = |life: &LifeKey| (life.partition(), EXPIRY.to_owned());
-    let clocks: Vec<_> = lives.iter().map(clock).collect();
-    let found = turn.app.store.get_many(&clocks).await?;
+    let entry = |life: &LifeKey| (life.partition(), EXPIRY.to_owned());
+    let entries: Vec<_> = lives.iter().map(entry).collect();
+    let found = turn.app.store.get_many(&entries).await?;
     let found: HashSet<_> = found.iter().map(Item::partition).collect();
     lives.retain(|life| found.contains(life.partition().as_str()));
     Ok(lives)
@@ -147,8 +146,8 @@ async fn person(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
     turn.progress.within.store = STORES.len() - 1;
     app.store.end_life(life).await?;
     clear_rows(turn, life).await?;
-    // Counted before the expiry index entry goes, since then nothing leads here any more; and once, for a
-    // crash between the two brings this life here again.
+    // Counted before the expiry index entry goes, since then nothing leads here any more; and
+    // once, since a crash between the two brings this life here again.
     if !place(turn).counted {
         turn.progress.found += 1;
         for store in ["records", "keyring"] {

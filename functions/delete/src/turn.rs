@@ -84,7 +84,7 @@ impl<'a> Turn<'a> {
         self.job.outcome["stores"][store] = (before + more).into();
     }
 
-    /// Counts lives of which nothing is left: each had a clock, and has a row in the keyring.
+    /// Counts lives of which nothing is left: each had an expiry index entry, and has a row in the keyring.
     pub fn count_closed(&mut self, lives: &[LifeKey]) {
         for store in ["records", "keyring"] {
             self.add(store, lives.len() as u64);

@@ -11,8 +11,7 @@ use shared::base::id::SubjectId;
 use shared::domain::app::App;
 use shared::domain::jobs::{Job, JobKind, JobState};
 use shared::domain::keyring;
-use shared::domain::keys;
-use shared::domain::keys::{EXPIRY, LifeKey};
+use shared::domain::keys::{self, EXPIRY, LifeKey};
 
 use crate::turn::{Halt, Turn};
 
@@ -109,19 +108,19 @@ pub fn look_back(turn: &mut Turn<'_>) -> Result<Option<Done>, Halt> {
     })
 }
 
-/// Deletes a life's clock and marks it as erased in the keyring, unless the keyring has
+/// Deletes a life's expiry index entry and marks it as erased in the keyring, unless the keyring has
 /// gone on to a later life: that one is not touched.
 pub async fn close(app: &App, life: &LifeKey, now: Timestamp) -> Result<()> {
-    let clock = Write::delete(&life.partition(), EXPIRY);
+    let entry = Write::delete(&life.partition(), EXPIRY);
     for kept in [false, true] {
         let erased = keyring::erased_write(life, kept, now);
-        match app.store.transact(vec![erased, clock.clone()]).await? {
+        match app.store.transact(vec![erased, entry.clone()]).await? {
             Ok(()) => return Ok(()),
             // A rule that outlasts the life keeps its row.
             Err(Refusal::Condition { row: Some(row), .. }) if keyring::outlasted(&row) => {}
             Err(Refusal::Condition { .. }) => break,
         }
     }
-    let _gone = app.store.write(clock).await?;
+    let _gone = app.store.write(entry).await?;
     Ok(())
 }

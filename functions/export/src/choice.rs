@@ -9,8 +9,7 @@ use shared::domain::keyring::Living;
 use shared::domain::people::profile::Profile;
 use shared::domain::records::content::{Author, Fields, FileState};
 use shared::domain::records::rows::Record;
-use shared::schema::catalog;
-use shared::schema::catalog::FIELDS;
+use shared::schema::catalog::{self, FIELDS};
 
 use crate::request::Kind;
 

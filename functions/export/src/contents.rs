@@ -19,14 +19,13 @@ use shared::domain::records::content::FileState;
 use shared::domain::records::rows::Record;
 use shared::schema::catalog;
 
-use crate::Spec;
 use crate::archive::{Archive, Upload};
 use crate::choice::Choice;
 use crate::names::attachment_path;
 use crate::page::{Facts, Page};
-use crate::processing;
 use crate::request::Kind;
 use crate::table::Table;
+use crate::{Spec, processing};
 
 /// How often progress is saved and the life is looked at.
 const PAUSE: Duration = Duration::from_secs(3);

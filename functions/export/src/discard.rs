@@ -8,8 +8,7 @@ use shared::base::error::{Error, Result};
 use shared::base::id::JobId;
 use shared::domain::app::App;
 use shared::domain::jobs::{Job, JobKind};
-use shared::domain::keys;
-use shared::domain::keys::LifeKey;
+use shared::domain::keys::{self, LifeKey};
 
 use crate::KEPT;
 

@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::base::error::Result;
 use shared::base::id::SubjectId;
-use shared::schema::violations;
-use shared::schema::violations::{Object, Violations};
+use shared::schema::violations::{self, Object, Violations};
 
 /// Which right an export serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

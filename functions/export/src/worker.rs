@@ -11,23 +11,19 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use shared::aws::s3::UPLOAD_SECONDS;
-use shared::aws::s3::Version;
+use shared::aws::s3::{UPLOAD_SECONDS, Version};
 use shared::base::error::Result;
 use shared::domain::app::App;
-use shared::domain::audit::entry;
-use shared::domain::audit::entry::{AuditEvent, Entry};
+use shared::domain::audit::entry::{self, AuditEvent, Entry};
 use shared::domain::jobs::{Job, JobKind, JobState};
 use shared::domain::keyring::Living;
-use shared::domain::keys;
-use shared::domain::keys::LifeKey;
+use shared::domain::keys::{self, LifeKey};
 use shared::lambda::StreamRecord;
 
-use crate::Spec;
 use crate::archive::{Stored, Upload};
 use crate::contents::{Contents, Stop};
-use crate::discard;
 use crate::door::{self, Passed, Step};
+use crate::{Spec, discard};
 
 /// How long a turn may work.
 const LIMIT: Duration = Duration::from_secs(510);

@@ -10,11 +10,9 @@ use shared::base::error::{FieldError, Result};
 use shared::base::id::{KeyedHash, MessageId, TenantId};
 use shared::crypto::TenantKeys;
 use shared::domain::app::App;
-use shared::domain::audit::entry;
-use shared::domain::audit::entry::AuditEvent;
+use shared::domain::audit::entry::{self, AuditEvent};
 use shared::domain::keyring::Living;
-use shared::domain::keys;
-use shared::domain::keys::{DOOR, PERSON};
+use shared::domain::keys::{self, DOOR, PERSON};
 use shared::domain::life::door::{Counts, Passing, Visit, expires_at};
 use shared::domain::life::lookups;
 use shared::domain::records::content::{

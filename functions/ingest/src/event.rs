@@ -13,10 +13,8 @@ use shared::domain::records::content::{
     Author, Basis, Consent, GivenBy, Observed, shorten_address, shorten_url,
 };
 use shared::domain::tenant::settings::{Settings, StoreIp, StoreUrl};
-use shared::schema::catalog;
-use shared::schema::catalog::{Category, Record};
-use shared::schema::violations;
-use shared::schema::violations::{Object, Violations};
+use shared::schema::catalog::{self, Category, Record};
+use shared::schema::violations::{self, Object, Violations};
 use uuid::Uuid;
 
 /// How far back an event may lie.

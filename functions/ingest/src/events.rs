@@ -10,8 +10,7 @@ use shared::base::error::{Error, FieldError, Result};
 use shared::base::id::{MessageId, SubjectId, uuid_at};
 use shared::domain::app::App;
 use shared::http::{Answer, Call};
-use shared::schema::violations;
-use shared::schema::violations::Violations;
+use shared::schema::violations::{self, Violations};
 
 use crate::done::Done;
 use crate::draft::{Context, Fate, Incoming};

@@ -13,8 +13,7 @@ use shared::base::id::{KeyId, TenantId};
 use shared::crypto::{Aad, Purpose};
 use shared::domain::app::App;
 use shared::http::routes::Scope;
-use shared::schema::catalog;
-use shared::schema::catalog::Record;
+use shared::schema::catalog::{self, Record};
 use shared::schema::normalize;
 
 /// How long a token may be good for.

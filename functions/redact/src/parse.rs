@@ -4,11 +4,9 @@ use serde_json::Value;
 use shared::base::error::Result;
 use shared::base::id::{AttachmentId, KeyedHash, MessageId, SubjectId};
 use shared::domain::redaction::{Cause, Passage, Target, What};
-use shared::schema::catalog;
-use shared::schema::catalog::Record;
+use shared::schema::catalog::{self, Record};
 use shared::schema::spans::Span;
-use shared::schema::violations;
-use shared::schema::violations::{Object, Violations};
+use shared::schema::violations::{self, Object, Violations};
 
 /// Targets in one request.
 const TARGETS: usize = 1000;

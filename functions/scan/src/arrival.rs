@@ -5,8 +5,7 @@ use aws_lambda_events::s3::S3EventRecord;
 use shared::base::error::{Error, Result};
 use shared::base::id::AttachmentId;
 use shared::domain::app::App;
-use shared::domain::keys;
-use shared::domain::keys::LifeKey;
+use shared::domain::keys::{self, LifeKey};
 use shared::domain::records::content::Verdict;
 use shared::domain::records::rows::Attachment;
 

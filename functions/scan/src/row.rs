@@ -3,8 +3,7 @@
 
 use shared::base::error::{Error, Result};
 use shared::domain::app::App;
-use shared::domain::audit::entry;
-use shared::domain::audit::entry::{AuditEvent, Entry};
+use shared::domain::audit::entry::{self, AuditEvent, Entry};
 use shared::domain::keyring::Living;
 use shared::domain::keys;
 use shared::domain::life::door::{Passing, Shut};

@@ -102,7 +102,7 @@ impl Time {
                 true => (left - last * LAST).min(STEP),
                 false => last.min(left),
             };
-            self.move_clock(step);
+            self.move_expiry(step);
             self.step(&mut due).await;
             left -= step;
             if !left.is_positive() {
@@ -111,7 +111,7 @@ impl Time {
         }
     }
 
-    fn move_clock(&self, by: SignedDuration) {
+    fn move_expiry(&self, by: SignedDuration) {
         self.machine.clock.advance(by);
         self.machine.kept.set_ahead_ms(
             i64::try_from(self.machine.clock.ahead().as_millis()).unwrap_or(i64::MAX),

@@ -14,8 +14,7 @@ use zeroize::Zeroizing;
 use crate::aws::dynamo::{Item, Refusal, Store, Write};
 use crate::base::error::{Error, Result};
 use crate::crypto::{Aad, HashKey, Sealed};
-use crate::domain::keys;
-use crate::domain::keys::ONCE;
+use crate::domain::keys::{self, ONCE};
 
 const KEPT: SignedDuration = SignedDuration::from_hours(24);
 /// How long a request that never ended keeps others out.

@@ -14,8 +14,7 @@ use crate::aws::dynamo::{Attribute, Filter, Item, Page, Query, Range, Refusal, S
 use crate::base::error::{Error, Result};
 use crate::base::id::{JobId, SubjectId, TenantId};
 use crate::base::recovery::KEPT;
-use crate::domain::keys;
-use crate::domain::keys::JOBS_DUE;
+use crate::domain::keys::{self, JOBS_DUE};
 pub use crate::domain::keys::{JobKey, JobKind};
 
 /// How long cleanup leaves a turn alone: longer than a worker may run.

@@ -4,8 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::base::error::{Error, FieldError, Result};
-use crate::schema::catalog;
-use crate::schema::catalog::{Category, Record};
+use crate::schema::catalog::{self, Category, Record};
 use crate::schema::normalize;
 
 /// The violations found so far.

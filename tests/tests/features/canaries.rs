@@ -10,8 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use lethe_tests::{Reply, Service, days};
 use serde_json::{Value, json};
-use shared::http::routes::Access;
-use shared::http::routes::Scope;
+use shared::http::routes::{Access, Scope};
 use shared::schema::catalog::{FIELDS, Record};
 
 use crate::requests::{self, ADDRESS, MARK, NAME, PHONE, Request, Stage};

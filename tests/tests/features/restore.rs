@@ -14,8 +14,7 @@ use shared::aws::dynamo::{Item, Write};
 use shared::base::id::{SubjectId, TenantId};
 use shared::crypto::{Aad, SealingKey};
 use shared::domain::keyring::{Entry, Rules, State};
-use shared::domain::keys;
-use shared::domain::keys::{DOOR, EXPIRY, LifeKey, PERSON, Rule};
+use shared::domain::keys::{self, DOOR, EXPIRY, LifeKey, PERSON, Rule};
 use shared::domain::life::door::Door;
 
 use crate::late::{Sleeper, asleep_with};

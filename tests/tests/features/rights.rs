@@ -10,8 +10,7 @@ use shared::domain::jobs::{Job, JobKind};
 use shared::domain::keys;
 use shared::domain::records::content::FileState;
 use shared::domain::records::rows::{Attachment, purge_write};
-use shared::domain::redaction;
-use shared::domain::redaction::{Cause, Target, What, Work};
+use shared::domain::redaction::{self, Cause, Target, What, Work};
 
 use crate::rows;
 

@@ -9,8 +9,7 @@ use shared::aws::dynamo::{Item, Write};
 use shared::base::id::TenantId;
 use shared::domain::audit::entry::{AuditEvent, Entry, writes};
 use shared::domain::audit::roots::PART;
-use shared::domain::keys;
-use shared::domain::keys::WATERMARKS;
+use shared::domain::keys::{self, WATERMARKS};
 use shared::proof::leaf::leaf;
 use shared::proof::merkle::{Hash, Tree};
 

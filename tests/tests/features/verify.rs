@@ -6,8 +6,7 @@ use lethe_tests::{Service, days};
 use local::verify::{Evidence, Report, Source, check};
 use shared::aws::dynamo::{Item, Write};
 use shared::base::id::TenantId;
-use shared::domain::keys;
-use shared::domain::keys::SHARDS;
+use shared::domain::keys::{self, SHARDS};
 
 const DAY: &str = "2026-03-01";
 

@@ -9,8 +9,7 @@ use shared::base::error::Result;
 use shared::base::id::{SubjectId, TenantId};
 use shared::domain::keyring::restore::{lives, unknown_write};
 use shared::domain::keyring::{Entry, Rules};
-use shared::domain::keys;
-use shared::domain::keys::{DOOR, EXPIRY, LifeKey, PERSON, RESTORED, Rule};
+use shared::domain::keys::{self, DOOR, EXPIRY, LifeKey, PERSON, RESTORED, Rule};
 use shared::domain::life::door::objects_write;
 use shared::domain::records::rows::Record;
 

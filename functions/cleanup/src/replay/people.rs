@@ -7,8 +7,7 @@ use shared::aws::dynamo::{Item, Write};
 use shared::base::error::Result;
 use shared::domain::keyring::restore::{Row, listed};
 use shared::domain::keyring::{Entry, Rules, State};
-use shared::domain::keys;
-use shared::domain::keys::{DOOR, EXPIRY, PERSON, RESTORED, Rule};
+use shared::domain::keys::{self, DOOR, EXPIRY, PERSON, RESTORED, Rule};
 
 use super::handover::{HandOver, carry_out};
 use super::order::Restored;
@@ -19,7 +18,7 @@ use super::{PEOPLE, Replay};
 /// What there is about one person.
 pub struct Person {
     pub entry: Entry,
-    /// Rows of the life that the keyring names: door, person, clock, and whether it has been
+    /// Rows of the life that the keyring names: door, person, expiry index entry, and whether it has been
     /// handed over.
     rows: HashMap<String, Item>,
     /// The rules by the lists in `records`, and those that are to be in force.

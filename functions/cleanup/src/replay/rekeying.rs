@@ -6,8 +6,7 @@ use serde_json::json;
 use shared::aws::dynamo::{Filter, Query, Range};
 use shared::base::error::Result;
 use shared::domain::jobs::Job;
-use shared::domain::keyring;
-use shared::domain::keyring::{Entry, Rekey};
+use shared::domain::keyring::{self, Entry, Rekey};
 use shared::domain::keys::{JobKey, JobKind};
 use shared::domain::records::rows::reseal;
 

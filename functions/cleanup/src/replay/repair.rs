@@ -57,9 +57,9 @@ pub async fn living(replay: &Replay<'_>, person: &Person, tally: &mut Tally) -> 
     }
     writes.extend(change.write(&entry.key, door.rules_version));
     writes.extend(person_write(&opener, person, tally).await?);
-    let clock = person.row(EXPIRY).is_none();
-    tally.expiry_entries_repaired += u64::from(clock);
-    if let (true, at) | (false, at @ Some(_)) = (clock, end.flatten()) {
+    let missing = person.row(EXPIRY).is_none();
+    tally.expiry_entries_repaired += u64::from(missing);
+    if let (true, at) | (false, at @ Some(_)) = (missing, end.flatten()) {
         let at = at.or(door.expires_at).unwrap_or(app.clock.now());
         writes.push(Write::put(clock_item(&entry.key, at)));
     }

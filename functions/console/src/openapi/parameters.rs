@@ -1,6 +1,7 @@
 //! Parameters and headers: what stands in paths, queries and beside bodies.
 
 use serde_json::{Map, Value, json};
+use shared::domain::audit::entry::AuditEvent;
 use shared::domain::jobs::JobState;
 use shared::domain::keys::Rule;
 use shared::http::routes::Route;
@@ -157,7 +158,7 @@ pub fn components() -> Map<String, Value> {
             ),
             query(
                 "kind",
-                choice(&shared::domain::audit::entry::AuditEvent::ALL.map(|event| event.name())),
+                choice(&AuditEvent::ALL.map(|event| event.name())),
                 "Lists only entries of this kind.",
             ),
             query(

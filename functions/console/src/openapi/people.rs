@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 use shared::domain::records::content::FileState;
-use shared::schema::catalog;
-use shared::schema::catalog::{Category, Record};
+use shared::schema::catalog::{self, Category, Record};
 
 use super::reference;
 use super::shape::Schema;

@@ -4,8 +4,7 @@
 use serde_json::{Map, Value, json};
 use shared::domain::records::content::{Basis, GivenBy};
 use shared::http::routes::Scope;
-use shared::schema::catalog;
-use shared::schema::catalog::{Category, Field, Kind, Record};
+use shared::schema::catalog::{self, Category, Field, Kind, Record};
 
 use super::reference;
 use super::shape::{choice, described, id, only, time};

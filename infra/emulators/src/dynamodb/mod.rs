@@ -25,9 +25,8 @@ use dynoxide::{Database, DynoxideError, streams};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::server;
 use crate::storage::FolderLock;
-use crate::{Clock, EngineError, REGION, Server, Storage};
+use crate::{Clock, EngineError, REGION, Server, Storage, server};
 
 mod recovery;
 

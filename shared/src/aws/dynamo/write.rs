@@ -21,8 +21,7 @@ use aws_sdk_dynamodb::types::{
 use uuid::Uuid;
 
 use crate::aws::clients::unavailable;
-use crate::aws::dynamo::item;
-use crate::aws::dynamo::item::{Attribute, Item};
+use crate::aws::dynamo::item::{self, Attribute, Item};
 use crate::aws::dynamo::{Store, Table, pause};
 use crate::base::error::{Error, Result};
 

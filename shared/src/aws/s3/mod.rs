@@ -20,8 +20,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::aws::clients;
-use crate::aws::clients::unavailable;
+use crate::aws::clients::{self, unavailable};
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
 

@@ -14,8 +14,8 @@ use crate::aws::dynamo::{Item, Page, Query, Range, Store, Write};
 use crate::base::error::{Error, Result};
 use crate::base::id::TenantId;
 use crate::crypto::fill_random;
-use crate::domain::keys;
-use crate::domain::keys::{SHARDS, WATERMARKS};
+use crate::domain::audit::mask::mask;
+use crate::domain::keys::{self, SHARDS, WATERMARKS};
 use crate::proof::leaf::SALT;
 
 /// What was done: a closed list, so that every reader decides about a new one.
@@ -167,7 +167,7 @@ fn put(entry: &Entry<'_>) -> Write {
     fill_random(&mut salt);
     let row = Item::new(&partition, &sort)
         .with("kind", entry.event.name())
-        .with("by", crate::domain::audit::mask::mask(entry.by))
+        .with("by", mask(entry.by))
         .with("about", entry.about.join(" "))
         .with("at", entry.at)
         .with_some("happened_at", entry.happened_at)

@@ -8,8 +8,7 @@ use jiff::civil::Date;
 use crate::aws::dynamo::{Item, Page, Query, Range, Store, Write};
 use crate::base::error::{Error, Result};
 use crate::base::id::TenantId;
-use crate::domain::keys;
-use crate::domain::keys::{SHARDS, WATERMARKS};
+use crate::domain::keys::{self, SHARDS, WATERMARKS};
 use crate::proof::merkle::{Hash, LENGTH};
 
 /// Leaves in one row: 160 KB, under DynamoDB's 400.

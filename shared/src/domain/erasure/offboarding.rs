@@ -12,12 +12,10 @@ use crate::aws::dynamo::{Query, Range, Write};
 use crate::base::error::{Error, Result};
 use crate::base::id::{JobId, TenantId};
 use crate::domain::app::App;
-use crate::domain::audit::entry;
-use crate::domain::audit::entry::{AuditEvent, Entry};
+use crate::domain::audit::entry::{self, AuditEvent, Entry};
 use crate::domain::erasure::spec::Erasing;
 use crate::domain::jobs::{Job, JobKind, JobState};
-use crate::domain::keys;
-use crate::domain::keys::{JobKey, Rule, TENANTS};
+use crate::domain::keys::{self, JobKey, Rule, TENANTS};
 
 /// Until an erasure of everybody begins, unless the owner says sooner.
 pub const GRACE: SignedDuration = SignedDuration::from_hours(24);

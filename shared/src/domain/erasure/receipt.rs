@@ -16,8 +16,7 @@ use crate::domain::app::App;
 use crate::domain::audit::mask::mask;
 use crate::domain::erasure::spec::Closed;
 use crate::domain::jobs::Job;
-use crate::domain::keys;
-use crate::domain::keys::LifeKey;
+use crate::domain::keys::{self, LifeKey};
 use crate::proof::merkle::Tree;
 
 /// The media type of a receipt's header, without `application/`.

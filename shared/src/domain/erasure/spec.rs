@@ -15,8 +15,7 @@ use crate::base::error::{Error, Result};
 use crate::base::id::{SubjectId, TenantId};
 use crate::base::recovery::KEPT;
 use crate::domain::jobs::Job;
-use crate::domain::keys;
-use crate::domain::keys::{EXPIRIES, JobKey, JobKind, LifeKey};
+use crate::domain::keys::{self, EXPIRIES, JobKey, JobKind, LifeKey};
 use crate::proof::merkle::{Hash, Tree};
 
 /// Lives that stand in the job itself.

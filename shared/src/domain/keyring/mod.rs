@@ -18,8 +18,7 @@ use crate::base::id::{JobId, LifeId, SubjectId, TenantId};
 use crate::base::recovery::KEPT;
 use crate::base::ttl_cache::TtlCache;
 use crate::crypto::{Aad, Sealed, SealingKey, TenantKeys};
-use crate::domain::keys;
-use crate::domain::keys::{LifeKey, Rule};
+use crate::domain::keys::{self, LifeKey, Rule};
 
 /// Erasures that may wait for one hold.
 pub const BLOCKED: usize = 40;
@@ -170,7 +169,7 @@ pub struct Hold {
     pub until: Option<Timestamp>,
 }
 
-/// A life that the keyring says goes on, with its data key in the clear. TtlCache for one
+/// A life that is active by the keyring, with its data key in the clear. Kept for one
 /// request, then wiped.
 pub struct Living {
     pub key: LifeKey,

@@ -10,8 +10,7 @@ use crate::base::recovery::KEPT;
 use crate::domain::keyring::{
     ENDS, Entry, Keyring, Living, Rekey, Rules, State, TENANT_KEYS, partition,
 };
-use crate::domain::keys;
-use crate::domain::keys::{LifeKey, Rule};
+use crate::domain::keys::{self, LifeKey, Rule};
 
 /// The rules that do not end with a life by themselves, and what belongs to them.
 const RULES: &str = "objected, suppressed, held, hold_reason, hold_until, blocked";

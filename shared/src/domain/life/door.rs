@@ -19,8 +19,7 @@ use crate::base::id::uuid_at;
 use crate::crypto::Sealed;
 use crate::domain::jobs::{Job, TURN_KEPT};
 use crate::domain::keyring::{Entry, Living, Rules, State};
-use crate::domain::keys;
-use crate::domain::keys::{DOOR, EXPIRY, LifeKey, Rule, day_of};
+use crate::domain::keys::{self, DOOR, EXPIRY, LifeKey, Rule, day_of};
 
 /// Upload links that may be open for one person at a time.
 pub const UPLOADS_OPEN: usize = 20;
@@ -501,12 +500,12 @@ impl Store {
         Ok(())
     }
 
-    /// Puts the expiry index entry of a life at the day on which its door, as read, ends. False when that
-    /// has changed since, and perhaps the entry with it.
+    /// Puts the expiry index entry of a life at the day on which its door, as read, ends. False
+    /// when that has changed since, and perhaps the entry with it.
     ///
     /// # Errors
     /// As [`Store::door`].
-    pub async fn move_clock(&self, key: &LifeKey, door: &Door) -> Result<bool> {
+    pub async fn move_expiry(&self, key: &LifeKey, door: &Door) -> Result<bool> {
         let Some(end) = door.expires_at else {
             return Ok(false);
         };
@@ -517,9 +516,9 @@ impl Store {
         Ok(self.transact(writes).await?.is_ok())
     }
 
-    /// Puts the expiry index entry of a life that has no end for the time being at the day on which to
-    /// look at it again. False when its rules have changed since they were read, and perhaps
-    /// the entry with them.
+    /// Puts the expiry index entry of a life that has no end for the time being at the day on
+    /// which it is checked again. False when its rules have changed since they were read, and
+    /// perhaps the entry with them.
     ///
     /// # Errors
     /// As [`Store::door`].

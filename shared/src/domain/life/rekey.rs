@@ -12,8 +12,7 @@ use crate::base::error::Result;
 use crate::base::id::TenantId;
 use crate::domain::app::App;
 use crate::domain::jobs::{Job, JobKind};
-use crate::domain::keyring;
-use crate::domain::keyring::{Entry, Living, Rekey};
+use crate::domain::keyring::{self, Entry, Living, Rekey};
 use crate::domain::keys::LifeKey;
 
 /// What is redacted in one sitting, or by the turns of one job, goes with one re-keying.

@@ -11,8 +11,7 @@ use crate::base::id::{AttachmentId, KeyedHash, MessageId, uuid_at};
 use crate::crypto::HashKey;
 use crate::domain::jobs::TURN_KEPT;
 use crate::domain::keyring::Living;
-use crate::domain::keys;
-use crate::domain::keys::{LifeKey, PERSON};
+use crate::domain::keys::{self, LifeKey, PERSON};
 use crate::domain::records::content::{
     AttachmentContent, Author, Consent, ConversationContent, Fields, FileState, InteractionContent,
     Known, MessageContent, Verdict, Withdrawal, without_nulls,

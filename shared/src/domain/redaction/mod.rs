@@ -15,11 +15,11 @@ use crate::aws::dynamo::{Attribute, Filter, Query, Range};
 use crate::base::error::{Error, Result};
 use crate::base::id::{AttachmentId, JobId, KeyedHash, MessageId, TenantId};
 use crate::domain::app::App;
-use crate::domain::audit::entry;
-use crate::domain::audit::entry::AuditEvent;
+use crate::domain::audit::entry::{self, AuditEvent};
+use crate::domain::audit::mask::mask;
 use crate::domain::jobs::{Job, JobState};
-use crate::domain::keys;
-use crate::domain::keys::LifeKey;
+use crate::domain::keys::{self, LifeKey};
+use crate::domain::life::rekey;
 use crate::domain::records::rows::Record;
 use crate::schema::spans::Span;
 use rows::Piece;
@@ -103,8 +103,7 @@ impl Cause {
     pub fn about(&self) -> impl Iterator<Item = String> {
         let job = self.job.map(|job| job.to_string());
         let reason = self.reason.as_deref();
-        let reason =
-            reason.map(|reason| format!("reason:{}", crate::domain::audit::mask::mask(reason)));
+        let reason = reason.map(|reason| format!("reason:{}", mask(reason)));
         job.into_iter().chain(reason)
     }
 }
@@ -250,7 +249,7 @@ pub async fn turn(app: &App, mut job: Job, deadline: Instant) -> Result<()> {
 
 async fn finish(app: &App, mut job: Job, lives: &[LifeKey], cause: &Cause) -> Result<()> {
     if job.outcome["results"]["redacted"] != json!(0) {
-        let clear_by = crate::domain::life::rekey::clear_by(app, job.key.tenant, lives).await?;
+        let clear_by = rekey::clear_by(app, job.key.tenant, lives).await?;
         job.outcome["backups_clear_by"] = json!(clear_by);
     }
     let now = app.clock.now();

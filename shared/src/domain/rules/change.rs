@@ -1,13 +1,12 @@
-//! Rules about a person as rows: the keyring's flag, the door's rules version and end, the expiry index entry,
-//! and the list of who stands under a rule. Owns what one change of one rule writes; knows
-//! nothing of what the rules forbid.
+//! Rules about a person as rows: the keyring's flag, the door's rules version and end, the
+//! expiry index entry, and the list of people under a rule. Owns what one change of one rule
+//! writes; knows nothing of what the rules forbid.
 
 use jiff::Timestamp;
 
 use crate::aws::dynamo::{Attribute, Item, Write};
 use crate::domain::keyring::{Entry, Hold, Rules};
-use crate::domain::keys;
-use crate::domain::keys::{DOOR, Rule};
+use crate::domain::keys::{self, DOOR, Rule};
 use crate::domain::life::door::{Door, expiry_write};
 
 /// One change of one rule.

@@ -18,8 +18,8 @@ use crate::base::error::{Error, Result};
 use crate::base::id::{JobId, SubjectId, TenantId};
 use crate::base::retry::Tries;
 use crate::domain::app::App;
-use crate::domain::audit::entry;
-use crate::domain::audit::entry::AuditEvent;
+use crate::domain::audit::entry::{self, AuditEvent};
+use crate::domain::audit::mask::mask;
 use crate::domain::erasure::offboarding;
 use crate::domain::erasure::spec::Erasing;
 use crate::domain::jobs::{JobKey, JobKind};
@@ -190,10 +190,7 @@ fn logged(entry: &Entry, change: &Change, by: &str, now: Timestamp) -> Vec<Write
     let mut about = vec![entry.key.life.to_string()];
     match change {
         Change::Hold(hold) => {
-            about.push(format!(
-                "reason:{}",
-                crate::domain::audit::mask::mask(&hold.reason)
-            ));
+            about.push(format!("reason:{}", mask(&hold.reason)));
         }
         Change::Lift(Rule::Held) => about.extend(entry.blocked.iter().map(JobId::to_string)),
         _ => {}

@@ -8,8 +8,7 @@ use crate::base::id::{JobId, KeyId, TenantId};
 use crate::crypto::Sealed;
 use crate::domain::jobs::{Job, JobKind};
 use crate::domain::keyring::ROTATION;
-use crate::domain::keys;
-use crate::domain::keys::{SETTINGS, TENANTS};
+use crate::domain::keys::{self, SETTINGS, TENANTS};
 use crate::domain::tenant::settings::Settings;
 
 /// A tenant's settings with their revision.
