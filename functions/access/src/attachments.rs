@@ -5,6 +5,7 @@ use shared::base::error::{Error, Result};
 use shared::base::id::AttachmentId;
 use shared::domain::app::App;
 use shared::domain::keys;
+use shared::domain::life::update::Whom;
 use shared::domain::records::content::FileState;
 use shared::domain::records::rows::Attachment;
 use shared::http::{Answer, Call};
@@ -15,14 +16,15 @@ pub async fn show(app: &App, call: &Call) -> Result<Answer> {
         .path("attachment")
         .and_then(AttachmentId::parse)
         .ok_or(Error::NotFound)?;
-    let (tenant, subject, row) = (call.tenant(), call.subject()?, keys::attachment(id));
-    let (living, _, row) = app.person_and(tenant, subject, &row).await?;
-    call.may_use(living.rules)?;
-    let attachment = Attachment::read(&row.ok_or(Error::NotFound)?, &living)?;
+    let row = keys::attachment(id);
+    let whom = Whom::subject(call.tenant(), call.subject()?);
+    let life = app.life(whom.with(&[&row])).await?;
+    call.may_use(life.living.rules)?;
+    let attachment = Attachment::read(life.row(&row)?, &life.living)?;
     let download = match (attachment.state, &attachment.version) {
         // The version that was scanned, not whatever may have been put in its place.
         (FileState::Clean, Some(version)) => {
-            let object = living.key.attachment_object(id);
+            let object = life.living.key.attachment_object(id);
             let link = app.objects.download_link(&object, version).await?;
             json!({"url": link.url, "expires_at": link.expires_at})
         }

@@ -10,7 +10,7 @@ use shared::base::id::SubjectId;
 use shared::domain::app::App;
 use shared::domain::keyring::Entry;
 use shared::domain::keys::{self, Rule, SHARDS};
-use shared::domain::life::lookups::Whose;
+use shared::domain::people::lookups::Whose;
 use shared::domain::people::person::Present;
 use shared::http::{Answer, Call};
 use shared::schema::violations::{self, Violations};

@@ -5,7 +5,8 @@ use shared::base::error::Result;
 use shared::domain::app::App;
 use shared::domain::keyring::Living;
 use shared::domain::keys::PERSON;
-use shared::domain::life::lookups::{Whose, found_by};
+use shared::domain::life::update::Whom;
+use shared::domain::people::lookups::{Whose, found_by};
 use shared::domain::people::profile::Profile;
 use shared::domain::records::rows::Person;
 use shared::http::{Answer, Call};
@@ -17,11 +18,12 @@ const LOOKED_AT: usize = 60;
 /// `GET /v1/subjects/{subject}`
 pub async fn show(app: &App, call: &Call) -> Result<Answer> {
     let subject = call.subject()?;
-    let (living, door, row) = app.person_and(call.tenant(), subject, PERSON).await?;
-    call.may_use(living.rules)?;
-    let profile = Profile::open(&living, door, row.as_ref())?;
-    let mut body = profile.json(&living);
-    body["related"] = related(app, &living, &profile.person).await?.into();
+    let whom = Whom::subject(call.tenant(), subject).with(&[PERSON]);
+    let life = app.life(whom).await?;
+    call.may_use(life.living.rules)?;
+    let profile = Profile::open(&life.living, life.door.clone(), life.row(PERSON)?)?;
+    let mut body = profile.json(&life.living);
+    body["related"] = related(app, &life.living, &profile.person).await?.into();
     Ok(Answer::ok(body).revision(profile.person.rev))
 }
 

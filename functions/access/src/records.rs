@@ -9,6 +9,7 @@ use shared::crypto::HashKey;
 use shared::domain::app::App;
 use shared::domain::keyring::Living;
 use shared::domain::keys;
+use shared::domain::life::update::Whom;
 use shared::domain::records::rows::Record;
 use shared::http::{Answer, Call};
 use shared::schema::catalog;
@@ -147,7 +148,8 @@ pub async fn list(app: &App, call: &Call) -> Result<Answer> {
     let wanted = wanted(call, &keys.hash)?;
     let limit = call.limit()?;
     let place: Option<Cursor> = call.cursor(app).await?;
-    let (living, _) = app.person(call.tenant(), call.subject()?).await?;
+    let whom = Whom::subject(call.tenant(), call.subject()?);
+    let living = app.life(whom).await?.living;
     call.may_use(living.rules)?;
     let (rows, next) = page(app, &living, &wanted, place, limit).await?;
     let mut data = Vec::new();

@@ -4,14 +4,12 @@
 
 use jiff::Timestamp;
 use shared::base::error::{Error, Result};
-use shared::base::retry::Tries;
 use shared::domain::app::App;
-use shared::domain::audit::entry::{self, AuditEvent};
-use shared::domain::keyring::Living;
+use shared::domain::audit::entry::{self, AuditEvent, Entry};
 use shared::domain::keys::PERSON;
-use shared::domain::life::door::{Exports, Passing, Shut};
-use shared::domain::life::lookups;
-use shared::domain::life::rekey::rekey_writes;
+use shared::domain::life::door::{Exports, Passing};
+use shared::domain::life::update::{Decision, Whom, update};
+use shared::domain::people::change;
 use shared::domain::records::content::{Basis, Withdrawal};
 use shared::domain::records::rows::Person;
 use shared::http::{Answer, Call};
@@ -21,47 +19,28 @@ const HISTORY: usize = 20;
 
 /// Withdraws the consent on record. Withdrawn already, it is left so.
 pub async fn withdraw(app: &App, call: &Call) -> Result<Answer> {
-    let (tenant, subject) = (call.tenant(), call.subject()?);
+    let (tenant, by) = (call.tenant(), call.by());
     let keys = app.keyring.tenant(tenant).await?;
-    let mut tries = Tries::default();
-    loop {
-        tries.next().await?;
-        let (living, door, row) = app.person_and(tenant, subject, PERSON).await?;
-        let before = match Person::read(&row.ok_or(Error::NotFound)?, &living) {
-            // Re-keyed since its key was read.
-            Err(Error::Unreadable) => continue,
-            before => before?,
-        };
+    let (hash, by) = (&keys.hash, &by);
+    let whom = Whom::subject(tenant, call.subject()?).with(&[PERSON]);
+    update(app, whom, |life| async move {
+        let before = Person::read(life.row(PERSON)?, &life.living)?;
         let now = app.clock.now();
         let Some(after) = without_consent(&before, now)? else {
-            return Ok(Answer::nothing());
+            return Ok(Decision::Done(Answer::nothing()));
         };
-        living.rules.expect_no_hold()?;
+        life.living.rules.expect_no_hold()?;
+        let about = [life.living.key.life.to_string()];
+        let entry = Entry::new(tenant, AuditEvent::ConsentWithdrawn, by, &about, now);
+        let mut writes = change::writes(&life.living, hash, &before, &after, now);
+        writes.extend(entry::writes(&[entry]));
         let passing = Passing {
-            exports: Some(Exports::Withdraw(door.edition)),
+            exports: Some(Exports::Withdraw(life.door.edition)),
             ..Passing::default()
         };
-        let mut writes = vec![after.replace(&living, before.rev)];
-        writes.extend(lookups::change_writes(
-            &keys.hash,
-            &living.key,
-            &before,
-            &after,
-        ));
-        if before.loses(&after) {
-            writes.extend(rekey_writes(&living, now));
-        }
-        writes.extend(logged(call, &living, now));
-        match app
-            .store
-            .through_door(&living, &passing, writes, now)
-            .await?
-        {
-            Ok(()) => return Ok(Answer::nothing()),
-            Err(Shut::Over) => return Err(Error::NotFound),
-            Err(Shut::Rules | Shut::Later(_) | Shut::Row { .. }) => {}
-        }
-    }
+        Ok(life.write(passing, writes, Answer::nothing()))
+    })
+    .await
 }
 
 /// The person as they become; `None` when it was withdrawn before.
@@ -89,17 +68,6 @@ fn without_consent(before: &Person, now: Timestamp) -> Result<Option<Person>> {
     after.withdrawn.drain(..oldest);
     after.rev = before.rev + 1;
     Ok(Some(after))
-}
-
-fn logged(call: &Call, living: &Living, now: Timestamp) -> Vec<shared::aws::dynamo::Write> {
-    entry::writes(&[entry::Entry {
-        tenant: living.key.tenant,
-        event: AuditEvent::ConsentWithdrawn,
-        by: &call.by(),
-        about: &[living.key.life.to_string()],
-        at: now,
-        happened_at: None,
-    }])
 }
 
 #[cfg(test)]

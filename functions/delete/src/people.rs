@@ -5,7 +5,8 @@ use shared::base::error::{Error, Result};
 use shared::base::id::{SubjectId, TenantId};
 use shared::domain::app::App;
 use shared::domain::keys::{self, PERSON, SHARDS};
-use shared::domain::life::lookups::Whose;
+use shared::domain::life::update::Whom;
+use shared::domain::people::lookups::Whose;
 use shared::domain::records::rows::Person;
 
 /// Rows of the index read at a time.
@@ -47,8 +48,9 @@ pub async fn related(
 }
 
 async fn person(app: &App, tenant: TenantId, subject: SubjectId) -> Result<Person> {
-    let (living, _, row) = app.person_and(tenant, subject, PERSON).await?;
-    Person::read(&row.ok_or(Error::NotFound)?, &living)
+    let whom = Whom::subject(tenant, subject).with(&[PERSON]);
+    let life = app.life(whom).await?;
+    Person::read(life.row(PERSON)?, &life.living)
 }
 
 /// Everybody of a tenant.

@@ -114,8 +114,12 @@ impl<'a, 'u> Contents<'a, 'u> {
     /// Writes everything. What has not been sent yet is given back: the archive's end.
     pub async fn write(mut self) -> Result<Vec<u8>, Stop> {
         let store = &self.app.store;
-        let (door, row) = store.door_and(&self.living.key, PERSON).await?;
-        let profile = Profile::open(self.living, door.ok_or(Error::NotFound)?, row.as_ref())?;
+        let (door, rows) = store.door_and(&self.living.key, &[PERSON]).await?;
+        let (door, row) = (
+            door.ok_or(Error::NotFound)?,
+            rows.first().ok_or(Error::NotFound)?,
+        );
+        let profile = Profile::open(self.living, door, row)?;
         let profile = self.choice.profile(profile);
         let subject = self.choice.subject(&profile, self.living);
         self.archive.add("subject.json", &pretty(&subject))?;

@@ -1,21 +1,20 @@
 //! Writing about the person whose export it is, for as long as the one life goes on and
-//! what was packed of it is true. Owns the retries at its door; knows nothing of what is
-//! written.
+//! what was packed of it is true. Knows nothing of what is written.
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use shared::aws::dynamo::Write;
-use shared::base::error::Result;
-use shared::base::retry::Tries;
+use shared::base::error::{Result, found};
 use shared::domain::app::App;
 use shared::domain::keyring::Living;
 use shared::domain::keys::LifeKey;
-use shared::domain::life::door::{Door, Exports, Passing, Shut};
+use shared::domain::life::door::{Door, Exports, LifeWrite, Passing};
+use shared::domain::life::update::{Decision, Whom, update};
 
 /// Where an export is. The door's list says until when somebody may write under the life's
 /// prefixes: an erasure looks again only after the last of them has run out.
 #[derive(Clone, Copy)]
 pub enum Step {
-    Request,
     /// A turn reads what there is, and writes until then.
     Begin(Timestamp),
     /// The turn that was to write until then has packed this edition.
@@ -25,7 +24,7 @@ pub enum Step {
 /// What came of a step.
 pub enum Passed {
     /// It is done: the life, and the edition that it has.
-    Through(Box<Living>, u64),
+    Through(Arc<Living>, u64),
     /// The life has ended, or a write's own condition failed: nothing was changed.
     Over,
     /// What was packed is untrue by now: nothing was changed.
@@ -33,10 +32,9 @@ pub enum Passed {
 }
 
 impl Step {
-    fn links(self, open: &[Timestamp], now: Timestamp) -> Option<Vec<Timestamp>> {
+    fn links(self, open: &[Timestamp], now: Timestamp) -> Vec<Timestamp> {
         let mut links: Vec<_> = open.iter().copied().filter(|until| *until > now).collect();
         match self {
-            Step::Request => return None,
             Step::Begin(until) => links.push(until),
             Step::Finish(until, _) => {
                 // One entry: another may run out in the same millisecond.
@@ -45,14 +43,14 @@ impl Step {
                 }
             }
         }
-        Some(links)
+        links
     }
 
-    fn exports(self, door: &Door) -> Option<Exports> {
+    /// The edition that is made: the current one, which a turn that ends must have packed.
+    fn exports(self, door: &Door) -> Exports {
         match self {
-            Step::Request => None,
-            Step::Begin(_) => Some(Exports::Make(door.edition)),
-            Step::Finish(_, edition) => Some(Exports::Make(edition)),
+            Step::Begin(_) => Exports::Make(door.edition),
+            Step::Finish(_, edition) => Exports::Make(edition),
         }
     }
 }
@@ -62,51 +60,26 @@ impl Step {
 ///
 /// # Errors
 /// [`shared::base::error::Error::Unavailable`] when a store does not answer.
-pub async fn pass(app: &App, life: LifeKey, step: Step, writes: &[Write]) -> Result<Passed> {
-    match app.life(&life).await? {
-        Some(person) => pass_as(app, person, step, writes).await,
-        None => Ok(Passed::Over),
-    }
-}
-
-/// The same for somebody who was read just now.
-///
-/// # Errors
-/// As [`pass`].
-pub async fn pass_as(
-    app: &App,
-    mut person: (Living, Door),
-    step: Step,
-    writes: &[Write],
-) -> Result<Passed> {
-    let mut tries = Tries::default();
-    loop {
-        tries.next().await?;
-        let (living, door) = person;
-        if matches!(step, Step::Finish(_, edition) if edition != door.edition) {
-            return Ok(Passed::Untrue);
+pub async fn pass(app: &App, life: LifeKey, step: Step, writes: &[LifeWrite]) -> Result<Passed> {
+    let passed = update(app, Whom::life(&life), |life| async move {
+        if life.refused {
+            return Ok(Decision::Done(Passed::Over));
         }
-        let now = app.clock.now();
-        let uploads = step.links(&door.uploads, now);
+        // The first export begins the first edition.
+        let edition = life.door.edition.max(1);
+        if matches!(step, Step::Finish(_, packed) if packed != life.door.edition) {
+            return Ok(Decision::Done(Passed::Untrue));
+        }
+        let links = step.links(&life.door.uploads, app.clock.now());
         let passing = Passing {
-            exports: step.exports(&door),
-            uploads: uploads.map(|new| (door.uploads, new)),
+            exports: Some(step.exports(&life.door)),
+            uploads: Some((life.door.uploads.clone(), links)),
             ..Passing::default()
         };
-        let outcome = app
-            .store
-            .through_door(&living, &passing, writes.to_vec(), now)
-            .await?;
-        match outcome {
-            // The first export begins the first edition.
-            Ok(()) => return Ok(Passed::Through(Box::new(living), door.edition.max(1))),
-            Err(Shut::Over | Shut::Row { .. }) => return Ok(Passed::Over),
-            Err(Shut::Rules | Shut::Later(_)) => match app.life(&living.key).await? {
-                Some(again) => person = again,
-                None => return Ok(Passed::Over),
-            },
-        }
-    }
+        let passed = Passed::Through(Arc::clone(&life.living), edition);
+        Ok(life.write(passing, writes.to_vec(), passed))
+    });
+    Ok(found(passed.await)?.unwrap_or(Passed::Over))
 }
 
 #[cfg(test)]
@@ -117,14 +90,13 @@ mod tests {
     fn what_has_run_out_is_dropped_and_one_entry_at_a_time_is_removed() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let open = [at(1), at(20), at(20), at(30)];
-        assert_eq!(Step::Request.links(&open, at(10)), None);
         assert_eq!(
             Step::Begin(at(40)).links(&open, at(10)),
-            Some(vec![at(20), at(20), at(30), at(40)])
+            vec![at(20), at(20), at(30), at(40)]
         );
         assert_eq!(
             Step::Finish(at(20), 1).links(&open, at(10)),
-            Some(vec![at(20), at(30)])
+            vec![at(20), at(30)]
         );
     }
 }

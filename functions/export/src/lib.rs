@@ -22,21 +22,21 @@ use jiff::SignedDuration;
 use lambda_http::Request;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use shared::base::error::{Error, Result};
+use shared::base::error::{Error, Result, found};
 use shared::base::id::{SubjectId, TenantId};
 use shared::domain::app::App;
 use shared::domain::audit::entry::{self, AuditEvent, Entry};
 use shared::domain::jobs::{Job, JobKind, JobState};
 use shared::domain::keys::LifeKey;
-use shared::domain::life::door::objects_write;
-use shared::domain::life::lookups::Whose;
+use shared::domain::life::door::{LifeWrite, Passing, objects_write};
+use shared::domain::life::update::{Whom, update};
+use shared::domain::people::lookups::Whose;
 use shared::http::jobs::accepted;
 use shared::http::{Answer, Call};
 use shared::lambda::Trigger;
 
 use archive::Stored;
-use door::Passed;
-use request::{Kind, Wanted, Whom};
+use request::{Kind, Named, Wanted};
 
 /// How long an archive can be fetched; then it is deleted. It is a person in one file, made
 /// to be fetched, not kept.
@@ -86,46 +86,44 @@ impl Spec {
 }
 
 async fn begin(app: &App, call: &Call) -> Result<Answer> {
-    let wanted = Wanted::parse(call.body())?;
+    let wanted = &Wanted::parse(call.body())?;
     let tenant = call.tenant();
     let subject = only_one(app, tenant, &wanted.whom).await?;
-    let (living, door) = app.person(tenant, subject).await?;
-    call.may_use(living.rules)?;
-    let now = app.clock.now();
-
-    let mut job = Job::new(tenant, JobKind::Export, vec![subject], now);
-    job.total = door.counts.total();
-    job.spec = json!(Spec {
-        life: living.key.partition(),
-        kind: wanted.kind,
-        include_agents: wanted.include_agents,
-    });
-    job.outcome = json!({"subject": subject.to_string(), "export": wanted.kind});
-    let mut writes = job.begin_writes();
-    // Its erasure looks into the bucket, from here on.
-    writes.push(objects_write(&living.key));
-    writes.extend(entry::writes(&[Entry {
-        tenant,
-        event: AuditEvent::ExportRequested,
-        by: &call.by(),
-        about: &[living.key.life.to_string(), job.key.id.to_string()],
-        at: now,
-        happened_at: None,
-    }]));
-    let answer = accepted(&job, "exports");
-    let answer = call.kept_with(answer, &mut writes);
-    match door::pass_as(app, (living, door), door::Step::Request, &writes).await? {
-        Passed::Through(..) => Ok(answer),
-        Passed::Over | Passed::Untrue => Err(Error::NotFound),
-    }
+    update(app, Whom::subject(tenant, subject), |life| async move {
+        let living = &life.living;
+        call.may_use(living.rules)?;
+        let now = app.clock.now();
+        let mut job = Job::new(tenant, JobKind::Export, vec![subject], now);
+        job.total = life.door.counts.total();
+        job.spec = json!(Spec {
+            life: living.key.partition(),
+            kind: wanted.kind,
+            include_agents: wanted.include_agents,
+        });
+        job.outcome = json!({"subject": subject.to_string(), "export": wanted.kind});
+        let by = call.by();
+        let about = [living.key.life.to_string(), job.key.id.to_string()];
+        let entry = Entry::new(tenant, AuditEvent::ExportRequested, &by, &about, now);
+        let mut writes: Vec<LifeWrite> = job
+            .begin_writes()
+            .into_iter()
+            .map(LifeWrite::from)
+            .collect();
+        // Its erasure looks into the bucket, from here on.
+        writes.push(objects_write(&living.key).into());
+        writes.extend(entry::writes(&[entry]));
+        let answer = call.kept_with(accepted(&job, "exports"), &mut writes);
+        Ok(life.write(Passing::default(), writes, answer))
+    })
+    .await
 }
 
 /// The one person who is meant. An unverified value names nobody: what a web page says
 /// about an e-mail address must not hand out what is known about its owner.
-async fn only_one(app: &App, tenant: TenantId, whom: &Whom) -> Result<SubjectId> {
-    let (kind, value) = match whom {
-        Whom::Subject(subject) => return Ok(*subject),
-        Whom::Lookup(kind, value) => (*kind, value),
+async fn only_one(app: &App, tenant: TenantId, named: &Named) -> Result<SubjectId> {
+    let (kind, value) = match named {
+        Named::Subject(subject) => return Ok(*subject),
+        Named::Lookup(kind, value) => (*kind, value),
     };
     let found = app.find(tenant, kind, value, Whose::Vouched).await?;
     match found.as_slice() {
@@ -155,11 +153,11 @@ async fn made(app: &App, call: &Call, job: &Job) -> Result<(bool, Option<Value>)
         return Ok((false, None));
     };
     let (_, life) = Spec::of(job)?;
-    let Some((living, door)) = app.life(&life).await? else {
+    let Some(read) = found(app.life(Whom::life(&life)).await)? else {
         return Ok((true, None));
     };
-    call.may_use(living.rules)?;
-    if stored.edition != door.edition {
+    call.may_use(read.living.rules)?;
+    if stored.edition != read.door.edition {
         return Ok((true, None));
     }
     let now = app.clock.now();

@@ -28,7 +28,7 @@ impl Kind {
 
 /// Whose data.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Whom {
+pub enum Named {
     Subject(SubjectId),
     /// A catalog field that people are found by, and its value.
     Lookup(&'static str, String),
@@ -36,7 +36,7 @@ pub enum Whom {
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct Wanted {
-    pub whom: Whom,
+    pub whom: Named,
     pub kind: Kind,
     pub include_agents: bool,
 }
@@ -67,7 +67,7 @@ impl Wanted {
     }
 }
 
-fn whom(body: &Object<'_>, violations: &mut Violations) -> Option<Whom> {
+fn whom(body: &Object<'_>, violations: &mut Violations) -> Option<Named> {
     if body.has("subject") == body.has("lookup") {
         violations.add(
             "",
@@ -78,7 +78,7 @@ fn whom(body: &Object<'_>, violations: &mut Violations) -> Option<Whom> {
     }
     match body.get("lookup") {
         Some(lookup) => violations::lookup(lookup, "/lookup", violations)
-            .map(|(kind, value)| Whom::Lookup(kind, value)),
+            .map(|(kind, value)| Named::Lookup(kind, value)),
         None => body
             .parsed(
                 "subject",
@@ -86,7 +86,7 @@ fn whom(body: &Object<'_>, violations: &mut Violations) -> Option<Whom> {
                 violations,
                 SubjectId::parse,
             )
-            .map(Whom::Subject),
+            .map(Named::Subject),
     }
 }
 
@@ -110,11 +110,11 @@ mod tests {
         let wanted = parse(json!({"subject": subject})).unwrap();
         assert_eq!(
             wanted.whom,
-            Whom::Subject(SubjectId::parse(subject).unwrap())
+            Named::Subject(SubjectId::parse(subject).unwrap())
         );
         assert_eq!((wanted.kind, wanted.include_agents), (Kind::Access, false));
         let wanted = parse(json!({"lookup": {"email": " a@b.example"}, "kind": "portability"}));
-        let by_email = Whom::Lookup("email", "a@b.example".into());
+        let by_email = Named::Lookup("email", "a@b.example".into());
         assert_eq!(wanted.unwrap().whom, by_email);
 
         for body in [

@@ -12,12 +12,14 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::aws::s3::{UPLOAD_SECONDS, Version};
-use shared::base::error::Result;
+use shared::base::error::{Result, found};
 use shared::domain::app::App;
 use shared::domain::audit::entry::{self, AuditEvent, Entry};
 use shared::domain::jobs::{Job, JobKind, JobState};
 use shared::domain::keyring::Living;
 use shared::domain::keys::{self, LifeKey};
+use shared::domain::life::door::LifeWrite;
+use shared::domain::life::update::Whom;
 use shared::lambda::StreamRecord;
 
 use crate::archive::{Stored, Upload};
@@ -85,7 +87,7 @@ async fn turn(app: &App, mut job: Job) -> Result<()> {
         Some(Stop::Over) => end(app, job, JobState::Cancelled).await,
         Some(Stop::Untrue) => again(app, job).await,
         // An erasure aborts uploads and deletes what is being read: then there is no fault.
-        Some(Stop::Failed(_)) if app.living(&life).await?.is_none() => {
+        Some(Stop::Failed(_)) if found(app.life(Whom::life(&life)).await)?.is_none() => {
             end(app, job, JobState::Cancelled).await
         }
         Some(Stop::Failed(error)) => Err(error),
@@ -131,9 +133,9 @@ async fn finish(
         at: now,
         happened_at: None,
     };
-    let mut writes = vec![
-        job.finish_write(JobState::Completed, now),
-        discard::later(&life, job.key.id, now),
+    let mut writes: Vec<LifeWrite> = vec![
+        job.finish_write(JobState::Completed, now).into(),
+        discard::later(&life, job.key.id, now).into(),
     ];
     writes.extend(entry::writes(&[entry]));
     let passed = door::pass(app, life, Step::Finish(until, stored.edition), &writes).await?;

@@ -8,16 +8,15 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use shared::aws::dynamo::Write;
 use shared::aws::s3::{UPLOAD_SECONDS, Upload};
 use shared::base::error::{Error, Result};
 use shared::base::id::{AttachmentId, SubjectId};
 use shared::base::rate_limit::Spending;
 use shared::base::retry::Tries;
 use shared::domain::app::App;
-use shared::domain::keyring::Living;
 use shared::domain::keys::{self, LifeKey, PERSON};
-use shared::domain::life::door::{Counts, Door, Passing, Shut, UPLOADS_OPEN, objects_write};
+use shared::domain::life::door::{Counts, Door, Passing, UPLOADS_OPEN, objects_write};
+use shared::domain::life::update::{Life, Whom, update};
 use shared::domain::records::content::{AttachmentContent, FileState};
 use shared::domain::records::rows::{Attachment, Person};
 use shared::domain::tenant::settings::{ConsentRequired, Settings};
@@ -66,7 +65,7 @@ pub async fn announce(app: &App, call: &Call) -> Result<Answer> {
         purging: false,
     };
     match call.earlier() {
-        None => admit(app, call, subject, &announced.visitor_id, &mut row).await,
+        None => admit(app, call, subject, &announced.visitor_id, &row).await,
         Some(earlier) => {
             let id = earlier["attachment"].as_str().and_then(AttachmentId::parse);
             row.id = id.ok_or(Error::NotFound)?;
@@ -78,57 +77,39 @@ pub async fn announce(app: &App, call: &Call) -> Result<Answer> {
 /// An announcement that comes again after its link has run out: another link to the same
 /// file, for as long as that is awaited. A page is told of nothing else, either.
 async fn again(app: &App, call: &Call, subject: SubjectId, row: &Attachment) -> Result<Answer> {
-    let page = call.caller().write_only();
-    let settings = app.tenants.settings(call.tenant()).await?;
-    let mut tries = Tries::default();
-    loop {
-        tries.next().await?;
+    let settings = &app.tenants.settings(call.tenant()).await?;
+    let file = &keys::attachment(row.id);
+    let rows = [PERSON, file.as_str()];
+    let whom = Whom::subject(call.tenant(), subject).with(&rows);
+    let given = update(app, whom, |life| async move {
         let now = app.clock.now();
-        let person = match look(app, call, &settings, subject).await {
-            // Re-keyed since its key was read.
-            Err(Error::Unreadable) => continue,
-            Err(Error::NotFound) => None,
-            person => Some(person?),
-        };
-        let state = match &person {
-            Some((living, ..)) => state(app, &living.key, row.id).await?,
-            None => None,
-        };
-        let awaited = match (person, state) {
-            (Some((living, door, consented)), Some(FileState::AwaitingUpload)) => {
-                let open = open_links(&door, now);
-                admitted(consented, &open, now).map(|()| (living, door, open))
+        match life.row(file)?.try_text("state").and_then(FileState::parse) {
+            Some(FileState::AwaitingUpload) => {}
+            Some(_) => {
+                return Err(Error::Conflict {
+                    code: "uploaded",
+                    detail: "The file has already been uploaded.",
+                });
             }
-            (_, Some(_)) => Err(Error::Conflict {
-                code: "uploaded",
-                detail: "The file has already been uploaded.",
-            }),
-            (_, None) => Err(Error::NotFound),
-        };
-        let (living, door, open) = match awaited {
-            Ok(awaited) => awaited,
-            Err(_) if page => {
-                return welcome(app, &nobody(app, call, subject).await?, row, now).await;
-            }
-            Err(error) => return Err(error),
-        };
+            None => return Err(Error::NotFound),
+        }
+        let open = open_links(&life.door, now);
+        admitted(consented(&life, settings, call)?, &open, now)?;
         let passing = Passing {
-            uploads: Some((door.uploads, one_more(open, now))),
+            uploads: Some((life.door.uploads.clone(), one_more(open, now))),
             ..Passing::default()
         };
-        let answer = welcome(app, &living.key, row, now).await?;
-        let passed = app.store.through_door(&living, &passing, Vec::new(), now);
-        if passed.await?.is_ok() {
-            return Ok(answer);
+        let answer = welcome(app, &life.living.key, row, now).await?;
+        Ok(life.write(passing, Vec::new(), answer))
+    });
+    match given.await {
+        Err(Error::NotFound | Error::Conflict { .. } | Error::TooMany { .. })
+            if call.caller().write_only() =>
+        {
+            welcome_nobody(app, call, subject, row).await
         }
+        given => given,
     }
-}
-
-/// What became of a file, by its row.
-async fn state(app: &App, life: &LifeKey, file: AttachmentId) -> Result<Option<FileState>> {
-    let (partition, key) = (life.partition(), keys::attachment(file));
-    let row = app.store.get(&partition, &key).await?;
-    Ok(row.and_then(|row| FileState::parse(row.try_text("state")?)))
 }
 
 /// The answer: the file's name, and the link to upload it by.
@@ -158,78 +139,66 @@ async fn admit(
     call: &Call,
     subject: SubjectId,
     visitor_id: &str,
-    row: &mut Attachment,
+    file: &Attachment,
 ) -> Result<Answer> {
     let page = call.caller().write_only();
-    let settings = app.tenants.settings(call.tenant()).await?;
+    let settings = &app.tenants.settings(call.tenant()).await?;
+    let rows: &[&str] = match settings.consent_required {
+        ConsentRequired::All => &[PERSON],
+        _ => &[],
+    };
+    let whom = Whom::subject(call.tenant(), subject).with(rows);
     let mut tries = Tries::default();
     loop {
         tries.next().await?;
-        let now = app.clock.now();
-        let (living, door, consented) = match look(app, call, &settings, subject).await {
-            Ok(person) => person,
-            // Re-keyed since its key was read.
-            Err(Error::Unreadable) => continue,
-            Err(Error::NotFound) => {
-                match group::start_life(app, call, &settings, subject, visitor_id).await {
-                    Ok(()) => continue,
-                    Err(Error::Conflict { .. }) if page => {
-                        return welcome(app, &nobody(app, call, subject).await?, row, now).await;
-                    }
-                    Err(error) => return Err(error),
-                }
+        let stored = update(app, whom, |life| async move {
+            let now = app.clock.now();
+            let open = open_links(&life.door, now);
+            let stored = match admitted(consented(&life, settings, call)?, &open, now) {
+                Ok(()) => true,
+                Err(_) if page => false,
+                Err(error) => return Err(error),
+            };
+            let passing = Passing {
+                added: Counts {
+                    attachments: u64::from(stored),
+                    ..Counts::default()
+                },
+                uploads: Some((life.door.uploads.clone(), one_more(open, now))),
+                ..Passing::default()
+            };
+            // An id that is taken refuses the write: each try has its own.
+            let mut row = file.clone();
+            row.id = AttachmentId::random();
+            // What is uploaded without a row is deleted on arrival: an erasure looks for it too.
+            let mut writes = vec![match stored {
+                true => row.add(&life.living),
+                false => objects_write(&life.living.key).into(),
+            }];
+            let answer = welcome(app, &life.living.key, &row, now).await?;
+            let answer = call.kept_with(answer, &mut writes);
+            Ok(life.write(passing, writes, answer))
+        });
+        match stored.await {
+            Err(Error::NotFound) => {}
+            stored => return stored,
+        }
+        match group::start_life(app, call, settings, subject, visitor_id).await {
+            Err(Error::Conflict { .. }) if page => {
+                return welcome_nobody(app, call, subject, file).await;
             }
-            Err(error) => return Err(error),
-        };
-        let open = open_links(&door, now);
-        let stored = match admitted(consented, &open, now) {
-            Ok(()) => true,
-            Err(_) if page => false,
-            Err(error) => return Err(error),
-        };
-        let passing = Passing {
-            added: Counts {
-                attachments: u64::from(stored),
-                ..Counts::default()
-            },
-            uploads: Some((door.uploads, one_more(open, now))),
-            ..Passing::default()
-        };
-        // What is uploaded without a row is deleted on arrival: an erasure looks for it too.
-        let mut writes = vec![match stored {
-            true => Write::put(row.item(&living)).only_new(),
-            false => objects_write(&living.key),
-        }];
-        let answer = welcome(app, &living.key, row, now).await?;
-        let answer = call.kept_with(answer, &mut writes);
-        match app
-            .store
-            .through_door(&living, &passing, writes, now)
-            .await?
-        {
-            Ok(()) => return Ok(answer),
-            Err(Shut::Row { .. }) => row.id = AttachmentId::random(),
-            Err(Shut::Over | Shut::Rules | Shut::Later(_)) => {}
+            begun => begun?,
         }
     }
 }
 
-/// A person with their door, and whether the tenant's settings let a file of theirs be kept.
-async fn look(
-    app: &App,
-    call: &Call,
-    settings: &Settings,
-    subject: SubjectId,
-) -> Result<(Living, Door, bool)> {
-    let tenant = call.tenant();
+/// Whether the tenant's settings let a file of this person be kept.
+fn consented(life: &Life, settings: &Settings, call: &Call) -> Result<bool> {
     if settings.consent_required != ConsentRequired::All {
-        let (living, door) = app.person(tenant, subject).await?;
-        return Ok((living, door, true));
+        return Ok(true);
     }
-    let (living, door, row) = app.person_and(tenant, subject, PERSON).await?;
-    let person = Person::read(&row.ok_or(Error::NotFound)?, &living)?;
-    let covered = person.covered(call.caller().write_only());
-    Ok((living, door, covered))
+    let person = Person::read(life.row(PERSON)?, &life.living)?;
+    Ok(person.covered(call.caller().write_only()))
 }
 
 /// Whether a file may be announced of somebody who has these open links.
@@ -245,17 +214,23 @@ fn admitted(consented: bool, open: &[Timestamp], now: Timestamp) -> Result<()> {
     Err(Error::TooMany { retry_after })
 }
 
-/// A life that nobody lives, for a page's link to a file of somebody of whom nothing is
-/// kept: always the same for a person, as that of somebody who lives is.
-async fn nobody(app: &App, call: &Call, subject: SubjectId) -> Result<LifeKey> {
+/// A link to a file of somebody of whom nothing is kept, under a life that nobody lives:
+/// always the same for a person, as that of somebody who lives is.
+async fn welcome_nobody(
+    app: &App,
+    call: &Call,
+    subject: SubjectId,
+    row: &Attachment,
+) -> Result<Answer> {
     let tenant = call.tenant();
     let keys = app.keyring.tenant(tenant).await?;
     let life = keys.hash.nobody(subject);
-    Ok(LifeKey {
+    let nobody = LifeKey {
         tenant,
         subject,
         life,
-    })
+    };
+    welcome(app, &nobody, row, app.clock.now()).await
 }
 
 /// The links that have not run out.

@@ -5,13 +5,12 @@
 
 use serde_json::Value;
 use shared::base::error::{Error, Result};
-use shared::base::retry::Tries;
 use shared::domain::app::App;
-use shared::domain::audit::entry::{self, AuditEvent};
+use shared::domain::audit::entry::{self, AuditEvent, Entry};
 use shared::domain::keys::PERSON;
-use shared::domain::life::door::{Exports, Passing, Shut};
-use shared::domain::life::lookups;
-use shared::domain::life::rekey::rekey_writes;
+use shared::domain::life::door::{Exports, Passing};
+use shared::domain::life::update::{Whom, update};
+use shared::domain::people::change;
 use shared::domain::records::content::Observed;
 use shared::domain::records::rows::Person;
 use shared::http::{Answer, Call};
@@ -29,70 +28,47 @@ struct Correction {
 
 /// Corrects a person.
 pub async fn correct(app: &App, call: &Call) -> Result<Answer> {
-    let correction = parse(call)?;
-    let (tenant, subject) = (call.tenant(), call.subject()?);
+    let correction = &parse(call)?;
+    let (tenant, by) = (call.tenant(), call.by());
     let keys = app.keyring.tenant(tenant).await?;
-    let mut tries = Tries::default();
-    loop {
-        tries.next().await?;
-        let (living, door, row) = app.person_and(tenant, subject, PERSON).await?;
-        call.may_use(living.rules)?;
-        living.rules.expect_no_hold()?;
-        let before = match Person::read(&row.ok_or(Error::NotFound)?, &living) {
-            // Re-keyed since its key was read.
-            Err(Error::Unreadable) => continue,
-            before => before?,
-        };
+    let (hash, by) = (&keys.hash, &by);
+    let whom = Whom::subject(tenant, call.subject()?).with(&[PERSON]);
+    update(app, whom, |life| async move {
+        call.may_use(life.living.rules)?;
+        life.living.rules.expect_no_hold()?;
+        let before = Person::read(life.row(PERSON)?, &life.living)?;
         call.expect_revision(before.rev)?;
-        let mut after = before.clone();
-        for (known, said) in [
-            (&mut after.identity, &correction.identity),
-            (&mut after.contact, &correction.contact),
-            (&mut after.custom, &correction.custom),
-        ] {
-            Merge::default().fields(known, said, |_, _| true);
-        }
-        if after.custom.len() > CUSTOM_NAMES {
-            let limit = format!("a person may have at most {CUSTOM_NAMES} custom values");
-            return Err(Error::field("/custom", "too_many", limit));
-        }
-        after.rev = before.rev + 1;
-        let about = [living.key.life.to_string()];
+        let after = corrected(&before, correction)?;
         let now = app.clock.now();
-        let (by, event) = (call.by(), AuditEvent::PersonCorrected);
-        let entry = entry::Entry {
-            tenant,
-            event,
-            by: &by,
-            about: &about,
-            at: now,
-            happened_at: None,
-        };
+        let about = [life.living.key.life.to_string()];
+        let entry = Entry::new(tenant, AuditEvent::PersonCorrected, by, &about, now);
+        let mut writes = change::writes(&life.living, hash, &before, &after, now);
+        writes.extend(entry::writes(&[entry]));
+        let edition = life.door.edition;
         let passing = Passing {
-            exports: changes(&before, &after).then_some(Exports::Withdraw(door.edition)),
+            exports: changes(&before, &after).then_some(Exports::Withdraw(edition)),
             ..Passing::default()
         };
-        let mut writes = vec![after.replace(&living, before.rev)];
-        writes.extend(entry::writes(&[entry]));
-        writes.extend(lookups::change_writes(
-            &keys.hash,
-            &living.key,
-            &before,
-            &after,
-        ));
-        if before.loses(&after) {
-            writes.extend(rekey_writes(&living, now));
-        }
-        match app
-            .store
-            .through_door(&living, &passing, writes, now)
-            .await?
-        {
-            Ok(()) => return Ok(Answer::nothing().revision(after.rev)),
-            Err(Shut::Over) => return Err(Error::NotFound),
-            Err(Shut::Rules | Shut::Later(_) | Shut::Row { .. }) => {}
-        }
+        Ok(life.write(passing, writes, Answer::nothing().revision(after.rev)))
+    })
+    .await
+}
+
+fn corrected(before: &Person, correction: &Correction) -> Result<Person> {
+    let mut after = before.clone();
+    for (known, said) in [
+        (&mut after.identity, &correction.identity),
+        (&mut after.contact, &correction.contact),
+        (&mut after.custom, &correction.custom),
+    ] {
+        Merge::default().fields(known, said, |_, _| true);
     }
+    if after.custom.len() > CUSTOM_NAMES {
+        let limit = format!("a person may have at most {CUSTOM_NAMES} custom values");
+        return Err(Error::field("/custom", "too_many", limit));
+    }
+    after.rev = before.rev + 1;
+    Ok(after)
 }
 
 /// Whether an export that was made before is untrue now.

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 use serde_json::Value;
-use shared::aws::dynamo::Write;
 use shared::base::error::{FieldError, Result};
 use shared::base::id::{KeyedHash, MessageId, TenantId};
 use shared::crypto::TenantKeys;
@@ -13,8 +12,8 @@ use shared::domain::app::App;
 use shared::domain::audit::entry::{self, AuditEvent};
 use shared::domain::keyring::Living;
 use shared::domain::keys::{self, DOOR, PERSON};
-use shared::domain::life::door::{Counts, Passing, Visit, expires_at};
-use shared::domain::life::lookups;
+use shared::domain::life::door::{Counts, LifeWrite, Passing, Visit, expires_at};
+use shared::domain::people::lookups;
 use shared::domain::records::content::{
     Author, Consent, ConversationContent, Fields, InteractionContent, Known, MessageContent,
     Observed,
@@ -74,7 +73,7 @@ pub struct Draft {
     pub passing: Passing,
     pub person: Person,
     /// Each write, and the event whose message it is.
-    pub writes: Vec<(Write, Option<usize>)>,
+    pub writes: Vec<(LifeWrite, Option<usize>)>,
     pub fates: Vec<Fate>,
 }
 
@@ -170,7 +169,7 @@ struct Builder<'a> {
     /// What the activity log is to say of sessions: what was done, by whom, and when.
     sessions: Vec<(AuditEvent, &'a str, Timestamp)>,
     added: Counts,
-    writes: Vec<(Write, Option<usize>)>,
+    writes: Vec<(LifeWrite, Option<usize>)>,
 }
 
 /// Drafts the writes for a life that goes on, or (with nothing existing) begins.
@@ -364,8 +363,7 @@ impl<'a> Builder<'a> {
             },
         };
         self.added.messages += 1;
-        self.writes
-            .push((Write::put(row.item(self.living)).only_new(), Some(place)));
+        self.writes.push((row.add(self.living), Some(place)));
         Fate::Stored(Some(id))
     }
 
@@ -454,7 +452,7 @@ impl<'a> Builder<'a> {
                     messages,
                     content,
                 };
-                Write::put(row.item(self.living)).only_new()
+                row.add(self.living)
             };
             self.writes.push((write, None));
         }
@@ -466,7 +464,7 @@ impl<'a> Builder<'a> {
                 Some(old) => row.grow(self.living, old),
                 None => {
                     self.added.interactions += 1;
-                    Write::put(row.item(self.living)).only_new()
+                    row.add(self.living)
                 }
             };
             self.writes.push((write, None));

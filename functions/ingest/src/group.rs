@@ -9,7 +9,7 @@ use shared::base::id::SubjectId;
 use shared::base::retry::Tries;
 use shared::domain::app::App;
 use shared::domain::keyring::{Entry, Living, State};
-use shared::domain::life::door::{Beginning, Counts, Shut, expires_at};
+use shared::domain::life::door::{Beginning, Counts, LifeWrite, Shut, expires_at};
 use shared::domain::tenant::settings::{ConsentRequired, Settings};
 use shared::http::Call;
 
@@ -183,7 +183,7 @@ async fn pass(
     // A visit alone stays one update of the door: done twice, it is the same.
     if !draft.writes.is_empty() {
         let done = context.done.write(slice, &draft.fates);
-        draft.writes.extend(done.map(|write| (write, None)));
+        draft.writes.extend(done.map(|write| (write.into(), None)));
     }
     // Twice at most: what the door has seen later is left as it is.
     for _ in 0..2 {
@@ -251,7 +251,7 @@ async fn begin(
         visit: draft.passing.visit,
         person: draft.person.item(&living),
         added: draft.passing.added,
-        writes: writes.chain(done).collect(),
+        writes: writes.chain(done.map(LifeWrite::from)).collect(),
     };
     let begun = context.app.store.begin(beginning, context.now).await?;
     Ok(begun.then_some(draft.fates))

@@ -18,12 +18,13 @@ use std::time::Instant;
 use aws_lambda_events::s3::S3EventRecord;
 use serde_json::Value;
 use shared::aws::s3::{CLEAN, Version};
-use shared::base::error::{Error, Result};
-use shared::base::retry::Tries;
+use shared::base::error::{Error, Result, found};
 use shared::domain::app::App;
-use shared::domain::life::door::Shut;
-use shared::domain::records::content::Verdict;
+use shared::domain::keys;
+use shared::domain::life::door::Passing;
+use shared::domain::life::update::{Decision, Whom, update};
 use shared::lambda::Trigger;
+use tokio::sync::OnceCell;
 
 use crate::arrival::Arrival;
 use crate::row::Row;
@@ -93,46 +94,43 @@ async fn receive(app: &App, record: &S3EventRecord) -> Result<()> {
 }
 
 async fn scan(app: &App, arrival: &Arrival) -> Result<Outcome> {
-    let mut verdict = None;
-    let mut tries = Tries::default();
-    loop {
-        tries.next().await?;
-        let (living, file) = match row::read(app, arrival).await {
-            // Re-keyed since its key was read.
-            Err(Error::Unreadable) => continue,
-            Err(error) => return Err(error),
-            Ok(Row::Awaiting(awaiting)) => *awaiting,
-            Ok(Row::Known) => return Ok(Outcome::Known),
-            Ok(Row::Unwanted) => return discard(app, arrival, Outcome::Unwanted).await,
+    let row = keys::attachment(arrival.attachment);
+    let rows = [row.as_str()];
+    let whom = Whom::life(&arrival.life).with(&rows);
+    let judged = &OnceCell::new();
+    let ended = update(app, whom, |life| async move {
+        let file = match row::read(&life, arrival)? {
+            Row::Awaiting(file) => file,
+            Row::Known => return Ok(Decision::Done(Outcome::Known)),
+            Row::Unwanted => return Ok(Decision::Done(Outcome::Unwanted)),
         };
-        let verdict: &Verdict = match &mut verdict {
-            Some(verdict) => verdict,
-            none => match arrival.judge(app, &file).await? {
-                Some(judged) => none.insert(judged),
-                None => return Ok(Outcome::Gone),
-            },
+        let verdict = judged.get_or_try_init(|| arrival.judge(app, &file)).await?;
+        let Some(verdict) = verdict else {
+            return Ok(Decision::Done(Outcome::Gone));
         };
-        let clean = verdict.reasons.is_empty();
-        if clean {
-            app.objects
-                .tag(&arrival.object, &arrival.version, CLEAN)
-                .await?;
+        let outcome = match verdict.reasons.is_empty() {
+            true => Outcome::Clean,
+            false => Outcome::Rejected,
+        };
+        if let Outcome::Clean = outcome {
+            let (object, version) = (&arrival.object, &arrival.version);
+            app.objects.tag(object, version, CLEAN).await?;
         }
-        match row::record(app, arrival, &living, file, verdict).await? {
-            Ok(()) if clean => return Ok(Outcome::Clean),
-            Ok(()) => return discard(app, arrival, Outcome::Rejected).await,
-            Err(Shut::Over) => return discard(app, arrival, Outcome::Unwanted).await,
-            // The rules or the row have changed since they were read: read again.
-            Err(Shut::Rules | Shut::Later(_) | Shut::Row { .. }) => {}
-        }
+        let writes = row::writes(&life.living, arrival, *file, verdict, app.clock.now());
+        Ok(life.write(Passing::default(), writes, outcome))
+    });
+    // Whose life is over awaits nothing any more.
+    let outcome = found(ended.await)?.unwrap_or(Outcome::Unwanted);
+    if let Outcome::Rejected | Outcome::Unwanted = outcome {
+        discard(app, arrival).await?;
     }
+    Ok(outcome)
 }
 
-async fn discard(app: &App, arrival: &Arrival, outcome: Outcome) -> Result<Outcome> {
+async fn discard(app: &App, arrival: &Arrival) -> Result<()> {
     let version = Version {
         object: arrival.object.clone(),
         version: arrival.version.clone(),
     };
-    app.objects.delete(&[version]).await?;
-    Ok(outcome)
+    app.objects.delete(&[version]).await
 }

@@ -1,12 +1,13 @@
 //! The row that an uploaded version belongs to: whether it is awaited, and the verdict
 //! written to it. Knows nothing of the file's bytes.
 
-use shared::base::error::{Error, Result};
-use shared::domain::app::App;
+use jiff::Timestamp;
+use shared::base::error::Result;
 use shared::domain::audit::entry::{self, AuditEvent, Entry};
 use shared::domain::keyring::Living;
 use shared::domain::keys;
-use shared::domain::life::door::{Passing, Shut};
+use shared::domain::life::door::LifeWrite;
+use shared::domain::life::update::Life;
 use shared::domain::records::content::{FileState, Verdict};
 use shared::domain::records::rows::Attachment;
 
@@ -14,7 +15,7 @@ use crate::arrival::Arrival;
 
 /// What the attachment's row says of a version.
 pub enum Row {
-    Awaiting(Box<(Living, Attachment)>),
+    Awaiting(Box<Attachment>),
     /// It was found clean before: the event came again.
     Known,
     /// Nobody waits for it, any more or at all. A rejected one is of these, so that a try
@@ -23,54 +24,40 @@ pub enum Row {
 }
 
 /// # Errors
-/// [`Error::Unavailable`] when a store does not answer, as below.
-pub async fn read(app: &App, arrival: &Arrival) -> Result<Row> {
-    let (life, sort) = (arrival.life, keys::attachment(arrival.attachment));
-    let (living, row) = match app.person_and(life.tenant, life.subject, &sort).await {
-        Ok((living, _, Some(row))) if living.key == life => (living, row),
-        Ok(_) | Err(Error::NotFound) => return Ok(Row::Unwanted),
-        Err(cause) => return Err(cause),
-    };
-    let file = Attachment::read(&row, &living)?;
+/// [`shared::base::error::Error::NotFound`] when there is no such row.
+pub fn read(life: &Life, arrival: &Arrival) -> Result<Row> {
+    let file = Attachment::read(
+        life.row(&keys::attachment(arrival.attachment))?,
+        &life.living,
+    )?;
     let this = |version: &String| *version == arrival.version;
     Ok(match file.state {
         FileState::AwaitingUpload if file.version.as_ref().is_none_or(this) => {
-            Row::Awaiting(Box::new((living, file)))
+            Row::Awaiting(Box::new(file))
         }
         FileState::Clean if file.version.as_ref().is_some_and(this) => Row::Known,
         _ => Row::Unwanted,
     })
 }
 
-/// Writes the verdict and the log of it through the door.
-///
-/// # Errors
-/// The inner error says why the door, or the row, refused.
-pub async fn record(
-    app: &App,
-    arrival: &Arrival,
+/// The verdict, and the log of it.
+pub fn writes(
     living: &Living,
+    arrival: &Arrival,
     mut file: Attachment,
     verdict: &Verdict,
-) -> Result<Result<(), Shut>> {
-    let now = app.clock.now();
+    now: Timestamp,
+) -> Vec<LifeWrite> {
     file.state = match verdict.reasons.is_empty() {
         true => FileState::Clean,
         false => FileState::Rejected,
     };
     file.version = Some(arrival.version.clone());
     file.verdict = Some(verdict.clone());
-    let entry = Entry {
-        tenant: living.key.tenant,
-        event: AuditEvent::AttachmentScanned,
-        by: "lethe",
-        about: &[living.key.life.to_string(), file.id.to_string()],
-        at: now,
-        happened_at: None,
-    };
+    let about = [living.key.life.to_string(), file.id.to_string()];
+    let event = AuditEvent::AttachmentScanned;
+    let entry = Entry::new(living.key.tenant, event, "lethe", &about, now);
     let mut writes = vec![file.replace(living, FileState::AwaitingUpload)];
     writes.extend(entry::writes(&[entry]));
-    app.store
-        .through_door(living, &Passing::default(), writes, now)
-        .await
+    writes
 }

@@ -90,6 +90,18 @@ impl Error {
     }
 }
 
+/// What is there; `None` where the error says that it is not.
+///
+/// # Errors
+/// All but [`Error::NotFound`].
+pub fn found<T>(outcome: Result<T>) -> Result<Option<T>> {
+    match outcome {
+        Ok(found) => Ok(Some(found)),
+        Err(Error::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

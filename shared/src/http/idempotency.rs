@@ -119,9 +119,9 @@ impl Call {
 
     /// Adds to a transaction that its answer is kept for a repetition. So a request that
     /// took effect is never carried out again, whatever became of its answer.
-    pub fn kept_with(&self, mut answer: Answer, writes: &mut Vec<Write>) -> Answer {
+    pub fn kept_with<W: From<Write>>(&self, mut answer: Answer, writes: &mut Vec<W>) -> Answer {
         if let Some(once) = &self.once {
-            writes.push(once.answer_write(answer.status, &Kept::of(&answer)));
+            writes.push(once.answer_write(answer.status, &Kept::of(&answer)).into());
             answer.stands = true;
         }
         answer

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use shared::base::id::{AttachmentId, SubjectId, TenantId};
 use shared::domain::jobs::{Job, JobKind};
 use shared::domain::keys;
+use shared::domain::life::door::Passing;
+use shared::domain::life::update::Whom;
 use shared::domain::records::content::FileState;
 use shared::domain::records::rows::{Attachment, purge_write};
 use shared::domain::redaction::{self, Cause, Target, What, Work};
@@ -438,7 +440,9 @@ async fn a_redaction_job_leaves_alone_who_is_held_meanwhile() {
     let tenant = TenantId::parse(&service.ours.id).expect("a tenant");
     let keys = app.keyring.tenant(tenant).await.expect("the tenant's keys");
     let person = SubjectId::parse(&ada).expect("a subject");
-    let (living, _) = app.person(tenant, person).await.expect("they live");
+    let whom = Whom::subject(tenant, person);
+    let life = app.life(whom).await.expect("they live");
+    let living = &life.living;
     let conversation = keys.hash.conversation(person, "c-1");
     let file_id = AttachmentId::parse(&file).expect("an attachment");
     let what = [What::Conversation(conversation), What::Attachment(file_id)];
@@ -470,21 +474,24 @@ async fn a_redacted_file_goes_though_whoever_was_to_delete_it_died() {
     let app = service.cloud.app();
     let tenant = TenantId::parse(&service.ours.id).expect("a tenant");
     let person = SubjectId::parse(&ada).expect("a subject");
-    let (living, _) = app.person(tenant, person).await.expect("they live");
+    let whom = Whom::subject(tenant, person);
+    let life = app.life(whom).await.expect("they live");
+    let living = &life.living;
     let sort = keys::attachment(AttachmentId::parse(&file).expect("an attachment"));
     let partition = living.key.partition();
     let read = || async { app.store.get(&partition, &sort).await.expect("an answer") };
     let row = read().await.expect("a row");
-    let mut row = Attachment::read(&row, &living).expect("as written");
+    let mut row = Attachment::read(&row, living).expect("as written");
     // What the row's transaction writes, and nothing after it.
     row.state = FileState::Redacted;
     row.purging = true;
     let writes = vec![
-        row.replace(&living, FileState::Clean),
+        row.replace(living, FileState::Clean),
         purge_write(&living.key, service.now()),
     ];
-    let written = app.store.transact(writes).await.expect("an answer");
-    written.expect("the row is as it was");
+    let (store, passing) = (&app.store, Passing::default());
+    let written = store.through_door(living, &passing, writes, service.now());
+    written.await.expect("an answer").expect("as it was");
     service.cloud.settle().await;
     assert_eq!(rows::objects(&service), Vec::<String>::new());
     let after = read().await.expect("a row");

@@ -18,7 +18,7 @@ use crate::aws::clients::unavailable;
 use crate::base::error::{Error, Result};
 use crate::base::retry;
 pub use item::{Attribute, Item};
-pub use write::{Refusal, Write, in_transactions};
+pub use write::{Refusal, Weigh, Write, in_transactions};
 
 /// Tries against a transaction conflict or unprocessed rows, with a growing pause.
 const TRIES: u32 = 8;

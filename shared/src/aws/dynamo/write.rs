@@ -177,8 +177,15 @@ impl Write {
     fn is_done(&self, row: Option<&Row>) -> bool {
         matches!((&self.kind, row), (Kind::Put(item), Some(row)) if item.0 == *row)
     }
+}
 
-    /// Roughly what it weighs in a transaction.
+/// What can be split into transactions.
+pub trait Weigh {
+    /// Roughly how many bytes it takes up in one.
+    fn weight(&self) -> usize;
+}
+
+impl Weigh for Write {
     fn weight(&self) -> usize {
         let put = match &self.kind {
             Kind::Put(item) => item.0.values().map(weight).sum(),
@@ -478,7 +485,7 @@ fn some<K, V>(map: HashMap<K, V>) -> Option<HashMap<K, V>> {
 }
 
 /// Splits writes into transactions that DynamoDB will take.
-pub fn in_transactions(writes: Vec<Write>) -> Vec<Vec<Write>> {
+pub fn in_transactions<W: Weigh>(writes: Vec<W>) -> Vec<Vec<W>> {
     let mut groups = vec![Vec::new()];
     let mut bytes = 0;
     for write in writes {

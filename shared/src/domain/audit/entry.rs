@@ -132,14 +132,35 @@ pub struct Entry<'a> {
     pub happened_at: Option<Timestamp>,
 }
 
+impl<'a> Entry<'a> {
+    /// An entry of something that happens now.
+    pub const fn new(
+        tenant: TenantId,
+        event: AuditEvent,
+        by: &'a str,
+        about: &'a [String],
+        at: Timestamp,
+    ) -> Entry<'a> {
+        Entry {
+            tenant,
+            event,
+            by,
+            about,
+            at,
+            happened_at: None,
+        }
+    }
+}
+
 /// The writes of some entries, for their event's transaction: a row each, and one check that
 /// their day is not sealed. All are of one tenant and one moment, and written by one call,
 /// since a transaction must not touch a watermark twice.
-pub fn writes(entries: &[Entry<'_>]) -> Vec<Write> {
+pub fn writes<W: From<Write>>(entries: &[Entry<'_>]) -> Vec<W> {
     let watermark = entries
         .first()
         .map(|entry| not_sealed(entry.tenant, keys::day_of(entry.at)));
-    entries.iter().map(put).chain(watermark).collect()
+    let writes = entries.iter().map(put).chain(watermark);
+    writes.map(W::from).collect()
 }
 
 /// Any one watermark will do, since sealing moves them all. Chosen at random, because DynamoDB

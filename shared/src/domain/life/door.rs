@@ -12,7 +12,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::aws::dynamo::{Attribute, Item, Refusal, Store, Write};
+use crate::aws::dynamo::{Attribute, Item, Refusal, Store, Weigh, Write};
 use crate::aws::s3::upload_ends;
 use crate::base::error::Result;
 use crate::base::id::uuid_at;
@@ -166,6 +166,23 @@ pub struct Visit {
     pub at: Timestamp,
     pub network: Option<Sealed>,
     pub device: Option<Sealed>,
+}
+
+/// A write about a life. Only its door carries it out, so none passes without: any write can
+/// become one, and none of them anything else.
+#[derive(Clone)]
+pub struct LifeWrite(Write);
+
+impl From<Write> for LifeWrite {
+    fn from(write: Write) -> LifeWrite {
+        LifeWrite(write)
+    }
+}
+
+impl Weigh for LifeWrite {
+    fn weight(&self) -> usize {
+        self.0.weight()
+    }
 }
 
 /// Why a write did not pass.
@@ -362,21 +379,26 @@ impl Store {
             .transpose()
     }
 
-    /// The door and one more row of a life, those that are there, in one call.
+    /// The door and these rows of a life, those that are there, in one call.
     ///
     /// # Errors
     /// As [`Store::door`].
     pub async fn door_and(
         &self,
         key: &LifeKey,
-        sort: &str,
-    ) -> Result<(Option<Door>, Option<Item>)> {
-        let wanted = [DOOR, sort].map(|sort| (key.partition(), sort.to_owned()));
-        let rows = self.get_many(&wanted).await?;
-        let (doors, mut others): (Vec<_>, Vec<_>) =
-            rows.into_iter().partition(|row| row.sort() == DOOR);
-        let door = doors.first().map(Door::read).transpose()?;
-        Ok((door, others.pop()))
+        sorts: &[&str],
+    ) -> Result<(Option<Door>, Vec<Item>)> {
+        if sorts.is_empty() {
+            return Ok((self.door(key).await?, Vec::new()));
+        }
+        let wanted = std::iter::once(&DOOR).chain(sorts);
+        let wanted: Vec<_> = wanted
+            .map(|sort| (key.partition(), (*sort).to_owned()))
+            .collect();
+        let mut rows = self.get_many(&wanted).await?;
+        let door = rows.iter().position(|row| row.sort() == DOOR);
+        let door = door.map(|at| Door::read(&rows.swap_remove(at)));
+        Ok((door.transpose()?, rows))
     }
 
     /// Writes about a life, through its door: all of it, or nothing. With nothing but the
@@ -390,17 +412,18 @@ impl Store {
         &self,
         living: &Living,
         passing: &Passing,
-        mut writes: Vec<Write>,
+        mut writes: Vec<LifeWrite>,
         now: Timestamp,
     ) -> Result<Result<(), Shut>> {
         if let Some(Exports::Withdraw(1..)) = passing.exports {
-            writes.push(withdrawal_write(&living.key, now));
+            writes.push(withdrawal_write(&living.key, now).into());
         }
         let door = Change::of(living, passing, now).into_write(&living.key.partition());
         let repeats = passing.uploads.is_none();
         let outcome = if writes.is_empty() && !door.only_checks() && repeats {
             self.write(door).await?.map(|_| ())
         } else {
+            let writes = writes.into_iter().map(|write| write.0);
             self.transact(std::iter::once(door).chain(writes).collect())
                 .await?
         };
@@ -467,7 +490,7 @@ impl Store {
             all.push(close_expired(&old.key, now));
             all.extend(Job::expiry(old.key, now).begin_writes());
         }
-        all.extend(writes);
+        all.extend(writes.into_iter().map(|write| write.0));
         Ok(self.transact(all).await?.is_ok())
     }
 
@@ -607,7 +630,7 @@ pub struct Beginning<'a> {
     pub visit: Option<Visit>,
     pub person: Item,
     pub added: Counts,
-    pub writes: Vec<Write>,
+    pub writes: Vec<LifeWrite>,
 }
 
 /// A requested erasure's writes for one life: the keys go, the door closes, a hold ends. `door` is as

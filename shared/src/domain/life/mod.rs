@@ -1,5 +1,5 @@
 //! A life: one retention period of one data subject, with its own data key.
 
 pub mod door;
-pub mod lookups;
 pub mod rekey;
+pub mod update;

@@ -7,13 +7,13 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use crate::aws::dynamo::Write;
 use crate::base::error::Result;
 use crate::base::id::TenantId;
 use crate::domain::app::App;
 use crate::domain::jobs::{Job, JobKind};
 use crate::domain::keyring::{self, Entry, Living, Rekey};
 use crate::domain::keys::LifeKey;
+use crate::domain::life::door::LifeWrite;
 
 /// What is redacted in one sitting, or by the turns of one job, goes with one re-keying.
 const SITTING: SignedDuration = SignedDuration::from_mins(15);
@@ -25,7 +25,7 @@ const DONE_WITHIN: SignedDuration = SignedDuration::from_hours(24);
 /// The writes by which a life is sure to be re-keyed after something was taken out of it:
 /// part of the transaction that does, which passes the door. None where a re-keying is to
 /// come already: once it begins, the rules version is another, and the transaction is refused.
-pub fn rekey_writes(living: &Living, now: Timestamp) -> Vec<Write> {
+pub fn rekey_writes(living: &Living, now: Timestamp) -> Vec<LifeWrite> {
     if living.rekey.is_some() {
         return Vec::new();
     }
@@ -39,8 +39,8 @@ pub fn rekey_writes(living: &Living, now: Timestamp) -> Vec<Write> {
         at,
     };
     vec![
-        keyring::rekey_later_write(living, rekey),
-        job.begin_later(at),
+        keyring::rekey_later_write(living, rekey).into(),
+        job.begin_later(at).into(),
     ]
 }
 

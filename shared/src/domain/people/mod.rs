@@ -1,4 +1,7 @@
-//! People as they are known: whether somebody lives, and their profile.
+//! People as they are known: whether somebody lives, what they are found by, their profile,
+//! and how it changes.
 
+pub mod change;
+pub mod lookups;
 pub mod person;
 pub mod profile;

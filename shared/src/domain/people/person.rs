@@ -3,14 +3,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::aws::dynamo::Item;
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 use crate::base::id::{SubjectId, TenantId};
 use crate::domain::app::App;
-use crate::domain::keyring::{Living, Rules, State};
+use crate::domain::keyring::{Rules, State};
 use crate::domain::keys::{DOOR, LifeKey, PERSON};
 use crate::domain::life::door::Door;
-use crate::domain::life::lookups::{Found, Whose};
+use crate::domain::people::lookups::{Found, Whose};
 
 /// Somebody who lives, as lists show them: nothing of it is sealed.
 #[derive(Clone, Debug)]
@@ -22,63 +21,6 @@ pub struct Present {
 }
 
 impl App {
-    /// The person behind a subject, with their data key and their door.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] for one who is unknown, erased or expired: the three are the same.
-    pub async fn person(&self, tenant: TenantId, subject: SubjectId) -> Result<(Living, Door)> {
-        let living = self.alive(tenant, subject).await?;
-        let door = self.store.door(&living.key).await?;
-        Ok((living, self.open_door(door)?))
-    }
-
-    /// The same with one more row of theirs, if it is there, which costs no further call.
-    ///
-    /// # Errors
-    /// As [`App::person`].
-    pub async fn person_and(
-        &self,
-        tenant: TenantId,
-        subject: SubjectId,
-        sort: &str,
-    ) -> Result<(Living, Door, Option<Item>)> {
-        let living = self.alive(tenant, subject).await?;
-        let (door, row) = self.store.door_and(&living.key, sort).await?;
-        Ok((living, self.open_door(door)?, row))
-    }
-
-    /// Who lives, as far as the keyring says.
-    async fn alive(&self, tenant: TenantId, subject: SubjectId) -> Result<Living> {
-        let entry = self.keyring.entry(tenant, subject).await?;
-        let entry = entry.ok_or(Error::NotFound)?;
-        self.keyring.open(&entry).await?.ok_or(Error::NotFound)
-    }
-
-    fn open_door(&self, door: Option<Door>) -> Result<Door> {
-        door.filter(|door| !door.expired(self.clock.now()))
-            .ok_or(Error::NotFound)
-    }
-
-    /// A life with its data key, if it is the one that goes on.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when a store does not answer.
-    pub async fn living(&self, life: &LifeKey) -> Result<Option<Living>> {
-        Ok(self.life(life).await?.map(|(living, _)| living))
-    }
-
-    /// The same with its door.
-    ///
-    /// # Errors
-    /// As [`App::living`].
-    pub async fn life(&self, life: &LifeKey) -> Result<Option<(Living, Door)>> {
-        match self.person(life.tenant, life.subject).await {
-            Ok(person) if person.0.key == *life => Ok(Some(person)),
-            Ok(_) | Err(Error::NotFound) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Those of `subjects` who live, in the order given, each once.
     ///
     /// # Errors

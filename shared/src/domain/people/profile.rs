@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::aws::dynamo::Item;
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 use crate::crypto::Sealed;
 use crate::domain::keyring::Living;
 use crate::domain::keys::DOOR;
@@ -25,10 +25,9 @@ impl Profile {
     /// Opens the person's row, and what the door keeps of the last visit.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when the life has ended meanwhile, [`Error::Corrupt`] when a
+    /// [`crate::base::error::Error::Corrupt`] when a
     /// row is not as it was written.
-    pub fn open(living: &Living, door: Door, row: Option<&Item>) -> Result<Profile> {
-        let row = row.ok_or(Error::NotFound)?;
+    pub fn open(living: &Living, door: Door, row: &Item) -> Result<Profile> {
         let visited = |part, sealed: &Option<Sealed>| match sealed {
             Some(sealed) => living.open(DOOR, part, sealed),
             None => Ok(Observed::new()),

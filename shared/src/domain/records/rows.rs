@@ -12,6 +12,7 @@ use crate::crypto::HashKey;
 use crate::domain::jobs::TURN_KEPT;
 use crate::domain::keyring::Living;
 use crate::domain::keys::{self, LifeKey, PERSON};
+use crate::domain::life::door::LifeWrite;
 use crate::domain::records::content::{
     AttachmentContent, Author, Consent, ConversationContent, Fields, FileState, InteractionContent,
     Known, MessageContent, Verdict, Withdrawal, without_nulls,
@@ -108,10 +109,9 @@ impl Person {
     }
 
     /// Replaces the row, if nobody has changed it since it was read at `rev`.
-    pub fn replace(&self, living: &Living, rev: u64) -> Write {
-        Write::put(self.item(living))
-            .only_if("rev = :rev")
-            .value(":rev", rev)
+    pub fn replace(&self, living: &Living, rev: u64) -> LifeWrite {
+        let write = Write::put(self.item(living)).only_if("rev = :rev");
+        write.value(":rev", rev).into()
     }
 }
 
@@ -150,13 +150,18 @@ impl Conversation {
             .with(CONTENT, living.seal_json(&sort, CONTENT, &self.content))
     }
 
+    /// Stores the row, which must not be there yet.
+    pub fn add(&self, living: &Living) -> LifeWrite {
+        Write::put(self.item(living)).only_new().into()
+    }
+
     /// Adds messages to one that exists, and gives it a title if there is a new one.
     pub fn grow(
         living: &Living,
         hash: KeyedHash,
         messages: u64,
         content: Option<&ConversationContent>,
-    ) -> Write {
+    ) -> LifeWrite {
         let (partition, sort) = (living.key.partition(), keys::conversation(hash));
         let write = match content {
             None => Write::update(&partition, &sort, "ADD messages :messages"),
@@ -169,9 +174,8 @@ impl Conversation {
             .value(":key", living.generation)
             .value(":content", living.seal_json(&sort, CONTENT, content)),
         };
-        write
-            .only_if("attribute_exists(PK)")
-            .value(":messages", messages)
+        let write = write.only_if("attribute_exists(PK)");
+        write.value(":messages", messages).into()
     }
 
     pub fn json(&self) -> Value {
@@ -222,11 +226,15 @@ impl Message {
             .with(CONTENT, living.seal_json(&sort, CONTENT, &self.content))
     }
 
+    /// Stores the row, which must not be there yet.
+    pub fn add(&self, living: &Living) -> LifeWrite {
+        Write::put(self.item(living)).only_new().into()
+    }
+
     /// Replaces the row, if nobody has changed it since it was read at `rev`.
-    pub fn replace(&self, living: &Living, rev: u64) -> Write {
-        Write::put(self.item(living))
-            .only_if("rev = :rev")
-            .value(":rev", rev)
+    pub fn replace(&self, living: &Living, rev: u64) -> LifeWrite {
+        let write = Write::put(self.item(living)).only_if("rev = :rev");
+        write.value(":rev", rev).into()
     }
 
     pub fn json(&self, hash: &HashKey) -> Value {
@@ -310,12 +318,16 @@ impl Attachment {
             .with_some("purging", self.purging.then_some(true))
     }
 
+    /// Stores the row, which must not be there yet.
+    pub fn add(&self, living: &Living) -> LifeWrite {
+        Write::put(self.item(living)).only_new().into()
+    }
+
     /// Replaces the row, if it is still in the state in which it was read.
-    pub fn replace(&self, living: &Living, state: FileState) -> Write {
-        Write::put(self.item(living))
-            .only_if("#state = :state")
-            .name("#state", "state")
-            .value(":state", state.name())
+    pub fn replace(&self, living: &Living, state: FileState) -> LifeWrite {
+        let write = Write::put(self.item(living)).only_if("#state = :state");
+        let write = write.name("#state", "state").value(":state", state.name());
+        write.into()
     }
 
     /// Notes that a redacted file is gone.
@@ -342,10 +354,10 @@ impl Attachment {
 }
 
 /// Calls the worker to delete what is left of a life's redacted files.
-pub fn purge_write(life: &LifeKey, now: Timestamp) -> Write {
+pub fn purge_write(life: &LifeKey, now: Timestamp) -> LifeWrite {
     let sort = keys::purge(uuid_at(now));
     let row = Item::new(&life.partition(), &sort).with("expires_at", (now + TURN_KEPT).as_second());
-    Write::put(row)
+    Write::put(row).into()
 }
 
 /// How often a help item was loaded, viewed and clicked.
@@ -391,8 +403,13 @@ impl Interaction {
             .with(CONTENT, living.seal_json(&sort, CONTENT, &self.content))
     }
 
+    /// Stores the row, which must not be there yet.
+    pub fn add(&self, living: &Living) -> LifeWrite {
+        Write::put(self.item(living)).only_new().into()
+    }
+
     /// Adds these counts to the row as it was read.
-    pub fn grow(&self, living: &Living, old: &Interaction) -> Write {
+    pub fn grow(&self, living: &Living, old: &Interaction) -> LifeWrite {
         let expression = "SET first_at = :first, last_at = :last ADD loaded :loaded, viewed :viewed, clicked :clicked";
         Write::update(
             &living.key.partition(),
@@ -407,6 +424,7 @@ impl Interaction {
         .value(":loaded", self.loaded)
         .value(":viewed", self.viewed)
         .value(":clicked", self.clicked)
+        .into()
     }
 
     pub fn json(&self) -> Value {

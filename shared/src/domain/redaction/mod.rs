@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::aws::dynamo::{Attribute, Filter, Query, Range};
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Result, found};
 use crate::base::id::{AttachmentId, JobId, KeyedHash, MessageId, TenantId};
 use crate::domain::app::App;
 use crate::domain::audit::entry::{self, AuditEvent};
@@ -20,6 +20,7 @@ use crate::domain::audit::mask::mask;
 use crate::domain::jobs::{Job, JobState};
 use crate::domain::keys::{self, LifeKey};
 use crate::domain::life::rekey;
+use crate::domain::life::update::{Life, Whom};
 use crate::domain::records::rows::Record;
 use crate::schema::spans::Span;
 use rows::Piece;
@@ -355,7 +356,7 @@ async fn page(
     hash: KeyedHash,
     after: Option<&str>,
 ) -> Result<(Vec<String>, Option<String>)> {
-    let Some(living) = app.living(life).await? else {
+    let Some(Life { living, .. }) = found(app.life(Whom::life(life)).await)? else {
         return Ok((Vec::new(), None));
     };
     let partition = life.partition();

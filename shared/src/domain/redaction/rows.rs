@@ -6,18 +6,21 @@
 //! if whoever was to delete it died in between.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use crate::aws::dynamo::{Item, Write, in_transactions};
-use crate::base::error::{Error, Result};
+use jiff::Timestamp;
+
+use crate::aws::dynamo::{Item, in_transactions};
+use crate::base::error::{Result, found};
 use crate::base::id::{AttachmentId, KeyedHash};
-use crate::base::retry::Tries;
 use crate::crypto::HashKey;
 use crate::domain::app::App;
-use crate::domain::audit::entry::{self, AuditEvent};
+use crate::domain::audit::entry::{self, AuditEvent, Entry};
 use crate::domain::keyring::Living;
 use crate::domain::keys::{self, LifeKey};
-use crate::domain::life::door::{Door, Exports, Passing, Shut};
+use crate::domain::life::door::{Exports, LifeWrite, Passing};
 use crate::domain::life::rekey;
+use crate::domain::life::update::{Decision, Life, Whom, update};
 use crate::domain::records::content::FileState;
 use crate::domain::records::rows::{Attachment, Conversation, Message, Record, purge_write};
 use crate::domain::redaction::{Cause, Passage, Status, What, entry_about};
@@ -50,6 +53,14 @@ impl<'a> Piece<'a> {
     }
 }
 
+/// What one transaction of a redaction has done.
+struct Done {
+    statuses: Vec<Status>,
+    files: Vec<AttachmentId>,
+    /// Rows were left to the next transaction.
+    more: bool,
+}
+
 /// Redacts the pieces. What became of each, in their order.
 pub(super) async fn redact(
     app: &App,
@@ -57,51 +68,89 @@ pub(super) async fn redact(
     pieces: &[Piece<'_>],
     cause: &Cause,
 ) -> Result<Vec<Status>> {
-    let partition = life.partition();
-    let mut sorts: Vec<_> = pieces.iter().map(|piece| piece.sort.clone()).collect();
+    let mut sorts: Vec<_> = pieces.iter().map(|piece| piece.sort.as_str()).collect();
     sorts.sort_unstable();
     sorts.dedup();
-    let wanted: Vec<_> = sorts
-        .into_iter()
-        .map(|sort| (partition.clone(), sort))
-        .collect();
-    let mut tries = Tries::default();
+    let whom = Whom::life(life).with(&sorts);
+    let keys = app.keyring.tenant(life.tenant).await?;
+    let hash = &keys.hash;
+    let mut first = None;
     loop {
-        tries.next().await?;
-        let Some((living, door)) = app.life(life).await? else {
+        let done = update(app, whom, |life| async move {
+            let mut opened = Opened::read(&life.rows, &life.living)?;
+            let redacted = pieces.iter().map(|piece| opened.redact(piece, hash));
+            let statuses: Vec<_> = redacted.collect();
+            Ok(decide(
+                life,
+                opened,
+                pieces,
+                statuses,
+                cause,
+                app.clock.now(),
+            ))
+        });
+        let Some(done) = found(done.await)? else {
             return Ok(vec![Status::NotFound; pieces.len()]);
         };
-        let keys = app.keyring.tenant(life.tenant).await?;
-        let rows = app.store.get_many(&wanted).await?;
-        let mut opened = match Opened::read(&rows, &living) {
-            // Re-keyed since its key was read.
-            Err(Error::Unreadable) => continue,
-            opened => opened?,
-        };
-        let statuses: Vec<_> = pieces
-            .iter()
-            .map(|piece| opened.redact(piece, &keys.hash))
-            .collect();
-        if living.rules.held {
-            let kept = |(piece, status): (&Piece<'_>, _)| match opened.changes(&piece.sort) {
-                true => Status::Held,
-                false => status,
-            };
-            return Ok(pieces.iter().zip(statuses).map(kept).collect());
+        for file in done.files {
+            purge(app, life, file).await?;
         }
-        let files = opened.files();
-        match pass(app, (&living, &door), opened, cause).await? {
-            Ok(()) => {
-                for file in files {
-                    purge(app, life, file).await?;
-                }
-                return Ok(statuses);
-            }
-            Err(Shut::Over) => return Ok(vec![Status::NotFound; pieces.len()]),
-            // The rules or a row have changed meanwhile: read again.
-            Err(Shut::Rules | Shut::Later(_) | Shut::Row { .. }) => {}
+        let statuses = first.get_or_insert(done.statuses);
+        if !done.more {
+            return Ok(std::mem::take(statuses));
         }
     }
+}
+
+/// The first transaction of what is left to redact, with its own entry in the log, with what
+/// calls for redacted files to be deleted, and with the re-keying that takes what it redacts
+/// out of backups. Exports that hold it are withdrawn.
+fn decide(
+    life: Life,
+    opened: Opened,
+    pieces: &[Piece<'_>],
+    mut statuses: Vec<Status>,
+    cause: &Cause,
+    now: Timestamp,
+) -> Decision<Done> {
+    let living = Arc::clone(&life.living);
+    if living.rules.held {
+        let changed = pieces.iter().zip(&mut statuses);
+        changed
+            .filter(|(piece, _)| opened.changes(&piece.sort))
+            .for_each(|(_, status)| *status = Status::Held);
+        return Decision::Done(Done {
+            statuses,
+            files: Vec::new(),
+            more: false,
+        });
+    }
+    let files = opened.files();
+    let purges = !files.is_empty();
+    let mut groups = in_transactions(opened.writes(&living)).into_iter();
+    let mut writes = groups.next().unwrap_or_default();
+    let done = Done {
+        statuses,
+        files,
+        more: groups.next().is_some(),
+    };
+    if writes.is_empty() {
+        return Decision::Done(done);
+    }
+    let about = entry_about(&living.key, writes.len(), cause);
+    let (tenant, event) = (living.key.tenant, AuditEvent::Redacted);
+    writes.extend(entry::writes(&[Entry::new(
+        tenant, event, &cause.by, &about, now,
+    )]));
+    if purges {
+        writes.push(purge_write(&living.key, now));
+    }
+    writes.extend(rekey::rekey_writes(&living, now));
+    let passing = Passing {
+        exports: Some(Exports::Withdraw(life.door.edition)),
+        ..Passing::default()
+    };
+    life.write(passing, writes, done)
 }
 
 /// Deletes a file whose row is redacted, then the mark that it may still be there.
@@ -115,51 +164,6 @@ pub(super) async fn purge(app: &App, life: &LifeKey, file: AttachmentId) -> Resu
     // Refused: the life has ended meanwhile, and its erasure sees to its files.
     let _gone = app.store.write(write).await?;
     Ok(())
-}
-
-/// Writes what has changed through the door, each transaction with its own entry in the
-/// log, with what calls for redacted files to be deleted, and with the re-keying that takes
-/// what it redacts out of backups. Exports that hold it are withdrawn.
-async fn pass(
-    app: &App,
-    (living, door): (&Living, &Door),
-    opened: Opened,
-    cause: &Cause,
-) -> Result<Result<(), Shut>> {
-    let purges = !opened.files().is_empty();
-    let mut rekey = rekey::rekey_writes(living, app.clock.now());
-    for mut writes in in_transactions(opened.writes(living)) {
-        if writes.is_empty() {
-            continue;
-        }
-        let now = app.clock.now();
-        let about = entry_about(&living.key, writes.len(), cause);
-        writes.extend(entry::writes(&[entry::Entry {
-            tenant: living.key.tenant,
-            event: AuditEvent::Redacted,
-            by: &cause.by,
-            about: &about,
-            at: now,
-            happened_at: None,
-        }]));
-        if purges {
-            writes.push(purge_write(&living.key, now));
-        }
-        // The first transaction sees to it for all.
-        writes.extend(std::mem::take(&mut rekey));
-        let passing = Passing {
-            exports: Some(Exports::Withdraw(door.edition)),
-            ..Passing::default()
-        };
-        if let Err(shut) = app
-            .store
-            .through_door(living, &passing, writes, now)
-            .await?
-        {
-            return Ok(Err(shut));
-        }
-    }
-    Ok(Ok(()))
 }
 
 /// Rows as read, and as they become.
@@ -235,7 +239,7 @@ impl Opened {
     }
 
     /// What has changed.
-    fn writes(self, living: &Living) -> Vec<Write> {
+    fn writes(self, living: &Living) -> Vec<LifeWrite> {
         let changed = self.0.into_values().filter(Row::changes);
         let write = |row: Row| match (row.before, row.after) {
             (Record::Message(before), Record::Message(mut after)) => {

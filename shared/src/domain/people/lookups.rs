@@ -16,6 +16,7 @@ use crate::base::error::{Error, Result};
 use crate::base::id::{KeyedHash, LifeId, SubjectId, TenantId};
 use crate::crypto::HashKey;
 use crate::domain::keys::{self, LifeKey, Lookup};
+use crate::domain::life::door::LifeWrite;
 use crate::domain::records::rows::Person;
 use crate::schema::catalog::FIELDS;
 
@@ -61,11 +62,16 @@ impl Lookup {
 }
 
 /// The writes that bring a person's rows from one state to another.
-pub fn change_writes(hash: &HashKey, key: &LifeKey, before: &Person, after: &Person) -> Vec<Write> {
+pub fn change_writes(
+    hash: &HashKey,
+    key: &LifeKey,
+    before: &Person,
+    after: &Person,
+) -> Vec<LifeWrite> {
     let (old, new) = (found_by(hash, before), found_by(hash, after));
     let begun = new.difference(&old).flat_map(|it| it.put_writes(key));
     let ended = old.difference(&new).flat_map(|it| it.delete_writes(key));
-    begun.chain(ended).collect()
+    begun.chain(ended).map(LifeWrite::from).collect()
 }
 
 /// What a person is found by.
