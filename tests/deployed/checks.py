@@ -282,7 +282,7 @@ def a_restored_backup_brings_nobody_back_who_was_forgotten(proof):
     expect(not proof.rows(forgotten), "they are gone")
 
     keyring_at = moment()
-    deploy_with(proof, Replay="enabled")
+    deploy_with(proof, Restore="enabled")
     answer = proof.ours("GET", f"/v1/subjects/{stays}")
     expect(answer.status >= 429, f"answered {answer.status} while everything is paused")
     old, new = proof.records, f"{proof.records}-restored"
@@ -292,23 +292,25 @@ def a_restored_backup_brings_nobody_back_who_was_forgotten(proof):
     tables.update_table(TableName=new, StreamSpecification={"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"})
     stream = tables.describe_table(TableName=new)["Table"]["LatestStreamArn"]
     restored = {"RestoredRecords": "-restored", "RestoredStream": stream}
-    deploy_with(proof, Replay="enabled", **restored)
+    deploy_with(proof, Restore="enabled", **restored)
     expect(tables.describe_table(TableName=old), "the old table stays")
     proof.records = new
 
     order = {"restored": "records", "records_at": records_at, "keyring_at": keyring_at}
-    dry = proof.invoke("cleanup", {"replay": {**order, "dry_run": True, "max_share": 0.05}})
+    dry = proof.invoke("restore", {**order, "dry_run": True, "max_share": 0.05})
     # Of those who went before the backup there are clocks, which wait for their last look.
     expect(dry["cursor"] is None and dry["found"]["orphans_removed"] >= 1 and dry["to_erase"] == 0, dry)
     expect(proof.rows(forgotten, new), "a dry replay changes nothing")
-    replayer = user(proof.cloud, "replayer", *statements(proof, "cleanup"))
+    replayer = user(proof.cloud, "replayer", *statements(proof, "restore"))
     first, again = replay(proof, replayer, order), replay(proof, replayer, order)
     orphans = str(dry["found"]["orphans_removed"])
     expect(("orphans removed", orphans, orphans) in first, first)
     expect(all(done in ("0", "") for name, _, done in again), again)
 
     switch_on(proof)
-    deploy_with(proof, Replay="disabled", **restored)
+    deploy_with(proof, Restore="disabled", **restored)
+    expect("RestoreFunction" not in proof.deployment.resources, "the function of the restore is gone")
+    expect("RestoreRole" not in proof.deployment.resources, "and its role")
     proof.until("nothing is left of them in the restored table", lambda: not left_of(proof, forgotten))
     proof.ours("GET", f"/v1/subjects/{forgotten}").expect(404)
     person = proof.ours("GET", f"/v1/subjects/{stays}").expect(200)
@@ -341,14 +343,15 @@ def deploy_with(proof, **parameters):
         StackName=STACK, UsePreviousTemplate=True, Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         Parameters=same + changed)
     settled(formation)
-    pause(proof, parameters["Replay"] == "enabled")
+    proof.deployment.list_resources()
+    pause(proof, parameters["Restore"] == "enabled")
 
 
 def pause(proof, paused):
-    """What the template says of a replay and ministack passes over: see README.md."""
+    """What the template says of a restore and ministack passes over: see README.md."""
     lambdas, events = proof.cloud.client("lambda"), proof.cloud.client("events")
     for logical, name in proof.deployment.resources.items():
-        if logical.endswith("Function") and logical != "CleanupFunction":
+        if logical.endswith("Function") and logical != "RestoreFunction":
             if paused:
                 lambdas.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
             else:
@@ -370,8 +373,8 @@ def statements(proof, function):
 
 
 def replay(proof, replayer, order):
-    """Step 6, from the command line, with cleanup's policies: what it says it found and did."""
-    known = proof.cloud.client("lambda").get_function_configuration(FunctionName=proof.deployment.function("cleanup"))
+    """The replay from the command line, with the function's policies: what it says it found and did."""
+    known = proof.cloud.client("lambda").get_function_configuration(FunctionName=proof.deployment.function("restore"))
     environment = {**os.environ, **proof.cloud.variables(replayer), **known["Environment"]["Variables"]}
     command = ["cargo", "run", "--quiet", "--", "replay", "--aws", "--apply", "--restored", order["restored"],
                "--records-at", order["records_at"], "--keyring-at", order["keyring_at"]]
@@ -382,7 +385,7 @@ def replay(proof, replayer, order):
 
 
 def switch_on(proof):
-    """Step 7, up to the deployment."""
+    """Configures the restored table, as the page says."""
     tables = proof.cloud.client("dynamodb")
     tables.update_continuous_backups(TableName=proof.records, PointInTimeRecoverySpecification={
         "PointInTimeRecoveryEnabled": True, "RecoveryPeriodInDays": 30})

@@ -29,10 +29,15 @@ def functions():
 class Deployment:
     """A stack that has been made."""
 
-    def __init__(self, cloud, outputs, resources):
+    def __init__(self, cloud, outputs):
         self.cloud = cloud
         self.outputs = outputs
-        self.resources = resources
+        self.list_resources()
+
+    def list_resources(self):
+        """Reads what exists: the parameters decide about some of it."""
+        listed = self.cloud.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
+        self.resources = {it["LogicalResourceId"]: it["PhysicalResourceId"] for it in listed}
 
     @property
     def api(self):
@@ -94,10 +99,8 @@ def deploy(cloud, binaries, architecture, tell):
     )
     stack = settled(formation)
     outputs = {it["OutputKey"]: it["OutputValue"] for it in stack["Outputs"]}
-    listed = formation.describe_stack_resources(StackName=STACK)["StackResources"]
-    resources = {it["LogicalResourceId"]: it["PhysicalResourceId"] for it in listed}
-    deployment = Deployment(cloud, outputs, resources)
-    tell(f"{len(resources)} resources, {route(deployment)} routes")
+    deployment = Deployment(cloud, outputs)
+    tell(f"{len(deployment.resources)} resources, {route(deployment)} routes")
     return deployment
 
 

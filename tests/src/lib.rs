@@ -188,7 +188,7 @@ impl Service {
         let mut routes = if self.site().is_none() {
             self.cloud.routes().to_vec()
         } else {
-            let template = Template::read(&Options::default().template);
+            let template = Template::read(&Options::default().template, &[]);
             let routes = template.expect("the template is readable").routes;
             routes.all().to_vec()
         };

@@ -4,8 +4,6 @@
 //! the activity's days that are over are sealed. It tells how long the oldest erasure has
 //! been overdue, and once a day it looks whether backups still age out.
 //!
-//! The operator invokes it directly, after a restore, with an order to replay.
-//!
 //! Each step looks again before it acts and may be repeated, so a sweep that is cut off
 //! is simply followed by the next, and two at once do no harm. What fails of one life, job
 //! or tenant is told, counted, and left to the next sweep: it holds up nothing else. No step
@@ -16,12 +14,9 @@ mod expiry;
 mod jobs;
 mod overdue;
 mod receipts;
-mod replay;
 mod roots;
 mod shorten;
 mod sweep;
-
-use std::time::Instant;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -30,7 +25,6 @@ use serde_json::Value;
 use shared::domain::app::App;
 use shared::lambda::Trigger;
 
-use replay::Order;
 use sweep::Sweep;
 
 /// Rows of the index read at a time.
@@ -44,15 +38,12 @@ async fn at_once<T>(work: Vec<BoxFuture<'_, T>>) -> Vec<T> {
     work.collect().await
 }
 
-/// Sweeps every tenant; or goes on with a replay, where that is asked for.
+/// Sweeps every tenant.
 ///
 /// # Errors
-/// When what it is woken by is neither its schedule nor a replay: the field at fault. What
-/// fails within a sweep is no error: the next one is the retry.
+/// When the event is not that of its schedule. What fails within a sweep is no error: the next
+/// one is the retry.
 pub async fn handle(app: &App, event: Value) -> Result<Value, Failure> {
-    if let Some(order) = Order::parse(&event) {
-        return Ok(replay::run(app, order?, Instant::now()).await?);
-    }
     let Trigger::Schedule = Trigger::parse(event)? else {
         return Err("cleanup is woken by its schedule".into());
     };

@@ -28,7 +28,7 @@ pub use crate::machine::StartError;
 use crate::machine::{Differences, Machine, PATIENCE};
 use crate::routes::Route;
 use crate::state::Kept;
-use crate::template::Template;
+use crate::template::{Parameters, Template};
 use crate::time::Time;
 use crate::triggers::{DeadLetter, Pump};
 use crate::wire::{Decide, Watch};
@@ -40,6 +40,7 @@ pub struct Options {
     pub port: u16,
     pub clock: Clock,
     pub template: PathBuf,
+    pub parameters: Parameters,
     /// Whether what has expired goes as time passes: items by TTL, objects by lifecycle.
     pub ttl: bool,
     /// Whether schedules run as time passes.
@@ -68,6 +69,7 @@ impl Default for Options {
             port: 0,
             clock: Clock::system(),
             template: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml")),
+            parameters: &[],
             ttl: true,
             schedules: true,
             events: true,
@@ -104,6 +106,7 @@ impl Cloud {
             port,
             clock,
             template: path,
+            parameters,
             ttl,
             schedules,
             events,
@@ -113,7 +116,7 @@ impl Cloud {
             patience,
             functions,
         } = options;
-        let mut template = Template::read(&path)?;
+        let mut template = Template::read(&path, parameters)?;
         // The port first: it is what most often stands in the way, and nothing is written yet.
         let refused = |e| StartError::Port(port, e);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))

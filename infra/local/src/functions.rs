@@ -41,6 +41,7 @@ pub fn roster() -> Roster {
         entry!(export),
         entry!(ingest),
         entry!(redact),
+        entry!(restore),
         entry!(scan),
     ])
 }
@@ -88,6 +89,12 @@ pub struct Deployed {
     pub process: Arc<Process>,
     pub timeout: Duration,
     pub environment: BTreeMap<String, String>,
+}
+
+impl Deployed {
+    fn app(&self) -> Arc<App> {
+        self.process.enter().0
+    }
 }
 
 /// What calls share while it lasts: the memory of a function. Lambda keeps one or more for
@@ -147,10 +154,12 @@ pub struct Functions(pub BTreeMap<String, Deployed>);
 impl Functions {
     /// What some function is given.
     pub fn any_app(&self) -> Option<Arc<App>> {
-        self.0
-            .values()
-            .next()
-            .map(|function| function.process.enter().0)
+        self.0.values().next().map(Deployed::app)
+    }
+
+    /// What the function of this name is given.
+    pub fn app(&self, name: &str) -> Option<Arc<App>> {
+        self.0.get(name).map(Deployed::app)
     }
 
     /// Calls the function. Once begun, a call goes on even if nobody waits for it.

@@ -1,8 +1,8 @@
 //! The replay after a restore, from the command line: on the data folder of a local run, with
 //! nothing else running, or on the deployment that the environment names.
 //!
-//! Owns the rehearsal's restore, and how a replay is told from start to end. What a replay
-//! does is `cleanup`'s business.
+//! Owns the restore of a rehearsal, and reports the progress of a replay. The replay itself is
+//! the function `restore`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use shared::base::config::Config;
 use shared::domain::app::App;
 
 use crate::machine::{Differences, Machine, engine_clock};
-use crate::template::Template;
+use crate::template::{RESTORING, Template};
 
 /// Seconds of work between two lines of progress.
 const STEP: u64 = 5;
@@ -46,7 +46,7 @@ impl Site {
         if !folder.join("local.json").exists() {
             return Err(format!("{} does not contain a local run", folder.display()));
         }
-        let mut read = Template::read(template).map_err(|e| e.to_string())?;
+        let mut read = Template::read(template, RESTORING).map_err(|e| e.to_string())?;
         let storage = Storage::Folder(folder.to_owned());
         let roster = crate::functions::roster();
         let started = Machine::start(
@@ -58,8 +58,8 @@ impl Site {
         )
         .await;
         let (machine, _events) = started.map_err(|e| e.to_string())?;
-        let app = machine.functions.any_app();
-        let app = app.ok_or_else(|| format!("{} declares no function", template.display()))?;
+        let app = machine.functions.app("restore");
+        let app = app.ok_or_else(|| format!("{} has no function restore", template.display()))?;
         Ok(Site {
             app,
             machine: Some(machine),
@@ -115,8 +115,7 @@ impl Site {
     ) -> Result<Value, String> {
         order["seconds"] = json!(STEP);
         loop {
-            let event = json!({"replay": order});
-            let answer = cleanup::handle(&self.app, event).await;
+            let answer = restore::handle(&self.app, order.clone()).await;
             let answer = answer.map_err(|e| e.to_string())?;
             told(&answer);
             if answer["cursor"].is_null() {

@@ -19,6 +19,12 @@ mod tree;
 pub use function::{Function, ObjectTrigger, Schedule, StreamTrigger};
 pub use tree::{Node, TemplateError, Tree, key_arn};
 
+/// Values of the template's parameters, where they differ from the defaults.
+pub type Parameters = &'static [(&'static str, &'static str)];
+
+/// The stack while a table is restored: the function `restore` exists.
+pub const RESTORING: Parameters = &[("Restore", "enabled")];
+
 /// What the template declares.
 #[derive(Debug)]
 pub struct Template {
@@ -42,11 +48,11 @@ pub struct Cors {
 }
 
 impl Template {
-    /// Reads the template in this file.
+    /// Reads the template in this file, with these parameters set.
     ///
     /// # Errors
     /// Says what is wrong in one line, beginning with the file's name.
-    pub fn read(path: &Path) -> Result<Template, TemplateError> {
+    pub fn read(path: &Path, parameters: Parameters) -> Result<Template, TemplateError> {
         let in_file = |place: &str| match place {
             "" => path.display().to_string(),
             _ => format!("{}: {place}", path.display()),
@@ -55,7 +61,7 @@ impl Template {
             place: in_file(""),
             problem: e.to_string(),
         })?;
-        Template::parse(&text).map_err(|e| TemplateError {
+        Template::parse(&text, parameters).map_err(|e| TemplateError {
             place: in_file(&e.place),
             ..e
         })
@@ -69,8 +75,11 @@ impl Template {
         }
     }
 
-    pub fn parse(text: &str) -> Result<Template, TemplateError> {
-        let tree = Tree::parse(text)?;
+    pub fn parse(text: &str, parameters: Parameters) -> Result<Template, TemplateError> {
+        let mut tree = Tree::parse(text)?;
+        for (name, value) in parameters {
+            tree.set(name, value)?;
+        }
         let properties = |kind| -> Result<Vec<(&str, Node<'_>)>, TemplateError> {
             let resources = tree.resources(kind)?.into_iter();
             resources
@@ -242,7 +251,7 @@ mod tests {
 
     #[test]
     fn the_template_declares_tables_bucket_and_key() {
-        let template = Template::parse(&text()).unwrap();
+        let template = Template::parse(&text(), &[]).unwrap();
         let [keyring, records] = template.tables.as_slice() else {
             panic!("two tables")
         };
@@ -286,7 +295,7 @@ mod tests {
 
     #[test]
     fn every_function_gets_its_environment_and_its_triggers() {
-        let template = Template::parse(&text()).unwrap();
+        let template = Template::parse(&text(), &[]).unwrap();
         let named = |name: &str| template.functions.iter().find(|f| f.name == name).unwrap();
         for function in &template.functions {
             assert_eq!(
@@ -319,12 +328,28 @@ mod tests {
         assert!(!operators.is_empty() && operators.iter().all(|operator| *operator));
     }
 
+    #[test]
+    fn what_has_a_condition_exists_only_where_it_holds() {
+        let names = |parameters| {
+            let template = Template::parse(&text(), parameters).unwrap();
+            let names = template.functions.into_iter().map(|it| it.name);
+            names.collect::<Vec<_>>()
+        };
+        let (mut usual, restoring) = (names(&[]), names(RESTORING));
+        usual.push("restore".to_owned());
+        usual.sort();
+        assert_eq!(usual, restoring);
+        let unknown = Template::parse(&text(), &[("Restoring", "enabled")]);
+        let error = unknown.unwrap_err().to_string();
+        assert_eq!(error, "not a template: has no parameter Restoring");
+    }
+
     /// What the template says after this change is one line: where, and what.
     #[track_caller]
     fn check(old: &str, new: &str, expected: &str) {
         let text = text();
         assert!(text.contains(old), "{old}");
-        let error = Template::parse(&text.replacen(old, new, 1)).unwrap_err();
+        let error = Template::parse(&text.replacen(old, new, 1), &[]).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
 
@@ -370,7 +395,7 @@ mod tests {
     #[test]
     fn what_is_not_yaml_or_not_a_template_is_said_so() {
         for text in ["", "a: [", "a: b", "[]", "Resources: 1", "\u{0}"] {
-            let error = Template::parse(text).unwrap_err().to_string();
+            let error = Template::parse(text, &[]).unwrap_err().to_string();
             assert!(
                 error.starts_with("not ") && !error.contains('\n'),
                 "{text}: {error}"

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use aws_sdk_dynamodb::types::AttributeValue;
 use lethe_tests::{NOON, Service};
 use local::Options;
-use local::template::Template;
+use local::template::{RESTORING, Template};
 use serde_json::json;
 use shared::base::id::{JobId, TenantId};
 use shared::domain::jobs::{JobKey, JobKind};
@@ -17,7 +17,8 @@ use shared::http::routes::{Access, DEFAULT, ROUTES};
 use crate::{requests, rows};
 
 fn template() -> Template {
-    Template::read(Path::new(&Options::default().template)).expect("the template is read")
+    Template::read(Path::new(&Options::default().template), RESTORING)
+        .expect("the template is read")
 }
 
 fn folder(name: &str) -> PathBuf {

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use lethe_tests::{NOON, Service, days, minutes};
 use local::Options;
 use local::functions::Handler;
+use local::template::RESTORING;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
@@ -463,7 +464,11 @@ struct Midway {
 
 impl Midway {
     async fn new() -> Midway {
-        let (service, steps) = mortal(Options::default()).await;
+        let options = Options {
+            parameters: RESTORING,
+            ..Options::default()
+        };
+        let (service, steps) = mortal(options).await;
         let subject = service.acquaint("ada").await;
         let message = |at: usize| {
             json!({"type": "message", "visitor_id": "ada", "conversation_id": "c-2",
@@ -632,8 +637,8 @@ async fn a_rekeying_whose_job_a_restore_has_lost_goes_on() {
         .await
         .expect("it answers");
     for resumed in [2, 0] {
-        let order = json!({"replay": {"restored": "records", "dry_run": false}});
-        let replayed = service.cloud.invoke("cleanup", order).await;
+        let order = json!({"restored": "records", "dry_run": false});
+        let replayed = service.cloud.invoke("restore", order).await;
         let replayed = replayed.expect("it ends well");
         assert_eq!(replayed["rekeyings_repaired"], resumed, "{replayed}");
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use lethe_tests::{Service, days, minutes};
 use local::Options;
-use local::template::Template;
+use local::template::{RESTORING, Template};
 use serde_json::{Value, json};
 
 use crate::rows;
@@ -63,6 +63,11 @@ fn files() -> Vec<File> {
     files
 }
 
+/// With every function, that of a restore among them.
+fn template() -> Template {
+    Template::read(Path::new(&Options::default().template), RESTORING).expect("a template")
+}
+
 /// Calls the file's function. An HTTP answer, a stream's failures, or nothing.
 async fn invoke(service: &Service, file: &File, event: Value) -> Value {
     let result = service.cloud.invoke(&file.function, event).await;
@@ -103,7 +108,7 @@ async fn documented(service: &Service, file: &File, answer: &Value) -> u64 {
 
 #[test]
 fn every_function_and_every_trigger_has_its_event() {
-    let template = Template::read(Path::new(&Options::default().template)).expect("a template");
+    let template = template();
     let names: BTreeSet<_> = files().iter().map(File::name).collect();
     let mut wanted = BTreeSet::new();
     for function in &template.functions {
@@ -115,6 +120,7 @@ fn every_function_and_every_trigger_has_its_event() {
             ("operator", has(true)),
             ("s3", !function.objects.is_empty()),
             ("schedule", !function.schedules.is_empty()),
+            ("order", function.name == "restore"),
         ];
         let triggers = triggers.iter().filter(|(_, it)| *it).map(|(name, _)| *name);
         wanted.extend(triggers.map(|trigger| format!("{}.{trigger}.json", function.name)));
@@ -134,7 +140,7 @@ fn every_function_and_every_trigger_has_its_event() {
 
 #[test]
 fn events_over_http_are_of_their_routes() {
-    let template = Template::read(Path::new(&Options::default().template)).expect("a template");
+    let template = template();
     for file in files().iter().filter(|file| file.is_http()) {
         let event = file.event();
         let method = event["requestContext"]["http"]["method"].as_str();
@@ -156,7 +162,11 @@ fn events_over_http_are_of_their_routes() {
 
 #[tokio::test]
 async fn an_event_about_nobody_ends_well() {
-    let service = Service::start().await;
+    let options = Options {
+        parameters: RESTORING,
+        ..Options::default()
+    };
+    let service = Service::with(options).await;
     for file in files() {
         let result = invoke(&service, &file, file.event()).await;
         match file.trigger.as_str() {
@@ -170,6 +180,7 @@ async fn an_event_about_nobody_ends_well() {
                 assert_eq!(result, json!({"batchItemFailures": []}), "{}", file.name());
             }
             "schedule" => assert_eq!(result["complete"], true, "{result}"),
+            "order" => assert_eq!(result["phase"], "over", "{result}"),
             "s3" => assert_eq!(result, Value::Null),
             other => panic!(
                 "{}: what is {other}, and how does it end well?",
@@ -193,6 +204,7 @@ impl Scene {
         let options = Options {
             ttl: false,
             schedules: false,
+            parameters: RESTORING,
             ..Options::default()
         };
         let service = Service::with(options).await;
@@ -283,6 +295,7 @@ async fn an_event_about_somebody_does_its_work() {
                 assert!(!left.iter().any(person), "{left:?}");
             }
             "schedule" => assert_eq!(result["expired"], 1, "{name}: {result}"),
+            "order" => assert_eq!(result["lives"], 1, "{name}: {result}"),
             "s3" => {
                 let path = format!("/attachments/{}", scene.attachment);
                 assert_eq!(scene.status(&path).await, "clean");

@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRe
 use jiff::Timestamp;
 use lethe_tests::{Service, days, minutes};
 use local::Options;
+use local::template::RESTORING;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
@@ -41,6 +42,7 @@ impl Scene {
         // A table that is restored has no TTL until it is given back.
         let options = Options {
             ttl: false,
+            parameters: RESTORING,
             ..Options::default()
         };
         let (service, worker) = asleep_with("delete", options).await;
@@ -75,8 +77,7 @@ impl Scene {
     }
 
     async fn invoke(&self, order: &Value) -> Result<Value, String> {
-        let event = json!({"replay": order});
-        let answer = self.service.cloud.invoke("cleanup", event).await;
+        let answer = self.service.cloud.invoke("restore", order.clone()).await;
         answer.map_err(|failure| failure.to_string())
     }
 
@@ -888,15 +889,15 @@ async fn an_order_that_is_not_one_is_refused_by_name() {
     for (order, problem) in [
         (
             json!({"dry_run": true}),
-            "replay.restored must be records, keyring or both",
+            "restored must be records, keyring or both",
         ),
         (
             json!({"restored": "records", "cursor": {}}),
-            "replay.cursor must be a cursor returned by a replay",
+            "cursor must be a cursor returned by a replay",
         ),
         (
             json!({"restored": "records", "max_share": 5}),
-            "replay.max_share must be a number from 0 to 1",
+            "max_share must be a number from 0 to 1",
         ),
     ] {
         let refused = scene.invoke(&order).await.unwrap_err();
@@ -910,7 +911,7 @@ async fn an_order_that_is_not_one_is_refused_by_name() {
             .invoke(&other)
             .await
             .unwrap_err()
-            .starts_with("replay.cursor ")
+            .starts_with("cursor ")
     );
 }
 

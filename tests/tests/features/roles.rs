@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use lethe_tests::{Service, days, minutes, subject};
 use local::Options;
-use local::template::Tree;
+use local::template::{Parameters, RESTORING, Tree};
 use serde_json::{Value, json};
 use shared::base::id::TenantId;
 use shared::domain::jobs::{JobFilter, JobKind};
@@ -25,8 +25,21 @@ fn text() -> String {
     std::fs::read_to_string(Options::default().template).expect("the template")
 }
 
+fn tree() -> Tree {
+    Tree::parse(&text()).expect("the template is YAML")
+}
+
+/// The template while a restore is under way.
+fn tree_restoring() -> Tree {
+    let mut tree = tree();
+    for (name, value) in RESTORING {
+        tree.set(name, value).expect("the parameter");
+    }
+    tree
+}
+
 /// A service whose functions share no memory, and all that they ask for.
-async fn watched(name: &str) -> (Service, Noted) {
+async fn watched(name: &str, parameters: Parameters) -> (Service, Noted) {
     let apart = |line: &str| {
         let folder = line.trim().strip_prefix("CodeUri: ../target/lambda/");
         folder.map_or(line.to_owned(), |folder| {
@@ -41,6 +54,7 @@ async fn watched(name: &str) -> (Service, Noted) {
     let notes = noted.clone();
     let options = Options {
         template: file.into(),
+        parameters,
         watch: Some(Arc::new(move |sent| {
             if let Some(function) = &sent.function {
                 let asked = iam::asked(sent).into_iter();
@@ -298,7 +312,7 @@ async fn leaves(service: &Service) {
 
 #[tokio::test]
 async fn what_is_called_is_allowed_and_what_is_allowed_is_called() {
-    let (service, noted) = watched("day").await;
+    let (service, noted) = watched("day", &[]).await;
     every_route(&service).await;
     let ada = service.acquaint("ada").await;
     files(&service, &ada).await;
@@ -310,14 +324,13 @@ async fn what_is_called_is_allowed_and_what_is_allowed_is_called() {
     }
     assert_eq!(service.cloud.dead_letters().len(), 0);
     let mut all = asked(&noted);
-    let (service, noted) = watched("unnoticed").await;
+    let (service, noted) = watched("unnoticed", &[]).await;
     unnoticed(&service).await;
     rotates(&service).await;
     all.extend(asked(&noted));
 
-    let text = text();
-    let tree = Tree::parse(&text).expect("the template is YAML");
-    let roles = iam::roles(&tree, false).expect("every function has a role");
+    let tree = tree();
+    let roles = iam::roles(&tree).expect("every function has a role");
     let used = passed(&roles, &all);
     // A policy that several roles share need not be of use to each, but to one.
     let mut unused = BTreeSet::new();
@@ -366,8 +379,8 @@ fn entries_are_only_added(asked: &[(String, Asked)]) {
 /// Both tables are put back to before somebody was erased and others were governed; then a
 /// replay finds what is left of everybody.
 #[tokio::test]
-async fn what_a_replay_calls_is_allowed_while_the_stack_is_deployed_for_one() {
-    let (service, noted) = watched("replay").await;
+async fn what_a_replay_calls_is_allowed_while_a_restore_is_under_way() {
+    let (service, noted) = watched("restore", RESTORING).await;
     let owner = &service.ours.owner;
     let ada = service.acquaint("ada").await;
     service.upload("ada", "note.txt", "text/plain", b"hi").await;
@@ -384,25 +397,22 @@ async fn what_a_replay_calls_is_allowed_while_the_stack_is_deployed_for_one() {
     }
     noted.lock().expect("nobody panics").clear();
     for way in ["records", "keyring", "both"] {
-        let order = json!({"replay": {"restored": way, "dry_run": false, "max_share": 1.0}});
-        let replayed = service.cloud.invoke("cleanup", order).await;
+        let order = json!({"restored": way, "dry_run": false, "max_share": 1.0});
+        let replayed = service.cloud.invoke("restore", order).await;
         replayed.expect("it comes to its end");
     }
-    let text = text();
-    let tree = Tree::parse(&text).expect("the template is YAML");
-    let roles = iam::roles(&tree, true).expect("every function has a role");
-    let used = passed(&roles, &asked(&noted));
-    let place = |it: &(String, String)| it.1.starts_with("ReplayPolicy");
-    assert!(used.keys().any(place));
+    let tree = tree_restoring();
+    let roles = iam::roles(&tree).expect("every function has a role");
+    let asked = asked(&noted);
+    assert!(asked.iter().any(|(function, _)| function == "restore"));
+    passed(&roles, &asked);
 }
 
-/// `Scan` is the replay's alone, and the replay's while the stack is deployed for one.
+/// The function `restore` alone may scan, and it exists only while a restore is under way.
 #[test]
-fn nobody_scans_but_a_replay() {
-    let text = text();
-    let tree = Tree::parse(&text).expect("the template is YAML");
-    for (replaying, expected) in [(false, vec![]), (true, vec!["cleanup"])] {
-        let roles = iam::roles(&tree, replaying).expect("every function has a role");
+fn nobody_scans_but_a_restore() {
+    for (tree, expected) in [(tree(), vec![]), (tree_restoring(), vec!["restore"])] {
+        let roles = iam::roles(&tree).expect("every function has a role");
         let may_scan = roles.iter().filter(|(_, statements)| {
             let mut parts = statements.iter().flat_map(Statement::parts);
             parts.any(|(kind, part)| kind == "action" && part == "dynamodb:Scan")
@@ -417,9 +427,8 @@ fn nobody_scans_but_a_replay() {
 /// shards.
 #[test]
 fn a_role_has_one_statement_for_each_write_to_a_table() {
-    let text = text();
-    let tree = Tree::parse(&text).expect("the template is YAML");
-    let roles = iam::roles(&tree, false).expect("every function has a role");
+    let tree = tree();
+    let roles = iam::roles(&tree).expect("every function has a role");
     let mut found = BTreeSet::new();
     for (function, statements) in &roles {
         for parts in statements.iter().map(Statement::parts) {
@@ -447,9 +456,8 @@ fn a_role_has_one_statement_for_each_write_to_a_table() {
 /// No resource is a star, but where IAM knows none; no action is, ever.
 #[test]
 fn nothing_is_allowed_by_a_star() {
-    let text = text();
-    let tree = Tree::parse(&text).expect("the template is YAML");
-    let roles = iam::roles(&tree, true).expect("every function has a role");
+    let tree = tree_restoring();
+    let roles = iam::roles(&tree).expect("every function has a role");
     for part in roles.values().flatten().flat_map(Statement::parts) {
         let star = match part.0.as_str() {
             "action" => part.1.contains('*'),

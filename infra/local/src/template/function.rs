@@ -92,7 +92,8 @@ pub fn read(
         objects: Vec::new(),
         schedules: Vec::new(),
     };
-    for (id, event) in node.get("Events")?.entries()? {
+    let events = node.find("Events");
+    for (id, event) in events.map_or(Ok(Vec::new()), |events| events.entries())? {
         let kind = event.get("Type")?;
         let properties = event.get("Properties")?;
         match kind.text()?.as_str() {

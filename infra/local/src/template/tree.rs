@@ -1,9 +1,9 @@
 //! A CloudFormation template as a tree that knows its own paths.
 //!
 //! Owns YAML, the short-form tags and the resolving of `Ref`, `Fn::Sub`, `Fn::GetAtt`,
-//! `Fn::FindInMap` and `Fn::If` to what things are called, or are, on this machine: that of a
-//! stack whose parameters have their defaults. Must not know which
-//! properties there are: that is the reader's part (`super`).
+//! `Fn::FindInMap` and `Fn::If` to what things are called, or are, on this machine. A parameter
+//! has its default unless it is set; a resource whose condition does not hold does not exist.
+//! Must not know which properties there are: that is the reader's part (`super`).
 
 use std::fmt;
 
@@ -47,6 +47,19 @@ impl Tree {
         Ok(Tree(value))
     }
 
+    /// Gives a parameter another value than its default.
+    ///
+    /// # Errors
+    /// If the template has no such parameter.
+    pub fn set(&mut self, parameter: &str, value: &str) -> Result<(), TemplateError> {
+        let Some(declared) = self.0["Parameters"].get_mut(parameter) else {
+            let problem = format!("has no parameter {parameter}");
+            return Err(self.root().error(problem));
+        };
+        declared["Default"] = json!(value);
+        Ok(())
+    }
+
     pub fn root(&self) -> Node<'_> {
         Node {
             tree: self,
@@ -55,24 +68,26 @@ impl Tree {
         }
     }
 
-    /// The logical ids and nodes of the resources of this type.
+    /// The logical ids and nodes of the resources of this type that exist.
     pub fn resources(&self, kind: &str) -> Result<Vec<(&str, Node<'_>)>, TemplateError> {
-        let all = self.root().get("Resources")?.entries()?;
-        let of_kind = all
-            .into_iter()
-            .filter(|(_, node)| node.value["Type"] == kind);
-        // Messages begin with the resource: "Resources." would only be in the way.
-        Ok(of_kind
-            .map(|(id, node)| {
-                (
-                    id,
-                    Node {
-                        path: id.to_owned(),
-                        ..node
-                    },
-                )
-            })
-            .collect())
+        let mut of_kind = Vec::new();
+        for (id, node) in self.root().get("Resources")?.entries()? {
+            // Messages begin with the resource: "Resources." would only be in the way.
+            let path = id.to_owned();
+            let node = Node { path, ..node };
+            if node.value["Type"] == kind && self.exists(&node)? {
+                of_kind.push((id, node));
+            }
+        }
+        Ok(of_kind)
+    }
+
+    fn exists(&self, resource: &Node<'_>) -> Result<bool, TemplateError> {
+        let Some(condition) = resource.find("Condition") else {
+            return Ok(true);
+        };
+        let holds = self.holds(&self.0["Conditions"][condition.text()?]);
+        holds.ok_or_else(|| condition.error("cannot be resolved"))
     }
 
     fn resource(&self, id: &str) -> Option<&Value> {

@@ -118,19 +118,15 @@ fn like(text: &str, pattern: &str) -> bool {
     from(text.as_bytes(), pattern.as_bytes())
 }
 
-/// The functions' roles, by the functions' names; policies under a condition stand in them
-/// only when it is asked for.
-pub fn roles(
-    tree: &Tree,
-    replaying: bool,
-) -> Result<BTreeMap<String, Vec<Statement>>, TemplateError> {
+/// The functions' roles, by the functions' names.
+pub fn roles(tree: &Tree) -> Result<BTreeMap<String, Vec<Statement>>, TemplateError> {
     let mut roles = BTreeMap::new();
     for (_, function) in tree.resources("AWS::Serverless::Function")? {
         let function = function.get("Properties")?;
         let name = function.get("CodeUri")?.text()?;
         let name = name.trim_end_matches('/').rsplit('/').next();
         let id = function.get("Role")?.target("AWS::IAM::Role")?;
-        let documents = documents(tree, &id, replaying)?;
+        let documents = documents(tree, &id)?;
         let mut statements = Vec::new();
         for document in documents {
             for statement in document.get("Statement")?.items()? {
@@ -142,12 +138,8 @@ pub fn roles(
     Ok(roles)
 }
 
-/// The policies of a role: its own, those that it names, and those that name it.
-fn documents<'t>(
-    tree: &'t Tree,
-    id: &str,
-    replaying: bool,
-) -> Result<Vec<Node<'t>>, TemplateError> {
+/// The policies of a role: its own, and those that it names.
+fn documents<'t>(tree: &'t Tree, id: &str) -> Result<Vec<Node<'t>>, TemplateError> {
     let of = |kind: &str, id: &str| {
         let mut all = tree.resources(kind)?.into_iter();
         let found = all.find(|(known, _)| *known == id);
@@ -163,15 +155,6 @@ fn documents<'t>(
         for policy in named.items()? {
             let policy = policy.target("AWS::IAM::ManagedPolicy")?;
             documents.push(of("AWS::IAM::ManagedPolicy", &policy)?.get("PolicyDocument")?);
-        }
-    }
-    for (_, policy) in tree.resources("AWS::IAM::Policy")? {
-        let held = policy.find("Condition").is_none() || replaying;
-        let policy = policy.get("Properties")?;
-        for role in policy.get("Roles")?.items()? {
-            if held && role.target("AWS::IAM::Role")? == id {
-                documents.push(policy.get("PolicyDocument")?);
-            }
         }
     }
     Ok(documents)

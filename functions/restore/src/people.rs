@@ -9,11 +9,11 @@ use shared::domain::keyring::restore::{Row, listed};
 use shared::domain::keyring::{Entry, Rules, State};
 use shared::domain::keys::{self, DOOR, EXPIRY, PERSON, RESTORED, Rule};
 
-use super::handover::{HandOver, carry_out};
-use super::order::Restored;
-use super::repair;
-use super::tally::Tally;
-use super::{PEOPLE, Replay};
+use crate::handover::{HandOver, carry_out};
+use crate::order::Restored;
+use crate::repair;
+use crate::tally::Tally;
+use crate::{PEOPLE, Replay};
 
 /// What there is about one person.
 pub struct Person {

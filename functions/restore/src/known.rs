@@ -12,7 +12,7 @@ use shared::base::id::TenantId;
 use shared::domain::app::App;
 use shared::domain::keys::{LEDGER, LifeKey};
 
-use super::order::Restored;
+use crate::order::Restored;
 
 /// Objects that are read, and tenants that are asked for, at the same time.
 const AT_ONCE: usize = 16;

@@ -13,11 +13,11 @@ use shared::domain::keys::{self, DOOR, EXPIRY, LifeKey, PERSON, RESTORED, Rule};
 use shared::domain::life::door::objects_write;
 use shared::domain::records::rows::Record;
 
-use super::handover::{HandOver, carry_out};
-use super::order::Restored;
-use super::repair::Opener;
-use super::tally::Tally;
-use super::{ROWS, Replay};
+use crate::handover::{HandOver, carry_out};
+use crate::order::Restored;
+use crate::repair::Opener;
+use crate::tally::Tally;
+use crate::{ROWS, Replay};
 
 /// Rows that are removed in one transaction with their counts.
 const TOGETHER: usize = 40;

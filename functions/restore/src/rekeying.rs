@@ -10,9 +10,9 @@ use shared::domain::keyring::{self, Entry, Rekey};
 use shared::domain::keys::{JobKey, JobKind};
 use shared::domain::records::rows::reseal;
 
-use super::Replay;
-use super::handover::carry_out;
-use super::tally::Tally;
+use crate::Replay;
+use crate::handover::carry_out;
+use crate::tally::Tally;
 
 pub async fn see_to(replay: &Replay<'_>, entry: &Entry, tally: &mut Tally) -> Result<()> {
     if entry.rekeying() {

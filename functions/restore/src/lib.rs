@@ -1,14 +1,14 @@
-//! The replay after a restore: makes the two tables agree again, and forgets again whoever was
-//! forgotten meanwhile. It looks at everything first and changes nothing; then, unless more
-//! would end than the operator allows, it goes through everything once more and acts.
+//! The replay after a restore: makes the two tables consistent, and erases again whoever was
+//! erased since the restored moment. The first pass only counts. The second pass acts, unless
+//! more lives would end than the operator allows.
 //!
-//! Nobody else may work meanwhile: functions, streams and schedule are paused (see
-//! `infra/RESTORE.md`). So nothing here is retried against others: whatever changes under it
-//! is an error that says so.
+//! The function and its role exist only while a restore is under way, and its role is the only
+//! one that may scan a table. Everything else is paused meanwhile (`infra/RESTORE.md`), so no
+//! write is retried: a row that changes during the replay is an error.
 //!
-//! What it decides about each person stands in `people`; what it finds in `records` and in
-//! the bucket that belongs to nobody, in `leftovers`. It removes little by itself: lives that
-//! are over are handed to ordinary erasures, whose worker removes them once it runs again.
+//! `people` decides about each person in the keyring. `leftovers` finds what `records` and the
+//! bucket hold of lives that are over. Those are handed to ordinary erasures (`handover`), whose
+//! worker removes them once it runs again.
 
 mod handover;
 mod known;
@@ -21,6 +21,7 @@ mod tally;
 
 use std::time::Instant;
 
+use lambda_runtime::Error as Failure;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::aws::dynamo::scan::At;
@@ -30,27 +31,27 @@ use shared::domain::erasure::offboarding;
 use shared::domain::keys::EXPORTS;
 
 use known::Known;
-pub use order::Order;
-use order::{Moments, Restored};
+use order::{Moments, Order, Restored};
 use tally::Tally;
 
-/// Rows of the keyring read at a time, and of `records`.
+/// Rows of the keyring read at a time.
 const PEOPLE: usize = 100;
+/// Rows of `records` read at a time.
 const ROWS: usize = 250;
 
-/// How far a replay is. The operator hands it back as it was given.
+/// The progress of a replay. The operator passes it to the next invocation unchanged.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Cursor {
     restored: Restored,
-    /// Whether it acts on what it finds, or counts it.
+    /// Whether this pass acts on what it finds, or only counts it.
     acts: bool,
     at: Place,
     found: Tally,
     done: Tally,
 }
 
-/// Where a pass over everything is: the last that has been looked at.
+/// The last item that a pass has looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Place {
@@ -58,7 +59,7 @@ enum Place {
     Records(Option<At>),
     Attachments(Option<String>),
     Exports(Option<String>),
-    /// What is left of tenants that have left.
+    /// Tenants that have left and came back with `records`.
     Tenants,
 }
 
@@ -71,13 +72,19 @@ struct Replay<'a> {
     known: Known,
 }
 
-/// Goes on with a replay until its time is over or there is nothing left to do. At least one
-/// step is made, so that it ends however little time it is given.
+/// Begins or resumes a replay, as the operator orders.
 ///
 /// # Errors
-/// [`shared::base::error::Error::Unavailable`] when a store does not answer, or somebody else
-/// changes what is being replayed.
-pub async fn run(app: &App, order: Order, started: Instant) -> Result<Value> {
+/// Names the field of the order that is not valid; or when a store does not answer, or a row
+/// changes during the replay.
+pub async fn handle(app: &App, event: Value) -> Result<Value, Failure> {
+    let order = Order::parse(&event)?;
+    Ok(run(app, order, Instant::now()).await?)
+}
+
+/// Works until the time is over or nothing is left to do. At least one step is made, so that a
+/// replay ends however little time each invocation has.
+async fn run(app: &App, order: Order, started: Instant) -> Result<Value> {
     let deadline = started + order.time;
     let mut cursor = order.cursor.clone().unwrap_or(Cursor {
         restored: order.restored,
@@ -115,7 +122,7 @@ pub async fn run(app: &App, order: Order, started: Instant) -> Result<Value> {
     }
 }
 
-/// One page, and where the next begins; `None` at the end of a pass.
+/// Processes one page and returns where the next one begins; `None` at the end of a pass.
 async fn step(replay: &Replay<'_>, at: &Place, tally: &mut Tally) -> Result<Option<Place>> {
     Ok(Some(match at {
         Place::Keyring(after) => match people::page(replay, after.as_deref(), tally).await? {
@@ -146,8 +153,8 @@ async fn step(replay: &Replay<'_>, at: &Place, tally: &mut Tally) -> Result<Opti
     }))
 }
 
-/// Lets tenants that have left, and that came back with `records`, leave again: the ordinary
-/// worker removes what is left of them. Their keys are gone by now, and nobody is held.
+/// Offboards again the tenants that came back with `records`. The ordinary worker removes what
+/// is left of them; their keys are gone by now.
 async fn tenants(replay: &Replay<'_>, tally: &mut Tally) -> Result<()> {
     tally.tenants_unknown += replay.known.unknown;
     for tenant in &replay.known.returned {

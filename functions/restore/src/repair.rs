@@ -10,12 +10,12 @@ use shared::domain::keys::{DOOR, EXPIRY, LifeKey, PERSON};
 use shared::domain::life::door::{Door, clock_item, expires_at};
 use shared::domain::records::rows::Person as PersonRow;
 
-use super::Replay;
-use super::handover::carry_out;
-use super::order::{Moments, Restored};
-use super::people::Person;
-use super::rekeying;
-use super::tally::Tally;
+use crate::Replay;
+use crate::handover::carry_out;
+use crate::order::{Moments, Restored};
+use crate::people::Person;
+use crate::rekeying;
+use crate::tally::Tally;
 
 /// Retention where the tenant's settings are lost with the tenant: the longest there is.
 const DAYS: u8 = 30;
