@@ -130,8 +130,7 @@ pub async fn revoke(app: &App, call: &Call) -> Result<Answer> {
                 detail: "This is the last key that can administer the tenant.",
             })?;
             // Two keys that revoke one another at the same time: one of them stays.
-            let stays = Write::check(&keys::api_keys(tenant), &keys::api_key(other));
-            writes.push(stays.only_if("attribute_exists(PK)"));
+            writes.push(ApiKey::stays_check(tenant, other));
         }
         match app.store.transact(writes).await? {
             Ok(()) => {

@@ -5,7 +5,7 @@
 //! before it is removed; who comes after a crash removes the rest of it without counting
 //! again. So progress only grows, and the counts are exact.
 
-use shared::aws::dynamo::{Query, Range, Write};
+use shared::aws::dynamo::{Query, Range};
 use shared::base::error::Result;
 use shared::domain::app::App;
 use shared::domain::keys::{self, EXPIRY, LifeKey};
@@ -95,7 +95,7 @@ async fn remove_rows(turn: &mut Turn<'_>, life: &LifeKey, first: Rows) -> Result
             turn.progress.found += (sorts.len() - told.len()) as u64;
             turn.count(&told).await?;
             for sort in &sorts {
-                clear_lookup(app, life, sort).await?;
+                app.store.clear_lookup(life, sort).await?;
             }
             app.store.delete_many(&partition, &sorts).await?;
         }
@@ -105,17 +105,4 @@ async fn remove_rows(turn: &mut Turn<'_>, life: &LifeKey, first: Rows) -> Result
         turn.still_time()?;
         page = rows(app, life).await?;
     }
-}
-
-/// Deletes the lookup that a reverse row points to, unless a later life has taken it over.
-async fn clear_lookup(app: &App, life: &LifeKey, sort: &str) -> Result<()> {
-    let Some(lookup) = keys::lookup_of_reverse(life.tenant, sort) else {
-        return Ok(());
-    };
-    let write = Write::delete(&lookup, &life.subject.to_string())
-        .only_if("attribute_not_exists(PK) OR life = :life")
-        .value(":life", life.life.to_string());
-    // Refused: it belongs to a later life.
-    let _taken_over = app.store.write(write).await?;
-    Ok(())
 }

@@ -5,13 +5,14 @@ use std::collections::HashSet;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use shared::aws::dynamo::{Refusal, Write};
+use shared::aws::dynamo::Refusal;
 use shared::base::error::Result;
 use shared::base::id::SubjectId;
 use shared::domain::app::App;
 use shared::domain::jobs::{Job, JobKind, JobState};
 use shared::domain::keyring;
-use shared::domain::keys::{self, EXPIRY, LifeKey};
+use shared::domain::keys::{self, LifeKey};
+use shared::domain::life::door::verified_write;
 
 use crate::turn::{Halt, Turn};
 
@@ -111,7 +112,7 @@ pub fn look_back(turn: &mut Turn<'_>) -> Result<Option<Done>, Halt> {
 /// Deletes a life's expiry index entry and marks it as erased in the keyring, unless the keyring has
 /// gone on to a later life: that one is not touched.
 pub async fn close(app: &App, life: &LifeKey, now: Timestamp) -> Result<()> {
-    let entry = Write::delete(&life.partition(), EXPIRY);
+    let entry = verified_write(life);
     for kept in [false, true] {
         let erased = keyring::erased_write(life, kept, now);
         match app.store.transact(vec![erased, entry.clone()]).await? {

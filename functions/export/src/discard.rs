@@ -26,10 +26,7 @@ pub async fn turn(app: &App, job: &Job) -> Result<()> {
     let objects =
         objects.ok_or_else(|| Error::Unavailable("a deletion is not as it was written".into()))?;
     app.objects.delete_all_versions(objects).await?;
-    let partition = keys::jobs(job.key.tenant, job.key.kind);
-    let write = Write::delete(&partition, &job.key.id.to_string())
-        .only_if("turn = :turn")
-        .value(":turn", job.turn);
+    let write = job.delete_write();
     // Refused: a later turn has taken over, and deletes it.
     let _fenced = app.store.write(write).await?;
     Ok(())

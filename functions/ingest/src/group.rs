@@ -249,7 +249,7 @@ async fn begin(
         seen,
         expires,
         visit: draft.passing.visit,
-        person: draft.person.item(&living),
+        person: draft.person.put(&living),
         added: draft.passing.added,
         writes: writes.chain(done.map(LifeWrite::from)).collect(),
     };
@@ -287,7 +287,7 @@ pub async fn start_life(
         seen: now,
         expires: expires_at(now, settings.retention_days),
         visit: None,
-        person: person.item(&living),
+        person: person.put(&living),
         added: Counts::default(),
         writes: Vec::new(),
     };

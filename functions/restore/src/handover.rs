@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::json;
-use shared::aws::dynamo::{Item, Write};
+use shared::aws::dynamo::Write;
 use shared::aws::s3::last_upload;
 use shared::base::error::{Error, Result};
 use shared::base::id::TenantId;
@@ -14,7 +14,8 @@ use shared::domain::app::App;
 use shared::domain::audit::entry::{self, AuditEvent};
 use shared::domain::erasure::spec::Erasing;
 use shared::domain::jobs::Job;
-use shared::domain::keys::{DOOR, JobKind, LifeKey, RESTORED};
+use shared::domain::keys::{JobKind, LifeKey};
+use shared::domain::life::repair::end_writes;
 
 /// What the log and the receipt give as the reason.
 const REASON: &str = "restore";
@@ -28,9 +29,7 @@ pub struct HandOver(BTreeMap<TenantId, Vec<(LifeKey, Vec<Write>)>>);
 impl HandOver {
     /// Adds a life. `ends`: what else is written in the same transaction.
     pub fn add(&mut self, life: LifeKey, mut ends: Vec<Write>) {
-        let partition = life.partition();
-        ends.push(Write::delete(&partition, DOOR));
-        ends.push(Write::put(Item::new(&partition, RESTORED)).only_new());
+        ends.extend(end_writes(&life));
         self.0.entry(life.tenant).or_default().push((life, ends));
     }
 

@@ -3,14 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use shared::aws::dynamo::Item;
 use shared::aws::dynamo::scan::At;
-use shared::aws::dynamo::{Item, Write};
 use shared::base::error::Result;
 use shared::base::id::{SubjectId, TenantId};
 use shared::domain::keyring::restore::{lives, unknown_write};
 use shared::domain::keyring::{Entry, Rules};
 use shared::domain::keys::{self, DOOR, EXPIRY, LifeKey, PERSON, RESTORED, Rule};
 use shared::domain::life::door::objects_write;
+use shared::domain::life::repair::{remove_write, remove_writes};
 use shared::domain::records::rows::Record;
 
 use crate::handover::{HandOver, carry_out};
@@ -150,8 +151,7 @@ async fn list(
         return Ok(());
     }
     if !kept {
-        let delete = Write::delete(row.partition(), row.sort());
-        return carry_out(replay.app, vec![delete]).await;
+        return carry_out(replay.app, vec![remove_write(row)]).await;
     }
     // Another list may have brought the row back just before.
     let Some(entry) = replay.app.keyring.entry(tenant, subject).await? else {
@@ -188,8 +188,7 @@ async fn lookup(
     }
     tally.lookups_removed += 1;
     if replay.acts {
-        let delete = Write::delete(row.partition(), row.sort());
-        carry_out(replay.app, vec![delete]).await?;
+        carry_out(replay.app, vec![remove_write(row)]).await?;
     }
     Ok(())
 }
@@ -243,47 +242,19 @@ async fn purge(
 /// Removes some records; what the door and their conversations count goes down with them.
 async fn remove(replay: &Replay<'_>, life: &LifeKey, rows: &[Item]) -> Result<()> {
     let app = replay.app;
-    let partition = life.partition();
-    let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
-    let mut conversations: BTreeMap<String, i64> = BTreeMap::new();
-    let mut writes = Vec::new();
-    for row in rows {
-        if let Some(file) = keys::parse_attachment(row.sort()) {
-            // Its row was the only way to it.
-            let object = life.attachment_object(file);
-            app.objects.delete_all_versions(&object).await?;
-        }
-        *counts
-            .entry(counted(row.sort()).unwrap_or_default())
-            .or_default() += 1;
-        if let Some(message) = keys::parse_message(row.sort()) {
-            let conversation = keys::conversation(message.conversation);
-            *conversations.entry(conversation).or_default() += 1;
-        }
-        writes.push(Write::delete(&partition, row.sort()).only_if("attribute_exists(PK)"));
+    for file in rows
+        .iter()
+        .filter_map(|row| keys::parse_attachment(row.sort()))
+    {
+        // Its row was the only way to it.
+        let object = life.attachment_object(file);
+        app.objects.delete_all_versions(&object).await?;
     }
-    let wanted: Vec<_> = conversations
-        .keys()
-        .map(|sort| (partition.clone(), sort.clone()))
-        .collect();
-    let removed = |sort: &str| rows.iter().any(|row| row.sort() == sort);
-    for row in app.store.get_many(&wanted).await? {
-        if !removed(row.sort()) {
-            let fewer = -conversations.get(row.sort()).copied().unwrap_or(0);
-            let write = Write::update(&partition, row.sort(), "ADD messages :fewer");
-            writes.push(write.value(":fewer", fewer));
-        }
-    }
-    let fewer: Vec<_> = counts
-        .keys()
-        .map(|name| format!("{name} :{name}"))
-        .collect();
-    let door = Write::update(&partition, DOOR, format!("ADD {}", fewer.join(", ")))
-        .only_if("attribute_exists(PK)");
-    let door = counts.iter().fold(door, |door, (name, count)| {
-        door.value(&format!(":{name}"), -count)
-    });
-    writes.push(door);
+    let counted = rows
+        .iter()
+        .filter_map(|row| Some((row, counted(row.sort())?)));
+    let counted: Vec<_> = counted.collect();
+    let writes = remove_writes(&app.store, life, &counted).await?;
     carry_out(app, writes).await
 }
 

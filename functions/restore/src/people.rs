@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use shared::aws::dynamo::{Item, Write};
 use shared::base::error::Result;
 use shared::domain::keyring::restore::{Row, listed};
-use shared::domain::keyring::{Entry, Rules, State};
+use shared::domain::keyring::{Entry, Rules, State, list_write};
 use shared::domain::keys::{self, DOOR, EXPIRY, PERSON, RESTORED, Rule};
 
 use crate::handover::{HandOver, carry_out};
@@ -33,15 +33,9 @@ impl Person {
 
     /// What brings the lists to the rules.
     pub fn list_writes(&self) -> Vec<Write> {
-        let (tenant, subject) = (self.entry.key.tenant, self.entry.key.subject.to_string());
+        let life = &self.entry.key;
         let differs = |rule: &Rule| self.listed.under(*rule) != self.rules.under(*rule);
-        let write = |rule: Rule| {
-            let list = keys::listed(tenant, rule);
-            match self.rules.under(rule) {
-                true => Write::put(Item::new(&list, &subject)),
-                false => Write::delete(&list, &subject),
-            }
-        };
+        let write = |rule: Rule| list_write(life, rule, self.rules.under(rule));
         Rule::ALL.into_iter().filter(differs).map(write).collect()
     }
 

@@ -6,8 +6,9 @@ use shared::aws::dynamo::{Item, Write};
 use shared::base::error::{Error, Result};
 use shared::domain::app::App;
 use shared::domain::keyring::{Entry, Living};
-use shared::domain::keys::{DOOR, EXPIRY, LifeKey, PERSON};
-use shared::domain::life::door::{Door, clock_item, expires_at};
+use shared::domain::keys::{DOOR, EXPIRY, PERSON};
+use shared::domain::life::door::{Door, expires_at, expiry_entry_write};
+use shared::domain::life::repair::DoorRepair;
 use shared::domain::records::rows::Person as PersonRow;
 
 use crate::Replay;
@@ -41,7 +42,7 @@ pub async fn living(replay: &Replay<'_>, person: &Person, tally: &mut Tally) -> 
     if changed || entry.rules_version != rules_version {
         writes.push(entry.rules_write(person.rules, rules_version));
     }
-    let mut change = DoorChange::default();
+    let mut change = DoorRepair::default();
     if door.rules_version != rules_version {
         change.rules_version = Some(rules_version);
     }
@@ -61,7 +62,7 @@ pub async fn living(replay: &Replay<'_>, person: &Person, tally: &mut Tally) -> 
     tally.expiry_entries_repaired += u64::from(missing);
     if let (true, at) | (false, at @ Some(_)) = (missing, end.flatten()) {
         let at = at.or(door.expires_at).unwrap_or(app.clock.now());
-        writes.push(Write::put(clock_item(&entry.key, at)));
+        writes.push(expiry_entry_write(&entry.key, at));
     }
     if replay.acts && !writes.is_empty() {
         carry_out(app, writes).await?;
@@ -104,53 +105,6 @@ fn seen_since(replay: &Replay<'_>, end: Timestamp) -> Option<Timestamp> {
     knows.then_some(records)
 }
 
-/// What changes on a door.
-#[derive(Default)]
-struct DoorChange {
-    rules_version: Option<u64>,
-    end: Option<Option<Timestamp>>,
-    /// The last visit goes, since nobody can read it; the generation of what comes next.
-    visit: Option<u64>,
-}
-
-impl DoorChange {
-    fn write(self, life: &LifeKey, before: u64) -> Option<Write> {
-        let mut set = Vec::new();
-        let mut remove = Vec::new();
-        set.extend(self.rules_version.map(|_| "rules_version = :rules_version"));
-        match self.end {
-            Some(Some(_)) => set.push("expires_at = :end"),
-            Some(None) => remove.push("expires_at"),
-            None => {}
-        }
-        if self.visit.is_some() {
-            set.push("#key = :key");
-            remove.extend(["network", "device"]);
-        }
-        let clauses = [("SET", set), ("REMOVE", remove)];
-        let clauses = clauses.into_iter().filter(|(_, it)| !it.is_empty());
-        let clauses: Vec<_> = clauses
-            .map(|(verb, it)| format!("{verb} {}", it.join(", ")))
-            .collect();
-        if clauses.is_empty() {
-            return None;
-        }
-        let mut write = Write::update(&life.partition(), DOOR, clauses.join(" "))
-            .only_if("rules_version = :before")
-            .value(":before", before);
-        if let Some(rules_version) = self.rules_version {
-            write = write.value(":rules_version", rules_version);
-        }
-        if let Some(Some(end)) = self.end {
-            write = write.value(":end", end.as_second());
-        }
-        if let Some(generation) = self.visit {
-            write = write.name("#key", "key").value(":key", generation);
-        }
-        Some(write)
-    }
-}
-
 /// Who somebody is, made anew where it is lost: everything else is found by their door, and
 /// writes need the row to be there. Who they are is told again by whoever knows.
 async fn person_write(
@@ -174,7 +128,7 @@ async fn person_write(
         rev: row.map_or(0, |row| row.count("rev")) + 1,
         ..PersonRow::default()
     };
-    Ok(Some(Write::put(anew.item(&living))))
+    Ok(Some(anew.put(&living)))
 }
 
 /// Opens rows of one life. Its key is unwrapped only when a row's generation says that it may

@@ -79,12 +79,11 @@ impl IdempotencyKey {
     /// Keeps the answer to the request, as part of the transaction that the answer is about:
     /// what has happened is then never done again.
     pub fn answer_write(&self, status: u16, answer: &[u8]) -> Write {
-        let expression = "SET answer = :answer, #status = :status";
-        Write::update(&self.partition, ONCE, expression)
-            .only_if("attribute_exists(PK) AND attribute_not_exists(answer)")
-            .name("#status", "status")
-            .value(":answer", self.seal(ONCE, answer))
-            .value(":status", u64::from(status))
+        Write::update(&self.partition, ONCE)
+            .set("answer", self.seal(ONCE, answer))
+            .set("status", u64::from(status))
+            .if_there()
+            .if_none("answer")
             .or_fault("the same request was answered meanwhile")
     }
 

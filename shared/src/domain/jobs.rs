@@ -221,34 +221,30 @@ impl Job {
     pub fn wake_writes(&self, now: Timestamp) -> [Write; 2] {
         let mut next = self.clone();
         next.turn += 1;
-        let wake = Write::update(
-            &keys::jobs(self.key.tenant, self.key.kind),
-            &self.key.id.to_string(),
-            "SET #state = :queued, turn = :next, due_sk = :due, fence = :fence",
-        )
-        .only_if("turn = :turn AND attribute_not_exists(finished_at)")
-        .name("#state", "state")
-        .value(":queued", JobState::Queued.name())
-        .value(":turn", self.turn)
-        .value(":next", next.turn)
-        .value(":due", keys::job_due(self.key, now + LEASE))
-        .value(":fence", new_fence());
+        let partition = keys::jobs(self.key.tenant, self.key.kind);
+        let wake = Write::update(&partition, &self.key.id.to_string())
+            .set("state", JobState::Queued.name())
+            .set("turn", next.turn)
+            .set("due_sk", keys::job_due(self.key, now + LEASE))
+            .set("fence", new_fence())
+            .if_is("turn", self.turn)
+            .if_none("finished_at");
         [wake, next.turn_write(now)]
     }
 
     /// Saves the job under a new fence, if it is still as it was read and not over.
     fn saved(&self, item: Item, fence: &str) -> Write {
         Write::put(item.with("fence", fence))
-            .only_if("fence = :fence AND attribute_not_exists(finished_at)")
-            .value(":fence", self.fence.clone())
+            .if_is("fence", self.fence.clone())
+            .if_none("finished_at")
     }
 
     /// Lets a transaction depend on the job being as it was read and not over.
     pub fn check(&self) -> Write {
         let partition = keys::jobs(self.key.tenant, self.key.kind);
         Write::check(&partition, &self.key.id.to_string())
-            .only_if("fence = :fence AND attribute_not_exists(finished_at)")
-            .value(":fence", self.fence.clone())
+            .if_is("fence", self.fence.clone())
+            .if_none("finished_at")
     }
 
     /// The job at its end: part of the transaction that ends it. It leaves the index, and TTL
@@ -261,6 +257,12 @@ impl Job {
             self.item().with("expires_at", until.as_second()),
             &new_fence(),
         )
+    }
+
+    /// Deletes the job, unless a later turn has taken over.
+    pub fn delete_write(&self) -> Write {
+        let partition = keys::jobs(self.key.tenant, self.key.kind);
+        Write::delete(&partition, &self.key.id.to_string()).if_is("turn", self.turn)
     }
 
     /// Whether the job has been over for so long that nothing of it is needed any more, though
@@ -314,17 +316,12 @@ impl Store {
     /// As [`Store::job`].
     pub async fn take_turn(&self, key: JobKey, turn: u64, now: Timestamp) -> Result<Option<Job>> {
         let partition = keys::jobs(key.tenant, key.kind);
-        let write = Write::update(
-            &partition,
-            &key.id.to_string(),
-            "SET #state = :running, due_sk = :due, fence = :fence",
-        )
-        .only_if("turn = :turn AND attribute_not_exists(finished_at)")
-        .name("#state", "state")
-        .value(":turn", turn)
-        .value(":due", keys::job_due(key, now + LEASE))
-        .value(":running", JobState::Running.name())
-        .value(":fence", new_fence());
+        let write = Write::update(&partition, &key.id.to_string())
+            .set("state", JobState::Running.name())
+            .set("due_sk", keys::job_due(key, now + LEASE))
+            .set("fence", new_fence())
+            .if_is("turn", turn)
+            .if_none("finished_at");
         match self.write(write).await? {
             Ok(row) => Job::read(&row).map(Some),
             Err(Refusal::Condition { .. }) => Ok(None),

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use shared::aws::dynamo::{Item, Write};
 use shared::base::id::{SubjectId, TenantId};
 use shared::crypto::{Aad, SealingKey};
+use shared::domain::keyring::list_write;
 use shared::domain::keyring::{Entry, Rules, State};
 use shared::domain::keys::{self, DOOR, EXPIRY, LifeKey, PERSON, Rule};
 use shared::domain::life::door::Door;
@@ -136,28 +137,14 @@ impl Scene {
         change(&mut rules);
         let mut writes = vec![entry.rules_write(rules, entry.rules_version + 1)];
         for rule in Rule::ALL {
-            let list = keys::listed(self.tenant(), rule);
-            match rules.under(rule) {
-                true => writes.push(Write::put(Item::new(&list, subject))),
-                false => writes.push(Write::delete(&list, subject)),
-            }
+            writes.push(list_write(&entry.key, rule, rules.under(rule)));
         }
-        let partition = entry.key.partition();
         let end = shared::domain::life::door::expires_at(door.last_seen, 30);
+        let write = Write::update(&entry.key.partition(), DOOR)
+            .set("rules_version", entry.rules_version + 1);
         writes.push(match rules.stop_clock() {
-            true => Write::update(
-                &partition,
-                DOOR,
-                "SET rules_version = :next REMOVE expires_at",
-            )
-            .value(":next", entry.rules_version + 1),
-            false => Write::update(
-                &partition,
-                DOOR,
-                "SET rules_version = :next, expires_at = :end",
-            )
-            .value(":next", entry.rules_version + 1)
-            .value(":end", end.as_second()),
+            true => write.remove(&["expires_at"]),
+            false => write.set("expires_at", end.as_second()),
         });
         app.store
             .transact(writes)

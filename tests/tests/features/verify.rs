@@ -85,9 +85,7 @@ async fn an_entry_that_was_changed_is_named() {
     for (attribute, value) in [("by", "key_9"), ("about", "key_9"), ("kind", "key.revoked")] {
         let service = sealed().await;
         let row = &entries(&service).await[1];
-        let change = Write::update(row.partition(), row.sort(), "SET #it = :it")
-            .name("#it", attribute)
-            .value(":it", value);
+        let change = Write::update(row.partition(), row.sort()).set(attribute, value);
         write(&service, change).await;
         let report = verified(&service, DAY).await;
         assert!(!report.valid(), "{report}");
@@ -144,20 +142,15 @@ async fn an_entry_that_was_added_is_named() {
 async fn leaves_and_seals_that_were_changed_do_not_hold() {
     let service = sealed().await;
     let tenant = tenant(&service);
-    let leaves = Write::update(
-        &keys::leaves(tenant, day(DAY)),
-        &keys::leaves_part(0),
-        "SET hashes = :it",
-    )
-    .value(":it", vec![1_u8; 4 * 32]);
+    let leaves = Write::update(&keys::leaves(tenant, day(DAY)), &keys::leaves_part(0))
+        .set("hashes", vec![1_u8; 4 * 32]);
     write(&service, leaves).await;
     let report = verified(&service, DAY).await;
     assert!(
         !report.valid() && report.to_string().contains("FAIL  root"),
         "{report}"
     );
-    let root = Write::update(&keys::seals(tenant), "2026-03-02", "SET root = :it")
-        .value(":it", "A".repeat(43));
+    let root = Write::update(&keys::seals(tenant), "2026-03-02").set("root", "A".repeat(43));
     write(&service, root).await;
     let report = verified(&service, "2026-03-02").await;
     assert!(
@@ -171,9 +164,7 @@ async fn leaves_and_seals_that_were_changed_do_not_hold() {
         .await
         .expect("it answers")
         .expect("it is sealed");
-    let jws = |day, jws: String| {
-        Write::update(&keys::seals(tenant), day, "SET jws = :it").value(":it", jws)
-    };
+    let jws = |day, jws: String| Write::update(&keys::seals(tenant), day).set("jws", jws);
     write(&service, jws("2026-03-02", other.jws.clone())).await;
     let report = verified(&service, "2026-03-02").await;
     assert!(

@@ -51,7 +51,7 @@ enum Kind {
     Put(Item),
     Update {
         key: HashMap<String, AttributeValue>,
-        expression: String,
+        changes: Changes,
     },
     Delete {
         key: HashMap<String, AttributeValue>,
@@ -59,6 +59,29 @@ enum Kind {
     Check {
         key: HashMap<String, AttributeValue>,
     },
+}
+
+/// The clauses of an update expression.
+#[derive(Clone, Default)]
+struct Changes {
+    set: Vec<String>,
+    remove: Vec<String>,
+    add: Vec<String>,
+    delete: Vec<String>,
+}
+
+impl Changes {
+    fn expression(&self) -> String {
+        let clauses = [
+            ("SET", &self.set),
+            ("REMOVE", &self.remove),
+            ("ADD", &self.add),
+            ("DELETE", &self.delete),
+        ];
+        let clauses = clauses.into_iter().filter(|(_, parts)| !parts.is_empty());
+        let clauses = clauses.map(|(verb, parts)| format!("{verb} {}", parts.join(", ")));
+        clauses.collect::<Vec<_>>().join(" ")
+    }
 }
 
 impl Write {
@@ -77,10 +100,10 @@ impl Write {
         Write::new(Table::Records, Kind::Put(item))
     }
 
-    /// Changes a row of `records`; `expression` is an update expression (`SET …`).
-    pub fn update(partition: &str, sort: &str, expression: impl Into<String>) -> Write {
-        let (key, expression) = (item::key(partition, sort), expression.into());
-        Write::new(Table::Records, Kind::Update { key, expression })
+    /// Changes a row of `records`: what follows says how.
+    pub fn update(partition: &str, sort: &str) -> Write {
+        let (key, changes) = (item::key(partition, sort), Changes::default());
+        Write::new(Table::Records, Kind::Update { key, changes })
     }
 
     pub fn delete(partition: &str, sort: &str) -> Write {
@@ -93,7 +116,7 @@ impl Write {
     }
 
     /// Writes nothing: lets a transaction depend on a row.
-    pub fn check(partition: &str, sort: &str) -> Write {
+    pub(crate) fn check(partition: &str, sort: &str) -> Write {
         Write::new(
             Table::Records,
             Kind::Check {
@@ -106,15 +129,10 @@ impl Write {
         Write::new(Table::Keyring, Kind::Put(item))
     }
 
-    pub(crate) fn update_keyring(partition: &str, expression: impl Into<String>) -> Write {
+    pub(crate) fn update_keyring(partition: &str) -> Write {
         let key = HashMap::from([("PK".to_owned(), AttributeValue::S(partition.to_owned()))]);
-        Write::new(
-            Table::Keyring,
-            Kind::Update {
-                key,
-                expression: expression.into(),
-            },
-        )
+        let changes = Changes::default();
+        Write::new(Table::Keyring, Kind::Update { key, changes })
     }
 
     pub(crate) fn delete_keyring(partition: &str) -> Write {
@@ -122,16 +140,120 @@ impl Write {
         Write::new(Table::Keyring, Kind::Delete { key })
     }
 
+    fn changes(&mut self) -> &mut Changes {
+        match &mut self.kind {
+            Kind::Update { changes, .. } => changes,
+            _ => unreachable!("only an update changes attributes"),
+        }
+    }
+
+    /// An attribute's name and the value it gets, as the expressions spell them.
+    fn new_value(&mut self, attribute: &str, value: impl Into<Attribute>) -> (String, String) {
+        let (name, new) = (format!("#{attribute}"), format!(":new_{attribute}"));
+        self.names.insert(name.clone(), attribute.to_owned());
+        self.values.insert(new.clone(), value.into().0);
+        (name, new)
+    }
+
+    /// Gives an attribute a value.
+    #[must_use]
+    pub fn set(mut self, attribute: &str, value: impl Into<Attribute>) -> Write {
+        let (name, value) = self.new_value(attribute, value);
+        self.changes().set.push(format!("{name} = {value}"));
+        self
+    }
+
+    /// Gives an attribute a value, if there is one.
+    #[must_use]
+    pub(crate) fn set_some(self, attribute: &str, value: Option<impl Into<Attribute>>) -> Write {
+        match value {
+            Some(value) => self.set(attribute, value),
+            None => self,
+        }
+    }
+
+    /// Gives an attribute a value, or removes it.
+    #[must_use]
+    pub(crate) fn set_or_remove(
+        self,
+        attribute: &str,
+        value: Option<impl Into<Attribute>>,
+    ) -> Write {
+        match value {
+            Some(value) => self.set(attribute, value),
+            None => self.remove(&[attribute]),
+        }
+    }
+
+    /// Gives an attribute a value unless it has one.
+    #[must_use]
+    pub(crate) fn set_first(mut self, attribute: &str, value: impl Into<Attribute>) -> Write {
+        let (name, value) = self.new_value(attribute, value);
+        let set = format!("{name} = if_not_exists({name}, {value})");
+        self.changes().set.push(set);
+        self
+    }
+
+    /// Removes attributes.
+    #[must_use]
+    pub fn remove(mut self, attributes: &[&str]) -> Write {
+        for attribute in attributes {
+            let name = format!("#{attribute}");
+            self.names.insert(name.clone(), (*attribute).to_owned());
+            self.changes().remove.push(name);
+        }
+        self
+    }
+
+    /// Adds to a number, or to a set.
+    #[must_use]
+    pub(crate) fn add(mut self, attribute: &str, value: impl Into<Attribute>) -> Write {
+        let (name, value) = self.new_value(attribute, value);
+        self.changes().add.push(format!("{name} {value}"));
+        self
+    }
+
+    /// Takes out of a set.
+    #[must_use]
+    pub(crate) fn take(mut self, attribute: &str, value: impl Into<Attribute>) -> Write {
+        let (name, value) = self.new_value(attribute, value);
+        self.changes().delete.push(format!("{name} {value}"));
+        self
+    }
+
+    /// The write happens only if the row is there.
+    #[must_use]
+    pub(crate) fn if_there(self) -> Write {
+        self.and_if("attribute_exists(PK)")
+    }
+
+    /// The write happens only if an attribute has this value.
+    #[must_use]
+    pub(crate) fn if_is(mut self, attribute: &str, value: impl Into<Attribute>) -> Write {
+        let (name, is) = (format!("#{attribute}"), format!(":is_{attribute}"));
+        self.names.insert(name.clone(), attribute.to_owned());
+        self.values.insert(is.clone(), value.into().0);
+        self.and_if(&format!("{name} = {is}"))
+    }
+
+    /// The write happens only without this attribute.
+    #[must_use]
+    pub(crate) fn if_none(mut self, attribute: &str) -> Write {
+        let name = format!("#{attribute}");
+        self.names.insert(name.clone(), attribute.to_owned());
+        self.and_if(&format!("attribute_not_exists({name})"))
+    }
+
     /// The write happens only if this condition expression holds.
     #[must_use]
-    pub fn only_if(mut self, condition: impl Into<String>) -> Write {
+    pub(crate) fn only_if(mut self, condition: impl Into<String>) -> Write {
         self.condition = Some(condition.into());
         self
     }
 
     /// And only if this holds as well.
     #[must_use]
-    pub fn and_if(self, condition: &str) -> Write {
+    pub(crate) fn and_if(self, condition: &str) -> Write {
         let both = match &self.condition {
             Some(first) => format!("({first}) AND ({condition})"),
             None => condition.to_owned(),
@@ -148,21 +270,21 @@ impl Write {
     /// A failed condition is a fault, and no refusal: whoever wrote has nothing to read
     /// again, and the same at another time may succeed.
     #[must_use]
-    pub fn or_fault(mut self, what: &'static str) -> Write {
+    pub(crate) fn or_fault(mut self, what: &'static str) -> Write {
         self.fault = Some(what);
         self
     }
 
     /// Gives a `:value` of the expressions.
     #[must_use]
-    pub fn value(mut self, name: &str, value: impl Into<Attribute>) -> Write {
+    pub(crate) fn value(mut self, name: &str, value: impl Into<Attribute>) -> Write {
         self.values.insert(name.to_owned(), value.into().0);
         self
     }
 
     /// Gives a `#name` of the expressions, for a word that DynamoDB reserves.
     #[must_use]
-    pub fn name(mut self, name: &str, attribute: &str) -> Write {
+    pub(crate) fn name(mut self, name: &str, attribute: &str) -> Write {
         self.names.insert(name.to_owned(), attribute.to_owned());
         self
     }
@@ -272,14 +394,14 @@ impl Store {
                         other => Failed::Other(unavailable("PutItem", &other)),
                     })
             }
-            Kind::Update { key, expression } => {
+            Kind::Update { key, changes } => {
                 let call = self
                     .client
                     .update_item()
                     .table_name(table)
                     .set_key(Some(key));
                 let call = call
-                    .update_expression(expression)
+                    .update_expression(changes.expression())
                     .set_condition_expression(write.condition)
                     .set_expression_attribute_names(names)
                     .set_expression_attribute_values(values)
@@ -404,11 +526,11 @@ impl Store {
                     .build()
                     .expect("table and item are set"),
             ),
-            Kind::Update { key, expression } => built.update(
+            Kind::Update { key, changes } => built.update(
                 Update::builder()
                     .table_name(table)
                     .set_key(Some(key))
-                    .update_expression(expression)
+                    .update_expression(changes.expression())
                     .set_condition_expression(write.condition)
                     .set_expression_attribute_names(names)
                     .set_expression_attribute_values(values)

@@ -80,7 +80,8 @@ impl Store {
             let mut moved = 0;
             for watermarks in open.chunks(together) {
                 let close = |watermark: &String| {
-                    Write::update(&partition, watermark, "SET sealed_until = :day")
+                    Write::update(&partition, watermark)
+                        .set("sealed_until", day.clone())
                         .only_if("attribute_not_exists(sealed_until) OR sealed_until < :day")
                         .value(":day", day.clone())
                 };

@@ -62,9 +62,10 @@ pub async fn begin(
     }]);
     writes.push(job.begin_later(look_at));
     writes.push(
-        Write::update(TENANTS, &tenant.to_string(), "SET leaving = :job")
-            .only_if("attribute_exists(PK) AND attribute_not_exists(leaving)")
-            .value(":job", job.key.id.to_string()),
+        Write::update(TENANTS, &tenant.to_string())
+            .set("leaving", job.key.id.to_string())
+            .if_there()
+            .if_none("leaving"),
     );
     writes.extend(more);
     match app.store.transact(writes).await? {
@@ -94,9 +95,10 @@ pub fn job(tenant: TenantId, not_before: Timestamp, now: Timestamp) -> Job {
 pub fn cancel_writes(job: &mut Job, now: Timestamp) -> Vec<Write> {
     let tenant = job.key.tenant.to_string();
     vec![
-        Write::update(TENANTS, &tenant, "REMOVE leaving")
-            .only_if("leaving = :job AND attribute_not_exists(going)")
-            .value(":job", job.key.id.to_string()),
+        Write::update(TENANTS, &tenant)
+            .remove(&["leaving"])
+            .if_is("leaving", job.key.id.to_string())
+            .if_none("going"),
         job.finish_write(JobState::Cancelled, now),
     ]
 }
@@ -104,19 +106,19 @@ pub fn cancel_writes(job: &mut Job, now: Timestamp) -> Vec<Write> {
 /// Begins to leave: from here on nobody can be held.
 pub fn going_write(job: JobKey) -> Write {
     let id = job.id.to_string();
-    Write::update(TENANTS, &job.tenant.to_string(), "SET going = :job")
-        .only_if("leaving = :job")
-        .value(":job", id)
+    Write::update(TENANTS, &job.tenant.to_string())
+        .set("going", id.clone())
+        .if_is("leaving", id)
 }
 
 /// Leaves later: somebody is held.
 pub fn staying_write(job: JobKey) -> Write {
-    Write::update(TENANTS, &job.tenant.to_string(), "REMOVE going")
+    Write::update(TENANTS, &job.tenant.to_string()).remove(&["going"])
 }
 
 /// Lets a transaction depend on the tenant not going.
 pub fn stays_check(tenant: TenantId) -> Write {
-    Write::check(TENANTS, &tenant.to_string()).only_if("attribute_not_exists(going)")
+    Write::check(TENANTS, &tenant.to_string()).if_none("going")
 }
 
 /// What is refused to a tenant that is going.
@@ -129,12 +131,10 @@ pub const fn gone() -> Error {
 
 /// The tenant's row once it has left: the operator's record of it.
 pub fn left_write(tenant: TenantId, job: JobId, receipt: &str, now: Timestamp) -> Write {
-    let expression = "SET erased_at = :now, receipt = :receipt";
-    Write::update(TENANTS, &tenant.to_string(), expression)
-        .only_if("leaving = :job")
-        .value(":job", job.to_string())
-        .value(":receipt", receipt.to_owned())
-        .value(":now", now)
+    Write::update(TENANTS, &tenant.to_string())
+        .set("erased_at", now)
+        .set("receipt", receipt)
+        .if_is("leaving", job.to_string())
 }
 
 /// Whether anybody of a tenant is held.

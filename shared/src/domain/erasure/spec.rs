@@ -161,7 +161,7 @@ impl Job {
         let until = (now + KEPT).as_second();
         let end = |number| {
             let list = keys::list_of_job(self.key.id, number);
-            Write::update(&partition, &list, "SET expires_at = :until").value(":until", until)
+            Write::update(&partition, &list).set("expires_at", until)
         };
         Ok((0..lists).map(end).collect())
     }

@@ -341,12 +341,10 @@ impl Keyring {
         let mut keys = self.vault.unwrap_tenant_keys(tenant, wrapped, true).await?;
         keys.rotate();
         let rotated = self.vault.wrap_tenant_keys(tenant, &keys).await?;
-        let expression = "SET tenant_keys = :rotated, rotated_at = :now";
-        let write = Write::update_keyring(&tenant.to_string(), expression)
-            .only_if("tenant_keys = :read")
-            .value(":rotated", rotated)
-            .value(":read", wrapped.to_vec())
-            .value(":now", now);
+        let write = Write::update_keyring(&tenant.to_string())
+            .set(TENANT_KEYS, rotated)
+            .set("rotated_at", now)
+            .if_is(TENANT_KEYS, wrapped.to_vec());
         // Refused: another turn was first, or the tenant has just left.
         let _done = self.store.write(write).await?;
         Ok(true)
@@ -358,10 +356,10 @@ impl Keyring {
     /// # Errors
     /// As [`Keyring::add_tenant`].
     pub async fn remove_tenant(&self, tenant: TenantId) -> Result<()> {
-        let expression = "SET erased_at = if_not_exists(erased_at, :now) REMOVE tenant_keys";
-        let write = Write::update_keyring(&tenant.to_string(), expression)
-            .only_if("attribute_exists(PK)")
-            .value(":now", self.clock.now());
+        let write = Write::update_keyring(&tenant.to_string())
+            .set_first("erased_at", self.clock.now())
+            .remove(&[TENANT_KEYS])
+            .if_there();
         let _gone = self.store.write(write).await?;
         self.tenants.forget(|held| *held == tenant);
         Ok(())
@@ -441,16 +439,16 @@ impl Keyring {
         let keys = self.tenant(entry.key.tenant).await?;
         let place = entry.key.partition();
         let wrapped = keys.wrap(data_key_place(&place), &SealingKey::random());
-        let expression = "SET retiring_key = data_key, data_key = :key, generation = :generation, \
-                          rules_version = :next, rekeyed_at = :now REMOVE rekey, rekey_at";
         Ok(entry
-            .change(expression)
-            .and_if("rekey = :job AND attribute_not_exists(retiring_key)")
-            .value(":key", wrapped)
-            .value(":generation", entry.generation + 1)
-            .value(":next", entry.rules_version + 1)
-            .value(":now", now)
-            .value(":job", job.to_string()))
+            .change()
+            .set_some("retiring_key", entry.wrapped.clone())
+            .set("data_key", wrapped)
+            .set("generation", entry.generation + 1)
+            .set("rules_version", entry.rules_version + 1)
+            .set("rekeyed_at", now)
+            .remove(&["rekey", "rekey_at"])
+            .if_is("rekey", job.to_string())
+            .if_none("retiring_key"))
     }
 
     /// A new life with a new key, and that key wrapped. Nothing is stored yet. `follows`:
@@ -544,12 +542,10 @@ impl Entry {
     /// read: one that comes or is cancelled meanwhile changes no rules version.
     pub(crate) fn if_blocked_as_read(&self, write: Write) -> Write {
         if self.blocked.is_empty() {
-            return write.and_if("attribute_not_exists(blocked)");
+            return write.if_none("blocked");
         }
         let blocked: Vec<_> = self.blocked.iter().map(JobId::to_string).collect();
-        write
-            .and_if("blocked = :blocked")
-            .value(":blocked", blocked)
+        write.if_is("blocked", blocked)
     }
 
     /// Deletes this row, if it is still as it was read.
@@ -559,17 +555,15 @@ impl Entry {
 
     /// A change of this row that happens only if the row is still as it was read: a rules version
     /// never comes twice.
-    pub fn change(&self, expression: &str) -> Write {
-        self.as_read(Write::update_keyring(&partition(&self.key), expression))
+    pub(crate) fn change(&self) -> Write {
+        self.as_read(Write::update_keyring(&partition(&self.key)))
     }
 
     fn as_read(&self, write: Write) -> Write {
         write
-            .only_if("#state = :state AND life = :life AND rules_version = :rules_version")
-            .name("#state", "state")
-            .value(":state", self.state.name())
-            .value(":life", self.key.life.to_string())
-            .value(":rules_version", self.rules_version)
+            .if_is("state", self.state.name())
+            .if_is("life", self.key.life.to_string())
+            .if_is("rules_version", self.rules_version)
     }
 }
 
@@ -579,6 +573,15 @@ fn rules(row: &Item) -> Rules {
         objected: row.flag("objected"),
         held: row.flag("held"),
         suppressed: row.flag("suppressed"),
+    }
+}
+
+/// Puts a person into the list of those who stand under a rule, or takes them out.
+pub fn list_write(life: &LifeKey, rule: Rule, in_force: bool) -> Write {
+    let (list, subject) = (keys::listed(life.tenant, rule), life.subject.to_string());
+    match in_force {
+        true => Write::put(Item::new(&list, &subject)),
+        false => Write::delete(&list, &subject),
     }
 }
 
@@ -607,60 +610,60 @@ pub(crate) fn begin_write(living: &Living, wrapped: Sealed, follows: Option<&Ent
     let write = Write::put_keyring(row);
     match follows {
         None => write.only_new(),
-        Some(old) => write
-            .only_if("#state = :before AND life = :old AND rules_version = :rules_version")
-            .name("#state", "state")
-            .value(":before", old.state.name())
-            .value(":old", old.key.life.to_string())
-            .value(":rules_version", old.rules_version),
+        Some(old) => old.as_read(write),
     }
 }
 
 /// What ends with a life, and goes from the keyring the moment it does.
-const ENDS: &str = "data_key, retiring_key, restricted, rekeyed_at, retired_at, rekey, rekey_at";
+const ENDS: [&str; 7] = [
+    "data_key",
+    "retiring_key",
+    "restricted",
+    "rekeyed_at",
+    "retired_at",
+    "rekey",
+    "rekey_at",
+];
 
 /// A hold, without the erasures that wait for its end.
-const HOLD: &str = "held, hold_reason, hold_until";
+const HOLD: [&str; 3] = ["held", "hold_reason", "hold_until"];
 
 /// Deletes the keys of a life whose time is over, if it is the current one and nothing
 /// holds it. Nobody asked for it, so who returns meanwhile is welcome.
 pub(crate) fn expiring_write(key: &LifeKey) -> Write {
-    let expression = format!("SET #state = :erasing, expired = :true REMOVE {ENDS}");
-    ending_write(key, expression)
-        .only_if("#state = :active AND life = :life AND attribute_not_exists(held)")
-        .value(":true", true)
+    ending_write(key).set("expired", true).if_none("held")
 }
 
 /// Deletes the keys of a life whose tenant leaves, if it is the current one.
 pub(crate) fn leaving_write(key: &LifeKey) -> Write {
-    let rules = "objected, suppressed, held, hold_reason, hold_until, blocked";
-    let expression = format!("SET #state = :erasing REMOVE {ENDS}, {rules}");
-    ending_write(key, expression).only_if("#state = :active AND life = :life")
+    let rules = ["objected", "suppressed", "blocked"];
+    ending_write(key).remove(&HOLD).remove(&rules)
 }
 
-fn ending_write(key: &LifeKey, expression: String) -> Write {
-    Write::update_keyring(&partition(key), expression)
-        .name("#state", "state")
-        .value(":erasing", State::Erasing.name())
-        .value(":active", State::Active.name())
-        .value(":life", key.life.to_string())
+fn ending_write(key: &LifeKey) -> Write {
+    active_write(key)
+        .set("state", State::Erasing.name())
+        .remove(&ENDS)
+}
+
+/// A change of the row of this life, while it is the current one and has not ended.
+fn active_write(key: &LifeKey) -> Write {
+    Write::update_keyring(&partition(key))
+        .if_is("state", State::Active.name())
+        .if_is("life", key.life.to_string())
 }
 
 /// Deletes the keys of a life that is asked to be erased, if its row is still as it was
 /// read: unreadable from here on. A hold ends with it; the erasures that wait for it stay
 /// noted until they are released. `suppress`: the person stays away afterwards.
 pub(crate) fn erasing_write(entry: &Entry, suppress: bool) -> Write {
-    let suppressed = if suppress { ", suppressed = :true" } else { "" };
-    let expression =
-        format!("SET #state = :erasing, expired = :false{suppressed} REMOVE {ENDS}, {HOLD}");
     let write = entry
-        .change(&expression)
-        .value(":erasing", State::Erasing.name())
-        .value(":false", false);
-    let write = match suppress {
-        true => write.value(":true", true),
-        false => write,
-    };
+        .change()
+        .set("state", State::Erasing.name())
+        .set("expired", false)
+        .set_some("suppressed", suppress.then_some(true))
+        .remove(&ENDS)
+        .remove(&HOLD);
     match entry.rules.held {
         true => entry.if_blocked_as_read(write),
         false => write,
@@ -670,80 +673,61 @@ pub(crate) fn erasing_write(entry: &Entry, suppress: bool) -> Write {
 /// Notes an erasure that waits for a hold to end. Refused when as many wait as may.
 pub fn block_write(entry: &Entry, job: JobId) -> Write {
     entry
-        .change("ADD blocked :job")
+        .change()
+        .add("blocked", vec![job.to_string()])
         .and_if("attribute_not_exists(blocked) OR size(blocked) < :most")
-        .value(":job", vec![job.to_string()])
         .value(":most", BLOCKED as u64)
 }
 
 /// Takes an erasure back that waits for the hold on this life, if the hold still stands.
 pub fn unblock_write(key: &LifeKey, job: JobId) -> Write {
-    Write::update_keyring(&partition(key), "DELETE blocked :job")
-        .only_if("life = :life AND attribute_exists(held)")
-        .value(":job", vec![job.to_string()])
-        .value(":life", key.life.to_string())
+    Write::update_keyring(&partition(key))
+        .take("blocked", vec![job.to_string()])
+        .if_is("life", key.life.to_string())
+        .and_if("attribute_exists(held)")
 }
 
 /// Forgets which erasures waited for the hold on this life, once it has ended.
 pub(crate) fn released_write(key: &LifeKey) -> Write {
-    Write::update_keyring(&partition(key), "REMOVE blocked")
-        .only_if("life = :life AND attribute_not_exists(held)")
-        .value(":life", key.life.to_string())
+    Write::update_keyring(&partition(key))
+        .remove(&["blocked"])
+        .if_is("life", key.life.to_string())
+        .if_none("held")
 }
 
 /// Notes the re-keying to come, if there is none, and the life is still behind the rules version at
 /// which it was read.
 pub(crate) fn rekey_later_write(living: &Living, rekey: Rekey) -> Write {
-    Write::update_keyring(
-        &partition(&living.key),
-        "SET rekey = :rekey, rekey_at = :at",
-    )
-    .only_if("#state = :active AND life = :life AND rules_version = :rules_version AND attribute_not_exists(rekey)")
-    .name("#state", "state")
-    .value(":active", State::Active.name())
-    .value(":life", living.key.life.to_string())
-    .value(":rules_version", living.rules_version)
-    .value(":rekey", rekey.job.to_string())
-    .value(":at", rekey.at)
+    active_write(&living.key)
+        .set("rekey", rekey.job.to_string())
+        .set("rekey_at", rekey.at)
+        .if_is("rules_version", living.rules_version)
+        .if_none("rekey")
 }
 
 /// Deletes the key that nothing is sealed under any more. Whatever rules have changed
 /// meanwhile: it is about the keys alone.
 pub fn retire_write(living: &Living, now: Timestamp) -> Write {
-    let expression = "SET retired_at = :now REMOVE retiring_key";
-    Write::update_keyring(&partition(&living.key), expression)
-        .value(":now", now)
-        .only_if("#state = :active AND life = :life AND generation = :generation")
-        .name("#state", "state")
-        .value(":active", State::Active.name())
-        .value(":life", living.key.life.to_string())
-        .value(":generation", living.generation)
+    active_write(&living.key)
+        .set("retired_at", now)
+        .remove(&["retiring_key"])
+        .if_is("generation", living.generation)
 }
 
 /// Marks a life as erased, if the keyring has not gone on to a later one. What is left is a
 /// tombstone, which TTL deletes; `kept`: it stays, for a rule that outlasts lives. Refused
 /// where that is not so.
 pub fn erased_write(key: &LifeKey, kept: bool, now: Timestamp) -> Write {
-    let (expires, rule) = match kept {
-        true => (
-            "",
-            "(attribute_exists(objected) OR attribute_exists(suppressed))",
-        ),
-        false => (
-            ", expires_at = :expires",
-            "attribute_not_exists(objected) AND attribute_not_exists(suppressed)",
-        ),
-    };
-    let expression = format!("SET #state = :erased, erased_at = :now{expires}");
-    let write = Write::update_keyring(&partition(key), expression)
-        .only_if(format!("#state = :erasing AND life = :life AND {rule}"))
-        .name("#state", "state")
-        .value(":erased", State::Erased.name())
-        .value(":erasing", State::Erasing.name())
-        .value(":life", key.life.to_string())
-        .value(":now", now);
+    let write = Write::update_keyring(&partition(key))
+        .set("state", State::Erased.name())
+        .set("erased_at", now)
+        .if_is("state", State::Erasing.name())
+        .if_is("life", key.life.to_string());
     match kept {
-        true => write,
-        false => write.value(":expires", (now + KEPT).as_second()),
+        true => write.and_if("attribute_exists(objected) OR attribute_exists(suppressed)"),
+        false => write
+            .set("expires_at", (now + KEPT).as_second())
+            .if_none("objected")
+            .if_none("suppressed"),
     }
 }

@@ -12,10 +12,8 @@ use crate::domain::keyring::{
 };
 use crate::domain::keys::{self, LifeKey, Rule};
 
-/// The rules that do not end with a life by themselves, and what belongs to them.
-const RULES: &str = "objected, suppressed, held, hold_reason, hold_until, blocked";
-/// What ends with a life when nothing of it is left that a hold could keep.
-const HOLD: &str = "held, hold_reason, hold_until, blocked";
+/// What belongs to a hold, beside the rule itself.
+const HOLD: [&str; 3] = ["hold_reason", "hold_until", "blocked"];
 /// The reason of a hold that is known only from the list of those who are held.
 const RESTORED: &str = "restored";
 
@@ -85,114 +83,69 @@ impl Entry {
     /// keep is gone. `rules`: those that outlast it. `welcome`: nobody asked for this, so who
     /// returns meanwhile may.
     pub fn lost_write(&self, rules: Rules, welcome: bool) -> Write {
-        let mut change = Change::to(self.rules, rules);
-        change.set.push("#state = :erasing, expired = :welcome");
-        change.remove.extend([ENDS, HOLD]);
-        // Both are among what ends.
-        change
-            .remove
-            .retain(|it| !["held", "restricted"].contains(it));
-        change
-            .write(self)
-            .value(":erasing", State::Erasing.name())
-            .value(":welcome", welcome)
+        let mut ends = ENDS.to_vec();
+        // It is removed with the other rules.
+        ends.retain(|it| *it != Rule::Restricted.name());
+        let rules = Rules {
+            held: false,
+            restricted: false,
+            ..rules
+        };
+        self.under_write(rules)
+            .set("state", State::Erasing.name())
+            .set("expired", welcome)
+            .remove(&ends)
+            .remove(&HOLD)
     }
 
     /// Deletes the keys and rules of somebody whose tenant has left.
     pub fn left_write(&self, now: Timestamp) -> Write {
-        let expression = format!(
-            "SET #state = :erased, erased_at = :now, expires_at = :expires REMOVE {ENDS}, {RULES}"
-        );
-        self.change(&expression)
-            .value(":erased", State::Erased.name())
-            .value(":now", now)
-            .value(":expires", (now + KEPT).as_second())
+        self.change()
+            .set("state", State::Erased.name())
+            .set("erased_at", now)
+            .set("expires_at", (now + KEPT).as_second())
+            .remove(&ENDS)
+            .remove(&["objected", "suppressed", "held"])
+            .remove(&HOLD)
     }
 
     /// Puts these rules in force, at this rules version.
     pub fn rules_write(&self, rules: Rules, rules_version: u64) -> Write {
-        let mut change = Change::to(self.rules, rules);
-        change.set.push("rules_version = :next");
-        if rules.held && self.hold.is_none() {
-            change.set.push("hold_reason = :reason");
+        let write = self
+            .under_write(rules)
+            .set("rules_version", rules_version)
+            .set_or_remove(
+                "expires_at",
+                self.expires_at(rules).map(|at| at.as_second()),
+            );
+        match (self.rules.held, rules.held) {
+            (false, true) => write.set("hold_reason", RESTORED),
+            (true, false) => write.remove(&HOLD),
+            _ => write,
         }
-        if self.rules.held && !rules.held {
-            change.remove.push("hold_reason, hold_until, blocked");
-        }
-        let expires = self.expires_at(rules);
-        match expires {
-            Some(_) => change.set.push("expires_at = :expires"),
-            None => change.remove.push("expires_at"),
-        }
-        let reason = change.set.contains(&"hold_reason = :reason");
-        let mut write = change.write(self).value(":next", rules_version);
-        if let Some(at) = expires {
-            write = write.value(":expires", at.as_second());
-        }
-        match reason {
-            true => write.value(":reason", RESTORED),
-            false => write,
-        }
+    }
+
+    /// The rules as they are to be, if the row is still as it was read.
+    fn under_write(&self, rules: Rules) -> Write {
+        Rule::ALL.into_iter().fold(self.change(), |write, rule| {
+            let in_force = rules.under(rule);
+            match in_force == self.rules.under(rule) {
+                true => write,
+                false => write.set_or_remove(rule.name(), in_force.then_some(true)),
+            }
+        })
     }
 
     /// Notes another re-keying in place of one that has no job any more.
     pub fn rekey_anew_write(&self, rekey: Rekey) -> Write {
-        Write::update_keyring(&partition(&self.key), "SET rekey = :rekey, rekey_at = :at")
-            .only_if("life = :life AND rekey = :lost")
-            .value(":life", self.key.life.to_string())
-            .value(
-                ":lost",
+        Write::update_keyring(&partition(&self.key))
+            .set("rekey", rekey.job.to_string())
+            .set("rekey_at", rekey.at)
+            .if_is("life", self.key.life.to_string())
+            .if_is(
+                "rekey",
                 self.rekey.map_or_else(String::new, |it| it.job.to_string()),
             )
-            .value(":rekey", rekey.job.to_string())
-            .value(":at", rekey.at)
-    }
-}
-
-/// The parts of a change of a row's rules.
-struct Change {
-    set: Vec<&'static str>,
-    remove: Vec<&'static str>,
-}
-
-impl Change {
-    fn to(before: Rules, after: Rules) -> Change {
-        let mut change = Change {
-            set: Vec::new(),
-            remove: Vec::new(),
-        };
-        for rule in Rule::ALL {
-            match (before.under(rule), after.under(rule)) {
-                (false, true) => change.set.push(in_force(rule)),
-                (true, false) => change.remove.push(rule.name()),
-                _ => {}
-            }
-        }
-        change
-    }
-
-    fn write(self, entry: &Entry) -> Write {
-        let mut expression = format!("SET {}", self.set.join(", "));
-        if !self.remove.is_empty() {
-            expression = format!("{expression} REMOVE {}", self.remove.join(", "));
-        }
-        let write = entry.change(&expression);
-        match Rule::ALL
-            .iter()
-            .any(|rule| self.set.contains(&in_force(*rule)))
-        {
-            true => write.value(":true", true),
-            false => write,
-        }
-    }
-}
-
-const fn in_force(rule: Rule) -> &'static str {
-    match rule {
-        Rule::Held => "held = :true",
-        Rule::Restricted => "restricted = :true",
-        Rule::Objected => "objected = :true",
-        Rule::Suppressed => "suppressed = :true",
     }
 }
 

@@ -12,13 +12,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::aws::dynamo::{Attribute, Item, Refusal, Store, Weigh, Write};
+use crate::aws::dynamo::{Item, Refusal, Store, Weigh, Write};
 use crate::aws::s3::upload_ends;
 use crate::base::error::Result;
 use crate::base::id::uuid_at;
 use crate::crypto::Sealed;
 use crate::domain::jobs::{Job, TURN_KEPT};
-use crate::domain::keyring::{Entry, Living, Rules, State};
+use crate::domain::keyring::{Entry, Living, Rules, State, list_write};
 use crate::domain::keys::{self, DOOR, EXPIRY, LifeKey, Rule, day_of};
 
 /// Upload links that may be open for one person at a time.
@@ -199,156 +199,107 @@ pub enum Shut {
     Row { place: usize, row: Option<Item> },
 }
 
-/// The parts of one change of the door.
-#[derive(Default)]
-struct Change {
-    set: Vec<&'static str>,
-    remove: Vec<&'static str>,
-    add: Vec<String>,
-    conditions: Vec<&'static str>,
-    values: Vec<(&'static str, Attribute)>,
+/// The door of a life, if it stands, is not past its time, and carries the rules that were
+/// read.
+fn standing(write: Write, rules_version: u64, now: Timestamp) -> Write {
+    write
+        .if_is("rules_version", rules_version)
+        .and_if("attribute_not_exists(expires_at) OR expires_at > :now")
+        .value(":now", now.as_second())
 }
 
-impl Change {
-    fn of(living: &Living, passing: &Passing, now: Timestamp) -> Change {
-        let mut change = Change::default();
-        change.conditions.push("rules_version = :rules_version");
-        change
-            .conditions
-            .push("(attribute_not_exists(expires_at) OR expires_at > :now)");
-        change.value(":rules_version", living.rules_version);
-        change.value(":now", now.as_second());
-        if let Some((seen, expires)) = passing.seen {
-            change.set.push("last_seen = :seen");
-            change.conditions.push("last_seen <= :seen");
-            change.value(":seen", seen);
-            if passing.vouched {
-                change.set.push("vouched_at = :seen");
-            } else {
-                change.conditions.push("vouched_at > :unvouched");
-                change.value(":unvouched", seen - UNVOUCHED);
-            }
-            if !living.rules.stop_clock() {
-                change.set.push("expires_at = :expires");
-                change.value(":expires", expires.as_second());
-            }
-        }
-        if let Some(visit) = &passing.visit {
-            change.visit(visit, living.rules.held);
-            // Both sealed parts of the door are the visit's, and are written together.
-            change.set.push("#key = :key");
-            change.value(":key", living.generation);
-        }
-        if let Some((old, new)) = &passing.uploads {
-            change.uploads(old, new);
-        }
-        if let Some(exports) = passing.exports {
-            change.exports(exports);
-        }
-        change.count(passing.added);
-        change
-    }
-
-    fn value(&mut self, name: &'static str, value: impl Into<Attribute>) {
-        self.values.push((name, value.into()));
-    }
-
-    /// The last visit: what it did not tell is removed.
-    fn visit(&mut self, visit: &Visit, held: bool) {
-        self.set.push("visit_at = :visit");
-        self.conditions.push(match held {
-            true => "attribute_not_exists(visit_at)",
-            false => "(attribute_not_exists(visit_at) OR visit_at <= :visit)",
-        });
-        self.value(":visit", visit.at);
-        for (part, set, name, sealed) in [
-            ("network", "network = :network", ":network", &visit.network),
-            ("device", "device = :device", ":device", &visit.device),
-        ] {
-            match sealed {
-                Some(sealed) => {
-                    self.set.push(set);
-                    self.value(name, sealed.clone());
-                }
-                None => self.remove.push(part),
-            }
-        }
-    }
-
-    /// Open links, if they are still as they were read.
-    fn uploads(&mut self, old: &[Timestamp], new: &[Timestamp]) {
-        self.set.push("uploads = :links");
-        self.value(":links", new);
-        if old.is_empty() {
-            self.conditions
-                .push("(attribute_not_exists(uploads) OR size(uploads) = :none)");
-            self.value(":none", 0_i64);
-        } else {
-            self.conditions.push("uploads = :open");
-            self.value(":open", old);
-        }
-    }
-
-    fn exports(&mut self, exports: Exports) {
-        match exports {
-            Exports::Withdraw(0) => self.conditions.push("attribute_not_exists(edition)"),
-            Exports::Withdraw(_) => {
-                self.conditions.push("attribute_exists(edition)");
-                self.add.push("edition :next".to_owned());
-                self.value(":next", 1_u64);
-            }
-            Exports::Make(0) => {
-                self.conditions.push("attribute_not_exists(edition)");
-                self.set.push("edition = :edition");
-                self.value(":edition", 1_u64);
-            }
-            Exports::Make(edition) => {
-                self.conditions.push("edition = :edition");
-                self.value(":edition", edition);
-            }
-        }
-    }
-
-    fn count(&mut self, added: Counts) {
-        let names = [
-            ":conversations",
-            ":messages",
-            ":attachments",
-            ":interactions",
-        ];
-        for ((attribute, name), count) in Counts::NAMES.iter().zip(names).zip(added.values()) {
-            if count > 0 {
-                self.add.push(format!("{attribute} {name}"));
-                self.value(name, count);
-            }
-        }
-    }
-
+impl Passing {
     /// An update of the door; a mere check where nothing changes.
-    fn into_write(self, partition: &str) -> Write {
-        let clauses = [
-            ("SET", self.set.join(", ")),
-            ("REMOVE", self.remove.join(", ")),
-            ("ADD", self.add.join(", ")),
-        ];
-        let clauses = clauses.into_iter().filter(|(_, clause)| !clause.is_empty());
-        let expression: Vec<_> = clauses
-            .map(|(verb, clause)| format!("{verb} {clause}"))
-            .collect();
-        let write = if expression.is_empty() {
-            Write::check(partition, DOOR)
-        } else {
-            Write::update(partition, DOOR, expression.join(" "))
+    fn write(&self, living: &Living, now: Timestamp) -> Write {
+        let partition = living.key.partition();
+        if self.changes_nothing() {
+            let check = standing(Write::check(&partition, DOOR), living.rules_version, now);
+            return match self.exports {
+                Some(Exports::Withdraw(_)) => check.if_none("edition"),
+                Some(Exports::Make(edition)) => check.if_is("edition", edition),
+                None => check,
+            };
+        }
+        let mut write = standing(Write::update(&partition, DOOR), living.rules_version, now);
+        if let Some((seen, expires)) = self.seen {
+            write = self.see(write, seen);
+            if !living.rules.stop_clock() {
+                write = write.set("expires_at", expires.as_second());
+            }
+        }
+        if let Some(visit) = &self.visit {
+            // Both sealed parts of the door are the visit's, and are written together.
+            write = visit
+                .write(write, living.rules.held)
+                .set("key", living.generation);
+        }
+        if let Some((old, new)) = &self.uploads {
+            write = uploads(write, old).set("uploads", new.as_slice());
+        }
+        write = match self.exports {
+            None => write,
+            Some(Exports::Withdraw(0)) => write.if_none("edition"),
+            Some(Exports::Withdraw(_)) => write
+                .add("edition", 1_u64)
+                .and_if("attribute_exists(edition)"),
+            Some(Exports::Make(0)) => write.set("edition", 1_u64).if_none("edition"),
+            Some(Exports::Make(edition)) => write.if_is("edition", edition),
         };
-        let write = write.only_if(self.conditions.join(" AND "));
-        let write = if self.values.iter().any(|(name, _)| *name == ":key") {
-            write.name("#key", "key")
-        } else {
-            write
+        let counts = Counts::NAMES.into_iter().zip(self.added.values());
+        let counts = counts.filter(|(_, count)| *count > 0);
+        counts.fold(write, |write, (name, count)| write.add(name, count))
+    }
+
+    fn changes_nothing(&self) -> bool {
+        let exports = matches!(
+            self.exports,
+            None | Some(Exports::Withdraw(0) | Exports::Make(1..))
+        );
+        exports
+            && self.seen.is_none()
+            && self.visit.is_none()
+            && self.uploads.is_none()
+            && self.added == Counts::default()
+    }
+
+    /// The person was active. What nobody vouches for counts for a while only.
+    fn see(&self, write: Write, seen: Timestamp) -> Write {
+        let write = write
+            .set("last_seen", seen)
+            .and_if("last_seen <= :seen")
+            .value(":seen", seen);
+        match self.vouched {
+            true => write.set("vouched_at", seen),
+            false => write
+                .and_if("vouched_at > :unvouched")
+                .value(":unvouched", seen - UNVOUCHED),
+        }
+    }
+}
+
+impl Visit {
+    /// The last visit: what it did not tell is removed.
+    fn write(&self, write: Write, held: bool) -> Write {
+        let write = match held {
+            true => write.if_none("visit_at"),
+            false => write
+                .and_if("attribute_not_exists(visit_at) OR visit_at <= :visit")
+                .value(":visit", self.at),
         };
-        self.values
-            .into_iter()
-            .fold(write, |write, (name, value)| write.value(name, value))
+        write
+            .set("visit_at", self.at)
+            .set_or_remove("network", self.network.clone())
+            .set_or_remove("device", self.device.clone())
+    }
+}
+
+/// Open links, if they are still as they were read.
+fn uploads(write: Write, old: &[Timestamp]) -> Write {
+    match old {
+        [] => write
+            .and_if("attribute_not_exists(uploads) OR size(uploads) = :none")
+            .value(":none", 0_i64),
+        open => write.if_is("uploads", open),
     }
 }
 
@@ -418,7 +369,7 @@ impl Store {
         if let Some(Exports::Withdraw(1..)) = passing.exports {
             writes.push(withdrawal_write(&living.key, now).into());
         }
-        let door = Change::of(living, passing, now).into_write(&living.key.partition());
+        let door = passing.write(living, now);
         let repeats = passing.uploads.is_none();
         let outcome = if writes.is_empty() && !door.only_checks() && repeats {
             self.write(door).await?.map(|_| ())
@@ -478,12 +429,11 @@ impl Store {
             .iter()
             .zip(added.values())
             .fold(door, |door, (name, count)| door.with(name, count));
-        let clock = clock_item(key, expires);
         let mut all = vec![
             crate::domain::keyring::begin_write(living, wrapped, follows),
             Write::put(door).only_new(),
-            Write::put(person).only_new(),
-            Write::put(clock).only_new(),
+            person.only_new(),
+            expiry_entry_write(key, expires).only_new(),
         ];
         // The end of an expired life that nobody had noticed.
         if let Some(old) = follows.filter(|entry| entry.state == State::Active) {
@@ -532,9 +482,7 @@ impl Store {
         let Some(end) = door.expires_at else {
             return Ok(false);
         };
-        let ends = Write::check(&key.partition(), DOOR)
-            .only_if("expires_at = :end")
-            .value(":end", end.as_second());
+        let ends = Write::check(&key.partition(), DOOR).if_is("expires_at", end.as_second());
         let writes = vec![ends, expiry_write(key, end)];
         Ok(self.transact(writes).await?.is_ok())
     }
@@ -547,8 +495,8 @@ impl Store {
     /// As [`Store::door`].
     pub async fn postpone_clock(&self, entry: &Entry, look_at: Timestamp) -> Result<bool> {
         let stopped = Write::check(&entry.key.partition(), DOOR)
-            .only_if("rules_version = :rules_version AND attribute_not_exists(expires_at)")
-            .value(":rules_version", entry.rules_version);
+            .if_is("rules_version", entry.rules_version)
+            .if_none("expires_at");
         let writes = vec![stopped, expiry_write(&entry.key, look_at)];
         Ok(self.transact(writes).await?.is_ok())
     }
@@ -559,10 +507,11 @@ impl Store {
     /// # Errors
     /// As [`Store::door`].
     pub async fn shorten(&self, key: &LifeKey, door: &Door, expires: Timestamp) -> Result<bool> {
-        let shorter = Write::update(&key.partition(), DOOR, "SET expires_at = :expires")
-            .only_if("expires_at > :expires AND last_seen = :seen")
-            .value(":expires", expires.as_second())
-            .value(":seen", door.last_seen);
+        let shorter = Write::update(&key.partition(), DOOR)
+            .set("expires_at", expires.as_second())
+            .if_is("last_seen", door.last_seen)
+            .and_if("expires_at > :expires")
+            .value(":expires", expires.as_second());
         let writes = vec![shorter, expiry_write(key, expires)];
         Ok(self.transact(writes).await?.is_ok())
     }
@@ -571,23 +520,16 @@ impl Store {
 /// Puts the expiry index entry of a life at a day, if the life has not been erased.
 pub(crate) fn expiry_write(key: &LifeKey, at: Timestamp) -> Write {
     let day = day_of(at);
-    Write::update(
-        &key.partition(),
-        EXPIRY,
-        "SET due_day = :day, due_sk = :due",
-    )
-    .only_if("attribute_exists(PK)")
-    .value(":day", day.to_string())
-    .value(":due", key.due_sort(day))
+    Write::update(&key.partition(), EXPIRY)
+        .set("due_day", day.to_string())
+        .set("due_sk", key.due_sort(day))
+        .if_there()
 }
 
 /// Brings the rules version that follows the keyring's to the door, if it stands and is not over.
 pub fn next_rules_version_write(entry: &Entry, now: Timestamp) -> Write {
-    Write::update(&entry.key.partition(), DOOR, "SET rules_version = :next")
-        .only_if("rules_version = :rules_version AND (attribute_not_exists(expires_at) OR expires_at > :now)")
-        .value(":next", entry.rules_version + 1)
-        .value(":rules_version", entry.rules_version)
-        .value(":now", now.as_second())
+    let door = Write::update(&entry.key.partition(), DOOR);
+    standing(door, entry.rules_version, now).set("rules_version", entry.rules_version + 1)
 }
 
 /// Notes that the bucket may hold something of a life: its erasure asks.
@@ -602,13 +544,19 @@ fn withdrawal_write(life: &LifeKey, now: Timestamp) -> Write {
     Write::put(row)
 }
 
-/// A life's clock, at the day on which it is to be looked at.
-pub fn clock_item(key: &LifeKey, at: Timestamp) -> Item {
+/// A life's entry in the expiry index, at the day on which it is checked.
+pub fn expiry_entry_write(key: &LifeKey, at: Timestamp) -> Write {
     let day = day_of(at);
-    Item::new(&key.partition(), EXPIRY)
+    let entry = Item::new(&key.partition(), EXPIRY)
         .with("due_day", day.to_string())
         .with("due_pk", key.due_partition())
-        .with("due_sk", key.due_sort(day))
+        .with("due_sk", key.due_sort(day));
+    Write::put(entry)
+}
+
+/// Takes a life whose erasure is verified out of the expiry index.
+pub fn verified_write(key: &LifeKey) -> Write {
+    Write::delete(&key.partition(), EXPIRY)
 }
 
 /// The end of a door whose time is over, or which TTL has taken already.
@@ -628,7 +576,8 @@ pub struct Beginning<'a> {
     pub seen: Timestamp,
     pub expires: Timestamp,
     pub visit: Option<Visit>,
-    pub person: Item,
+    /// The row of who they are.
+    pub person: Write,
     pub added: Counts,
     pub writes: Vec<LifeWrite>,
 }
@@ -641,28 +590,26 @@ pub fn erase_writes(entry: &Entry, door: Option<&Door>, suppress: bool) -> Vec<W
     let close = Write::delete(&key.partition(), DOOR);
     let close = match door.map(|door| door.uploads.as_slice()) {
         None | Some([]) => close
-            .only_if("attribute_not_exists(PK) OR attribute_not_exists(uploads) OR size(uploads) = :none")
+            .only_if("attribute_not_exists(uploads) OR size(uploads) = :none")
             .value(":none", 0_i64),
-        Some(links) => {
-            close.only_if("attribute_not_exists(PK) OR uploads = :open").value(":open", links)
-        }
+        Some(links) => close
+            .only_if("attribute_not_exists(PK) OR uploads = :open")
+            .value(":open", links),
     };
     let mut writes = vec![
         crate::domain::keyring::erasing_write(entry, suppress),
         close,
     ];
-    let subject = key.subject.to_string();
-    if entry.rules.restricted {
-        let restricted = keys::listed(key.tenant, Rule::Restricted);
-        writes.push(Write::delete(&restricted, &subject));
-    }
-    if entry.rules.held {
-        let held = keys::listed(key.tenant, Rule::Held);
-        writes.push(Write::delete(&held, &subject));
+    for rule in [Rule::Restricted, Rule::Held] {
+        writes.extend(
+            entry
+                .rules
+                .under(rule)
+                .then(|| list_write(key, rule, false)),
+        );
     }
     if suppress && !entry.rules.suppressed {
-        let suppressed = keys::listed(key.tenant, Rule::Suppressed);
-        writes.push(Write::put(Item::new(&suppressed, &subject)));
+        writes.push(list_write(key, Rule::Suppressed, true));
     }
     writes
 }

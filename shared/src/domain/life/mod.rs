@@ -2,4 +2,5 @@
 
 pub mod door;
 pub mod rekey;
+pub mod repair;
 pub mod update;

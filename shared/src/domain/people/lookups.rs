@@ -53,12 +53,17 @@ impl Lookup {
     /// Ends that: both rows go, the first only if it still is this life's.
     fn delete_writes(&self, key: &LifeKey) -> [Write; 2] {
         let partition = keys::lookup(key.tenant, self);
-        let row = Write::delete(&partition, &key.subject.to_string())
-            .only_if("attribute_not_exists(PK) OR life = :life")
-            .value(":life", key.life.to_string());
+        let row = delete_write(&partition, key);
         let reverse = Write::delete(&key.partition(), &keys::lookup_reverse(self));
         [row, reverse]
     }
+}
+
+/// Ends that a value leads to a life, unless it leads to a later one by now.
+fn delete_write(partition: &str, key: &LifeKey) -> Write {
+    Write::delete(partition, &key.subject.to_string())
+        .only_if("attribute_not_exists(PK) OR life = :life")
+        .value(":life", key.life.to_string())
 }
 
 /// The writes that bring a person's rows from one state to another.
@@ -120,6 +125,19 @@ impl Store {
         let (mut vouched, claimed) = tokio::try_join!(vouched, claimed)?;
         vouched.extend(claimed);
         Ok(vouched)
+    }
+
+    /// Deletes the lookup that a reverse row of a life points to, unless a later life has
+    /// taken it over.
+    ///
+    /// # Errors
+    /// As [`Store::holders`].
+    pub async fn clear_lookup(&self, life: &LifeKey, reverse: &str) -> Result<()> {
+        if let Some(partition) = keys::lookup_of_reverse(life.tenant, reverse) {
+            // Refused: it belongs to a later life.
+            let _taken_over = self.write(delete_write(&partition, life)).await?;
+        }
+        Ok(())
     }
 
     async fn found(

@@ -108,10 +108,14 @@ impl Person {
             .with_some("custom", part("custom", &self.custom))
     }
 
+    /// Stores the row, whatever was there. For a life that begins, or is repaired.
+    pub fn put(&self, living: &Living) -> Write {
+        Write::put(self.item(living))
+    }
+
     /// Replaces the row, if nobody has changed it since it was read at `rev`.
     pub fn replace(&self, living: &Living, rev: u64) -> LifeWrite {
-        let write = Write::put(self.item(living)).only_if("rev = :rev");
-        write.value(":rev", rev).into()
+        self.put(living).if_is("rev", rev).into()
     }
 }
 
@@ -162,20 +166,17 @@ impl Conversation {
         messages: u64,
         content: Option<&ConversationContent>,
     ) -> LifeWrite {
-        let (partition, sort) = (living.key.partition(), keys::conversation(hash));
+        let sort = keys::conversation(hash);
+        let write = Write::update(&living.key.partition(), &sort)
+            .add("messages", messages)
+            .if_there();
         let write = match content {
-            None => Write::update(&partition, &sort, "ADD messages :messages"),
-            Some(content) => Write::update(
-                &partition,
-                &sort,
-                "SET content = :content, #key = :key ADD messages :messages",
-            )
-            .name("#key", "key")
-            .value(":key", living.generation)
-            .value(":content", living.seal_json(&sort, CONTENT, content)),
+            None => write,
+            Some(content) => write
+                .set("key", living.generation)
+                .set(CONTENT, living.seal_json(&sort, CONTENT, content)),
         };
-        let write = write.only_if("attribute_exists(PK)");
-        write.value(":messages", messages).into()
+        write.into()
     }
 
     pub fn json(&self) -> Value {
@@ -233,8 +234,7 @@ impl Message {
 
     /// Replaces the row, if nobody has changed it since it was read at `rev`.
     pub fn replace(&self, living: &Living, rev: u64) -> LifeWrite {
-        let write = Write::put(self.item(living)).only_if("rev = :rev");
-        write.value(":rev", rev).into()
+        Write::put(self.item(living)).if_is("rev", rev).into()
     }
 
     pub fn json(&self, hash: &HashKey) -> Value {
@@ -332,8 +332,9 @@ impl Attachment {
 
     /// Notes that a redacted file is gone.
     pub fn purged(life: &LifeKey, id: AttachmentId) -> Write {
-        Write::update(&life.partition(), &keys::attachment(id), "REMOVE purging")
-            .only_if("attribute_exists(PK)")
+        Write::update(&life.partition(), &keys::attachment(id))
+            .remove(&["purging"])
+            .if_there()
     }
 
     pub fn json(&self) -> Value {
@@ -410,21 +411,16 @@ impl Interaction {
 
     /// Adds these counts to the row as it was read.
     pub fn grow(&self, living: &Living, old: &Interaction) -> LifeWrite {
-        let expression = "SET first_at = :first, last_at = :last ADD loaded :loaded, viewed :viewed, clicked :clicked";
-        Write::update(
-            &living.key.partition(),
-            &keys::interaction(old.hash),
-            expression,
-        )
-        .only_if("first_at = :was_first AND last_at = :was_last")
-        .value(":first", self.first_at.min(old.first_at))
-        .value(":last", self.last_at.max(old.last_at))
-        .value(":was_first", old.first_at)
-        .value(":was_last", old.last_at)
-        .value(":loaded", self.loaded)
-        .value(":viewed", self.viewed)
-        .value(":clicked", self.clicked)
-        .into()
+        let sort = keys::interaction(old.hash);
+        Write::update(&living.key.partition(), &sort)
+            .set("first_at", self.first_at.min(old.first_at))
+            .set("last_at", self.last_at.max(old.last_at))
+            .add("loaded", self.loaded)
+            .add("viewed", self.viewed)
+            .add("clicked", self.clicked)
+            .if_is("first_at", old.first_at)
+            .if_is("last_at", old.last_at)
+            .into()
     }
 
     pub fn json(&self) -> Value {
@@ -503,22 +499,12 @@ impl Record {
 /// # Errors
 /// [`Error::Unreadable`] when a part does not open.
 pub fn reseal(row: &Item, living: &Living) -> Result<Write> {
-    let (mut expression, mut parts) = ("SET #key = :key".to_owned(), Vec::new());
-    for (at, (part, sealed)) in row.sealed_parts().enumerate() {
-        let (name, value) = (format!("#part{at}"), format!(":part{at}"));
-        expression.push_str(&format!(", {name} = {value}"));
-        let sealed = living.reseal(row.sort(), part, &sealed)?;
-        parts.push((name, value, part, sealed));
-    }
-    let write = Write::update(row.partition(), row.sort(), expression)
-        .only_if("#key = :old")
-        .name("#key", "key")
-        .value(":key", living.generation)
-        .value(":old", row.count("key"));
-    let parts = parts.into_iter();
-    Ok(parts.fold(write, |write, (name, value, part, sealed)| {
-        write.name(&name, part).value(&value, sealed)
-    }))
+    let write = Write::update(row.partition(), row.sort())
+        .set("key", living.generation)
+        .if_is("key", row.count("key"));
+    row.sealed_parts().try_fold(write, |write, (part, sealed)| {
+        Ok(write.set(part, living.reseal(row.sort(), part, &sealed)?))
+    })
 }
 
 fn hash(text: &str) -> Option<KeyedHash> {

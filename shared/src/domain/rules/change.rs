@@ -4,10 +4,10 @@
 
 use jiff::Timestamp;
 
-use crate::aws::dynamo::{Attribute, Item, Write};
-use crate::domain::keyring::{Entry, Hold, Rules};
-use crate::domain::keys::{self, DOOR, Rule};
-use crate::domain::life::door::{Door, expiry_write};
+use crate::aws::dynamo::Write;
+use crate::domain::keyring::{Entry, Hold, Rules, list_write};
+use crate::domain::keys::Rule;
+use crate::domain::life::door::{Door, expiry_write, next_rules_version_write};
 
 /// One change of one rule.
 #[derive(Clone, Debug)]
@@ -55,61 +55,22 @@ impl Change {
         if self.lifts() && expires.is_some_and(|at| at <= now) {
             return entry.forget_write();
         }
-        let flag = self.rule().name();
-        let put = format!("{flag} = :true");
-        let (mut set, mut remove) = (vec!["rules_version = :next"], Vec::new());
-        let mut values: Vec<(&str, Attribute)> = vec![(":next", (entry.rules_version + 1).into())];
-        if self.lifts() {
-            remove.push(flag);
-        } else {
-            set.push(&put);
-            values.push((":true", true.into()));
-        }
+        let write = entry
+            .change()
+            .set("rules_version", entry.rules_version + 1)
+            .set_or_remove(self.rule().name(), (!self.lifts()).then_some(true))
+            .set_or_remove("expires_at", expires.map(|at| at.as_second()));
         match self {
-            Change::Hold(Hold { reason, until }) => {
-                set.push("hold_reason = :reason");
-                values.push((":reason", reason.as_str().into()));
-                match until {
-                    Some(until) => {
-                        set.push("hold_until = :until");
-                        values.push((":until", (*until).into()));
-                    }
-                    None => remove.push("hold_until"),
-                }
+            Change::Hold(Hold { reason, until }) => write
+                .set("hold_reason", reason.as_str())
+                .set_or_remove("hold_until", *until),
+            Change::Lift(Rule::Held) => {
+                entry
+                    .if_blocked_as_read(write)
+                    .remove(&["hold_reason", "hold_until", "blocked"])
             }
-            Change::Lift(Rule::Held) => remove.push("hold_reason, hold_until, blocked"),
-            Change::Lift(Rule::Suppressed) => {
-                set.push("welcome_at = :now");
-                values.push((":now", now.into()));
-            }
-            Change::Restrict | Change::Object | Change::Suppress | Change::Lift(_) => {}
-        }
-        match expires {
-            Some(at) => {
-                set.push("expires_at = :expires");
-                values.push((":expires", at.as_second().into()));
-            }
-            None => remove.push("expires_at"),
-        }
-        let (set, remove) = (set.join(", "), remove.join(", "));
-        let write = entry.change(&format!("SET {set} REMOVE {remove}"));
-        let write = values
-            .into_iter()
-            .fold(write, |write, (name, value)| write.value(name, value));
-        match self {
-            Change::Lift(Rule::Held) => entry.if_blocked_as_read(write),
-            _ => write,
-        }
-    }
-
-    /// The person in the list of those who stand under the rule, or no longer.
-    fn list_write(&self, entry: &Entry) -> Write {
-        let partition = keys::listed(entry.key.tenant, self.rule());
-        let subject = entry.key.subject.to_string();
-        if self.lifts() {
-            Write::delete(&partition, &subject)
-        } else {
-            Write::put(Item::new(&partition, &subject))
+            Change::Lift(Rule::Suppressed) => write.set("welcome_at", now),
+            Change::Restrict | Change::Object | Change::Suppress | Change::Lift(_) => write,
         }
     }
 
@@ -122,7 +83,10 @@ impl Change {
         life: Option<(&Door, Timestamp)>,
         now: Timestamp,
     ) -> Vec<Write> {
-        let mut writes = vec![self.keyring_write(entry, now), self.list_write(entry)];
+        let mut writes = vec![
+            self.keyring_write(entry, now),
+            list_write(&entry.key, self.rule(), !self.lifts()),
+        ];
         let Some((door, end)) = life else {
             return writes;
         };
@@ -146,21 +110,14 @@ impl Change {
         end: Timestamp,
         now: Timestamp,
     ) -> Write {
-        let stands = "rules_version = :rules_version AND (attribute_not_exists(expires_at) OR expires_at > :now)";
-        let partition = entry.key.partition();
-        let update = |expression: &str| Write::update(&partition, DOOR, expression);
-        let write = match stops {
-            [false, true] => update("SET rules_version = :next REMOVE expires_at").only_if(stands),
+        let write = next_rules_version_write(entry, now);
+        match stops {
+            [false, true] => write.remove(&["expires_at"]),
             // The end follows from when the person was last seen: that must still be so.
-            [true, false] => update("SET rules_version = :next, expires_at = :end")
-                .only_if(format!("{stands} AND last_seen = :seen"))
-                .value(":seen", door.last_seen)
-                .value(":end", end.as_second()),
-            [true, true] | [false, false] => update("SET rules_version = :next").only_if(stands),
-        };
-        write
-            .value(":rules_version", entry.rules_version)
-            .value(":next", entry.rules_version + 1)
-            .value(":now", now.as_second())
+            [true, false] => write
+                .set("expires_at", end.as_second())
+                .if_is("last_seen", door.last_seen),
+            [true, true] | [false, false] => write,
+        }
     }
 }

@@ -66,7 +66,12 @@ impl ApiKey {
     }
 
     pub fn delete_write(tenant: TenantId, id: KeyId) -> Write {
-        Write::delete(&keys::api_keys(tenant), &keys::api_key(id)).only_if("attribute_exists(PK)")
+        Write::delete(&keys::api_keys(tenant), &keys::api_key(id)).if_there()
+    }
+
+    /// Lets a transaction depend on a key being there.
+    pub fn stays_check(tenant: TenantId, id: KeyId) -> Write {
+        Write::check(&keys::api_keys(tenant), &keys::api_key(id)).if_there()
     }
 
     fn read(row: &Item) -> Result<ApiKey> {
@@ -188,14 +193,10 @@ impl Store {
     /// # Errors
     /// As [`Store::settings`].
     pub async fn retention_applied(&self, tenant: TenantId, stored: &Stored) -> Result<()> {
-        let write = Write::update(
-            &keys::settings(tenant),
-            SETTINGS,
-            "SET applied_days = :days REMOVE shortened_shard, shortened_after, shortened_missed",
-        )
-        .only_if("rev = :rev")
-        .value(":days", u64::from(stored.settings.retention_days))
-        .value(":rev", stored.rev);
+        let write = Write::update(&keys::settings(tenant), SETTINGS)
+            .set("applied_days", u64::from(stored.settings.retention_days))
+            .remove(&["shortened_shard", "shortened_after", "shortened_missed"])
+            .if_is("rev", stored.rev);
         // Refused: they have changed again, and all doors are to be brought to that.
         let _changed = self.write(write).await?;
         Ok(())
@@ -211,23 +212,11 @@ impl Store {
         rev: u64,
         place: &Shortened,
     ) -> Result<()> {
-        let (set, remove) = match &place.after {
-            Some(_) => (", shortened_after = :after", ""),
-            None => ("", " REMOVE shortened_after"),
-        };
-        let write = Write::update(
-            &keys::settings(tenant),
-            SETTINGS,
-            format!("SET shortened_shard = :shard, shortened_missed = :missed{set}{remove}"),
-        )
-        .only_if("rev = :rev")
-        .value(":shard", u64::from(place.shard))
-        .value(":missed", place.missed)
-        .value(":rev", rev);
-        let write = match &place.after {
-            Some(after) => write.value(":after", after.as_str()),
-            None => write,
-        };
+        let write = Write::update(&keys::settings(tenant), SETTINGS)
+            .set("shortened_shard", u64::from(place.shard))
+            .set("shortened_missed", place.missed)
+            .set_or_remove("shortened_after", place.after.as_deref())
+            .if_is("rev", rev);
         // As above.
         let _changed = self.write(write).await?;
         Ok(())
