@@ -6,6 +6,7 @@ use crate::aws::dynamo::{Item, Page, Query, Range, Store, Write};
 use crate::base::error::{Error, Result};
 use crate::base::id::{JobId, KeyId, TenantId};
 use crate::crypto::Sealed;
+use crate::domain::expiry_index::Cursor;
 use crate::domain::jobs::{Job, JobKind};
 use crate::domain::keyring::ROTATION;
 use crate::domain::keys::{self, SETTINGS, TENANTS};
@@ -24,11 +25,10 @@ pub struct Stored {
     pub shortened: Shortened,
 }
 
-/// Up to which place of `due` doors have been brought to a shorter retention.
+/// How far a shorter retention has been applied to the doors of a tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shortened {
-    pub shard: u8,
-    pub after: Option<String>,
+    pub at: Cursor,
     /// Some could not be seen to: then all are gone through once more.
     pub missed: bool,
 }
@@ -176,8 +176,10 @@ impl Store {
             changed_at: row.time("changed_at")?,
             applied_days: small("applied_days"),
             shortened: Shortened {
-                shard: small("shortened_shard"),
-                after: row.try_text("shortened_after").map(str::to_owned),
+                at: Cursor {
+                    shard: small("shortened_shard"),
+                    after: row.try_text("shortened_after").map(str::to_owned),
+                },
                 missed: row.flag("shortened_missed"),
             },
         })
@@ -211,7 +213,7 @@ impl Store {
         rev: u64,
         place: &Shortened,
     ) -> Result<()> {
-        let (set, remove) = match &place.after {
+        let (set, remove) = match &place.at.after {
             Some(_) => (", shortened_after = :after", ""),
             None => ("", " REMOVE shortened_after"),
         };
@@ -221,10 +223,10 @@ impl Store {
             format!("SET shortened_shard = :shard, shortened_missed = :missed{set}{remove}"),
         )
         .only_if("rev = :rev")
-        .value(":shard", u64::from(place.shard))
+        .value(":shard", u64::from(place.at.shard))
         .value(":missed", place.missed)
         .value(":rev", rev);
-        let write = match &place.after {
+        let write = match &place.at.after {
             Some(after) => write.value(":after", after.as_str()),
             None => write,
         };
