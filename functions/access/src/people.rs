@@ -8,8 +8,9 @@ use shared::aws::dynamo::{Query, Range};
 use shared::base::error::{Error, Result};
 use shared::base::id::SubjectId;
 use shared::domain::app::App;
+use shared::domain::expiry_index::Cursor;
 use shared::domain::keyring::Entry;
-use shared::domain::keys::{self, Rule, SHARDS};
+use shared::domain::keys::{self, Rule};
 use shared::domain::people::lookups::Whose;
 use shared::domain::people::person::Present;
 use shared::http::{Answer, Call};
@@ -114,23 +115,16 @@ fn ends_before(person: &Present, before: Option<Timestamp>) -> bool {
 async fn everybody(app: &App, call: &Call, before: Option<Timestamp>) -> Result<Answer> {
     let limit = call.limit()?;
     // An expiry index entry has the day of the door's end, or an earlier one: visits leave it.
-    let until = before.map(|at| keys::day_of(at).to_string());
-    let cursor: Option<(u8, Option<String>)> = call.cursor(app).await?;
-    let (mut shard, mut after) = cursor.unwrap_or_default();
+    let until = before.map(keys::day_of);
+    let mut cursor: Cursor = call.cursor(app).await?.unwrap_or_default();
     let mut data = Vec::new();
     for _ in 0..READS {
-        if shard >= SHARDS || data.len() >= limit {
+        if cursor.over() || data.len() >= limit {
             break;
         }
-        let partition = keys::due_partition(call.tenant(), shard);
         let left = limit - data.len();
-        let page = app.store.due(&partition, until.as_deref(), left, after);
-        let (sorts, next) = page.await?;
-        let lives: Vec<_> = sorts
-            .iter()
-            .filter_map(|sort| keys::parse_due(call.tenant(), sort))
-            .map(|(_, life)| life)
-            .collect();
+        let due = app.store.due_lives(call.tenant(), until, left, &mut cursor);
+        let lives = due.await?;
         let subjects: Vec<_> = lives.iter().map(|life| life.subject).collect();
         for person in app.present(call.tenant(), &subjects).await? {
             // The entry of an ended life stays until its erasure is verified.
@@ -139,12 +133,8 @@ async fn everybody(app: &App, call: &Call, before: Option<Timestamp>) -> Result<
                 data.push(row(&person));
             }
         }
-        after = next;
-        if after.is_none() {
-            shard += 1;
-        }
     }
-    let next = (shard < SHARDS).then_some((shard, after));
+    let next = (!cursor.over()).then_some(cursor);
     call.page(app, data, next).await
 }
 

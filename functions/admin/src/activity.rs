@@ -99,10 +99,8 @@ impl Wanted {
 
 fn wanted(call: &Call) -> Result<Wanted> {
     let kind = call.query("kind").map(|name| {
-        let event = AuditEvent::ALL
-            .into_iter()
-            .find(|event| event.name() == name);
-        event.ok_or_else(|| Error::field("kind", "choice", "must be a known entry kind"))
+        AuditEvent::parse(name)
+            .ok_or_else(|| Error::field("kind", "choice", "must be a known entry kind"))
     });
     let member = call.query("member").map(|member| {
         let id = shared::schema::violations::code(member).map(str::to_owned);

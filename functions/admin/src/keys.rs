@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use shared::aws::dynamo::{Refusal, Write};
+use shared::aws::dynamo::{Pages, Refusal, Write};
 use shared::base::error::{Error, Result};
 use shared::base::id::{KeyId, TenantId};
 use shared::base::retry::Tries;
@@ -149,18 +149,14 @@ fn administers(key: &ApiKey) -> bool {
 
 /// Another key that may administer the tenant.
 async fn other_admin(app: &App, tenant: TenantId, id: KeyId) -> Result<Option<KeyId>> {
-    let mut after = None;
-    loop {
-        let (keys, next) = app.store.api_keys(tenant, 100, after).await?;
+    let mut pages = Pages::new(|after| app.store.api_keys(tenant, 100, after));
+    while let Some(keys) = pages.next().await? {
         let other = keys.iter().find(|key| key.id != id && administers(key));
         if let Some(other) = other {
             return Ok(Some(other.id));
         }
-        after = next;
-        if after.is_none() {
-            return Ok(None);
-        }
     }
+    Ok(None)
 }
 
 fn entry(call: &Call, event: AuditEvent, id: KeyId, now: Timestamp) -> Vec<Write> {

@@ -7,7 +7,8 @@ use shared::base::id::TenantId;
 use shared::base::retry::Tries;
 use shared::domain::app::App;
 use shared::domain::audit::entry::{self, AuditEvent};
-use shared::domain::keys::{self, SHARDS};
+use shared::domain::expiry_index::Cursor;
+use shared::domain::keys;
 use shared::domain::life::door::expires_at;
 use shared::domain::tenant::rows::change_write;
 use shared::domain::tenant::settings::Settings;
@@ -77,32 +78,21 @@ async fn preview(app: &App, tenant: TenantId, [from, to]: [u8; 2]) -> Result<Ans
 /// How many people were last seen more than these days ago.
 async fn older_than(app: &App, tenant: TenantId, days: u8) -> Result<u64> {
     let now = app.clock.now();
-    let until = latest_due_day(now, days).to_string();
+    let until = latest_due_day(now, days);
     let mut older = 0;
-    for shard in 0..SHARDS {
-        let partition = keys::due_partition(tenant, shard);
-        let mut after = None;
-        loop {
-            let (sorts, next) = app.store.due(&partition, Some(&until), PAGE, after).await?;
-            let lives: Vec<_> = sorts
-                .iter()
-                .filter_map(|sort| keys::parse_due(tenant, sort))
-                .map(|(_, life)| life)
-                .collect();
-            let subjects: Vec<_> = lives.iter().map(|life| life.subject).collect();
-            let present = app.present(tenant, &subjects).await?;
-            let over = present.iter().filter(|it| {
-                // Settings do not move an expiry that is paused.
-                lives.contains(&it.key)
-                    && it.door.expires_at.is_some()
-                    && expires_at(it.door.last_seen, days) <= now
-            });
-            older += over.count() as u64;
-            after = next;
-            if after.is_none() {
-                break;
-            }
-        }
+    let mut cursor = Cursor::default();
+    while !cursor.over() {
+        let due = app.store.due_lives(tenant, Some(until), PAGE, &mut cursor);
+        let lives = due.await?;
+        let subjects: Vec<_> = lives.iter().map(|life| life.subject).collect();
+        let present = app.present(tenant, &subjects).await?;
+        let over = present.iter().filter(|it| {
+            // Settings do not move an expiry that is paused.
+            lives.contains(&it.key)
+                && it.door.expires_at.is_some()
+                && expires_at(it.door.last_seen, days) <= now
+        });
+        older += over.count() as u64;
     }
     Ok(older)
 }

@@ -10,19 +10,13 @@ use shared::aws::dynamo::Item;
 use shared::base::error::Result;
 use shared::base::id::TenantId;
 use shared::domain::app::App;
+use shared::domain::expiry_index::Cursor;
 use shared::domain::keyring::{Entry, State};
-use shared::domain::keys::{self, DOOR, LifeKey, SHARDS, day_of};
+use shared::domain::keys::{DOOR, LifeKey, day_of};
 use shared::domain::life::door::Door;
 
 use crate::sweep::Sweep;
 use crate::{PAGE, at_once};
-
-/// How far the sweep is in the expiry index of a tenant.
-#[derive(Clone, Debug, Default)]
-pub struct Cursor {
-    shard: u8,
-    after: Option<String>,
-}
 
 /// What became of an expiry index entry.
 enum Seen {
@@ -37,27 +31,18 @@ enum Seen {
 pub async fn sweep(
     sweep: &mut Sweep<'_>,
     tenant: TenantId,
-    place: &mut Cursor,
+    cursor: &mut Cursor,
     until: Instant,
 ) -> bool {
-    while place.shard < SHARDS {
+    while !cursor.over() {
         let app = sweep.app;
-        let partition = keys::due_partition(tenant, place.shard);
-        let today = day_of(app.clock.now()).to_string();
-        let page = app
-            .store
-            .due(&partition, Some(&today), PAGE, place.after.take());
-        let page = page.await;
-        if let Some((sorts, next)) = sweep.note("expiry", &partition, page) {
-            let due = sorts.iter().filter_map(|it| keys::parse_due(tenant, it));
-            look_at_all(sweep, tenant, due.map(|(_, life)| life).collect()).await;
-            place.after = next;
-        }
-        if place.after.is_none() {
-            place.shard += 1;
+        let today = day_of(app.clock.now());
+        let due = app.store.due_lives(tenant, Some(today), PAGE, cursor).await;
+        if let Some(lives) = sweep.note("expiry", tenant, due) {
+            look_at_all(sweep, tenant, lives).await;
         }
         if Instant::now() >= until {
-            return place.shard >= SHARDS;
+            return cursor.over();
         }
     }
     true

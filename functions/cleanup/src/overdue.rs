@@ -3,6 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
+use shared::aws::dynamo::Pages;
 use shared::aws::emf::{Metric, Unit};
 use shared::base::error::Result;
 use shared::base::id::JobId;
@@ -21,9 +22,8 @@ pub async fn measure(app: &App) -> Result<()> {
     let now = app.clock.now();
     let younger = JobId::bound(now - TAKES);
     let (mut longest, mut oldest) = (SignedDuration::ZERO, None);
-    let mut after = None;
-    loop {
-        let (sorts, next) = app.store.due(JOBS_DUE, None, PAGE, after).await?;
+    let mut pages = Pages::new(|after| app.store.due(JOBS_DUE, None, PAGE, after));
+    while let Some(sorts) = pages.next().await? {
         for key in sorts.iter().filter_map(|sort| keys::parse_job_due(sort)) {
             let erases = matches!(key.kind, JobKind::Erasure | JobKind::Expiry);
             if !erases || key.id >= younger {
@@ -36,10 +36,6 @@ pub async fn measure(app: &App) -> Result<()> {
             if overdue > longest {
                 (longest, oldest) = (overdue, Some(key.id.to_string()));
             }
-        }
-        after = next;
-        if after.is_none() {
-            break;
         }
     }
     Metric {

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use shared::base::error::{Error, Result};
 use shared::base::id::TenantId;
 use shared::domain::app::App;
-use shared::domain::keys::{self, LifeKey, SHARDS};
+use shared::domain::keys::LifeKey;
 use shared::domain::life::door::{Door, expires_at};
 use shared::domain::tenant::rows::Shortened;
 
@@ -37,25 +37,14 @@ pub async fn shorten(sweep: &mut Sweep<'_>, tenant: TenantId, until: Instant) ->
     }
     let settled = app.clock.now() >= stored.changed_at + REMEMBERED;
     let mut place = stored.shortened.clone();
-    while place.shard < SHARDS {
-        let partition = keys::due_partition(tenant, place.shard);
-        let page = app.store.due(&partition, None, PAGE, place.after.take());
-        match sweep.note("shorten", &partition, page.await) {
-            Some((sorts, next)) => {
-                let due = sorts
-                    .iter()
-                    .filter_map(|sort| keys::parse_due(tenant, sort));
-                let lives: Vec<_> = due.map(|(_, life)| life).collect();
-                let all = shorten_all(sweep, &lives, days).await;
-                place.missed |= sweep.note("shorten", &partition, all) != Some(true);
-                place.after = next;
-            }
-            None => place.missed = true,
-        }
-        if place.after.is_none() {
-            place.shard += 1;
-        }
-        if Instant::now() >= until && place.shard < SHARDS {
+    while !place.at.over() {
+        let due = app.store.due_lives(tenant, None, PAGE, &mut place.at).await;
+        let all = match due {
+            Ok(lives) => shorten_all(sweep, &lives, days).await,
+            Err(error) => Err(error),
+        };
+        place.missed |= sweep.note("shorten", tenant, all) != Some(true);
+        if Instant::now() >= until && !place.at.over() {
             if settled {
                 app.store.note_shortened(tenant, stored.rev, &place).await?;
             }

@@ -5,11 +5,13 @@ use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use shared::aws::dynamo::Pages;
 use shared::aws::emf::{Metric, Unit};
 use shared::base::error::Result;
 use shared::base::id::TenantId;
 use shared::domain::app::App;
 use shared::domain::checks::SweptUpTo;
+use shared::domain::expiry_index::Cursor;
 use shared::domain::tenant::rows::Record;
 
 use crate::shorten::shorten;
@@ -48,7 +50,7 @@ pub struct Did {
 struct Forgetting {
     tenant: TenantId,
     shortened: bool,
-    expiry: expiry::Cursor,
+    expiry: Cursor,
 }
 
 impl<'a> Sweep<'a> {
@@ -123,7 +125,7 @@ impl<'a> Sweep<'a> {
             let mut work = Forgetting {
                 tenant: tenant.tenant,
                 shortened: false,
-                expiry: expiry::Cursor::default(),
+                expiry: Cursor::default(),
             };
             if !self.forget(&mut work, until).await {
                 left.push(work);
@@ -228,17 +230,13 @@ impl<'a> Sweep<'a> {
 
 /// Every tenant that stays. Who is going is forgotten by the job that erases the tenant.
 async fn tenants(app: &App) -> Result<Vec<Record>> {
+    let stays = |it: &Record| it.erased_at.is_none() && !it.going;
     let mut staying = Vec::new();
-    let mut after = None;
-    loop {
-        let (tenants, next) = app.store.tenants(PAGE, after).await?;
-        let stays = |it: &Record| it.erased_at.is_none() && !it.going;
+    let mut pages = Pages::new(|after| app.store.tenants(PAGE, after));
+    while let Some(tenants) = pages.next().await? {
         staying.extend(tenants.into_iter().filter(stays));
-        after = next;
-        if after.is_none() {
-            return Ok(staying);
-        }
     }
+    Ok(staying)
 }
 
 /// All tenants, who stand in order, beginning after the one at which the last sweep stopped.

@@ -1,28 +1,18 @@
 //! What a caller asks for. Parses the body of `POST /v1/exports`; looks nobody up.
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::base::error::Result;
 use shared::base::id::SubjectId;
+use shared::base::named::named;
 use shared::schema::violations::{self, Object, Violations};
 
-/// Which right an export serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// Everything, and how it is processed (GDPR Art. 15).
-    Access,
-    /// What the person gave, to take elsewhere (GDPR Art. 20).
-    Portability,
-}
-
-impl Kind {
-    fn parse(name: &str) -> Option<Kind> {
-        match name {
-            "access" => Some(Kind::Access),
-            "portability" => Some(Kind::Portability),
-            _ => None,
-        }
+named! {
+    /// Which right an export serves.
+    pub enum Kind {
+        /// Everything, and how it is processed (GDPR Art. 15).
+        Access = "access",
+        /// What the person gave, to take elsewhere (GDPR Art. 20).
+        Portability = "portability",
     }
 }
 

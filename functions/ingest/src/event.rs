@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use shared::base::error::FieldError;
 use shared::base::id::AttachmentId;
+use shared::base::named::named;
 use shared::detect::mask_cards;
 use shared::domain::records::content::{
     Author, Basis, Consent, GivenBy, Observed, shorten_address, shorten_url,
@@ -92,24 +93,17 @@ pub struct Rules<'a> {
     pub address: Option<IpAddr>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Visit,
-    Identify,
-    Message,
-    Interaction,
-    Session,
+named! {
+    enum Kind {
+        Visit = "visit",
+        Identify = "identify",
+        Message = "message",
+        Interaction = "interaction",
+        Session = "session",
+    }
 }
 
 impl Kind {
-    const ALL: [(&str, Kind); 5] = [
-        ("visit", Kind::Visit),
-        ("identify", Kind::Identify),
-        ("message", Kind::Message),
-        ("interaction", Kind::Interaction),
-        ("session", Kind::Session),
-    ];
-
     /// The fields that an event of this kind may carry: the catalog's, and the few that say
     /// how to take them.
     fn known(self) -> Vec<&'static str> {
@@ -179,7 +173,7 @@ fn read(value: &Value, base: &str, rules: &Rules<'_>, wrong: &mut Wrong) -> Opti
     }
     // Only its kind says which fields an event may carry.
     let any = wrong.event.any_object(value, base)?.lenient();
-    let kind = any.choice("type", &Kind::ALL, &mut wrong.event)?;
+    let kind = any.choice("type", &Kind::NAMES, &mut wrong.event)?;
     let fields = wrong.event.object(value, base, &kind.known())?.lenient();
     let visitor_id = fields.required_text(Record::Person, "visitor_id", &mut wrong.event);
     let visitor_token = fields.text("visitor_token", &mut wrong.event);
@@ -341,11 +335,11 @@ fn consent(fields: &Object<'_>, now: Timestamp, wrong: &mut Wrong) -> Option<Con
     violations.any_object(value, at.as_str())?;
     let known = ["basis", "source", "given_by", "at"];
     let consent = wrong.event.object(value, at, &known)?.lenient();
-    let basis = consent.choice("basis", &Basis::ALL, violations);
+    let basis = consent.choice("basis", &Basis::NAMES, violations);
     let expected = "must match [A-Za-z0-9._-]{1,64}";
     let source = consent.parsed("source", expected, violations, violations::code);
     let given_by = consent.said("given_by");
-    let given_by = given_by.and_then(|_| consent.choice("given_by", &GivenBy::ALL, violations));
+    let given_by = given_by.and_then(|_| consent.choice("given_by", &GivenBy::NAMES, violations));
     let expected = "must be an RFC 3339 timestamp";
     let at = consent.parsed("at", expected, violations, |text| {
         text.trim().parse::<Timestamp>().ok()
@@ -367,8 +361,7 @@ fn message(
     let violations = &mut wrong.event;
     let conversation_id = fields.required_text(Record::Conversation, "conversation_id", violations);
     let body = fields.required_text(Record::Message, "body", violations);
-    let authors = [Author::EndUser, Author::Agent].map(|author| (author.name(), author));
-    let author = fields.choice("author", &authors, violations);
+    let author = fields.choice("author", &Author::NAMES, violations);
     if rules.page && author == Some(Author::Agent) {
         let expected = "must be end_user, unless the key has the ingest scope";
         violations.add(fields.pointer("author"), "not_allowed", expected);

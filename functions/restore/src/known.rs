@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use serde::Deserialize;
+use shared::aws::dynamo::Pages;
 use shared::base::error::{Error, Result};
 use shared::base::id::TenantId;
 use shared::domain::app::App;
@@ -85,9 +86,8 @@ impl Known {
     }
 
     async fn read_tenants(&mut self, app: &App, restored: Restored) -> Result<()> {
-        let mut after = None;
-        loop {
-            let (tenants, next) = app.store.tenants(PAGE, after).await?;
+        let mut pages = Pages::new(|after| app.store.tenants(PAGE, after));
+        while let Some(tenants) = pages.next().await? {
             let asked = tenants
                 .iter()
                 .map(|it| app.keyring.has_tenant(it.tenant).boxed());
@@ -106,11 +106,8 @@ impl Known {
                     self.returned.push(tenant);
                 }
             }
-            after = next;
-            if after.is_none() {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use shared::base::named::named;
 
 use crate::Cursor;
 
@@ -22,16 +22,17 @@ const FIELDS: [&str; 7] = [
     "cursor",
 ];
 
-/// Which table is of an earlier moment than the other. The other one is believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Restored {
-    /// The keyring says who lives, and under which rules.
-    Records,
-    /// Doors say who lives, and the lists who is subject to which rule.
-    Keyring,
-    /// The ledger in the bucket says who was erased. A rule that either table knows is in force.
-    Both,
+named! {
+    /// Which table is of an earlier moment than the other. The other one is believed.
+    pub enum Restored {
+        /// The keyring says who lives, and under which rules.
+        Records = "records",
+        /// Doors say who lives, and the lists who is subject to which rule.
+        Keyring = "keyring",
+        /// The ledger in the bucket says who was erased. A rule that either table knows is in
+        /// force.
+        Both = "both",
+    }
 }
 
 /// The moments that the two tables are of.
@@ -68,9 +69,9 @@ impl Order {
             return Err(format!("{unknown} is not a known field"));
         }
         let field = |name: &str| fields.get(name).filter(|value| !value.is_null());
-        let restored = field("restored").cloned().unwrap_or_default();
-        let restored: Restored = serde_json::from_value(restored)
-            .map_err(|_| "restored must be records, keyring or both")?;
+        let restored = field("restored").and_then(Value::as_str);
+        let restored = restored.and_then(Restored::parse);
+        let restored = restored.ok_or("restored must be records, keyring or both")?;
         let moment = |name: &str| {
             let read = |said: &Value| said.as_str()?.parse::<Timestamp>().ok();
             let wrong = || format!("{name} must be an RFC 3339 timestamp");

@@ -25,15 +25,19 @@ pub const ACCOUNT: &str = "000000000000";
 pub const REGION: &str = "us-east-1";
 
 /// Why an engine did not start. Each reads as one line.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// Another engine uses this folder.
+    #[error("{} is in use by another process", .0.display())]
     Busy(PathBuf),
     /// This file or folder cannot be read, written or understood.
+    #[error("cannot use {}: {cause}", path.display())]
     Unreadable { path: PathBuf, cause: String },
     /// No port on loopback is available.
+    #[error("cannot listen on 127.0.0.1: {0}")]
     Listen(io::Error),
     /// A table or key cannot be created.
+    #[error("{0}")]
     Refused(String),
 }
 
@@ -46,21 +50,6 @@ impl EngineError {
         }
     }
 }
-
-impl fmt::Display for EngineError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            EngineError::Busy(path) => write!(f, "{} is in use by another process", path.display()),
-            EngineError::Unreadable { path, cause } => {
-                write!(f, "cannot use {}: {cause}", path.display())
-            }
-            EngineError::Listen(cause) => write!(f, "cannot listen on 127.0.0.1: {cause}"),
-            EngineError::Refused(cause) => write!(f, "{cause}"),
-        }
-    }
-}
-
-impl std::error::Error for EngineError {}
 
 /// Runs the examples of the README.
 #[cfg(doctest)]

@@ -6,7 +6,6 @@
 //! finds a new one. Must not know what calls a function, nor why.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -56,32 +55,23 @@ pub fn called() -> Option<String> {
 }
 
 /// Why a call gave no result.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The function returned an error.
+    #[error("{0}")]
     Returned(String),
+    #[error("panicked: {0}")]
     Panicked(String),
     /// It was dropped where it stood.
+    #[error("took longer than {} s", .0.as_secs())]
     TimedOut(Duration),
     /// Its process ended in the middle of it.
+    #[error("the process was killed")]
     Killed,
     /// The template has no function of this name.
+    #[error("there is no function {0}")]
     Unknown(String),
 }
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::Returned(cause) => write!(f, "{cause}"),
-            Failure::Panicked(message) => write!(f, "panicked: {message}"),
-            Failure::TimedOut(limit) => write!(f, "took longer than {} s", limit.as_secs()),
-            Failure::Killed => write!(f, "the process was killed"),
-            Failure::Unknown(name) => write!(f, "there is no function {name}"),
-        }
-    }
-}
-
-impl std::error::Error for Failure {}
 
 /// A function with everything that a call of it needs.
 pub struct Deployed {

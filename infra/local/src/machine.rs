@@ -5,10 +5,10 @@
 //! function, nor when.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fmt, io};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::future;
@@ -36,45 +36,25 @@ use crate::template::{Template, TemplateError, key_arn};
 use crate::wire::{Decide, Engine, Watch, Wire};
 
 /// Why a local run did not start. Each reads as one line.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    Template(TemplateError),
+    #[error(transparent)]
+    Template(#[from] TemplateError),
     /// The port is taken, or may not be used.
+    #[error("{}", port_problem(*.0, .1))]
     Port(u16, io::Error),
+    #[error("cannot use {}: {}", .0.display(), .1)]
     Data(PathBuf, io::Error),
-    Engine(EngineError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
 }
 
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Template(error) => write!(f, "{error}"),
-            StartError::Port(port, error) if error.kind() == io::ErrorKind::AddrInUse => {
-                write!(
-                    f,
-                    "port {port} is in use: stop what uses it, or choose another with --port"
-                )
-            }
-            StartError::Port(port, error) => {
-                write!(f, "cannot listen on 127.0.0.1:{port}: {error}")
-            }
-            StartError::Data(path, error) => write!(f, "cannot use {}: {error}", path.display()),
-            StartError::Engine(error) => write!(f, "{error}"),
+fn port_problem(port: u16, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("port {port} is in use: stop what uses it, or choose another with --port")
         }
-    }
-}
-
-impl std::error::Error for StartError {}
-
-impl From<TemplateError> for StartError {
-    fn from(error: TemplateError) -> StartError {
-        StartError::Template(error)
-    }
-}
-
-impl From<EngineError> for StartError {
-    fn from(error: EngineError) -> StartError {
-        StartError::Engine(error)
+        _ => format!("cannot listen on 127.0.0.1:{port}: {error}"),
     }
 }
 

@@ -6,7 +6,6 @@
 //! function. Without either there is no wire: the SDKs talk to the engines.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -121,16 +120,9 @@ pub enum Fate {
 }
 
 /// A connection that ends without an answer.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("the wire broke, as it was told to")]
 struct Broken;
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the wire broke, as it was told to")
-    }
-}
-
-impl std::error::Error for Broken {}
 
 /// A way to each engine that passes by whoever decides.
 pub struct Wire {

@@ -31,19 +31,12 @@ pub struct Endpoints {
 }
 
 /// A variable that must be set is not, or not to what it must be.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("environment variable {variable} {problem}")]
 pub struct ConfigError {
     pub variable: &'static str,
     pub problem: &'static str,
 }
-
-impl std::fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "environment variable {} {}", self.variable, self.problem)
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 impl Config {
     /// Reads the configuration through `variable`.

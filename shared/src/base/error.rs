@@ -5,7 +5,8 @@
 //! is for the log alone, and names an AWS operation and its error code, nothing else.
 
 /// Why a request was refused.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{self:?}")]
 pub enum Error {
     /// 400: the body is not JSON.
     NotJson,
@@ -31,13 +32,16 @@ pub enum Error {
     /// 415: not `application/json`.
     UnsupportedMediaType,
     /// 422: these fields break a rule.
+    #[error("invalid: {} fields", .0.len())]
     Invalid(Vec<FieldError>),
     /// 429: over a budget; try again after this many seconds.
     TooMany { retry_after: u32 },
     /// 500: what is stored is not as it was written. The request cannot succeed until somebody
     /// has looked into it; nothing that a caller sends leads here.
+    #[error("corrupt: {0}")]
     Corrupt(String),
     /// 503: a store did not answer; the same request may succeed later.
+    #[error("unavailable: {0}")]
     Unavailable(String),
     /// 503: a row does not open under the keys that its life had when they were read. The
     /// life may have been re-keyed since: who reads again, keys first, can open it.
@@ -101,18 +105,5 @@ pub fn found<T>(outcome: Result<T>) -> Result<Option<T>> {
         Err(error) => Err(error),
     }
 }
-
-impl std::fmt::Display for Error {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Error::Unavailable(cause) => write!(f, "unavailable: {cause}"),
-            Error::Corrupt(cause) => write!(f, "corrupt: {cause}"),
-            Error::Invalid(errors) => write!(f, "invalid: {} fields", errors.len()),
-            other => write!(f, "{other:?}"),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;

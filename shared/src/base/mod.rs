@@ -4,6 +4,7 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod id;
+pub mod named;
 pub mod rate_limit;
 pub mod recovery;
 pub mod retry;

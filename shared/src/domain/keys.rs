@@ -54,6 +54,7 @@ use uuid::Uuid;
 use crate::base::id::{
     AttachmentId, JobId, KeyId, KeyedHash, LifeId, MessageId, SubjectId, TenantId,
 };
+use crate::base::named::named;
 
 pub const DOOR: &str = "door";
 pub const PERSON: &str = "person";
@@ -251,34 +252,13 @@ impl JobKind {
     }
 }
 
-/// A rule that a person stands under, as lists know it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
-    Held,
-    Restricted,
-    Objected,
-    Suppressed,
-}
-
-impl Rule {
-    pub const ALL: [Rule; 4] = [
-        Rule::Held,
-        Rule::Restricted,
-        Rule::Objected,
-        Rule::Suppressed,
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Rule::Held => "held",
-            Rule::Restricted => "restricted",
-            Rule::Objected => "objected",
-            Rule::Suppressed => "suppressed",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Rule> {
-        Rule::ALL.into_iter().find(|it| it.name() == name)
+named! {
+    /// A rule that a person stands under, as lists know it.
+    pub enum Rule {
+        Held = "held",
+        Restricted = "restricted",
+        Objected = "objected",
+        Suppressed = "suppressed",
     }
 }
 

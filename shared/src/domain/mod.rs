@@ -4,6 +4,7 @@ pub mod app;
 pub mod audit;
 pub mod checks;
 pub mod erasure;
+pub mod expiry_index;
 pub mod idempotency;
 pub mod jobs;
 pub mod keyring;

@@ -1,54 +1,25 @@
 //! The route table: who may call what. The edge obeys it, the OpenAPI document is made
 //! from it, and a test holds the deployed template against it.
 
+use crate::base::named::named;
 use Access::{Key, Operator, Public};
 use Scope::{Admin, Collect, Erase, Export, Govern, Ingest, Read, Rectify, Redact};
 
-/// What a key may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// May stand in a web page: adds, never reads.
-    Collect,
-    /// The tenant's servers.
-    Ingest,
-    Read,
-    Rectify,
-    Redact,
-    Erase,
-    Export,
-    Govern,
-    Admin,
-}
-
-impl Scope {
-    pub const ALL: [Scope; 9] = [
-        Scope::Collect,
-        Scope::Ingest,
-        Scope::Read,
-        Scope::Rectify,
-        Scope::Redact,
-        Scope::Erase,
-        Scope::Export,
-        Scope::Govern,
-        Scope::Admin,
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Scope::Collect => "collect",
-            Scope::Ingest => "ingest",
-            Scope::Read => "read",
-            Scope::Rectify => "rectify",
-            Scope::Redact => "redact",
-            Scope::Erase => "erase",
-            Scope::Export => "export",
-            Scope::Govern => "govern",
-            Scope::Admin => "admin",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Scope> {
-        Scope::ALL.into_iter().find(|scope| scope.name() == name)
+named! {
+    /// What a key may do.
+    #[derive(Hash)]
+    pub enum Scope {
+        /// May stand in a web page: adds, never reads.
+        Collect = "collect",
+        /// The tenant's servers.
+        Ingest = "ingest",
+        Read = "read",
+        Rectify = "rectify",
+        Redact = "redact",
+        Erase = "erase",
+        Export = "export",
+        Govern = "govern",
+        Admin = "admin",
     }
 }
 

@@ -143,24 +143,17 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
 }
 
 /// Why a statement proves nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Doubt {
     /// It is no compact JWS of this kind, or not under ES256.
+    #[error("this is not a signed statement of the expected type")]
     Form,
     /// None of the keys made it.
+    #[error("the signing key is not published")]
     UnknownKey,
     /// The key that it names did not sign this.
+    #[error("the signature is invalid")]
     Signature,
-}
-
-impl std::fmt::Display for Doubt {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Doubt::Form => "this is not a signed statement of the expected type",
-            Doubt::UnknownKey => "the signing key is not published",
-            Doubt::Signature => "the signature is invalid",
-        })
-    }
 }
 
 /// The claims of a statement of a kind, if one of these keys (a JWK set) has signed it.

@@ -9,42 +9,20 @@ use serde_json::{Map, Value};
 use Category::{Contact, Content, Device, Identity, Network, Usage};
 use Record::{Attachment, Conversation, Interaction, Message, Person, Visit};
 
+use crate::base::named::named;
 use crate::schema::normalize;
 
-/// What kind of personal data a field is. Each category of a record is sealed on its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Category {
-    Identity,
-    Contact,
-    Network,
-    Device,
-    Content,
-    Custom,
-    Usage,
-}
-
-impl Category {
-    pub const ALL: [Category; 7] = [
-        Category::Identity,
-        Category::Contact,
-        Category::Network,
-        Category::Device,
-        Category::Content,
-        Category::Custom,
-        Category::Usage,
-    ];
-
-    /// The attribute that holds it, and its name in answers.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Category::Identity => "identity",
-            Category::Contact => "contact",
-            Category::Network => "network",
-            Category::Device => "device",
-            Category::Content => "content",
-            Category::Custom => "custom",
-            Category::Usage => "usage",
-        }
+named! {
+    /// What kind of personal data a field is. Each category of a record is sealed on its own.
+    #[derive(Hash, PartialOrd, Ord)]
+    pub enum Category {
+        Identity = "identity",
+        Contact = "contact",
+        Network = "network",
+        Device = "device",
+        Content = "content",
+        Custom = "custom",
+        Usage = "usage",
     }
 }
 

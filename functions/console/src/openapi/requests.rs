@@ -243,11 +243,11 @@ fn consent() -> Value {
     object(
         &["basis"],
         vec![
-            ("basis", choice(&Basis::ALL.map(|(name, _)| name))),
+            ("basis", choice(&Basis::ALL.map(Basis::name))),
             ("source", optional(code())),
             (
                 "given_by",
-                optional(choice(&GivenBy::ALL.map(|(name, _)| name))),
+                optional(choice(&GivenBy::ALL.map(GivenBy::name))),
             ),
             ("at", optional(time())),
         ],

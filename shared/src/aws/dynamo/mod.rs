@@ -4,6 +4,7 @@
 //! Nothing here scans a table, but for `scan`.
 
 mod item;
+mod pages;
 pub mod posture;
 pub mod scan;
 mod write;
@@ -18,6 +19,7 @@ use crate::aws::clients::unavailable;
 use crate::base::error::{Error, Result};
 use crate::base::retry;
 pub use item::{Attribute, Item};
+pub use pages::Pages;
 pub use write::{Refusal, Weigh, Write, in_transactions};
 
 /// Tries against a transaction conflict or unprocessed rows, with a growing pause.
@@ -268,29 +270,26 @@ impl Store {
     /// # Errors
     /// As [`Store::get`].
     pub async fn query_all(&self, partition: &str, prefix: &str) -> Result<Vec<Item>> {
-        let mut rows = Vec::new();
-        let mut after = None;
-        loop {
-            let range = if prefix.is_empty() {
-                Range::All
-            } else {
-                Range::Prefix(prefix)
+        let mut pages = Pages::new(async |after| {
+            let range = match prefix {
+                "" => Range::All,
+                _ => Range::Prefix(prefix),
             };
-            let page = self
-                .query(Query {
-                    partition,
-                    range,
-                    ascending: true,
-                    limit: None,
-                    after,
-                })
-                .await?;
-            rows.extend(page.rows);
-            after = page.next;
-            if after.is_none() {
-                return Ok(rows);
-            }
+            let query = Query {
+                partition,
+                range,
+                ascending: true,
+                limit: None,
+                after,
+            };
+            let page = self.query(query).await?;
+            Ok((page.rows, page.next))
+        });
+        let mut rows = Vec::new();
+        while let Some(page) = pages.next().await? {
+            rows.extend(page);
         }
+        Ok(rows)
     }
 
     /// One page of the index `due`, earliest first: the rows' `due_sk`, after `after`, up to

@@ -13,107 +13,43 @@ use serde_json::{Value, json};
 use crate::aws::dynamo::{Item, Page, Query, Range, Store, Write};
 use crate::base::error::{Error, Result};
 use crate::base::id::TenantId;
+use crate::base::named::named;
 use crate::crypto::fill_random;
 use crate::domain::audit::mask::mask;
 use crate::domain::keys::{self, SHARDS, WATERMARKS};
 use crate::proof::leaf::SALT;
 
-/// What was done: a closed list, so that every reader decides about a new one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuditEvent {
-    TenantCreated,
-    KeyCreated,
-    KeyRevoked,
-    SettingsChanged,
-    PersonCorrected,
-    Restricted,
-    RestrictionLifted,
-    Objected,
-    ObjectionWithdrawn,
-    Held,
-    HoldLifted,
-    Suppressed,
-    SuppressionLifted,
-    ConsentWithdrawn,
-    ErasureRequested,
-    ErasureCancelled,
-    ErasureCompleted,
-    TenantErasureRequested,
-    Expired,
-    RedactionRequested,
-    Redacted,
-    RedactionCompleted,
-    Rekeyed,
-    ExportRequested,
-    ExportCompleted,
-    AttachmentScanned,
-    SessionStarted,
-    SessionEnded,
-}
-
-impl AuditEvent {
-    pub const ALL: [AuditEvent; 28] = [
-        AuditEvent::TenantCreated,
-        AuditEvent::KeyCreated,
-        AuditEvent::KeyRevoked,
-        AuditEvent::SettingsChanged,
-        AuditEvent::PersonCorrected,
-        AuditEvent::Restricted,
-        AuditEvent::RestrictionLifted,
-        AuditEvent::Objected,
-        AuditEvent::ObjectionWithdrawn,
-        AuditEvent::Held,
-        AuditEvent::HoldLifted,
-        AuditEvent::Suppressed,
-        AuditEvent::SuppressionLifted,
-        AuditEvent::ConsentWithdrawn,
-        AuditEvent::ErasureRequested,
-        AuditEvent::ErasureCancelled,
-        AuditEvent::ErasureCompleted,
-        AuditEvent::TenantErasureRequested,
-        AuditEvent::Expired,
-        AuditEvent::RedactionRequested,
-        AuditEvent::Redacted,
-        AuditEvent::RedactionCompleted,
-        AuditEvent::Rekeyed,
-        AuditEvent::ExportRequested,
-        AuditEvent::ExportCompleted,
-        AuditEvent::AttachmentScanned,
-        AuditEvent::SessionStarted,
-        AuditEvent::SessionEnded,
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            AuditEvent::TenantCreated => "tenant.created",
-            AuditEvent::KeyCreated => "key.created",
-            AuditEvent::KeyRevoked => "key.revoked",
-            AuditEvent::SettingsChanged => "settings.changed",
-            AuditEvent::PersonCorrected => "person.corrected",
-            AuditEvent::Restricted => "person.restricted",
-            AuditEvent::RestrictionLifted => "restriction.lifted",
-            AuditEvent::Objected => "person.objected",
-            AuditEvent::ObjectionWithdrawn => "objection.withdrawn",
-            AuditEvent::Held => "person.held",
-            AuditEvent::HoldLifted => "hold.lifted",
-            AuditEvent::Suppressed => "person.suppressed",
-            AuditEvent::SuppressionLifted => "suppression.lifted",
-            AuditEvent::ConsentWithdrawn => "consent.withdrawn",
-            AuditEvent::ErasureRequested => "erasure.requested",
-            AuditEvent::ErasureCancelled => "erasure.cancelled",
-            AuditEvent::ErasureCompleted => "erasure.completed",
-            AuditEvent::TenantErasureRequested => "tenant.erasure_requested",
-            AuditEvent::Expired => "person.expired",
-            AuditEvent::RedactionRequested => "redaction.requested",
-            AuditEvent::Redacted => "redaction.done",
-            AuditEvent::RedactionCompleted => "redaction.completed",
-            AuditEvent::Rekeyed => "person.rekeyed",
-            AuditEvent::ExportRequested => "export.requested",
-            AuditEvent::ExportCompleted => "export.completed",
-            AuditEvent::AttachmentScanned => "attachment.scanned",
-            AuditEvent::SessionStarted => "session.started",
-            AuditEvent::SessionEnded => "session.ended",
-        }
+named! {
+    /// What was done: a closed list, so that every reader decides about a new one.
+    pub enum AuditEvent {
+        TenantCreated = "tenant.created",
+        KeyCreated = "key.created",
+        KeyRevoked = "key.revoked",
+        SettingsChanged = "settings.changed",
+        PersonCorrected = "person.corrected",
+        Restricted = "person.restricted",
+        RestrictionLifted = "restriction.lifted",
+        Objected = "person.objected",
+        ObjectionWithdrawn = "objection.withdrawn",
+        Held = "person.held",
+        HoldLifted = "hold.lifted",
+        Suppressed = "person.suppressed",
+        SuppressionLifted = "suppression.lifted",
+        ConsentWithdrawn = "consent.withdrawn",
+        ErasureRequested = "erasure.requested",
+        ErasureCancelled = "erasure.cancelled",
+        ErasureCompleted = "erasure.completed",
+        TenantErasureRequested = "tenant.erasure_requested",
+        Expired = "person.expired",
+        RedactionRequested = "redaction.requested",
+        Redacted = "redaction.done",
+        RedactionCompleted = "redaction.completed",
+        Rekeyed = "person.rekeyed",
+        ExportRequested = "export.requested",
+        ExportCompleted = "export.completed",
+        AttachmentScanned = "attachment.scanned",
+        SessionStarted = "session.started",
+        SessionEnded = "session.ended",
     }
 }
 

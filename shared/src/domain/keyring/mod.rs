@@ -15,6 +15,7 @@ use crate::aws::kms::Vault;
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
 use crate::base::id::{JobId, LifeId, SubjectId, TenantId};
+use crate::base::named::named;
 use crate::base::recovery::KEPT;
 use crate::base::ttl_cache::TtlCache;
 use crate::crypto::{Aad, Sealed, SealingKey, TenantKeys};
@@ -23,30 +24,15 @@ use crate::domain::keys::{self, LifeKey, Rule};
 /// Erasures that may wait for one hold.
 pub const BLOCKED: usize = 40;
 
-/// Where a subject stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// A life goes on, if its door stands.
-    Active,
-    /// The key is gone; what it sealed is being removed.
-    Erasing,
-    /// Nothing is left but this row, for as long as a backup could bring anything back.
-    Erased,
-}
-
-impl State {
-    const fn name(self) -> &'static str {
-        match self {
-            State::Active => "active",
-            State::Erasing => "erasing",
-            State::Erased => "erased",
-        }
-    }
-
-    fn parse(name: &str) -> Option<State> {
-        [State::Active, State::Erasing, State::Erased]
-            .into_iter()
-            .find(|state| state.name() == name)
+named! {
+    /// Where a subject stands.
+    pub enum State {
+        /// A life goes on, if its door stands.
+        Active = "active",
+        /// The key is gone; what it sealed is being removed.
+        Erasing = "erasing",
+        /// Nothing is left but this row, for as long as a backup could bring anything back.
+        Erased = "erased",
     }
 }
 

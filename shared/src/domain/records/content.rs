@@ -9,6 +9,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::base::named::named;
+
 /// Shows that there is something, and nothing of it: no log and no panic may hold what a
 /// person is or says.
 macro_rules! hide {
@@ -93,39 +95,22 @@ impl Withdrawal {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Basis {
-    Consent,
-    Contract,
-    LegalObligation,
-    VitalInterests,
-    PublicTask,
-    LegitimateInterests,
+named! {
+    pub enum Basis {
+        Consent = "consent",
+        Contract = "contract",
+        LegalObligation = "legal_obligation",
+        VitalInterests = "vital_interests",
+        PublicTask = "public_task",
+        LegitimateInterests = "legitimate_interests",
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GivenBy {
-    #[serde(rename = "self")]
-    Person,
-    Guardian,
-}
-
-impl Basis {
-    pub const ALL: [(&'static str, Basis); 6] = [
-        ("consent", Basis::Consent),
-        ("contract", Basis::Contract),
-        ("legal_obligation", Basis::LegalObligation),
-        ("vital_interests", Basis::VitalInterests),
-        ("public_task", Basis::PublicTask),
-        ("legitimate_interests", Basis::LegitimateInterests),
-    ];
-}
-
-impl GivenBy {
-    pub const ALL: [(&'static str, GivenBy); 2] =
-        [("self", GivenBy::Person), ("guardian", GivenBy::Guardian)];
+named! {
+    pub enum GivenBy {
+        Person = "self",
+        Guardian = "guardian",
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,60 +144,21 @@ pub struct InteractionContent {
     pub scope: Option<String>,
 }
 
-/// Who wrote a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Author {
-    EndUser,
-    Agent,
-}
-
-impl Author {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Author::EndUser => "end_user",
-            Author::Agent => "agent",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Author> {
-        [Author::EndUser, Author::Agent]
-            .into_iter()
-            .find(|author| author.name() == name)
+named! {
+    /// Who wrote a message.
+    pub enum Author {
+        EndUser = "end_user",
+        Agent = "agent",
     }
 }
 
-/// Where an attachment stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FileState {
-    AwaitingUpload,
-    Clean,
-    Rejected,
-    Redacted,
-}
-
-impl FileState {
-    pub const ALL: [FileState; 4] = [
-        FileState::AwaitingUpload,
-        FileState::Clean,
-        FileState::Rejected,
-        FileState::Redacted,
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            FileState::AwaitingUpload => "awaiting_upload",
-            FileState::Clean => "clean",
-            FileState::Rejected => "rejected",
-            FileState::Redacted => "redacted",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<FileState> {
-        FileState::ALL
-            .into_iter()
-            .find(|state| state.name() == name)
+named! {
+    /// Where an attachment stands.
+    pub enum FileState {
+        AwaitingUpload = "awaiting_upload",
+        Clean = "clean",
+        Rejected = "rejected",
+        Redacted = "redacted",
     }
 }
 

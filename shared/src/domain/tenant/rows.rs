@@ -6,6 +6,7 @@ use crate::aws::dynamo::{Item, Page, Query, Range, Store, Write};
 use crate::base::error::{Error, Result};
 use crate::base::id::{JobId, KeyId, TenantId};
 use crate::crypto::Sealed;
+use crate::domain::expiry_index::Cursor;
 use crate::domain::jobs::{Job, JobKind};
 use crate::domain::keyring::ROTATION;
 use crate::domain::keys::{self, SETTINGS, TENANTS};
@@ -24,11 +25,10 @@ pub struct Stored {
     pub shortened: Shortened,
 }
 
-/// Up to which place of `due` doors have been brought to a shorter retention.
+/// How far a shorter retention has been applied to the doors of a tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shortened {
-    pub shard: u8,
-    pub after: Option<String>,
+    pub at: Cursor,
     /// Some could not be seen to: then all are gone through once more.
     pub missed: bool,
 }
@@ -181,8 +181,10 @@ impl Store {
             changed_at: row.time("changed_at")?,
             applied_days: small("applied_days"),
             shortened: Shortened {
-                shard: small("shortened_shard"),
-                after: row.try_text("shortened_after").map(str::to_owned),
+                at: Cursor {
+                    shard: small("shortened_shard"),
+                    after: row.try_text("shortened_after").map(str::to_owned),
+                },
                 missed: row.flag("shortened_missed"),
             },
         })
@@ -213,9 +215,9 @@ impl Store {
         place: &Shortened,
     ) -> Result<()> {
         let write = Write::update(&keys::settings(tenant), SETTINGS)
-            .set("shortened_shard", u64::from(place.shard))
+            .set("shortened_shard", u64::from(place.at.shard))
             .set("shortened_missed", place.missed)
-            .set_or_remove("shortened_after", place.after.as_deref())
+            .set_or_remove("shortened_after", place.at.after.as_deref())
             .if_is("rev", rev);
         // As above.
         let _changed = self.write(write).await?;

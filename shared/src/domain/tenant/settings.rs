@@ -4,61 +4,38 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::base::error::Result;
+use crate::base::named::named;
 use crate::schema::violations::{Object, Violations};
 
-/// How much of an address is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StoreIp {
-    Full,
-    /// The network only: /24 of IPv4, /48 of IPv6.
-    Truncated,
-    None,
+named! {
+    /// How much of an address is kept.
+    pub enum StoreIp {
+        Full = "full",
+        /// The network only: /24 of IPv4, /48 of IPv6.
+        Truncated = "truncated",
+        None = "none",
+    }
 }
 
-impl StoreIp {
-    const CHOICES: [(&str, StoreIp); 3] = [
-        ("full", StoreIp::Full),
-        ("truncated", StoreIp::Truncated),
-        ("none", StoreIp::None),
-    ];
+named! {
+    /// How much of a page's URL is kept.
+    pub enum StoreUrl {
+        Full = "full",
+        /// Without query, fragment and credentials.
+        Path = "path",
+        None = "none",
+    }
 }
 
-/// How much of a page's URL is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StoreUrl {
-    Full,
-    /// Without query, fragment and credentials.
-    Path,
-    None,
-}
-
-impl StoreUrl {
-    const CHOICES: [(&str, StoreUrl); 3] = [
-        ("full", StoreUrl::Full),
-        ("path", StoreUrl::Path),
-        ("none", StoreUrl::None),
-    ];
-}
-
-/// For what a consent must be on record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ConsentRequired {
-    None,
-    /// For identity and contact.
-    Identity,
-    /// For anything at all.
-    All,
-}
-
-impl ConsentRequired {
-    const CHOICES: [(&str, ConsentRequired); 3] = [
-        ("none", ConsentRequired::None),
-        ("identity", ConsentRequired::Identity),
-        ("all", ConsentRequired::All),
-    ];
+named! {
+    /// For what a consent must be on record.
+    pub enum ConsentRequired {
+        None = "none",
+        /// For identity and contact.
+        Identity = "identity",
+        /// For anything at all.
+        All = "all",
+    }
 }
 
 /// A switch of an integration that the tenant's pages may run.
@@ -127,9 +104,9 @@ fn read(body: &Value, violations: &mut Violations) -> Option<Settings> {
     let known: Vec<_> = known.as_object()?.keys().map(String::as_str).collect();
     let body = violations.object(body, "", &known)?;
     let days = body.number("retention_days", 1..=30, violations);
-    let ip = body.one_of("store_ip", &StoreIp::CHOICES, violations);
-    let url = body.one_of("store_url", &StoreUrl::CHOICES, violations);
-    let consent = body.one_of("consent_required", &ConsentRequired::CHOICES, violations);
+    let ip = body.one_of("store_ip", &StoreIp::NAMES, violations);
+    let url = body.one_of("store_url", &StoreUrl::NAMES, violations);
+    let consent = body.one_of("consent_required", &ConsentRequired::NAMES, violations);
     Some(Settings {
         retention_days: days.unwrap_or(default.retention_days),
         full_privacy: body.flag("full_privacy", violations),
