@@ -68,7 +68,7 @@ pub const OPERATIONS: &[Operation] = &[
     operation("records, a page", "2 GetItem, 2 Query", 4.0, 0.0, "keyring; door; each type of record lies together, and two fill the page"),
     operation("people, a page of 10", "2 BatchGetItem, Query", 30.5, 0.0, "the index has names only; keyring rows; doors and persons"),
     operation("download link", "BatchGetItem, GetItem", 3.0, 0.0, "keyring; door and row. The link is signed without a call"),
-    operation("redact a message", "4 BatchGetItem, 2 GetItem, TransactWriteItems", 7.0, 8.0, "three would do: keyring; door and rows; the transaction. It reads again for each life, so that a long list is judged by the rules of its moment. The re-keying that takes the old words out of backups is noted already, by the correction"),
+    operation("redact a message", "4 BatchGetItem, GetItem, TransactWriteItems", 7.0, 8.0, "three would do: keyring; door and rows; the transaction. It reads again for each life, so that a long list is judged by the rules of its moment. The re-keying that takes the old words out of backups is noted already, by the correction"),
     operation("restrict", "3 GetItem, TransactWriteItems", 3.0, 10.0, "keyring; door; the retention as it is stored, not as it is remembered; keyring, door, list, audit event and its watermark"),
     operation("lift a restriction", "3 GetItem, TransactWriteItems", 3.0, 12.0, "the same, and the expiry index entry"),
     operation("export: the request", "2 GetItem, TransactWriteItems", 2.0, 13.0, "keyring; door; job, its turn, audit event and its watermark; the row by which an erasure knows that the bucket may hold something"),
