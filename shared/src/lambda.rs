@@ -14,6 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::aws::emf::Lines;
 use crate::domain::app::App;
+use crate::http::serve::{Handlers, serve};
 
 /// What a function's entry returns.
 pub type Outcome<'a> = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send + 'a>>;
@@ -78,6 +79,17 @@ impl Trigger {
             Some("Scheduled Event") => Ok(Trigger::Schedule),
             _ => Err("an event of an unknown kind".into()),
         }
+    }
+}
+
+/// Answers an HTTP request: all that a function does which nothing else wakes.
+///
+/// # Errors
+/// When the event is of another kind.
+pub async fn http_only(app: &App, event: Value, handlers: Handlers) -> Result<Value, Error> {
+    match Trigger::parse(event)? {
+        Trigger::Http(request) => Ok(serve(app, *request, handlers).await),
+        _ => Err("this function is called over HTTP only".into()),
     }
 }
 

@@ -6,47 +6,30 @@ mod people;
 mod person;
 mod records;
 
-use lambda_http::Request;
 use lambda_runtime::Error as Failure;
 use serde_json::Value;
 use shared::base::error::{Error, Result};
 use shared::domain::app::App;
-use shared::http::{Answer, Call};
-use shared::lambda::Trigger;
+use shared::handlers;
+use shared::http::Call;
+use shared::http::serve::Handlers;
+use shared::lambda::http_only;
+
+/// The routes that this function answers.
+pub const HANDLERS: Handlers = handlers! {
+    "POST /v1/lookup" => people::lookup,
+    "GET /v1/subjects" => people::list,
+    "GET /v1/subjects/{subject}" => person::show,
+    "GET /v1/subjects/{subject}/records" => records::list,
+    "GET /v1/subjects/{subject}/attachments/{attachment}" => attachments::show,
+};
 
 /// Answers one HTTP request.
 ///
 /// # Errors
 /// When the event is of another kind.
 pub async fn handle(app: &App, event: Value) -> Result<Value, Failure> {
-    match Trigger::parse(event)? {
-        Trigger::Http(request) => Ok(answer(app, *request).await),
-        _ => Err("access is only called over HTTP".into()),
-    }
-}
-
-async fn answer(app: &App, request: Request) -> Value {
-    let call = match Call::open(app, request).await {
-        Ok(call) => call,
-        Err(refused) => return refused,
-    };
-    let outcome = match show(app, &call).await {
-        // Re-keyed between the keyring and the rows: now the keyring has their key.
-        Err(Error::Unreadable) => show(app, &call).await,
-        outcome => outcome,
-    };
-    call.close(app, outcome).await
-}
-
-async fn show(app: &App, call: &Call) -> Result<Answer> {
-    match call.route() {
-        "POST /v1/lookup" => people::lookup(app, call).await,
-        "GET /v1/subjects" => people::list(app, call).await,
-        "GET /v1/subjects/{subject}" => person::show(app, call).await,
-        "GET /v1/subjects/{subject}/records" => records::list(app, call).await,
-        "GET /v1/subjects/{subject}/attachments/{attachment}" => attachments::show(app, call).await,
-        _ => Err(Error::NotFound),
-    }
+    http_only(app, event, HANDLERS).await
 }
 
 /// The moment in a query parameter.

@@ -5,44 +5,43 @@
 mod openapi;
 mod page;
 
-use lambda_http::Request;
 use lambda_runtime::Error as Failure;
 use serde_json::{Value, json};
 use shared::base::error::{Error, Result};
 use shared::domain::app::App;
+use shared::handlers;
+use shared::http::serve::Handlers;
 use shared::http::{Answer, Call, routes};
-use shared::lambda::Trigger;
+use shared::lambda::http_only;
+
+/// The routes that this function answers.
+pub const HANDLERS: Handlers = handlers! {
+    "GET /console" => console,
+    "GET /v1/openapi.json" => openapi,
+    "GET /v1/health" => health,
+    "GET /.well-known/jwks.json" => keys,
+    "$default" => elsewhere,
+};
 
 /// Answers one HTTP request.
 ///
 /// # Errors
-/// When the event is no HTTP request.
+/// When the event is of another kind.
 pub async fn handle(app: &App, event: Value) -> Result<Value, Failure> {
-    match Trigger::parse(event)? {
-        Trigger::Http(request) => Ok(answer(app, *request).await),
-        _ => Err("console is only called over HTTP".into()),
-    }
+    http_only(app, event, HANDLERS).await
 }
 
-async fn answer(app: &App, request: Request) -> Value {
-    let call = match Call::open(app, request).await {
-        Ok(call) => call,
-        Err(refused) => return refused,
-    };
-    let outcome = match call.route() {
-        "GET /console" => Ok(page::answer()),
-        "GET /v1/openapi.json" => Ok(Answer::text("application/json", openapi::text())),
-        "GET /v1/health" => Ok(health(app)),
-        "GET /.well-known/jwks.json" => keys(app).await,
-        "$default" => elsewhere(&call),
-        _ => Err(Error::NotFound),
-    };
-    call.close(app, outcome).await
+async fn console(_: &App, _: &Call) -> Result<Answer> {
+    Ok(page::answer())
+}
+
+async fn openapi(_: &App, _: &Call) -> Result<Answer> {
+    Ok(Answer::text("application/json", openapi::text()))
 }
 
 /// What no route takes: another method of a path, or no path at all. Preflights come here
 /// too; API Gateway adds what they ask for.
-fn elsewhere(call: &Call) -> Result<Answer> {
+async fn elsewhere(_: &App, call: &Call) -> Result<Answer> {
     let (method, path) = call.asked();
     let methods = routes::methods(path);
     match method {
@@ -52,16 +51,16 @@ fn elsewhere(call: &Call) -> Result<Answer> {
     }
 }
 
-async fn keys(app: &App) -> Result<Answer> {
+async fn keys(app: &App, _: &Call) -> Result<Answer> {
     let keys = app.vault.jwks().await?;
     Ok(Answer::text("application/jwk-set+json", keys.to_string()))
 }
 
 /// The service's version and its time: what a countdown must go by.
-fn health(app: &App) -> Answer {
-    Answer::ok(json!({
+async fn health(app: &App, _: &Call) -> Result<Answer> {
+    Ok(Answer::ok(json!({
         "status": "ok",
         "version": env!("CARGO_PKG_VERSION"),
         "time": app.clock.now(),
-    }))
+    })))
 }

@@ -22,18 +22,28 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
-use lambda_http::Request;
 use lambda_runtime::Error as Failure;
 use serde_json::{Value, json};
 use shared::base::error::{Error, Result};
 use shared::domain::app::App;
 use shared::domain::jobs::{Job, JobKind};
 use shared::domain::keys::{self, DOOR, LifeKey};
-use shared::http::Call;
+use shared::handlers;
+use shared::http::serve::{Handlers, serve};
 use shared::lambda::{StreamRecord, Trigger};
 
 /// How long the turns of one batch may work; then their next ones are handed over.
 const BATCH: Duration = Duration::from_secs(60);
+
+/// The routes that this function answers.
+pub const HANDLERS: Handlers = handlers! {
+    "DELETE /v1/subjects/{subject}" => request::erase_one,
+    "POST /v1/erasures" => request::erase,
+    "GET /v1/erasures" => request::list,
+    "GET /v1/erasures/{id}" => request::show,
+    "GET /v1/erasures/{id}/receipt" => request::receipt,
+    "POST /v1/erasures/{id}/cancel" => request::cancel,
+};
 
 /// Answers one HTTP request, or does the turns in one batch of the stream.
 ///
@@ -41,27 +51,10 @@ const BATCH: Duration = Duration::from_secs(60);
 /// When the event is of another kind.
 pub async fn handle(app: &App, event: Value) -> Result<Value, Failure> {
     match Trigger::parse(event)? {
-        Trigger::Http(request) => Ok(answer(app, *request).await),
+        Trigger::Http(request) => Ok(serve(app, *request, HANDLERS).await),
         Trigger::Stream(records) => Ok(batch(app, &records).await),
         _ => Err("delete is woken by HTTP and by the table's stream".into()),
     }
-}
-
-async fn answer(app: &App, request: Request) -> Value {
-    let call = match Call::open(app, request).await {
-        Ok(call) => call,
-        Err(refused) => return refused,
-    };
-    let outcome = match call.route() {
-        "DELETE /v1/subjects/{subject}" => request::erase_one(app, &call).await,
-        "POST /v1/erasures" => request::erase(app, &call).await,
-        "GET /v1/erasures" => request::list(app, &call).await,
-        "GET /v1/erasures/{id}" => request::show(app, &call).await,
-        "GET /v1/erasures/{id}/receipt" => request::receipt(app, &call).await,
-        "POST /v1/erasures/{id}/cancel" => request::cancel(app, &call).await,
-        _ => Err(Error::NotFound),
-    };
-    call.close(app, outcome).await
 }
 
 /// Does a batch, in order, and names the first record that failed: the stream comes again

@@ -35,11 +35,7 @@ pub async fn related(
     subject: SubjectId,
     kind: &'static str,
 ) -> Result<Vec<SubjectId>> {
-    let person = match person(app, tenant, subject).await {
-        // Re-keyed since its key was read.
-        Err(Error::Unreadable) => person(app, tenant, subject).await?,
-        person => person?,
-    };
+    let person = person(app, tenant, subject).await?;
     let known = person.identity.get(kind).filter(|known| known.verified);
     match known.and_then(|known| known.value.as_str()) {
         Some(value) => found(app, tenant, kind, value, true).await,

@@ -19,7 +19,6 @@ mod table;
 mod worker;
 
 use jiff::SignedDuration;
-use lambda_http::Request;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::base::error::{Error, Result, found};
@@ -31,7 +30,9 @@ use shared::domain::keys::LifeKey;
 use shared::domain::life::door::{LifeWrite, Passing, objects_write};
 use shared::domain::life::update::{Whom, update};
 use shared::domain::people::lookups::Whose;
+use shared::handlers;
 use shared::http::jobs::accepted;
+use shared::http::serve::{Handlers, serve};
 use shared::http::{Answer, Call};
 use shared::lambda::Trigger;
 
@@ -42,28 +43,21 @@ use request::{Kind, Named, Wanted};
 /// to be fetched, not kept.
 const KEPT: SignedDuration = SignedDuration::from_hours(24);
 
+/// The routes that this function answers.
+pub const HANDLERS: Handlers = handlers! {
+    "POST /v1/exports" => begin,
+    "GET /v1/exports" => list,
+    "GET /v1/exports/{id}" => show,
+};
+
 /// # Errors
 /// When the event is of a kind that this function is not woken by.
 pub async fn handle(app: &App, event: Value) -> Result<Value, lambda_runtime::Error> {
     match Trigger::parse(event)? {
-        Trigger::Http(request) => Ok(answer(app, *request).await),
+        Trigger::Http(request) => Ok(serve(app, *request, HANDLERS).await),
         Trigger::Stream(batch) => Ok(worker::work(app, &batch).await),
         _ => Err("export is called over HTTP and by the table's stream".into()),
     }
-}
-
-async fn answer(app: &App, request: Request) -> Value {
-    let call = match Call::open(app, request).await {
-        Ok(call) => call,
-        Err(refused) => return refused,
-    };
-    let outcome = match call.route() {
-        "POST /v1/exports" => begin(app, &call).await,
-        "GET /v1/exports" => call.jobs(app, JobKind::Export).await,
-        "GET /v1/exports/{id}" => show(app, &call).await,
-        _ => Err(Error::NotFound),
-    };
-    call.close(app, outcome).await
 }
 
 /// What a job is to do. Stored with it: nothing personal.
@@ -133,6 +127,10 @@ async fn only_one(app: &App, tenant: TenantId, named: &Named) -> Result<SubjectI
             several.iter().map(|person| person.key.subject).collect(),
         )),
     }
+}
+
+async fn list(app: &App, call: &Call) -> Result<Answer> {
+    call.jobs(app, JobKind::Export).await
 }
 
 /// A job, with links to what it made.

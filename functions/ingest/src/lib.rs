@@ -9,38 +9,29 @@ mod events;
 mod group;
 mod token;
 
-use lambda_http::Request;
 use lambda_runtime::Error as Failure;
 use serde_json::{Value, json};
-use shared::base::error::{Error, Result};
+use shared::base::error::Result;
 use shared::domain::app::App;
+use shared::handlers;
+use shared::http::serve::Handlers;
 use shared::http::{Answer, Call};
-use shared::lambda::Trigger;
+use shared::lambda::http_only;
+
+/// The routes that this function answers.
+pub const HANDLERS: Handlers = handlers! {
+    "POST /v1/events" => events::take_in,
+    "POST /v1/attachments" => attachments::announce,
+    "PATCH /v1/subjects/{subject}" => correct::correct,
+    "GET /v1/privacy-config" => privacy_config,
+};
 
 /// Answers one HTTP request.
 ///
 /// # Errors
-/// When the event is no HTTP request.
+/// When the event is of another kind.
 pub async fn handle(app: &App, event: Value) -> Result<Value, Failure> {
-    match Trigger::parse(event)? {
-        Trigger::Http(request) => Ok(answer(app, *request).await),
-        _ => Err("ingest is only called over HTTP".into()),
-    }
-}
-
-async fn answer(app: &App, request: Request) -> Value {
-    let call = match Call::open(app, request).await {
-        Ok(call) => call,
-        Err(refused) => return refused,
-    };
-    let outcome = match call.route() {
-        "POST /v1/events" => events::take_in(app, &call).await,
-        "POST /v1/attachments" => attachments::announce(app, &call).await,
-        "PATCH /v1/subjects/{subject}" => correct::correct(app, &call).await,
-        "GET /v1/privacy-config" => privacy_config(app, &call).await,
-        _ => Err(Error::NotFound),
-    };
-    call.close(app, outcome).await
+    http_only(app, event, HANDLERS).await
 }
 
 /// What a client must obey before it sends anything.

@@ -5,7 +5,6 @@ mod parse;
 
 use std::collections::HashMap;
 
-use lambda_http::Request;
 use lambda_runtime::Error as Failure;
 use serde_json::{Value, json};
 use shared::base::error::{Error, Result};
@@ -13,38 +12,34 @@ use shared::domain::app::App;
 use shared::domain::jobs::{Job, JobKind};
 use shared::domain::life::rekey;
 use shared::domain::redaction::{self, Status, Target, What, Work};
+use shared::handlers;
 use shared::http::jobs::accepted;
+use shared::http::serve::Handlers;
 use shared::http::{Answer, Call};
-use shared::lambda::Trigger;
+use shared::lambda::http_only;
 
 use parse::{Asked, Wanted};
 
 /// Records that one request redacts; more become a job.
 const AT_ONCE: u64 = 100;
 
+/// The routes that this function answers.
+pub const HANDLERS: Handlers = handlers! {
+    "POST /v1/redactions" => redact,
+    "GET /v1/redactions" => list,
+    "GET /v1/redactions/{id}" => show,
+};
+
 /// Answers one HTTP request.
 ///
 /// # Errors
 /// When the event is of another kind.
 pub async fn handle(app: &App, event: Value) -> Result<Value, Failure> {
-    match Trigger::parse(event)? {
-        Trigger::Http(request) => Ok(answer(app, *request).await),
-        _ => Err("redact is only called over HTTP".into()),
-    }
+    http_only(app, event, HANDLERS).await
 }
 
-async fn answer(app: &App, request: Request) -> Value {
-    let call = match Call::open(app, request).await {
-        Ok(call) => call,
-        Err(refused) => return refused,
-    };
-    let outcome = match call.route() {
-        "POST /v1/redactions" => redact(app, &call).await,
-        "GET /v1/redactions" => call.jobs(app, JobKind::Redaction).await,
-        "GET /v1/redactions/{id}" => show(app, &call).await,
-        _ => Err(Error::NotFound),
-    };
-    call.close(app, outcome).await
+async fn list(app: &App, call: &Call) -> Result<Answer> {
+    call.jobs(app, JobKind::Redaction).await
 }
 
 async fn show(app: &App, call: &Call) -> Result<Answer> {

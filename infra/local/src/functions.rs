@@ -204,3 +204,32 @@ fn message(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use shared::http::routes::ROUTES;
+    use shared::http::serve::Handlers;
+
+    #[test]
+    fn every_route_has_one_handler_in_its_function() {
+        let functions: [(&str, Handlers); 7] = [
+            ("access", access::HANDLERS),
+            ("admin", admin::HANDLERS),
+            ("console", console::HANDLERS),
+            ("delete", delete::HANDLERS),
+            ("export", export::HANDLERS),
+            ("ingest", ingest::HANDLERS),
+            ("redact", redact::HANDLERS),
+        ];
+        let mut handled = BTreeSet::new();
+        for (function, handlers) in functions {
+            for (route, _) in handlers {
+                assert!(handled.insert((function, *route)), "twice: {route}");
+            }
+        }
+        let declared = ROUTES.iter().map(|route| (route.function, route.key));
+        assert_eq!(handled, declared.collect());
+    }
+}

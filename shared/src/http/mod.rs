@@ -10,6 +10,7 @@ pub mod page;
 mod problem;
 mod revision;
 pub mod routes;
+pub mod serve;
 
 use std::net::IpAddr;
 use std::time::Instant;
