@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use futures::FutureExt;
+use serde_json::Value;
 use shared::base::error::Result;
 use shared::domain::app::App;
 use shared::domain::keys::{self, JOBS_DUE, JobKey};
@@ -39,7 +40,7 @@ pub async fn resume(sweep: &mut Sweep<'_>, until: Instant) {
 /// says when that is; and whoever takes it up meanwhile has the hand-over refused.
 async fn hand_over(app: &App, key: JobKey) -> Result<bool> {
     let now = app.clock.now();
-    let Some(mut job) = app.store.job(key).await? else {
+    let Some(mut job) = app.store.job::<Value>(key).await? else {
         return Ok(false);
     };
     if job.look_at.is_none_or(|at| at > now) {

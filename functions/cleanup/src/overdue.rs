@@ -8,6 +8,7 @@ use shared::aws::emf::{Metric, Unit};
 use shared::base::error::Result;
 use shared::base::id::JobId;
 use shared::domain::app::App;
+use shared::domain::erasure::spec::Erasing;
 use shared::domain::jobs::{Job, JobKind, JobState};
 use shared::domain::keys::{self, JOBS_DUE};
 
@@ -51,12 +52,10 @@ pub async fn measure(app: &App) -> Result<()> {
 
 /// How long ago it should have been over. What a hold blocks is not late, nor is a tenant's
 /// before its day of grace is over.
-fn overdue(job: &Job, now: Timestamp) -> SignedDuration {
+fn overdue(job: &Job<Erasing>, now: Timestamp) -> SignedDuration {
     if job.state.over() || job.state == JobState::Blocked {
         return SignedDuration::ZERO;
     }
-    let not_before = job.outcome["not_before"].as_str();
-    let begins = not_before.and_then(|at| at.parse().ok());
-    let begins: Timestamp = begins.unwrap_or(job.created_at);
+    let begins = job.outcome.not_before.unwrap_or(job.created_at);
     (now.duration_since(begins) - TAKES).max(SignedDuration::ZERO)
 }

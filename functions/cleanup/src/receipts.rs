@@ -1,12 +1,12 @@
 //! The receipt of a day's expiries: one for each tenant and day on which somebody's time
 //! was over, made when the day is, and when the last of them is verified.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value, json};
 use shared::base::error::{Error, Result};
 use shared::base::id::{JobId, TenantId};
 use shared::domain::app::App;
@@ -41,9 +41,8 @@ pub async fn issue(
             Some(ended) if ended.lives.is_empty() => {}
             Some(ended) => {
                 let now = app.clock.now();
-                let stores = Value::Object(ended.stores);
                 let when = (ended.unreadable_at, ended.erased_at);
-                let receipt = Receipt::of_day(tenant, day, &ended.lives, stores, when, now);
+                let receipt = Receipt::of_day(tenant, day, &ended.lives, &ended.stores, when, now);
                 let (_, kept) = receipt.issue(app).await?;
                 let _new = app.store.write(kept).await?;
             }
@@ -60,7 +59,7 @@ pub async fn issue(
 /// What expired on one day.
 struct Ended {
     lives: Vec<shared::domain::keys::LifeKey>,
-    stores: Map<String, Value>,
+    stores: BTreeMap<String, u64>,
     /// When the last of them became unreadable, and was verified to be gone.
     unreadable_at: Timestamp,
     erased_at: Timestamp,
@@ -79,7 +78,7 @@ async fn expiries(
     let until = from + SignedDuration::from_hours(24);
     let mut ended = Ended {
         lives: Vec::new(),
-        stores: Map::new(),
+        stores: BTreeMap::new(),
         unreadable_at: from,
         erased_at: from,
     };
@@ -107,15 +106,14 @@ async fn expiries(
 }
 
 impl Ended {
-    fn add(&mut self, job: &Job) -> Result<()> {
-        self.lives.extend(Erasing::of(job)?.inline(job.key.tenant)?);
+    fn add(&mut self, job: &Job<Erasing>) -> Result<()> {
+        self.lives.extend(job.spec.inline(job.key.tenant)?);
         self.unreadable_at = self.unreadable_at.max(job.created_at);
         self.erased_at = self
             .erased_at
             .max(job.finished_at.unwrap_or(job.created_at));
-        for (store, count) in job.outcome["stores"].as_object().into_iter().flatten() {
-            let sum = &mut self.stores.entry(store).or_insert(json!(0));
-            **sum = json!(sum.as_u64().unwrap_or(0) + count.as_u64().unwrap_or(0));
+        for (store, count) in &job.outcome.stores {
+            *self.stores.entry(store.clone()).or_default() += count;
         }
         Ok(())
     }

@@ -91,8 +91,8 @@ pub struct Ended {
 ///
 /// Every write checks the job's fence: `None` when the job was cancelled or another worker
 /// has taken it up since it was read. Nothing was written after that.
-pub async fn end(app: &App, job: &Job, lives: &[LifeKey]) -> Result<Option<Ended>> {
-    let suppress = Erasing::of(job)?.suppress;
+pub async fn end(app: &App, job: &Job<Erasing>, lives: &[LifeKey]) -> Result<Option<Ended>> {
+    let suppress = job.spec.suppress;
     let mut ended = Ended::default();
     for some in lives.chunks(READ) {
         let mut left = some.to_vec();
@@ -120,7 +120,7 @@ enum Behalf {
     Fenced,
 }
 
-async fn on_behalf(app: &App, job: &Job, mut writes: Vec<Write>) -> Result<Behalf> {
+async fn on_behalf(app: &App, job: &Job<Erasing>, mut writes: Vec<Write>) -> Result<Behalf> {
     writes.insert(0, job.check());
     Ok(match app.store.transact(writes).await? {
         Ok(()) => Behalf::Done,
@@ -132,7 +132,7 @@ async fn on_behalf(app: &App, job: &Job, mut writes: Vec<Write>) -> Result<Behal
 /// Tries once for each. Those that changed meanwhile are left; `None` when the job has.
 async fn end_some(
     app: &App,
-    job: &Job,
+    job: &Job<Erasing>,
     lives: &[LifeKey],
     suppress: bool,
     together: usize,
@@ -204,7 +204,12 @@ async fn end_some(
 /// Keeps somebody away as a job asks whose life has ended without it: by its time, or by
 /// another erasure. Who has returned since the job was asked for, is erased anew, by a job of
 /// their own; who was let back in since, stays.
-async fn keep_away(app: &App, job: &Job, entry: &Entry, door: Option<Door>) -> Result<Behalf> {
+async fn keep_away(
+    app: &App,
+    job: &Job<Erasing>,
+    entry: &Entry,
+    door: Option<Door>,
+) -> Result<Behalf> {
     let now = app.clock.now();
     let lives = entry.state == State::Active;
     let welcome = entry.welcome_at.is_some_and(|at| at >= job.created_at);
@@ -230,18 +235,21 @@ async fn keep_away(app: &App, job: &Job, entry: &Entry, door: Option<Door>) -> R
 }
 
 /// The erasure of a life that began while a suppressing one was under way.
-fn erase_anew(app: &App, job: &Job, entry: &Entry, door: &Door, now: Timestamp) -> Vec<Write> {
+fn erase_anew(
+    app: &App,
+    job: &Job<Erasing>,
+    entry: &Entry,
+    door: &Door,
+    now: Timestamp,
+) -> Vec<Write> {
     let mut erasing = Erasing::default();
     (erasing.ended, erasing.suppress) = (true, true);
     erasing.uploads_until = door.uploads_until();
     let lives = [(entry.key, door.counts.total())];
     let (mut anew, mut writes) =
         Job::erasure(JobKind::Erasure, job.key.tenant, &lives, erasing, now);
-    for said in ["reason", "reference"] {
-        if let Some(said_before) = job.outcome.get(said) {
-            anew.outcome[said] = said_before.clone();
-        }
-    }
+    anew.outcome.reason.clone_from(&job.outcome.reason);
+    anew.outcome.reference.clone_from(&job.outcome.reference);
     set_ended(app, &mut anew, &[], now);
     writes.extend(anew.begin_writes());
     writes.extend(erase_writes(entry, Some(door), true));

@@ -9,7 +9,6 @@ mod end;
 mod erasure;
 mod people;
 mod preview;
-mod progress;
 mod purge;
 mod rekey;
 mod request;
@@ -102,10 +101,10 @@ async fn at_once<T>(most: usize, work: Vec<BoxFuture<'_, Result<T>>>) -> Result<
 
 async fn work(app: &App, job: Job, deadline: Instant) -> Result<()> {
     match job.key.kind {
-        JobKind::Erasure | JobKind::Expiry => erasure::turn(app, job, deadline).await,
-        JobKind::Redaction => shared::domain::redaction::turn(app, job, deadline).await,
-        JobKind::Rekey => rekey::turn(app, job, deadline).await,
-        JobKind::Rotation => rotation::turn(app, job).await,
+        JobKind::Erasure | JobKind::Expiry => erasure::turn(app, job.typed()?, deadline).await,
+        JobKind::Redaction => shared::domain::redaction::turn(app, job.typed()?, deadline).await,
+        JobKind::Rekey => rekey::turn(app, job.typed()?, deadline).await,
+        JobKind::Rotation => rotation::turn(app, job.typed()?).await,
         JobKind::Export | JobKind::Discard => {
             Err(Error::Unavailable("an export's turn came to delete".into()))
         }

@@ -10,8 +10,8 @@ use shared::base::error::Result;
 use shared::domain::app::App;
 use shared::domain::keys::{self, EXPIRY, LifeKey};
 
-use crate::progress::{STORES, Within};
 use crate::turn::{Halt, Turn};
+use shared::domain::erasure::progress::{STORES, Within};
 
 /// Rows removed in one step.
 const PAGE: usize = 500;
@@ -26,30 +26,30 @@ pub async fn purge(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
     let first = rows(turn.app, life).await?;
     let led = first.1.is_some() || first.0.iter().any(|sort| keys::leads_to_objects(sort));
     // Its rows are gone when this is gone through again.
-    turn.progress.objects |= led;
-    if turn.progress.objects {
+    turn.job.progress.objects |= led;
+    if turn.job.progress.objects {
         clear_objects(turn, &life.object_prefixes()).await?;
     } else {
-        turn.progress.within.store = STORES.len() - 1;
+        turn.job.progress.within.store = STORES.len() - 1;
     }
     remove_rows(turn, life, first).await?;
-    turn.progress.within = Within::default();
+    turn.job.progress.within = Within::default();
     Ok(())
 }
 
 /// Removes all objects under these prefixes, one for each store, in every version; and
 /// unfinished uploads.
 pub async fn clear_objects(turn: &mut Turn<'_>, prefixes: &[(&str, String)]) -> Result<(), Halt> {
-    while let Some((_, prefix)) = prefixes.get(turn.progress.within.store) {
+    while let Some((_, prefix)) = prefixes.get(turn.job.progress.within.store) {
         clear_prefix(turn, prefix).await?;
-        turn.progress.within.next_store();
+        turn.job.progress.within.next_store();
     }
     Ok(())
 }
 
 async fn clear_prefix(turn: &mut Turn<'_>, prefix: &str) -> Result<(), Halt> {
     let app = turn.app;
-    turn.progress.found += app.objects.abort_uploads(prefix).await?;
+    turn.job.progress.found += app.objects.abort_uploads(prefix).await?;
     loop {
         let mut versions = app.objects.versions(prefix).await?;
         if versions.is_empty() {
@@ -92,7 +92,7 @@ async fn remove_rows(turn: &mut Turn<'_>, life: &LifeKey, first: Rows) -> Result
         if !sorts.is_empty() {
             let told = sorts.iter().map(String::as_str);
             let told: Vec<_> = told.filter(|sort| !keys::is_note(sort)).collect();
-            turn.progress.found += (sorts.len() - told.len()) as u64;
+            turn.job.progress.found += (sorts.len() - told.len()) as u64;
             turn.count(&told).await?;
             for sort in &sorts {
                 app.store.clear_lookup(life, sort).await?;

@@ -11,9 +11,8 @@ use std::time::Instant;
 
 use futures::stream::{self, TryStreamExt};
 use jiff::SignedDuration;
-use serde_json::{Value, json};
 use shared::aws::dynamo::{Filter, Item, Query, Range};
-use shared::base::error::{Error, Result};
+use shared::base::error::Result;
 use shared::base::retry::Tries;
 use shared::domain::app::App;
 use shared::domain::audit::entry::{self, AuditEvent};
@@ -21,6 +20,7 @@ use shared::domain::jobs::{Job, JobState};
 use shared::domain::keyring::{self, Living};
 use shared::domain::keys::LifeKey;
 use shared::domain::life::door::next_rules_version_write;
+use shared::domain::life::rekey::{Progress, Rekeying};
 use shared::domain::records::rows::reseal;
 
 /// Rows read before the progress is saved.
@@ -41,9 +41,8 @@ enum Stand {
 }
 
 /// Works on a re-keying until it is done, or the turn's time is over.
-pub async fn turn(app: &App, mut job: Job, deadline: Instant) -> Result<()> {
-    let life = job.spec["life"].as_str().and_then(LifeKey::parse);
-    let life = life.ok_or_else(|| Error::Unavailable("a re-keying names no life".into()))?;
+pub async fn turn(app: &App, mut job: Job<Rekeying>, deadline: Instant) -> Result<()> {
+    let life = job.spec.life()?;
     let living = match begin(app, &job, &life).await? {
         Stand::Begun(living) => living,
         Stand::Early => {
@@ -72,7 +71,7 @@ pub async fn turn(app: &App, mut job: Job, deadline: Instant) -> Result<()> {
 }
 
 /// Brings the new key, unless an earlier turn has.
-async fn begin(app: &App, job: &Job, life: &LifeKey) -> Result<Stand> {
+async fn begin(app: &App, job: &Job<Rekeying>, life: &LifeKey) -> Result<Stand> {
     let mut tries = Tries::default();
     loop {
         tries.next().await?;
@@ -103,14 +102,14 @@ async fn begin(app: &App, job: &Job, life: &LifeKey) -> Result<Stand> {
 
 /// Looks at one page of the life's rows, and seals anew what is sealed under an old key.
 /// True at the end of a look at all of them that found no such row.
-async fn look(app: &App, job: &mut Job, living: &Living) -> Result<bool> {
+async fn look(app: &App, job: &mut Job<Rekeying>, living: &Living) -> Result<bool> {
     let partition = living.key.partition();
     let query = Query {
         partition: &partition,
         range: Range::All,
         ascending: true,
         limit: Some(PAGE),
-        after: job.progress["after"].as_str().map(str::to_owned),
+        after: job.progress.after.clone(),
     };
     let filter = Filter {
         expression: "#key < :key",
@@ -123,12 +122,12 @@ async fn look(app: &App, job: &mut Job, living: &Living) -> Result<bool> {
         .try_for_each_concurrent(ABREAST, |row| renew(app, row, living))
         .await?;
     job.done += found as u64;
-    let clean = found == 0 && job.progress["found"] != json!(true);
+    let clean = found == 0 && !job.progress.found;
     let ends = page.next.is_none();
-    job.progress = match page.next {
-        Some(after) => json!({"after": after, "found": !clean}),
-        // From the start again.
-        None => Value::Null,
+    // After the last page from the start again.
+    job.progress = Progress {
+        found: !clean && !ends,
+        after: page.next,
     };
     Ok(ends && clean)
 }
@@ -140,10 +139,10 @@ async fn renew(app: &App, row: Item, living: &Living) -> Result<()> {
 }
 
 /// The old key goes, in one transaction with the job and the log.
-async fn finish(app: &App, mut job: Job, living: &Living) -> Result<()> {
+async fn finish(app: &App, mut job: Job<Rekeying>, living: &Living) -> Result<()> {
     let now = app.clock.now();
     job.total = job.done;
-    job.progress = Value::Null;
+    job.progress = Progress::default();
     let about = [
         living.key.life.to_string(),
         job.key.id.to_string(),

@@ -1,5 +1,7 @@
 //! Requests to forget. When the answer is sent, what was asked to go cannot be read.
 
+use std::collections::HashSet;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use shared::aws::dynamo::{Write, in_transactions};
@@ -25,7 +27,6 @@ use crate::end::{Present, TOGETHER, end, present};
 use crate::erasure::set_ended;
 use crate::people;
 use crate::preview::preview;
-use crate::verify::excluded;
 
 /// People in one request.
 pub const PEOPLE: usize = 5000;
@@ -198,7 +199,7 @@ async fn begin_many(app: &App, call: &Call, erase: &Erase, found: Vec<Present>) 
 }
 
 /// The job that this very request has begun, when it came before and died half way.
-async fn begun(app: &App, call: &Call) -> Result<Option<Job>> {
+async fn begun(app: &App, call: &Call) -> Result<Option<Job<Erasing>>> {
     let (tenant, Some(once)) = (call.tenant(), call.once()) else {
         return Ok(None);
     };
@@ -212,19 +213,18 @@ async fn begun(app: &App, call: &Call) -> Result<Option<Job>> {
 
 /// Ends all lives of a job that is prepared, and hands it over. Where the worker has taken the
 /// job up meanwhile, both end what is left, so that everybody is unreadable in the answer.
-async fn end_all(app: &App, mut job: Job) -> Result<Answer> {
+async fn end_all(app: &App, mut job: Job<Erasing>) -> Result<Answer> {
     let mut tries = Tries::default();
     loop {
         tries.next().await?;
         if !tries.first() {
             job = app.store.job(job.key).await?.ok_or(Error::NotFound)?;
         }
-        let mut erasing = Erasing::of(&job)?;
         let over = job.finished_at.is_some();
-        if over || erasing.ended || job.state == JobState::Blocked {
+        if over || job.spec.ended || job.state == JobState::Blocked {
             return Ok(accepted(&job, "erasures"));
         }
-        let lives = app.store.all_lives_of(job.key, &erasing).await?;
+        let lives = app.store.all_lives_of(job.key, &job.spec).await?;
         let Some(ended) = end(app, &job, &lives).await? else {
             continue;
         };
@@ -232,11 +232,10 @@ async fn end_all(app: &App, mut job: Job) -> Result<Answer> {
             return Ok(accepted(&job, "erasures"));
         }
         let now = app.clock.now();
-        erasing.uploads_until = ended.uploads_until;
+        job.spec.uploads_until = ended.uploads_until;
         set_ended(app, &mut job, &ended.blocked, now);
-        let waits = ended.blocked.len() == erasing.count;
-        erasing.ended = !waits;
-        erasing.put(&mut job);
+        let waits = ended.blocked.len() == job.spec.count;
+        job.spec.ended = !waits;
         let saved = if waits {
             job.state = JobState::Blocked;
             app.store.wait_until(&mut job, now + DAY).await?
@@ -280,12 +279,9 @@ impl Erase {
     }
 
     /// What the caller said about it.
-    fn note(&self, job: &mut Job) {
-        for (name, said) in [("reason", &self.reason), ("reference", &self.reference)] {
-            if let Some(said) = said {
-                job.outcome[name] = json!(said);
-            }
-        }
+    fn note(&self, job: &mut Job<Erasing>) {
+        job.outcome.reason.clone_from(&self.reason);
+        job.outcome.reference.clone_from(&self.reference);
     }
 }
 
@@ -295,7 +291,7 @@ fn job(
     found: &[Present],
     erasing: Erasing,
     now: Timestamp,
-) -> (Job, Vec<Write>) {
+) -> (Job<Erasing>, Vec<Write>) {
     let lives: Vec<_> = found
         .iter()
         .map(|it| (it.entry.key, it.door.counts.total()))
@@ -306,7 +302,7 @@ fn job(
 }
 
 /// The log's entry.
-fn requested(call: &Call, job: &Job, found: &[Present], now: Timestamp) -> Vec<Write> {
+fn requested(call: &Call, job: &Job<Erasing>, found: &[Present], now: Timestamp) -> Vec<Write> {
     let lives: Vec<LifeKey> = found.iter().map(|it| it.entry.key).collect();
     let mut about = Lives::of(&lives).about();
     about.push(job.key.id.to_string());
@@ -444,7 +440,8 @@ pub async fn list(app: &App, call: &Call) -> Result<Answer> {
 
 /// `GET /v1/erasures/{id}`
 pub async fn show(app: &App, call: &Call) -> Result<Answer> {
-    Ok(Answer::ok(call.job(app, JobKind::Erasure).await?.body()))
+    let job = call.job::<Erasing>(app, JobKind::Erasure).await?;
+    Ok(Answer::ok(job.body()))
 }
 
 /// `GET /v1/erasures/{id}/receipt`: of a job, or of the expiries of a day.
@@ -459,7 +456,7 @@ pub async fn receipt(app: &App, call: &Call) -> Result<Answer> {
         return Ok(Answer::text("application/jose", row.text("jws")?));
     }
     if !day {
-        call.job(app, JobKind::Erasure).await?;
+        call.job::<Erasing>(app, JobKind::Erasure).await?;
         let detail = "The erasure has not completed yet. The receipt is issued on completion.";
         return Err(Error::Conflict {
             code: "not_completed",
@@ -474,11 +471,10 @@ pub async fn cancel(app: &App, call: &Call) -> Result<Answer> {
     let mut tries = Tries::default();
     loop {
         tries.next().await?;
-
-        let mut job = call.job(app, JobKind::Erasure).await?;
+        let mut job: Job<Erasing> = call.job(app, JobKind::Erasure).await?;
         let now = app.clock.now();
-        let waits = job.state == JobState::Blocked
-            || (job.state == JobState::Queued && job.outcome["scope"] == "tenant");
+        let waits =
+            job.state == JobState::Blocked || (job.state == JobState::Queued && job.spec.tenant);
         if !waits {
             let detail = "Only an erasure that is blocked or has not started can be cancelled.";
             return Err(Error::Conflict {
@@ -495,25 +491,22 @@ pub async fn cancel(app: &App, call: &Call) -> Result<Answer> {
             at: now,
             happened_at: None,
         }]);
-        let mut erasing = Erasing::of(&job)?;
-        if erasing.tenant {
+        if job.spec.tenant {
             writes.extend(offboarding::cancel_writes(&mut job, now));
         } else {
-            let Some(unblock) = unblock_writes(app, &job, &erasing).await? else {
+            let Some(unblock) = unblock_writes(app, &job).await? else {
                 // The hold on one of them has ended, and with it perhaps their life.
                 let _refused = app.store.transact(job.wake_writes(now).into()).await?;
                 continue;
             };
             writes.extend(unblock);
-            if job.outcome["unreadable_at"].is_null() {
-                writes.extend(job.lists_end_writes(now)?);
+            if job.outcome.unreadable_at.is_none() {
+                writes.extend(job.lists_end_writes(now));
                 writes.push(job.finish_write(JobState::Cancelled, now));
             } else {
                 // Others have gone: for them it goes on to its receipt.
-                erasing.ended = true;
-                erasing.put(&mut job);
-                job.outcome["cancelled"] = job.outcome["blocked"].take();
-                job.outcome["blocked"] = json!([]);
+                job.spec.ended = true;
+                job.outcome.cancelled = job.outcome.blocked.replace(Vec::new());
                 job.state = JobState::Queued;
                 writes.extend(job.next_writes(now));
             }
@@ -528,9 +521,9 @@ pub async fn cancel(app: &App, call: &Call) -> Result<Answer> {
 /// The writes that take a blocked erasure off the holds that it waits for: each of those must
 /// be in force still. Of very many, all but the last are written already. `None` when a hold
 /// has been lifted: then the erasure goes on.
-async fn unblock_writes(app: &App, job: &Job, erasing: &Erasing) -> Result<Option<Vec<Write>>> {
-    let excluded = excluded(job);
-    let mut lives = app.store.all_lives_of(job.key, erasing).await?;
+async fn unblock_writes(app: &App, job: &Job<Erasing>) -> Result<Option<Vec<Write>>> {
+    let excluded: HashSet<_> = job.outcome.excluded().collect();
+    let mut lives = app.store.all_lives_of(job.key, &job.spec).await?;
     lives.retain(|life| excluded.contains(&life.subject));
     let subjects: Vec<_> = lives.iter().map(|life| life.subject).collect();
     let entries = app.keyring.entries(job.key.tenant, &subjects).await?;

@@ -10,7 +10,7 @@ use shared::domain::jobs::{Job, JobState};
 /// rotation back.
 const LOOKS: SignedDuration = SignedDuration::from_hours(90 * 24);
 
-pub async fn turn(app: &App, mut job: Job) -> Result<()> {
+pub async fn turn(app: &App, mut job: Job<()>) -> Result<()> {
     let now = app.clock.now();
     // Refused in either case: a later turn has taken over.
     if app.keyring.rotate(job.key.tenant).await? {

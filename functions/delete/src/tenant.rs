@@ -7,18 +7,18 @@
 use std::collections::HashSet;
 
 use jiff::SignedDuration;
-use serde_json::json;
 use shared::aws::dynamo::{Item, Query, Range, Write};
 use shared::aws::s3::last_upload;
 use shared::base::error::Result;
 use shared::base::ttl_cache::{SETTINGS_HELD, TENANT_KEYS_HELD};
 use shared::domain::erasure::offboarding;
+use shared::domain::erasure::outcome::UnreadableAt;
+use shared::domain::erasure::progress::{Leaving, Progress, STORES, Stage, Within};
 use shared::domain::erasure::receipt::{Lives, Receipt};
 use shared::domain::jobs::{JobKind, JobState};
 use shared::domain::keys::{self, EXPIRY, LifeKey, Rule, SHARDS};
 use shared::proof::merkle::Hash;
 
-use crate::progress::{Leaving, STORES, Stage, Within};
 use crate::purge::{clear_objects, clear_rows};
 use crate::turn::{Halt, Turn};
 use crate::verify::{Done, close, look_back, record_in_ledger};
@@ -53,13 +53,13 @@ pub async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
                 return Ok(Done::Until(JobState::Running, until));
             }
             Stage::People => {
-                if turn.job.outcome["unreadable_at"].is_null() {
-                    turn.job.outcome["unreadable_at"] = json!({"records": now});
+                if turn.job.outcome.unreadable_at.is_none() {
+                    turn.job.outcome.unreadable_at = Some(UnreadableAt::records(now));
                     // A link may have been handed out by a key from a cache.
-                    turn.erasing.uploads_until = Some(last_upload(now));
+                    turn.job.spec.uploads_until = Some(last_upload(now));
                 }
-                if turn.progress.began.is_none() {
-                    turn.progress.began = Some(now);
+                if turn.job.progress.began.is_none() {
+                    turn.job.progress.began = Some(now);
                 }
                 people(turn).await?;
                 let prefixes = keys::tenant_prefixes(turn.job.key.tenant);
@@ -81,7 +81,7 @@ pub async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
 }
 
 fn place<'t>(turn: &'t mut Turn<'_>) -> &'t mut Leaving {
-    turn.progress.leaving.get_or_insert_default()
+    turn.job.progress.leaving.get_or_insert_default()
 }
 
 /// Whether nobody is held, and nobody can be from here on. A hold is put in a transaction with
@@ -140,16 +140,16 @@ async fn person(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
     let app = turn.app;
     if place(turn).at.as_deref() != Some(&life.short()) {
         (place(turn).at, place(turn).counted) = (Some(life.short()), false);
-        turn.progress.within = Within::default();
+        turn.job.progress.within = Within::default();
     }
     // Rows are the last of the stores; the next life begins there again.
-    turn.progress.within.store = STORES.len() - 1;
+    turn.job.progress.within.store = STORES.len() - 1;
     app.store.end_life(life).await?;
     clear_rows(turn, life).await?;
     // Counted before the expiry index entry goes, since then nothing leads here any more; and
     // once, since a crash between the two brings this life here again.
     if !place(turn).counted {
-        turn.progress.found += 1;
+        turn.job.progress.found += 1;
         for store in ["records", "keyring"] {
             turn.add(store, 1);
         }
@@ -159,7 +159,7 @@ async fn person(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
         turn.save().await?;
     }
     close(app, life, app.clock.now()).await?;
-    turn.progress.within = Within::default();
+    turn.job.progress.within = Within::default();
     Ok(())
 }
 
@@ -219,8 +219,8 @@ pub async fn finish(mut turn: Turn<'_>) -> Result<()> {
     let lives = std::mem::take(&mut place(&mut turn).lives);
     let mut job = turn.job;
     job.total = job.done;
-    job.progress = serde_json::Value::Null;
-    job.outcome["erased_at"] = json!(now);
+    job.progress = Progress::default();
+    job.outcome.erased_at = Some(now);
     let receipt = Receipt::of_job(&job, Lives::Root(lives), now);
     let (signed, kept) = receipt.issue(app).await?;
     let writes: Vec<Write> = vec![

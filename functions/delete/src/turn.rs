@@ -4,15 +4,13 @@
 use std::time::Instant;
 
 use jiff::Timestamp;
-use serde_json::json;
 use shared::aws::dynamo::Write;
 use shared::base::error::{Error, Result};
 use shared::domain::app::App;
+use shared::domain::erasure::progress::Within;
 use shared::domain::erasure::spec::Erasing;
 use shared::domain::jobs::{Job, JobState};
 use shared::domain::keys::LifeKey;
-
-use crate::progress::{Progress, Within};
 
 /// Why a turn stops before its work is done.
 #[derive(Debug)]
@@ -32,26 +30,13 @@ impl From<Error> for Halt {
 
 pub struct Turn<'a> {
     pub app: &'a App,
-    pub job: Job,
-    pub erasing: Erasing,
-    pub progress: Progress,
+    pub job: Job<Erasing>,
     deadline: Instant,
 }
 
 impl<'a> Turn<'a> {
-    /// # Errors
-    /// [`Error::Corrupt`] when the job is not as it was written.
-    pub fn take(app: &'a App, job: Job, deadline: Instant) -> Result<Turn<'a>> {
-        let erasing = Erasing::of(&job)?;
-        let progress: Option<Progress> = serde_json::from_value(job.progress.clone())
-            .map_err(|_| Error::Corrupt("an erasure is not as it was written".into()))?;
-        Ok(Turn {
-            app,
-            job,
-            erasing,
-            progress: progress.unwrap_or_default(),
-            deadline,
-        })
+    pub fn new(app: &'a App, job: Job<Erasing>, deadline: Instant) -> Turn<'a> {
+        Turn { app, job, deadline }
     }
 
     /// Stops the turn when its time is over.
@@ -71,17 +56,18 @@ impl<'a> Turn<'a> {
     /// # Errors
     /// [`Halt::Fenced`] when a later turn has taken over: then nothing may be removed.
     pub async fn count(&mut self, keys: &[&str]) -> Result<(), Halt> {
-        let new = self.progress.within.count(keys);
-        self.progress.found += keys.len() as u64;
-        self.add(self.progress.within.store(), new);
+        let progress = &mut self.job.progress;
+        let new = progress.within.count(keys);
+        progress.found += keys.len() as u64;
+        let store = progress.within.store();
+        self.add(store, new);
         self.save().await
     }
 
     /// Adds to the count of a store.
     pub fn add(&mut self, store: &str, more: u64) {
         self.job.done += more;
-        let before = self.job.outcome["stores"][store].as_u64().unwrap_or(0);
-        self.job.outcome["stores"][store] = (before + more).into();
+        self.job.outcome.count(store, more);
     }
 
     /// Counts lives of which nothing is left: each had an expiry index entry, and has a row in the keyring.
@@ -93,17 +79,12 @@ impl<'a> Turn<'a> {
 
     /// Begins another pass over everything.
     pub fn begin_pass(&mut self, now: Timestamp) {
-        self.progress.pass += 1;
-        self.progress.began = Some(now);
-        self.progress.found = 0;
-        self.progress.life = 0;
-        self.progress.failing_since = None;
-        self.progress.within = Within::default();
-    }
-
-    fn write_back(&mut self) {
-        self.erasing.put(&mut self.job);
-        self.job.progress = json!(self.progress);
+        self.job.progress.pass += 1;
+        self.job.progress.began = Some(now);
+        self.job.progress.found = 0;
+        self.job.progress.life = 0;
+        self.job.progress.failing_since = None;
+        self.job.progress.within = Within::default();
     }
 
     /// Saves how far the job is.
@@ -111,7 +92,6 @@ impl<'a> Turn<'a> {
     /// # Errors
     /// [`Halt::Fenced`] when a later turn has taken over.
     pub async fn save(&mut self) -> Result<(), Halt> {
-        self.write_back();
         let now = self.app.clock.now();
         match self.app.store.save_job(&mut self.job, now).await? {
             true => Ok(()),
@@ -124,7 +104,6 @@ impl<'a> Turn<'a> {
     /// # Errors
     /// As [`Turn::save`].
     pub async fn save_with(&mut self, more: Vec<Write>) -> Result<(), Halt> {
-        self.write_back();
         let (store, now) = (&self.app.store, self.app.clock.now());
         match store.save_job_with(&mut self.job, more, now).await? {
             true => Ok(()),
@@ -137,7 +116,6 @@ impl<'a> Turn<'a> {
     /// # Errors
     /// [`Error::Unavailable`] when DynamoDB does not answer, as below.
     pub async fn hand_over(mut self) -> Result<()> {
-        self.write_back();
         let now = self.app.clock.now();
         // Refused: a later turn has taken over.
         let _fenced = self.app.store.next_turn(&mut self.job, now).await?;
@@ -149,7 +127,6 @@ impl<'a> Turn<'a> {
     /// # Errors
     /// As [`Turn::hand_over`].
     pub async fn wait(mut self, state: JobState, until: Timestamp) -> Result<()> {
-        self.write_back();
         self.job.state = state;
         let _fenced = self.app.store.wait_until(&mut self.job, until).await?;
         Ok(())

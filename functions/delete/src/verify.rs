@@ -4,12 +4,11 @@
 use std::collections::HashSet;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::aws::dynamo::Refusal;
 use shared::base::error::Result;
-use shared::base::id::SubjectId;
 use shared::domain::app::App;
-use shared::domain::jobs::{Job, JobKind, JobState};
+use shared::domain::jobs::{JobKind, JobState};
 use shared::domain::keyring;
 use shared::domain::keys::{self, LifeKey};
 use shared::domain::life::door::verified_write;
@@ -29,28 +28,16 @@ pub enum Done {
     Until(JobState, Timestamp),
 }
 
-/// Those who stay as they are: held, or held when the rest was cancelled.
-pub fn excluded(job: &Job) -> HashSet<SubjectId> {
-    let listed = ["blocked", "cancelled"].map(|name| job.outcome[name].as_array());
-    let subject = |it: &Value| SubjectId::parse(it["subject"].as_str()?);
-    listed
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(subject)
-        .collect()
-}
-
 /// Writes down in the bucket whose lives have ended, before anything is removed: should both
 /// tables be restored to before this, the replay goes by it. Who is held, or was when the
 /// rest was cancelled, is not among them: nobody may be erased on the word of a request that
 /// was taken back.
 pub async fn record_in_ledger(turn: &mut Turn<'_>) -> Result<(), Halt> {
-    if turn.progress.in_ledger || turn.job.key.kind == JobKind::Expiry {
+    if turn.job.progress.in_ledger || turn.job.key.kind == JobKind::Expiry {
         return Ok(());
     }
-    let (job, erasing) = (turn.job.key, &turn.erasing);
-    let excluded = excluded(&turn.job);
+    let (job, erasing) = (turn.job.key, &turn.job.spec);
+    let excluded: HashSet<_> = turn.job.outcome.excluded().collect();
     let mut lives = turn.app.store.all_lives_of(job, erasing).await?;
     lives.retain(|life| !excluded.contains(&life.subject));
     let ledger = json!({
@@ -70,7 +57,7 @@ pub async fn record_in_ledger(turn: &mut Turn<'_>) -> Result<(), Halt> {
         .objects
         .put(&object, "application/json", body)
         .await?;
-    turn.progress.in_ledger = true;
+    turn.job.progress.in_ledger = true;
     Ok(())
 }
 
@@ -78,30 +65,31 @@ pub async fn record_in_ledger(turn: &mut Turn<'_>) -> Result<(), Halt> {
 /// everything must be gone through once more.
 pub fn look_back(turn: &mut Turn<'_>) -> Result<Option<Done>, Halt> {
     let now = turn.app.clock.now();
-    for store in ["attachments", "exports"] {
-        let times = &mut turn.job.outcome["unreadable_at"];
-        if times[store].is_null() || turn.progress.found > 0 {
-            times[store] = json!(now);
+    let times = turn.job.outcome.unreadable_at.get_or_insert_default();
+    for time in [&mut times.attachments, &mut times.exports] {
+        if time.is_none() || turn.job.progress.found > 0 {
+            *time = Some(now);
         }
     }
     // A link that was handed out before may still bring an object: look again after it.
-    let until = turn.erasing.uploads_until;
-    let late = until.is_some_and(|until| turn.progress.began.is_none_or(|began| began <= until));
-    if turn.progress.found == 0 && !late {
+    let until = turn.job.spec.uploads_until;
+    let late =
+        until.is_some_and(|until| turn.job.progress.began.is_none_or(|began| began <= until));
+    if turn.job.progress.found == 0 && !late {
         return Ok(Some(Done::Everything));
     }
-    let again = turn.progress.pass >= PASSES && turn.progress.found > 0;
+    let again = turn.job.progress.pass >= PASSES && turn.job.progress.found > 0;
     turn.begin_pass(now);
     if again {
         // Something goes on writing here.
-        turn.progress.pass = 0;
-        turn.job.outcome["partial"] = json!([turn.progress.within.store()]);
+        turn.job.progress.pass = 0;
+        turn.job.outcome.partial = vec![turn.job.progress.within.store().to_owned()];
         return Ok(Some(Done::Until(JobState::Partial, now + DAY)));
     }
     Ok(match until.filter(|until| late && *until >= now) {
         Some(until) => {
             // The pass begins when the wait is over.
-            turn.progress.began = None;
+            turn.job.progress.began = None;
             let after = until + SignedDuration::from_millis(1);
             Some(Done::Until(JobState::Verifying, after))
         }

@@ -74,7 +74,7 @@ struct Clean {
 /// An archive in the making.
 pub struct Contents<'a, 'u> {
     app: &'a App,
-    job: &'a mut Job,
+    job: &'a mut Job<Spec>,
     living: &'a Living,
     upload: &'a mut Upload<'u>,
     keys: std::sync::Arc<TenantKeys>,
@@ -90,7 +90,7 @@ pub struct Contents<'a, 'u> {
 impl<'a, 'u> Contents<'a, 'u> {
     pub async fn new(
         app: &'a App,
-        job: &'a mut Job,
+        job: &'a mut Job<Spec>,
         spec: &Spec,
         living: &'a Living,
         upload: &'a mut Upload<'u>,

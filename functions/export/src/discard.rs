@@ -2,30 +2,40 @@
 //! untrue. Every step may be done again.
 
 use jiff::Timestamp;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use shared::aws::dynamo::Write;
-use shared::base::error::{Error, Result};
+use shared::base::error::Result;
 use shared::base::id::JobId;
 use shared::domain::app::App;
-use shared::domain::jobs::{Job, JobKind};
+use shared::domain::jobs::{Job, JobKind, Work};
 use shared::domain::keys::{self, LifeKey};
 
 use crate::KEPT;
 
+/// The deletion of an export, as its job keeps it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Discarding {
+    /// The prefix of its objects.
+    objects: String,
+}
+
+impl Work for Discarding {
+    type Progress = ();
+    type Outcome = ();
+}
+
 /// The job that deletes an export when its day is over: part of the transaction that
 /// completes it.
 pub fn later(life: &LifeKey, export: JobId, now: Timestamp) -> Write {
-    let mut job = Job::new(life.tenant, JobKind::Discard, Vec::new(), now);
-    job.spec = json!({"objects": life.export_objects(export)});
+    let objects = life.export_objects(export);
+    let spec = Discarding { objects };
+    let mut job = Job::new(life.tenant, JobKind::Discard, Vec::new(), spec, now);
     job.begin_later(now + KEPT)
 }
 
 /// Deletes an export whose day is over, then the job: it names whom it was about.
-pub async fn turn(app: &App, job: &Job) -> Result<()> {
-    let objects = job.spec["objects"].as_str();
-    let objects =
-        objects.ok_or_else(|| Error::Unavailable("a deletion is not as it was written".into()))?;
-    app.objects.delete_all_versions(objects).await?;
+pub async fn turn(app: &App, job: &Job<Discarding>) -> Result<()> {
+    app.objects.delete_all_versions(&job.spec.objects).await?;
     let write = job.delete_write();
     // Refused: a later turn has taken over, and deletes it.
     let _fenced = app.store.write(write).await?;

@@ -25,7 +25,7 @@ use shared::base::error::{Error, Result, found};
 use shared::base::id::{SubjectId, TenantId};
 use shared::domain::app::App;
 use shared::domain::audit::entry::{self, AuditEvent, Entry};
-use shared::domain::jobs::{Job, JobKind, JobState};
+use shared::domain::jobs::{Job, JobKind, JobState, Work};
 use shared::domain::keys::LifeKey;
 use shared::domain::life::door::{LifeWrite, Passing, objects_write};
 use shared::domain::life::update::{Whom, update};
@@ -70,12 +70,25 @@ struct Spec {
     include_agents: bool,
 }
 
+/// What an export adds to its job's body.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Outcome {
+    subject: Option<SubjectId>,
+    export: Option<Kind>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl Work for Spec {
+    type Progress = Option<Stored>;
+    type Outcome = Outcome;
+}
+
 impl Spec {
-    fn of(job: &Job) -> Result<(Spec, LifeKey)> {
+    fn life(&self) -> Result<LifeKey> {
         let broken = || Error::Corrupt("an export is not as it was written".into());
-        let spec: Spec = serde_json::from_value(job.spec.clone()).map_err(|_| broken())?;
-        let life = LifeKey::parse(&spec.life).ok_or_else(broken)?;
-        Ok((spec, life))
+        LifeKey::parse(&self.life).ok_or_else(broken)
     }
 }
 
@@ -87,14 +100,15 @@ async fn begin(app: &App, call: &Call) -> Result<Answer> {
         let living = &life.living;
         call.may_use(living.rules)?;
         let now = app.clock.now();
-        let mut job = Job::new(tenant, JobKind::Export, vec![subject], now);
-        job.total = life.door.counts.total();
-        job.spec = json!(Spec {
+        let spec = Spec {
             life: living.key.partition(),
             kind: wanted.kind,
             include_agents: wanted.include_agents,
-        });
-        job.outcome = json!({"subject": subject.to_string(), "export": wanted.kind});
+        };
+        let mut job = Job::new(tenant, JobKind::Export, vec![subject], spec, now);
+        job.total = life.door.counts.total();
+        job.outcome.subject = Some(subject);
+        job.outcome.export = Some(wanted.kind);
         let by = call.by();
         let about = [living.key.life.to_string(), job.key.id.to_string()];
         let entry = Entry::new(tenant, AuditEvent::ExportRequested, &by, &about, now);
@@ -145,12 +159,11 @@ async fn show(app: &App, call: &Call) -> Result<Answer> {
 
 /// Whether what a job made is withdrawn: its life has ended, or says something else by now;
 /// and else the link to it, made anew.
-async fn made(app: &App, call: &Call, job: &Job) -> Result<(bool, Option<Value>)> {
-    let stored = serde_json::from_value::<Stored>(job.progress.clone());
-    let (JobState::Completed, Ok(stored)) = (job.state, stored) else {
+async fn made(app: &App, call: &Call, job: &Job<Spec>) -> Result<(bool, Option<Value>)> {
+    let (JobState::Completed, Some(stored)) = (job.state, &job.progress) else {
         return Ok((false, None));
     };
-    let (_, life) = Spec::of(job)?;
+    let life = job.spec.life()?;
     let Some(read) = found(app.life(Whom::life(&life)).await)? else {
         return Ok((true, None));
     };

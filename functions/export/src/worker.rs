@@ -57,14 +57,14 @@ async fn one(app: &App, record: &StreamRecord) -> Result<()> {
     };
     // Over, or another turn has taken over: a late or repeated record changes nothing.
     match app.store.take_turn(key, number, app.clock.now()).await? {
-        Some(job) if key.kind == JobKind::Discard => discard::turn(app, &job).await,
-        Some(job) => turn(app, job).await,
+        Some(job) if key.kind == JobKind::Discard => discard::turn(app, &job.typed()?).await,
+        Some(job) => turn(app, job.typed()?).await,
         None => Ok(()),
     }
 }
 
-async fn turn(app: &App, mut job: Job) -> Result<()> {
-    let (spec, life) = Spec::of(&job)?;
+async fn turn(app: &App, mut job: Job<Spec>) -> Result<()> {
+    let (spec, life) = (job.spec.clone(), job.spec.life()?);
     if job.turn > TURNS {
         return fail(app, job, &life, "too_many_tries").await;
     }
@@ -97,7 +97,7 @@ async fn turn(app: &App, mut job: Job) -> Result<()> {
 
 async fn write(
     app: &App,
-    job: &mut Job,
+    job: &mut Job<Spec>,
     spec: &Spec,
     living: &Living,
     upload: &mut Upload<'_>,
@@ -113,14 +113,14 @@ async fn write(
 /// has taken over; else what was written goes.
 async fn finish(
     app: &App,
-    mut job: Job,
+    mut job: Job<Spec>,
     life: LifeKey,
     until: Timestamp,
     stored: Stored,
 ) -> Result<()> {
     let unfinished = job.clone();
     let now = app.clock.now();
-    job.progress = json!(stored);
+    job.progress = Some(stored.clone());
     // As many as there were: the door's count is from before, and portability skips some.
     job.total = job.done;
     let about = [life.life.to_string(), job.key.id.to_string()];
@@ -154,7 +154,7 @@ async fn finish(
 }
 
 /// Packs anew what has become untrue meanwhile.
-async fn again(app: &App, mut job: Job) -> Result<()> {
+async fn again(app: &App, mut job: Job<Spec>) -> Result<()> {
     let now = app.clock.now();
     // Refused in either case: a later turn has taken over.
     let _fenced = match job.turn < HASTE {
@@ -164,15 +164,15 @@ async fn again(app: &App, mut job: Job) -> Result<()> {
     Ok(())
 }
 
-async fn fail(app: &App, mut job: Job, life: &LifeKey, why: &str) -> Result<()> {
+async fn fail(app: &App, mut job: Job<Spec>, life: &LifeKey, why: &str) -> Result<()> {
     // What turns that died may have left.
     let objects = life.export_objects(job.key.id);
     app.objects.delete_all_versions(&objects).await?;
-    job.outcome["error"] = why.into();
+    job.outcome.error = Some(why.to_owned());
     end(app, job, JobState::Failed).await
 }
 
-async fn end(app: &App, mut job: Job, state: JobState) -> Result<()> {
+async fn end(app: &App, mut job: Job<Spec>, state: JobState) -> Result<()> {
     let write = job.finish_write(state, app.clock.now());
     // Refused: a later turn has taken over, and ends it.
     let _fenced = app.store.write(write).await?;

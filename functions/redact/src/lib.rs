@@ -9,9 +9,9 @@ use lambda_runtime::Error as Failure;
 use serde_json::{Value, json};
 use shared::base::error::{Error, Result};
 use shared::domain::app::App;
-use shared::domain::jobs::{Job, JobKind};
+use shared::domain::jobs::JobKind;
 use shared::domain::life::rekey;
-use shared::domain::redaction::{self, Status, Target, What, Work};
+use shared::domain::redaction::{self, Redacting, Status, Target, What, Work};
 use shared::handlers;
 use shared::http::jobs::accepted;
 use shared::http::serve::Handlers;
@@ -43,7 +43,7 @@ async fn list(app: &App, call: &Call) -> Result<Answer> {
 }
 
 async fn show(app: &App, call: &Call) -> Result<Answer> {
-    let job = call.job(app, JobKind::Redaction).await?;
+    let job = call.job::<Redacting>(app, JobKind::Redaction).await?;
     Ok(Answer::ok(job.body()))
 }
 
@@ -130,10 +130,9 @@ async fn begin_job(
     ended: &[(usize, Status)],
     records: u64,
 ) -> Result<Answer> {
-    let subjects = work.iter().map(|work| work.life.subject).collect();
-    let mut job = Job::new(call.tenant(), JobKind::Redaction, subjects, app.clock.now());
-    let entry = redaction::requested(call.tenant(), &job, &asked.cause);
-    redaction::prepare(&mut job, work, asked.cause, ended, records);
+    let (tenant, now) = (call.tenant(), app.clock.now());
+    let job = redaction::job(tenant, work, asked.cause, ended, records, now);
+    let entry = redaction::requested(tenant, &job);
     let mut writes = job.begin_writes();
     writes.extend(entry);
     let answer = accepted(&job, "redactions");

@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde_json::json;
 use shared::aws::dynamo::Write;
 use shared::aws::s3::last_upload;
 use shared::base::error::{Error, Result};
 use shared::base::id::TenantId;
 use shared::domain::app::App;
 use shared::domain::audit::entry::{self, AuditEvent};
+use shared::domain::erasure::outcome::UnreadableAt;
 use shared::domain::erasure::spec::Erasing;
 use shared::domain::jobs::Job;
 use shared::domain::keys::{JobKind, LifeKey};
@@ -70,7 +70,8 @@ async fn begin(
     let now = app.clock.now();
     let erasing = erasing(now);
     let (mut job, lists) = Job::erasure(JobKind::Erasure, tenant, lives, erasing, now);
-    job.outcome = json!({"reason": REASON, "unreadable_at": {"records": now}});
+    job.outcome.reason = Some(REASON.to_owned());
+    job.outcome.unreadable_at = Some(UnreadableAt::records(now));
     writes.extend(lists);
     writes.extend(job.begin_writes());
     let mut about: Vec<_> = lives

@@ -2,12 +2,12 @@
 //! way is brought to its end here, one that was to come gets another job. Otherwise what was
 //! redacted would stay readable in backups, and nobody would know.
 
-use serde_json::json;
+use serde_json::Value;
 use shared::aws::dynamo::{Filter, Query, Range};
 use shared::base::error::Result;
-use shared::domain::jobs::Job;
 use shared::domain::keyring::{self, Entry, Rekey};
 use shared::domain::keys::{JobKey, JobKind};
+use shared::domain::life::rekey::Rekeying;
 use shared::domain::records::rows::reseal;
 
 use crate::Replay;
@@ -29,7 +29,7 @@ pub async fn see_to(replay: &Replay<'_>, entry: &Entry, tally: &mut Tally) -> Re
         kind: JobKind::Rekey,
         id: rekey.job,
     };
-    let job = replay.app.store.job(job).await?;
+    let job = replay.app.store.job::<Value>(job).await?;
     if job.is_none_or(|job| job.state.over()) {
         tally.rekeyings_repaired += 1;
         if replay.acts {
@@ -76,9 +76,7 @@ async fn finish(replay: &Replay<'_>, entry: &Entry) -> Result<()> {
 /// Another job, for when the lost one was to begin.
 async fn begin_anew(replay: &Replay<'_>, entry: &Entry, lost: Rekey) -> Result<()> {
     let now = replay.app.clock.now();
-    let (tenant, subject) = (entry.key.tenant, entry.key.subject);
-    let mut job = Job::new(tenant, JobKind::Rekey, vec![subject], now);
-    job.spec = json!({"life": entry.key.partition()});
+    let mut job = Rekeying::job(&entry.key, now);
     let rekey = Rekey {
         job: job.key.id,
         at: lost.at.max(now),

@@ -199,44 +199,24 @@ pub fn parse_life_of_object(key: &str) -> Option<LifeKey> {
     })
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum JobKind {
-    Erasure,
-    /// An erasure that nobody asked for: the retention is over.
-    Expiry,
-    Redaction,
-    Export,
-    /// An export has been kept for its day: it is deleted.
-    Discard,
-    /// A life gets a new data key, so that what was redacted goes from backups too.
-    Rekey,
-    /// A tenant's wrapping key gets a new version each year. Ends with the tenant.
-    Rotation,
+named! {
+    #[derive(Hash, PartialOrd, Ord)]
+    pub enum JobKind {
+        Erasure = "erasure",
+        /// An erasure that nobody asked for: the retention is over.
+        Expiry = "expiry",
+        Redaction = "redaction",
+        Export = "export",
+        /// An export has been kept for its day: it is deleted.
+        Discard = "discard",
+        /// A life gets a new data key, so that what was redacted goes from backups too.
+        Rekey = "rekey",
+        /// A tenant's wrapping key gets a new version each year. Ends with the tenant.
+        Rotation = "rotation",
+    }
 }
 
 impl JobKind {
-    pub const ALL: [JobKind; 7] = [
-        JobKind::Erasure,
-        JobKind::Expiry,
-        JobKind::Redaction,
-        JobKind::Export,
-        JobKind::Discard,
-        JobKind::Rekey,
-        JobKind::Rotation,
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            JobKind::Erasure => "erasure",
-            JobKind::Expiry => "expiry",
-            JobKind::Redaction => "redaction",
-            JobKind::Export => "export",
-            JobKind::Discard => "discard",
-            JobKind::Rekey => "rekey",
-            JobKind::Rotation => "rotation",
-        }
-    }
-
     /// The worker that its turns go to: what the stream's filters match.
     pub const fn worker(self) -> &'static str {
         match self {
@@ -245,10 +225,6 @@ impl JobKind {
             JobKind::Export | JobKind::Discard => "export",
             JobKind::Rekey | JobKind::Rotation => "rekey",
         }
-    }
-
-    pub fn parse(name: &str) -> Option<JobKind> {
-        JobKind::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Answer, Call};
 use crate::base::error::{Error, Result};
 use crate::base::id::{JobId, SubjectId};
 use crate::domain::app::App;
-use crate::domain::jobs::{Job, JobFilter, JobKey, JobKind, JobState};
+use crate::domain::jobs::{Job, JobFilter, JobKey, JobKind, JobState, Work};
 use crate::schema::violations::Violations;
 
 impl Call {
@@ -12,7 +12,7 @@ impl Call {
     ///
     /// # Errors
     /// [`Error::NotFound`] without such a job.
-    pub async fn job(&self, app: &App, kind: JobKind) -> Result<Job> {
+    pub async fn job<W: Work>(&self, app: &App, kind: JobKind) -> Result<Job<W>> {
         let id = self
             .path("id")
             .and_then(JobId::parse)
@@ -23,7 +23,7 @@ impl Call {
             id,
         };
         let job = app.store.job(key).await?;
-        let kept = job.filter(|job| !job.outlived(app.clock.now()));
+        let kept = job.filter(|job: &Job<W>| !job.outlived(app.clock.now()));
         kept.ok_or(Error::NotFound)
     }
 
@@ -62,6 +62,6 @@ impl Call {
 }
 
 /// The answer to a request that began a job.
-pub fn accepted(job: &Job, collection: &str) -> Answer {
+pub fn accepted<W: Work>(job: &Job<W>, collection: &str) -> Answer {
     Answer::json(202, job.body()).header("location", format!("/v1/{collection}/{}", job.key.id))
 }

@@ -575,7 +575,7 @@ async fn an_erasure_for_which_a_hold_has_no_room_looks_again_each_day() {
 }
 
 /// A job that a request has written which died before it ended anybody.
-async fn left_behind(service: &Service, people: &[&String], suppress: bool) -> Job {
+async fn left_behind(service: &Service, people: &[&String], suppress: bool) -> Job<Erasing> {
     let app = service.cloud.app();
     let tenant = TenantId::parse(&service.ours.id).expect("a tenant");
     let subjects: Vec<_> = people

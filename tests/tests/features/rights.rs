@@ -6,7 +6,6 @@ use lethe_tests::{Reply, Service, days, minutes, sha256, subject};
 use local::Options;
 use serde_json::{Value, json};
 use shared::base::id::{AttachmentId, SubjectId, TenantId};
-use shared::domain::jobs::{Job, JobKind};
 use shared::domain::keys;
 use shared::domain::life::door::Passing;
 use shared::domain::life::update::Whom;
@@ -452,8 +451,7 @@ async fn a_redaction_job_leaves_alone_who_is_held_meanwhile() {
         life: living.key,
         targets: targets.collect(),
     };
-    let mut job = Job::new(tenant, JobKind::Redaction, vec![person], service.now());
-    redaction::prepare(&mut job, &[work], Cause::default(), &[], 4);
+    let job = redaction::job(tenant, &[work], Cause::default(), &[], 4, service.now());
     let begun = app.store.transact(job.begin_writes()).await;
     begun.expect("the store answers").expect("a new job");
     let shown = service.job(&format!("/v1/redactions/{}", job.key.id)).await;

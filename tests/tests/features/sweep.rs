@@ -18,6 +18,7 @@ use local::Options;
 use local::template::Tree;
 use local::wire::{Call, Fate};
 use serde_json::{Value, json};
+use shared::domain::jobs::Job;
 use shared::domain::keys::{JobKey, JobKind, LifeKey};
 use shared::domain::tenant::rows::change_write;
 
@@ -641,7 +642,7 @@ async fn a_hand_over_is_refused_once_somebody_has_taken_the_job_up() {
         id: shared::base::id::JobId::parse(&job).expect("a job"),
     };
     // As the sweep reads it; then the worker takes it up, after all.
-    let mut read = store.job(key).await.expect("an answer").expect("a job");
+    let mut read: Job = store.job(key).await.expect("an answer").expect("a job");
     let mut taken = store
         .take_turn(key, 1, now)
         .await

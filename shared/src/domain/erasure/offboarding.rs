@@ -6,13 +6,13 @@
 //! that nobody is, nothing takes it back.
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
 
 use crate::aws::dynamo::{Query, Range, Write};
 use crate::base::error::{Error, Result};
 use crate::base::id::{JobId, TenantId};
 use crate::domain::app::App;
 use crate::domain::audit::entry::{self, AuditEvent, Entry};
+use crate::domain::erasure::outcome::Scope;
 use crate::domain::erasure::spec::Erasing;
 use crate::domain::jobs::{Job, JobKind, JobState};
 use crate::domain::keys::{self, JobKey, Rule, TENANTS};
@@ -30,7 +30,7 @@ pub async fn begin(
     app: &App,
     tenant: TenantId,
     by: &str,
-    mut job: Job,
+    mut job: Job<Erasing>,
     more: Vec<Write>,
 ) -> Result<()> {
     let record = app.store.tenant(tenant).await?;
@@ -47,10 +47,8 @@ pub async fn begin(
             detail,
         });
     }
-    let not_before = job.outcome["not_before"].as_str();
-    let look_at = not_before
-        .and_then(|at| at.parse().ok())
-        .unwrap_or(job.created_at + GRACE);
+    let look_at = job.outcome.not_before;
+    let look_at = look_at.unwrap_or(job.created_at + GRACE);
     let about = [job.key.id.to_string()];
     let mut writes = entry::writes(&[Entry {
         tenant,
@@ -83,16 +81,17 @@ fn already() -> Error {
 }
 
 /// The job of erasing a tenant, not begun before this moment.
-pub fn job(tenant: TenantId, not_before: Timestamp, now: Timestamp) -> Job {
+pub fn job(tenant: TenantId, not_before: Timestamp, now: Timestamp) -> Job<Erasing> {
     let mut erasing = Erasing::default();
     erasing.tenant = true;
     let (mut job, _none) = Job::erasure(JobKind::Erasure, tenant, &[], erasing, now);
-    job.outcome = json!({"scope": "tenant", "not_before": not_before});
+    job.outcome.scope = Some(Scope::Tenant);
+    job.outcome.not_before = Some(not_before);
     job
 }
 
 /// The writes that take it back: the tenant stays.
-pub fn cancel_writes(job: &mut Job, now: Timestamp) -> Vec<Write> {
+pub fn cancel_writes(job: &mut Job<Erasing>, now: Timestamp) -> Vec<Write> {
     let tenant = job.key.tenant.to_string();
     vec![
         Write::update(TENANTS, &tenant)

@@ -6,6 +6,8 @@
 //! backup could bring anything back: what was sealed, as long as the keyring's recovery
 //! window could bring back its key; rows without content, as long as the records' could.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -15,6 +17,7 @@ use crate::base::id::TenantId;
 use crate::domain::app::App;
 use crate::domain::audit::mask::mask;
 use crate::domain::erasure::spec::Closed;
+use crate::domain::erasure::spec::Erasing;
 use crate::domain::jobs::Job;
 use crate::domain::keys::{self, LifeKey};
 use crate::proof::merkle::Tree;
@@ -67,21 +70,24 @@ pub struct Receipt {
 
 impl Receipt {
     /// The receipt of an erasure that has just been verified.
-    pub fn of_job(job: &Job, lives: Lives, now: Timestamp) -> Receipt {
+    pub fn of_job(job: &Job<Erasing>, lives: Lives, now: Timestamp) -> Receipt {
         let outcome = &job.outcome;
-        let unreadable_at = outcome["unreadable_at"]["records"].as_str();
+        let unreadable_at = outcome.unreadable_at.as_ref().and_then(|at| at.records);
         let mut receipt = Receipt::new(job.key.tenant, job.key.id.to_string(), lives, now);
-        receipt.unreadable_at = unreadable_at.and_then(|at| at.parse().ok()).unwrap_or(now);
-        receipt.claims["kind"] = json!(match job.spec["tenant"].as_bool() {
-            Some(true) => "tenant",
-            _ => "erasure",
+        receipt.unreadable_at = unreadable_at.unwrap_or(now);
+        receipt.claims["kind"] = json!(match job.spec.tenant {
+            true => "tenant",
+            false => "erasure",
         });
         receipt.claims["requested_at"] = json!(job.created_at);
-        receipt.claims["unreadable_at"] = outcome["unreadable_at"].clone();
-        receipt.claims["stores"] = outcome["stores"].clone();
+        receipt.claims["unreadable_at"] = json!(outcome.unreadable_at);
+        receipt.claims["stores"] = json!(outcome.stores);
         // As in the log: a receipt is kept for good, and names nobody.
-        for name in ["reason", "reference"] {
-            if let Some(said) = outcome[name].as_str() {
+        for (name, said) in [
+            ("reason", &outcome.reason),
+            ("reference", &outcome.reference),
+        ] {
+            if let Some(said) = said {
                 receipt.claims[name] = json!(mask(said));
             }
         }
@@ -93,7 +99,7 @@ impl Receipt {
         tenant: TenantId,
         day: jiff::civil::Date,
         lives: &[LifeKey],
-        stores: Value,
+        stores: &BTreeMap<String, u64>,
         ended: (Timestamp, Timestamp),
         now: Timestamp,
     ) -> Receipt {
@@ -102,7 +108,7 @@ impl Receipt {
         receipt.claims["kind"] = json!("expiry");
         receipt.claims["day"] = json!(day.to_string());
         receipt.claims["unreadable_at"] = json!({"records": receipt.unreadable_at});
-        receipt.claims["stores"] = stores;
+        receipt.claims["stores"] = json!(stores);
         receipt
     }
 

@@ -7,14 +7,15 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::aws::dynamo::{Item, Store, Write};
 use crate::aws::s3::last_upload;
 use crate::base::error::{Error, Result};
 use crate::base::id::{SubjectId, TenantId};
 use crate::base::recovery::KEPT;
-use crate::domain::jobs::Job;
+use crate::domain::erasure::outcome::{Outcome, UnreadableAt};
+use crate::domain::erasure::progress::Progress;
+use crate::domain::jobs::{Job, Work};
 use crate::domain::keys::{self, EXPIRIES, JobKey, JobKind, LifeKey};
 use crate::proof::merkle::{Hash, Tree};
 
@@ -69,53 +70,18 @@ impl Closed {
 }
 
 impl Erasing {
-    /// # Errors
-    /// [`Error::Corrupt`] when the job is not as it was written, as everywhere below.
-    pub fn of(job: &Job) -> Result<Erasing> {
-        serde_json::from_value(job.spec.clone()).map_err(|_| broken())
-    }
-
-    pub fn put(&self, job: &mut Job) {
-        job.spec = json!(self);
-    }
-
-    /// Names these lives and no others: in the job where they are few, else in the lists that
-    /// are returned.
-    fn name(&mut self, job: &mut Job, lives: &[LifeKey]) -> Vec<Write> {
-        self.count = lives.len();
-        (self.lives, job.subjects) = (Vec::new(), Vec::new());
-        if lives.len() > INLINE {
-            let lists = lives.chunks(LISTED).enumerate();
-            return lists
-                .map(|(number, lives)| list_write(job.key, number, lives))
-                .collect();
-        }
-        self.lives = lives.iter().map(LifeKey::short).collect();
-        job.subjects = lives.iter().map(|life| life.subject).collect();
-        Vec::new()
-    }
-
-    /// From here on the job leads to nobody but these: the others are erased. The writes that
-    /// bring its lists to that.
-    pub fn keep_only(&mut self, job: &mut Job, kept: &[LifeKey]) -> Vec<Write> {
-        let before = match self.lives.is_empty() {
+    /// How many lists beside the job name its lives.
+    fn lists(&self) -> usize {
+        match self.lives.is_empty() {
             true => self.count.div_ceil(LISTED),
             false => 0,
-        };
-        let mut writes = self.name(job, kept);
-        let partition = keys::jobs(job.key.tenant, job.key.kind);
-        let surplus = (writes.len()..before).map(|number| keys::list_of_job(job.key.id, number));
-        let surplus: Vec<_> = surplus
-            .map(|sort| Write::delete(&partition, &sort))
-            .collect();
-        writes.extend(surplus);
-        writes
+        }
     }
 
     /// The lives that the job itself names.
     ///
     /// # Errors
-    /// As [`Erasing::of`].
+    /// [`Error::Corrupt`] when the job is not as it was written.
     pub fn inline(&self, tenant: TenantId) -> Result<Vec<LifeKey>> {
         let parse = |text: &String| LifeKey::parse_short(tenant, text);
         let lives: Option<_> = self.lives.iter().map(parse).collect();
@@ -127,47 +93,72 @@ fn broken() -> Error {
     Error::Corrupt("an erasure is not as it was written".into())
 }
 
-impl Job {
+impl Work for Erasing {
+    type Progress = Progress;
+    type Outcome = Outcome;
+}
+
+impl Job<Erasing> {
     /// A job that erases these lives, each with the number of its records as counted at
     /// its door; and the rows of its list, where that is long.
     pub fn erasure(
         kind: JobKind,
         tenant: TenantId,
         lives: &[(LifeKey, u64)],
-        mut erasing: Erasing,
+        erasing: Erasing,
         now: Timestamp,
-    ) -> (Job, Vec<Write>) {
-        let mut job = Job::new(tenant, kind, Vec::new(), now);
+    ) -> (Job<Erasing>, Vec<Write>) {
+        let mut job = Job::new(tenant, kind, Vec::new(), erasing, now);
         // Besides what the door counts, each life has its door, person and clock.
         job.total = lives.iter().map(|(_, count)| count + 3).sum();
-        job.outcome = json!({});
         let keys: Vec<LifeKey> = lives.iter().map(|(key, _)| *key).collect();
-        let lists = erasing.name(&mut job, &keys);
-        erasing.put(&mut job);
+        let lists = job.name(&keys);
         (job, lists)
     }
 
+    /// Names these lives and no others: in the job where they are few, else in the lists that
+    /// are returned.
+    fn name(&mut self, lives: &[LifeKey]) -> Vec<Write> {
+        self.spec.count = lives.len();
+        (self.spec.lives, self.subjects) = (Vec::new(), Vec::new());
+        if lives.len() > INLINE {
+            let lists = lives.chunks(LISTED).enumerate();
+            return lists
+                .map(|(number, lives)| list_write(self.key, number, lives))
+                .collect();
+        }
+        self.spec.lives = lives.iter().map(LifeKey::short).collect();
+        self.subjects = lives.iter().map(|life| life.subject).collect();
+        Vec::new()
+    }
+
+    /// From here on the job leads to nobody but these: the others are erased. The writes that
+    /// bring its lists to that.
+    pub fn keep_only(&mut self, kept: &[LifeKey]) -> Vec<Write> {
+        let before = self.spec.lists();
+        let mut writes = self.name(kept);
+        let partition = keys::jobs(self.key.tenant, self.key.kind);
+        let surplus = (writes.len()..before).map(|number| keys::list_of_job(self.key.id, number));
+        let surplus: Vec<_> = surplus
+            .map(|sort| Write::delete(&partition, &sort))
+            .collect();
+        writes.extend(surplus);
+        writes
+    }
+
     /// Lets the lists of an erasure go with it: part of the transaction that ends it.
-    ///
-    /// # Errors
-    /// As [`Erasing::of`].
-    pub fn lists_end_writes(&self, now: Timestamp) -> Result<Vec<Write>> {
-        let erasing = Erasing::of(self)?;
-        let lists = match erasing.lives.is_empty() {
-            true => erasing.count.div_ceil(LISTED),
-            false => 0,
-        };
+    pub fn lists_end_writes(&self, now: Timestamp) -> Vec<Write> {
         let partition = keys::jobs(self.key.tenant, self.key.kind);
         let until = (now + KEPT).as_second();
         let end = |number| {
             let list = keys::list_of_job(self.key.id, number);
             Write::update(&partition, &list).set("expires_at", until)
         };
-        Ok((0..lists).map(end).collect())
+        (0..self.spec.lists()).map(end).collect()
     }
 
     /// The job of erasing a life whose time is over.
-    pub fn expiry(key: LifeKey, now: Timestamp) -> Job {
+    pub fn expiry(key: LifeKey, now: Timestamp) -> Job<Erasing> {
         let erasing = Erasing {
             ended: true,
             // Links may have been handed out until the very end.
@@ -175,7 +166,7 @@ impl Job {
             ..Erasing::default()
         };
         let (mut job, _none) = Job::erasure(JobKind::Expiry, key.tenant, &[(key, 0)], erasing, now);
-        job.outcome = json!({"unreadable_at": {"records": now}});
+        job.outcome.unreadable_at = Some(UnreadableAt::records(now));
         job
     }
 }

@@ -5,12 +5,12 @@
 //! does the work.
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::base::id::TenantId;
 use crate::domain::app::App;
-use crate::domain::jobs::{Job, JobKind};
+use crate::domain::jobs::{Job, JobKind, Work};
 use crate::domain::keyring::{self, Entry, Living, Rekey};
 use crate::domain::keys::LifeKey;
 use crate::domain::life::door::LifeWrite;
@@ -22,6 +22,44 @@ const APART: SignedDuration = SignedDuration::from_hours(24);
 /// A re-keying that begins is done by then, whatever may hold it up.
 const DONE_WITHIN: SignedDuration = SignedDuration::from_hours(24);
 
+/// A re-keying, as its job keeps it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Rekeying {
+    /// The life's partition.
+    life: String,
+}
+
+/// How far a re-keying is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// The row to go on after.
+    pub after: Option<String>,
+    /// Rows under an old key were found since the first of them was looked at.
+    pub found: bool,
+}
+
+impl Work for Rekeying {
+    type Progress = Progress;
+    type Outcome = ();
+}
+
+impl Rekeying {
+    pub fn job(life: &LifeKey, now: Timestamp) -> Job<Rekeying> {
+        let (kind, subjects) = (JobKind::Rekey, vec![life.subject]);
+        let spec = Rekeying {
+            life: life.partition(),
+        };
+        Job::new(life.tenant, kind, subjects, spec, now)
+    }
+
+    /// # Errors
+    /// [`Error::Corrupt`] when the job is not as it was written.
+    pub fn life(&self) -> Result<LifeKey> {
+        let broken = || Error::Corrupt("a re-keying is not as it was written".into());
+        LifeKey::parse(&self.life).ok_or_else(broken)
+    }
+}
+
 /// The writes by which a life is sure to be re-keyed after something was taken out of it:
 /// part of the transaction that does, which passes the door. None where a re-keying is to
 /// come already: once it begins, the rules version is another, and the transaction is refused.
@@ -32,8 +70,7 @@ pub fn rekey_writes(living: &Living, now: Timestamp) -> Vec<LifeWrite> {
     let life = &living.key;
     let earliest = living.rekeyed_at.map_or(now, |at| at + APART);
     let at = earliest.max(now + SITTING);
-    let mut job = Job::new(life.tenant, JobKind::Rekey, vec![life.subject], now);
-    job.spec = json!({"life": life.partition()});
+    let mut job = Rekeying::job(life, now);
     let rekey = Rekey {
         job: job.key.id,
         at,

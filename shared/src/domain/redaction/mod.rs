@@ -8,8 +8,8 @@ mod rows;
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use crate::aws::dynamo::{Attribute, Filter, Query, Range};
 use crate::base::error::{Error, Result, found};
@@ -17,7 +17,7 @@ use crate::base::id::{AttachmentId, JobId, KeyedHash, MessageId, TenantId};
 use crate::domain::app::App;
 use crate::domain::audit::entry::{self, AuditEvent};
 use crate::domain::audit::mask::mask;
-use crate::domain::jobs::{Job, JobState};
+use crate::domain::jobs::{Job, JobKind, JobState};
 use crate::domain::keys::{self, LifeKey};
 use crate::domain::life::rekey;
 use crate::domain::life::update::{Life, Whom};
@@ -111,7 +111,7 @@ impl Cause {
 
 /// How far a list of work is.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Progress {
+pub struct Progress {
     work: usize,
     target: usize,
     /// Within a conversation: the message to go on after.
@@ -127,10 +127,64 @@ struct Step {
 }
 
 /// What a job is to do. A life stands as its partition.
-#[derive(Serialize, Deserialize)]
-struct Spec {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Redacting {
     cause: Cause,
     work: Vec<(String, Vec<Target>)>,
+}
+
+/// What has become of a job's targets.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Outcome {
+    pub results: Results,
+    /// The targets that were not redacted, in no order.
+    pub failed: Vec<Missed>,
+    /// When no backup holds anything readable of what was redacted, at the latest.
+    pub backups_clear_by: Option<Timestamp>,
+}
+
+/// How many targets came to what.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Results {
+    pub redacted: u64,
+    pub not_found: u64,
+    pub stale: u64,
+    pub invalid: u64,
+    pub held: u64,
+}
+
+/// A target that was not redacted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Missed {
+    /// The target's place in the request.
+    pub index: usize,
+    pub status: String,
+}
+
+impl Outcome {
+    /// Counts targets by what became of them, and names those that are not redacted.
+    fn tally(&mut self, ended: &[(usize, Status)]) {
+        for (index, status) in ended {
+            *match status {
+                Status::Redacted(_) => &mut self.results.redacted,
+                Status::NotFound => &mut self.results.not_found,
+                Status::Stale => &mut self.results.stale,
+                Status::Invalid => &mut self.results.invalid,
+                Status::Held => &mut self.results.held,
+            } += 1;
+            if !matches!(status, Status::Redacted(_)) {
+                self.failed.push(Missed {
+                    index: *index,
+                    status: status.name().to_owned(),
+                });
+            }
+        }
+    }
+}
+
+impl crate::domain::jobs::Work for Redacting {
+    type Progress = Progress;
+    type Outcome = Outcome;
 }
 
 /// How many records a piece of work is about, files of conversations apart.
@@ -176,63 +230,48 @@ pub async fn at_once(app: &App, work: &[Work], cause: &Cause) -> Result<Vec<(usi
     Ok(ended)
 }
 
-/// Writes the work, and what is already known not to be found, into a job.
-pub fn prepare(job: &mut Job, work: &[Work], cause: Cause, ended: &[(usize, Status)], total: u64) {
+/// The job of this work, `total` records, of which some targets are done with already.
+pub fn job(
+    tenant: TenantId,
+    work: &[Work],
+    cause: Cause,
+    ended: &[(usize, Status)],
+    total: u64,
+    now: Timestamp,
+) -> Job<Redacting> {
+    let subjects = work.iter().map(|work| work.life.subject).collect();
     let work = work
         .iter()
         .map(|work| (work.life.partition(), work.targets.clone()))
         .collect();
-    job.spec = json!(Spec { cause, work });
-    job.outcome = json!({
-        "results": {"redacted": 0, "not_found": 0, "stale": 0, "invalid": 0, "held": 0},
-        "failed": [],
-        "backups_clear_by": null,
-    });
+    let spec = Redacting { cause, work };
+    let mut job = Job::new(tenant, JobKind::Redaction, subjects, spec, now);
+    job.outcome.tally(ended);
     job.total = total;
-    tally(job, ended);
-}
-
-/// Counts targets by what became of them, and names those that are not redacted.
-fn tally(job: &mut Job, ended: &[(usize, Status)]) {
-    for (index, status) in ended {
-        let counted = &mut job.outcome["results"][status.name()];
-        *counted = json!(counted.as_u64().unwrap_or(0) + 1);
-        if let (false, Value::Array(failed)) = (
-            matches!(status, Status::Redacted(_)),
-            &mut job.outcome["failed"],
-        ) {
-            failed.push(json!({"index": index, "status": status.name()}));
-        }
-    }
+    job
 }
 
 /// Works on a redaction until it is done, or the turn's time is over.
 ///
 /// # Errors
 /// [`Error::Unavailable`]: the turn can be done again.
-pub async fn turn(app: &App, mut job: Job, deadline: Instant) -> Result<()> {
+pub async fn turn(app: &App, mut job: Job<Redacting>, deadline: Instant) -> Result<()> {
     let broken = || Error::Corrupt("a redaction is not as it was written".into());
-    let mut spec: Spec = serde_json::from_value(job.spec.clone()).map_err(|_| broken())?;
-    spec.cause.job = Some(job.key.id);
-    let progress: Option<Progress> =
-        serde_json::from_value(job.progress.clone()).map_err(|_| broken())?;
-    let mut progress = progress.unwrap_or_default();
-    let work: Option<Vec<_>> = spec
-        .work
-        .into_iter()
-        .map(|(life, targets)| {
-            let life = LifeKey::parse(&life)?;
-            Some(Work { life, targets })
+    let mut cause = job.spec.cause.clone();
+    cause.job = Some(job.key.id);
+    let work = job.spec.work.iter().map(|(life, targets)| {
+        Some(Work {
+            life: LifeKey::parse(life)?,
+            targets: targets.clone(),
         })
-        .collect();
-    let work = work.ok_or_else(broken)?;
+    });
+    let work: Vec<_> = work.collect::<Option<_>>().ok_or_else(broken)?;
     let mut saved_at = Instant::now();
-    while progress.work < work.len() {
-        let step = step(app, &work, &mut progress, &spec.cause).await?;
+    while job.progress.work < work.len() {
+        let step = step(app, &work, &mut job.progress, &cause).await?;
         job.done += step.records;
-        tally(&mut job, &step.ended);
-        job.progress = json!(progress);
-        if Instant::now() >= deadline && progress.work < work.len() {
+        job.outcome.tally(&step.ended);
+        if Instant::now() >= deadline && job.progress.work < work.len() {
             app.store.next_turn(&mut job, app.clock.now()).await?;
             return Ok(());
         }
@@ -245,13 +284,17 @@ pub async fn turn(app: &App, mut job: Job, deadline: Instant) -> Result<()> {
         }
     }
     let lives: Vec<_> = work.iter().map(|work| work.life).collect();
-    finish(app, job, &lives, &spec.cause).await
+    finish(app, job, &lives, &cause).await
 }
 
-async fn finish(app: &App, mut job: Job, lives: &[LifeKey], cause: &Cause) -> Result<()> {
-    if job.outcome["results"]["redacted"] != json!(0) {
-        let clear_by = rekey::clear_by(app, job.key.tenant, lives).await?;
-        job.outcome["backups_clear_by"] = json!(clear_by);
+async fn finish(
+    app: &App,
+    mut job: Job<Redacting>,
+    lives: &[LifeKey],
+    cause: &Cause,
+) -> Result<()> {
+    if job.outcome.results.redacted > 0 {
+        job.outcome.backups_clear_by = rekey::clear_by(app, job.key.tenant, lives).await?;
     }
     let now = app.clock.now();
     job.total = job.done;
@@ -453,7 +496,8 @@ fn entry_about(life: &LifeKey, records: usize, cause: &Cause) -> Vec<String> {
 }
 
 /// The tenant's writes that say a job has been asked for.
-pub fn requested(tenant: TenantId, job: &Job, cause: &Cause) -> Vec<crate::aws::dynamo::Write> {
+pub fn requested(tenant: TenantId, job: &Job<Redacting>) -> Vec<crate::aws::dynamo::Write> {
+    let cause = &job.spec.cause;
     let about: Vec<_> = std::iter::once(job.key.id.to_string())
         .chain(cause.about())
         .collect();
@@ -469,6 +513,7 @@ pub fn requested(tenant: TenantId, job: &Job, cause: &Cause) -> Vec<crate::aws::
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
     use uuid::Uuid;
 
     use super::*;

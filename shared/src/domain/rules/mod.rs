@@ -22,7 +22,7 @@ use crate::domain::audit::entry::{self, AuditEvent};
 use crate::domain::audit::mask::mask;
 use crate::domain::erasure::offboarding;
 use crate::domain::erasure::spec::Erasing;
-use crate::domain::jobs::{JobKey, JobKind};
+use crate::domain::jobs::{Job, JobKey, JobKind};
 use crate::domain::keyring::{Entry, State, released_write};
 use crate::domain::keys::{LifeKey, Rule};
 use crate::domain::life::door::{Door, erase_writes, expires_at};
@@ -166,8 +166,10 @@ fn erasure(life: &LifeKey, id: JobId) -> JobKey {
 async fn waiting(app: &App, entry: &Entry) -> Result<Vec<Erasing>> {
     let keys = entry.blocked.iter().map(|id| erasure(&entry.key, *id));
     let jobs = app.store.jobs_named(&keys.collect::<Vec<_>>()).await?;
-    let open = jobs.iter().filter(|job| !job.state.over());
-    open.map(Erasing::of).collect()
+    let open = jobs
+        .into_iter()
+        .filter(|job: &Job<Erasing>| !job.state.over());
+    Ok(open.map(|job| job.spec).collect())
 }
 
 async fn release_one(app: &App, key: JobKey) -> Result<()> {
@@ -175,7 +177,7 @@ async fn release_one(app: &App, key: JobKey) -> Result<()> {
     loop {
         tries.next().await?;
         let job = app.store.job(key).await?;
-        let Some(job) = job.filter(|job| !job.state.over()) else {
+        let Some(job) = job.filter(|job: &Job| !job.state.over()) else {
             return Ok(());
         };
         let writes = job.wake_writes(app.clock.now());

@@ -132,7 +132,7 @@ pub fn create_writes(tenant: TenantId, now: Timestamp) -> Vec<Write> {
     vec![
         Write::put(row).only_new(),
         Write::put(settings_item(tenant, &settings)).only_new(),
-        Job::new(tenant, JobKind::Rotation, Vec::new(), now).begin_later(now + ROTATION),
+        Job::new(tenant, JobKind::Rotation, Vec::new(), (), now).begin_later(now + ROTATION),
     ]
 }
 

@@ -1,9 +1,9 @@
 //! How far an erasure is, as its job keeps it from turn to turn. Pure: counts and names, no
 //! steps.
 
+use crate::proof::merkle::Tree;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use shared::proof::merkle::Tree;
 
 /// How far an erasure is.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
