@@ -12,6 +12,7 @@ use shared::base::id::{SubjectId, TenantId};
 use shared::base::retry::Tries;
 use shared::domain::app::App;
 use shared::domain::audit::entry::{self, AuditEvent};
+use shared::domain::erasure::outcome::{Bar, Waiting};
 use shared::domain::erasure::spec::Erasing;
 use shared::domain::jobs::{Job, JobKind};
 use shared::domain::keyring::{self, BLOCKED, Entry, State};
@@ -20,7 +21,6 @@ use shared::domain::life::door::{Door, erase_writes};
 use shared::domain::rules::change::Change;
 
 use crate::at_once;
-use crate::erasure::set_ended;
 
 /// Lives that end in one transaction: each takes two rows of it, and up to four.
 pub const TOGETHER: usize = 20;
@@ -263,4 +263,20 @@ fn erase_anew(
         happened_at: None,
     }]));
     writes
+}
+
+/// Notes on a job that its lives have ended, but for those who are held. Its times are those
+/// of the last of them.
+pub fn set_ended(app: &App, job: &mut Job<Erasing>, held: &[SubjectId], now: Timestamp) {
+    let lives = job.spec.count;
+    let ended = |held: usize| lives - held.min(lives);
+    let outcome = &mut job.outcome;
+    let before = outcome.blocked.as_ref();
+    if ended(held.len()) > before.map_or(0, |blocked| ended(blocked.len())) {
+        outcome.unreadable_at.get_or_insert_default().records = Some(now);
+        outcome.backups_clear_by = Some(app.config.backups_clear_by(now, now).sealed);
+    }
+    let by = Bar::Hold;
+    let held = held.iter().map(|&subject| Waiting { subject, by });
+    outcome.blocked = Some(held.collect());
 }

@@ -13,7 +13,7 @@ use shared::domain::keyring;
 use shared::domain::keys::{self, LifeKey};
 use shared::domain::life::door::verified_write;
 
-use crate::turn::{Halt, Turn};
+use crate::worker::turn::{Halt, Turn};
 
 /// Passes that still find something: then somebody is told.
 const PASSES: u32 = 12;

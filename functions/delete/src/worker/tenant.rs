@@ -19,9 +19,9 @@ use shared::domain::jobs::{JobKind, JobState};
 use shared::domain::keys::{self, EXPIRY, LifeKey, Rule, SHARDS};
 use shared::proof::merkle::Hash;
 
-use crate::purge::{clear_objects, clear_rows};
-use crate::turn::{Halt, Turn};
-use crate::verify::{Done, close, look_back, record_in_ledger};
+use crate::worker::purge::{clear_objects, clear_rows};
+use crate::worker::turn::{Halt, Turn};
+use crate::worker::verify::{Done, close, look_back, record_in_ledger};
 
 /// The longest that a request runs: with what it has from a cache, beyond the cache's time.
 const REQUEST: SignedDuration = SignedDuration::from_secs(60);

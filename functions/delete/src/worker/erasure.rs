@@ -12,18 +12,17 @@ use shared::base::id::SubjectId;
 use shared::base::recovery::KEPT;
 use shared::domain::app::App;
 use shared::domain::audit::entry::{self, AuditEvent};
-use shared::domain::erasure::outcome::{Bar, Waiting};
 use shared::domain::erasure::progress::Progress;
 use shared::domain::erasure::receipt::{Lives, Receipt};
 use shared::domain::erasure::spec::Erasing;
 use shared::domain::jobs::{Job, JobKind, JobState};
 use shared::domain::keys::LifeKey;
 
-use crate::end::end;
-use crate::purge::purge;
-use crate::tenant;
-use crate::turn::{Halt, Turn};
-use crate::verify::{Done, close, look_back, record_in_ledger};
+use crate::end::{end, set_ended};
+use crate::worker::purge::purge;
+use crate::worker::tenant;
+use crate::worker::turn::{Halt, Turn};
+use crate::worker::verify::{Done, close, look_back, record_in_ledger};
 
 /// How long an erasure that cannot be completed is tried again without a word, and how
 /// often after that.
@@ -103,22 +102,6 @@ async fn end_rest(turn: &mut Turn<'_>) -> Result<(), Halt> {
     // Others may have ended than were noted before.
     turn.job.progress.in_ledger = false;
     turn.save().await
-}
-
-/// Notes on a job that its lives have ended, but for those who are held. Its times are those
-/// of the last of them.
-pub fn set_ended(app: &App, job: &mut Job<Erasing>, held: &[SubjectId], now: Timestamp) {
-    let lives = job.spec.count;
-    let ended = |held: usize| lives - held.min(lives);
-    let outcome = &mut job.outcome;
-    let before = outcome.blocked.as_ref();
-    if ended(held.len()) > before.map_or(0, |blocked| ended(blocked.len())) {
-        outcome.unreadable_at.get_or_insert_default().records = Some(now);
-        outcome.backups_clear_by = Some(app.config.backups_clear_by(now, now).sealed);
-    }
-    let by = Bar::Hold;
-    let held = held.iter().map(|&subject| Waiting { subject, by });
-    outcome.blocked = Some(held.collect());
 }
 
 /// Who waits for a hold to end; `None` before the lives of the job have ended.

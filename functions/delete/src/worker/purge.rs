@@ -10,7 +10,7 @@ use shared::base::error::Result;
 use shared::domain::app::App;
 use shared::domain::keys::{self, EXPIRY, LifeKey};
 
-use crate::turn::{Halt, Turn};
+use crate::worker::turn::{Halt, Turn};
 use shared::domain::erasure::progress::{STORES, Within};
 
 /// Rows removed in one step.
