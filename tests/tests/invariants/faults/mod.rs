@@ -36,7 +36,7 @@ const SWALLOWED: usize = if cfg!(feature = "long") { 1 } else { 4 };
 const THROTTLED: usize = 8;
 
 /// What a schedule sends.
-const SWEEP: &str = include_str!("../../../events/cleanup.schedule.json");
+const SWEEP: &str = include_str!("../../../../events/cleanup.schedule.json");
 
 /// What befalls a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
