@@ -448,7 +448,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::write`]; the refusal names the first condition that failed. Also when
-    /// one failed that [`Write::or_fault`] makes a fault.
+    /// a condition did not hold that nobody is to decide about.
     pub async fn transact(&self, writes: Vec<Write>) -> Result<Result<(), Refusal>> {
         let violations: Vec<_> = writes.iter().map(|write| write.fault).collect();
         let items: Vec<_> = writes

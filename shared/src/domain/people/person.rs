@@ -24,7 +24,7 @@ impl App {
     /// Those of `subjects` who live, in the order given, each once.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when a store does not answer.
+    /// [`crate::base::error::Error::Unavailable`] when a store does not answer.
     pub async fn present(&self, tenant: TenantId, subjects: &[SubjectId]) -> Result<Vec<Present>> {
         let mut seen = HashSet::new();
         let subjects: Vec<_> = subjects

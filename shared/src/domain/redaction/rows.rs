@@ -156,7 +156,7 @@ fn decide(
 /// Deletes a file whose row is redacted, then the mark that it may still be there.
 ///
 /// # Errors
-/// [`Error::Unavailable`] when a store does not answer.
+/// [`crate::base::error::Error::Unavailable`] when a store does not answer.
 pub(super) async fn purge(app: &App, life: &LifeKey, file: AttachmentId) -> Result<()> {
     let object = life.attachment_object(file);
     app.objects.delete_all_versions(&object).await?;
