@@ -1,6 +1,5 @@
 //! One file: where it stands, and a link to it when it is clean.
 
-use serde_json::json;
 use shared::base::error::{Error, Result};
 use shared::base::id::AttachmentId;
 use shared::domain::app::App;
@@ -8,6 +7,7 @@ use shared::domain::keys;
 use shared::domain::life::update::Whom;
 use shared::domain::records::content::FileState;
 use shared::domain::records::rows::Attachment;
+use shared::http::answers::{AttachmentState, DownloadLink};
 use shared::http::{Answer, Call};
 
 /// `GET /v1/subjects/{subject}/attachments/{attachment}`
@@ -26,13 +26,16 @@ pub async fn show(app: &App, call: &Call) -> Result<Answer> {
         (FileState::Clean, Some(version)) => {
             let object = life.living.key.attachment_object(id);
             let link = app.objects.download_link(&object, version).await?;
-            json!({"url": link.url, "expires_at": link.expires_at})
+            Some(DownloadLink {
+                url: link.url,
+                expires_at: link.expires_at,
+            })
         }
-        _ => json!(null),
+        _ => None,
     };
-    Ok(Answer::ok(json!({
-        "state": attachment.state.name(),
-        "verdict": attachment.verdict,
-        "download": download,
-    })))
+    Ok(Answer::ok(&AttachmentState {
+        state: attachment.state,
+        verdict: attachment.verdict,
+        download,
+    }))
 }

@@ -3,54 +3,43 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::aws::dynamo::{Query, Range};
 use shared::base::error::{Error, Result};
 use shared::base::id::SubjectId;
 use shared::domain::app::App;
 use shared::domain::expiry_index::Cursor;
-use shared::domain::keyring::Entry;
+use shared::domain::keyring::{Entry, PersonState};
 use shared::domain::keys::{self, Rule};
 use shared::domain::people::lookups::Whose;
 use shared::domain::people::person::Present;
+use shared::http::answers::{FoundPeople, PersonRow};
 use shared::http::{Answer, Call};
 use shared::schema::violations::{self, Violations};
 
 /// Pages of the index that one request reads at most; what is left comes with the cursor.
 const READS: usize = 20;
 
-/// A person in a list.
-fn row(person: &Present) -> Value {
-    json!({
-        "subject": person.key.subject,
-        "last_seen": person.door.last_seen,
-        "expires_at": person.door.expires_at,
-        "state": person.rules.state(),
-        "verified": person.verified,
-    })
-}
-
-/// Somebody of whom nothing is kept but what they asked for.
-fn bare_row(entry: &Entry) -> Value {
-    let rule = match entry.rules.suppressed {
-        true => Rule::Suppressed,
-        false => Rule::Objected,
-    };
-    json!({
-        "subject": entry.key.subject,
-        "last_seen": null,
-        "expires_at": null,
-        "state": rule.name(),
-        "verified": false,
-    })
+/// A person of whom nothing is stored but a rule that they asked for.
+fn bare_row(entry: &Entry) -> PersonRow {
+    PersonRow {
+        subject: entry.key.subject,
+        last_seen: None,
+        expires_at: None,
+        state: match entry.rules.suppressed {
+            true => PersonState::Suppressed,
+            false => PersonState::Objected,
+        },
+        verified: false,
+    }
 }
 
 /// `POST /v1/lookup`
 pub async fn lookup(app: &App, call: &Call) -> Result<Answer> {
     let (kind, value) = one_value(call.body())?;
     let people = app.find(call.tenant(), kind, &value, Whose::All).await?;
-    let subjects: Vec<_> = people.iter().map(row).collect();
-    Ok(Answer::ok(json!({"subjects": subjects})))
+    let subjects = people.iter().map(PersonRow::from).collect();
+    Ok(Answer::ok(&FoundPeople { subjects }))
 }
 
 /// The one value that a lookup is by.
@@ -96,7 +85,7 @@ async fn under(app: &App, call: &Call, rule: Rule, before: Option<Timestamp>) ->
     for subject in subjects {
         match (present.get(&subject), entries.get(&subject)) {
             (Some(person), _) if person.rules.under(rule) && ends_before(person, before) => {
-                data.push(row(person));
+                data.push(PersonRow::from(*person));
             }
             (None, Some(entry)) if entry.rules.under(rule) && before.is_none() => {
                 data.push(bare_row(entry));
@@ -130,7 +119,7 @@ async fn everybody(app: &App, call: &Call, before: Option<Timestamp>) -> Result<
             // The entry of an ended life stays until its erasure is verified.
             let current = lives.contains(&person.key);
             if current && ends_before(&person, before) {
-                data.push(row(&person));
+                data.push(PersonRow::from(&person));
             }
         }
     }
@@ -140,6 +129,8 @@ async fn everybody(app: &App, call: &Call, before: Option<Timestamp>) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

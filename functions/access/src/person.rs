@@ -1,13 +1,12 @@
 //! One person: all that is known of them, and who they share a value with.
 
-use serde_json::{Value, json};
 use shared::base::error::Result;
 use shared::domain::app::App;
 use shared::domain::keyring::Living;
 use shared::domain::keys::PERSON;
 use shared::domain::life::update::Whom;
 use shared::domain::people::lookups::{Whose, found_by};
-use shared::domain::people::profile::Profile;
+use shared::domain::people::profile::{Profile, Related};
 use shared::domain::records::rows::Person;
 use shared::http::{Answer, Call};
 
@@ -22,13 +21,13 @@ pub async fn show(app: &App, call: &Call) -> Result<Answer> {
     let life = app.life(whom).await?;
     call.may_use(life.living.rules)?;
     let profile = Profile::open(&life.living, life.door.clone(), life.row(PERSON)?)?;
-    let mut body = profile.json(&life.living);
-    body["related"] = related(app, &life.living, &profile.person).await?.into();
-    Ok(Answer::ok(body).revision(profile.person.rev))
+    let mut view = profile.view(&life.living);
+    view.related = Some(related(app, &life.living, &profile.person).await?);
+    Ok(Answer::ok(&view).revision(profile.person.rev))
 }
 
 /// Others who hold the same user id, e-mail address or telephone number.
-async fn related(app: &App, living: &Living, person: &Person) -> Result<Vec<Value>> {
+async fn related(app: &App, living: &Living, person: &Person) -> Result<Vec<Related>> {
     let tenant = living.key.tenant;
     let keys = app.keyring.tenant(tenant).await?;
     let mut related = Vec::new();
@@ -38,8 +37,11 @@ async fn related(app: &App, living: &Living, person: &Person) -> Result<Vec<Valu
         let mut found = store.holders(tenant, kind, hash, Whose::All, many).await?;
         found.retain(|it| it.subject != living.key.subject);
         for it in app.present_of(tenant, &found).await? {
-            let row = json!({"subject": it.key.subject, "via": kind, "verified": it.verified});
-            related.push(row);
+            related.push(Related {
+                subject: it.key.subject,
+                via: kind,
+                verified: it.verified,
+            });
         }
     }
     related.truncate(RELATED);

@@ -158,7 +158,7 @@ pub async fn list(app: &App, call: &Call) -> Result<Answer> {
         let Some(record) = Record::read(&row, &living)? else {
             continue;
         };
-        let record = record.json(&keys.hash);
+        let record = record.view(&keys.hash);
         bytes += sent_size(&record);
         data.push(record);
         if bytes > BYTES {

@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use shared::aws::dynamo::Item;
 use shared::base::error::{Error, Result};
 use shared::domain::app::App;
-use shared::domain::audit::entry::{AuditEvent, shown};
+use shared::domain::audit::entry::{AuditEvent, EntryView};
 use shared::domain::keys;
 use shared::http::{Answer, Call};
 
@@ -71,7 +71,7 @@ pub async fn list(app: &App, call: &Call) -> Result<Answer> {
             }
             last = Some(row.sort().to_owned());
             if wanted.holds(&row) {
-                data.push(shown(&row)?);
+                data.push(EntryView::read(&row)?);
             }
         }
         // A day is done with when it had no more, and all of it was looked at.

@@ -1,7 +1,7 @@
 //! A tenant's API keys: made, listed, revoked.
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::aws::dynamo::{Pages, Refusal, Write};
 use shared::base::error::{Error, Result};
 use shared::base::id::{KeyId, TenantId};
@@ -12,6 +12,7 @@ use shared::domain::audit::entry::{self, AuditEvent};
 use shared::domain::erasure::offboarding;
 use shared::domain::keys;
 use shared::domain::tenant::rows::ApiKey;
+use shared::http::answers::{KeyView, NewKey};
 use shared::http::caller::{new_token, secret_digest};
 use shared::http::routes::Scope;
 use shared::http::{Answer, Call};
@@ -35,12 +36,11 @@ pub async fn create(app: &App, call: &Call) -> Result<Answer> {
     key.origins = asked.origins;
     key.reference = asked.reference;
     let entry = entry(call, AuditEvent::KeyCreated, key.id, app.clock.now());
-    let answer = Answer::json(201, with_secret(&key, token)).keeping(row(&key));
-    add(app, call, &key, entry, answer).await
+    add(app, call, &key, token, entry).await
 }
 
 /// Keeps a new key and answers with it, unless its tenant is being erased: no key outlives
-/// that.
+/// that. Its text is shown once.
 ///
 /// # Errors
 /// [`Error::Conflict`] when it is.
@@ -48,9 +48,14 @@ pub async fn add(
     app: &App,
     call: &Call,
     key: &ApiKey,
+    token: String,
     entry: Vec<Write>,
-    answer: Answer,
 ) -> Result<Answer> {
+    let shown = |secret| NewKey {
+        key: key.into(),
+        secret,
+    };
+    let answer = Answer::json(201, &shown(Some(token))).keeping(&shown(None));
     let mut writes = vec![offboarding::stays_check(key.tenant), key.write()];
     writes.extend(entry);
     let answer = call.kept_with(answer, &mut writes);
@@ -59,13 +64,6 @@ pub async fn add(
         Err(Refusal::Condition { place: 0, .. }) => Err(offboarding::gone()),
         Err(_) => Err(Error::Unavailable("a new key's id is taken".into())),
     }
-}
-
-/// A new key as it is shown once.
-pub fn with_secret(key: &ApiKey, token: String) -> Value {
-    let mut shown = row(key);
-    shown["secret"] = token.into();
-    shown
 }
 
 /// A new key, and its text: the only time that it is in the clear.
@@ -104,7 +102,8 @@ pub fn new_key(
 pub async fn list(app: &App, call: &Call) -> Result<Answer> {
     let (limit, after) = (call.limit()?, call.cursor(app).await?);
     let (keys, next) = app.store.api_keys(call.tenant(), limit, after).await?;
-    call.page(app, keys.iter().map(row).collect(), next).await
+    let views: Vec<KeyView> = keys.iter().map(KeyView::from).collect();
+    call.page(app, views, next).await
 }
 
 /// `DELETE /v1/keys/{id}`
@@ -170,22 +169,6 @@ fn entry(call: &Call, event: AuditEvent, id: KeyId, now: Timestamp) -> Vec<Write
     }])
 }
 
-/// A key as lists show it. Scopes stand in the order in which they are published.
-pub fn row(key: &ApiKey) -> Value {
-    let scopes: Vec<_> = Scope::ALL
-        .iter()
-        .map(|scope| scope.name())
-        .filter(|name| key.scopes.iter().any(|scope| scope == name))
-        .collect();
-    json!({
-        "id": key.id.to_string(),
-        "scopes": scopes,
-        "allowed_origins": key.origins,
-        "reference": key.reference,
-        "created_at": key.created_at,
-    })
-}
-
 fn asked(body: &Value) -> Result<Asked> {
     let mut violations = Violations::default();
     let Some(fields) = violations.object(body, "", &["scopes", "allowed_origins", "reference"])
@@ -248,6 +231,8 @@ fn is_origin(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn violations(body: Value) -> Vec<(String, &'static str)> {

@@ -2,10 +2,9 @@
 //! that anybody can make the root again.
 
 use jiff::civil::Date;
-use serde_json::{Value, json};
 use shared::base::error::{Error, Result};
 use shared::domain::app::App;
-use shared::domain::audit::roots::LogRoot;
+use shared::http::answers::SealView;
 use shared::http::{Answer, Call};
 
 /// Rows of leaves that one answer holds: under the 6 MB that Lambda answers with.
@@ -19,7 +18,8 @@ pub async fn list(app: &App, call: &Call) -> Result<Answer> {
     }
     let after = call.cursor::<Date>(app).await?;
     let (seals, next) = app.store.seals(call.tenant(), limit, after).await?;
-    call.page(app, seals.iter().map(row).collect(), next).await
+    let seals: Vec<_> = seals.into_iter().map(SealView::from).collect();
+    call.page(app, seals, next).await
 }
 
 /// The signed root of one day with its leaves; nothing where the day has none.
@@ -32,7 +32,7 @@ async fn of_day(app: &App, call: &Call, day: Date) -> Result<Answer> {
         return Err(Error::field("cursor", "cursor", refused));
     }
     let Some(seal) = app.store.seal(tenant, day).await? else {
-        return call.page(app, Vec::new(), None::<()>).await;
+        return call.page(app, Vec::<SealView>::new(), None::<()>).await;
     };
     let mut leaves = Vec::new();
     let mut next = None;
@@ -46,16 +46,7 @@ async fn of_day(app: &App, call: &Call, day: Date) -> Result<Answer> {
         };
         leaves.extend(more.hashes);
     }
-    let mut data = row(&seal);
-    data["leaves"] = json!(leaves);
-    call.page(app, vec![data], next).await
-}
-
-fn row(seal: &LogRoot) -> Value {
-    json!({
-        "day": seal.day.to_string(),
-        "entries": seal.entries,
-        "root": seal.root,
-        "jws": seal.jws,
-    })
+    let mut seal = SealView::from(seal);
+    seal.leaves = Some(leaves);
+    call.page(app, vec![seal], next).await
 }

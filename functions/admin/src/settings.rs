@@ -1,7 +1,6 @@
 //! A tenant's settings: shown, replaced, and what a replacement would erase.
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
 use shared::base::error::Result;
 use shared::base::id::TenantId;
 use shared::base::retry::Tries;
@@ -12,6 +11,7 @@ use shared::domain::keys;
 use shared::domain::life::door::expires_at;
 use shared::domain::tenant::rows::change_write;
 use shared::domain::tenant::settings::Settings;
+use shared::http::answers::{RetentionChange, SettingsPreview};
 use shared::http::{Answer, Call};
 
 /// People counted together.
@@ -22,7 +22,7 @@ const MOST_DAYS: u8 = 30;
 /// `GET /v1/settings`
 pub async fn show(app: &App, call: &Call) -> Result<Answer> {
     let stored = app.store.settings(call.tenant()).await?;
-    Ok(Answer::ok(json!(stored.settings)).revision(stored.rev))
+    Ok(Answer::ok(&stored.settings).revision(stored.rev))
 }
 
 /// `PUT /v1/settings`: what is not sent has its default.
@@ -40,7 +40,7 @@ pub async fn change(app: &App, call: &Call) -> Result<Answer> {
             return preview(app, tenant, days).await;
         }
         if settings == before.settings {
-            return Ok(Answer::ok(json!(settings)).revision(before.rev));
+            return Ok(Answer::ok(&settings).revision(before.rev));
         }
         let (by, about) = (call.by(), [format!("rev:{}", before.rev + 1)]);
         let now = app.clock.now();
@@ -55,7 +55,7 @@ pub async fn change(app: &App, call: &Call) -> Result<Answer> {
         }]));
         if app.store.transact(writes).await?.is_ok() {
             app.tenants.forget(tenant);
-            return Ok(Answer::ok(json!(settings)).revision(before.rev + 1));
+            return Ok(Answer::ok(&settings).revision(before.rev + 1));
         }
         // Somebody else has changed them meanwhile: look again.
     }
@@ -68,11 +68,11 @@ async fn preview(app: &App, tenant: TenantId, [from, to]: [u8; 2]) -> Result<Ans
     } else {
         0
     };
-    Ok(Answer::ok(json!({
-        "dry_run": true,
-        "would_erase": would_erase,
-        "retention_days": {"from": from, "to": to},
-    })))
+    Ok(Answer::ok(&SettingsPreview {
+        dry_run: true,
+        would_erase,
+        retention_days: RetentionChange { from, to },
+    }))
 }
 
 /// How many people were last seen more than these days ago.

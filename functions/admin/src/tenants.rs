@@ -1,7 +1,6 @@
 //! The operator's part: tenants come to be, each with one key to begin with.
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
 use shared::aws::dynamo::Write;
 use shared::base::error::{Error, Result};
 use shared::base::id::TenantId;
@@ -9,7 +8,9 @@ use shared::crypto::TenantKeys;
 use shared::domain::app::App;
 use shared::domain::audit::entry::{self, AuditEvent};
 use shared::domain::erasure::offboarding;
-use shared::domain::tenant::rows::{ApiKey, Record, create_writes};
+use shared::domain::tenant::rows::{ApiKey, create_writes};
+use shared::http::answers::{FirstKeys, NewTenant, TenantView};
+use shared::http::page::Page;
 use shared::http::routes::Scope;
 use shared::http::{Answer, Call};
 use shared::schema::violations::Violations;
@@ -35,10 +36,13 @@ pub async fn create(app: &App, call: &Call) -> Result<Answer> {
         &key,
         now,
     ));
-    let shown = json!({"tenant": tenant.to_string(), "keys": {"owner": token}});
+    let shown = |owner| NewTenant {
+        tenant,
+        keys: FirstKeys { owner },
+    };
     // A secret is shown once.
-    let kept = json!({"tenant": tenant.to_string(), "keys": {}});
-    let answer = call.kept_with(Answer::json(201, shown).keeping(kept), &mut writes);
+    let answer = Answer::json(201, &shown(Some(token))).keeping(&shown(None));
+    let answer = call.kept_with(answer, &mut writes);
     match app.store.transact(writes).await? {
         Ok(()) => Ok(answer),
         Err(_) => Err(Error::Unavailable("a new tenant's id is taken".into())),
@@ -65,8 +69,7 @@ pub async fn add_key(app: &App, call: &Call) -> Result<Answer> {
     let keys = app.keyring.tenant(tenant).await?;
     let (key, token) = new_owner_key(tenant, &keys, now);
     let entry = entry(tenant, AuditEvent::KeyCreated, &call.by(), &key, now);
-    let answer = Answer::json(201, keys::with_secret(&key, token)).keeping(keys::row(&key));
-    keys::add(app, call, &key, entry, answer).await
+    keys::add(app, call, &key, token, entry).await
 }
 
 /// A key that may do everything, but that no page may hold it.
@@ -105,24 +108,11 @@ pub async fn list(app: &App, call: &Call) -> Result<Answer> {
         .transpose()?;
     let after = after.map(|tenant| tenant.to_string());
     let (tenants, next) = app.store.tenants(call.limit()?, after).await?;
-    let data: Vec<_> = tenants.iter().map(row).collect();
-    Ok(Answer::ok(json!({"data": data, "next_cursor": next})))
-}
-
-fn row(record: &Record) -> Value {
-    let state = match (&record.erased_at, &record.leaving) {
-        (Some(_), _) => "erased",
-        (None, Some(_)) => "leaving",
-        (None, None) => "active",
-    };
-    json!({
-        "tenant": record.tenant.to_string(),
-        "created_at": record.created_at,
-        "state": state,
-        "erasure": record.leaving.map(|job| job.to_string()),
-        "erased_at": record.erased_at,
-        "receipt": record.receipt,
-    })
+    let data: Vec<_> = tenants.into_iter().map(TenantView::from).collect();
+    Ok(Answer::ok(&Page {
+        data,
+        next_cursor: next,
+    }))
 }
 
 /// `DELETE /v1/tenants/{tenant}`: begins a day from now, and its owner can cancel it.
@@ -131,7 +121,7 @@ pub async fn erase(app: &App, call: &Call) -> Result<Answer> {
     let tenant = tenant.ok_or(Error::NotFound)?;
     let now = app.clock.now();
     let job = offboarding::job(tenant, now + offboarding::GRACE, now);
-    let answer = Answer::json(202, job.body());
+    let answer = Answer::json(202, &job.view());
     offboarding::begin(app, tenant, &call.by(), job, Vec::new()).await?;
     Ok(answer)
 }

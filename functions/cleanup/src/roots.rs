@@ -13,7 +13,7 @@ use serde_json::json;
 use shared::base::error::{Error, Result};
 use shared::base::id::TenantId;
 use shared::domain::app::App;
-use shared::domain::audit::entry::shown;
+use shared::domain::audit::entry::EntryView;
 use shared::domain::audit::roots::{Leaves, LogRoot, PART};
 use shared::domain::keys::{self, day_of};
 use shared::proof::leaf::{SEAL, leaf};
@@ -106,8 +106,8 @@ async fn tree(app: &App, tenant: TenantId, day: Date, deadline: Instant) -> Resu
         while hashes.len() < PART
             && let Some(row) = entries.next().await?
         {
-            let hash =
-                leaf(&shown(&row)?).ok_or_else(|| Error::Corrupt("an entry has no leaf".into()))?;
+            let entry = json!(EntryView::read(&row)?);
+            let hash = leaf(&entry).ok_or_else(|| Error::Corrupt("an entry has no leaf".into()))?;
             tree.push(hash);
             hashes.push(hash);
             row.sort().clone_into(&mut last);

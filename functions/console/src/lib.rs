@@ -6,10 +6,11 @@ mod openapi;
 mod page;
 
 use lambda_runtime::Error as Failure;
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::base::error::{Error, Result};
 use shared::domain::app::App;
 use shared::handlers;
+use shared::http::answers::Health;
 use shared::http::serve::Handlers;
 use shared::http::{Answer, Call, routes};
 use shared::lambda::http_only;
@@ -58,9 +59,9 @@ async fn keys(app: &App, _: &Call) -> Result<Answer> {
 
 /// The service's version and its time: what a countdown must go by.
 async fn health(app: &App, _: &Call) -> Result<Answer> {
-    Ok(Answer::ok(json!({
-        "status": "ok",
-        "version": env!("CARGO_PKG_VERSION"),
-        "time": app.clock.now(),
-    })))
+    Ok(Answer::ok(&Health {
+        status: "ok",
+        version: env!("CARGO_PKG_VERSION"),
+        time: app.clock.now(),
+    }))
 }

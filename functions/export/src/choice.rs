@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Map, Value, json};
 use shared::crypto::HashKey;
+use shared::domain::export::Kind;
 use shared::domain::keyring::Living;
 use shared::domain::people::profile::Profile;
 use shared::domain::records::content::{Author, Fields, FileState};
 use shared::domain::records::rows::Record;
 use shared::schema::catalog::{self, FIELDS};
-
-use crate::request::Kind;
 
 /// What holds records together. It is no field of the catalog, but without it what the
 /// person gave would be no structured format (GDPR Art. 20(1)).
@@ -110,7 +109,7 @@ impl Choice {
 
     /// The profile as JSON, with what this right leaves of it.
     pub fn subject(&self, profile: &Profile, living: &Living) -> Value {
-        let mut subject = profile.json(living);
+        let mut subject = json!(profile.view(living));
         if let (Kind::Portability, Some(fields)) = (self.kind, subject.as_object_mut()) {
             fields.retain(|name, _| PORTABLE.contains(&name.as_str()));
         }
@@ -159,7 +158,7 @@ impl Choice {
             }
             _ => {}
         }
-        let Value::Object(json) = record.json(hash) else {
+        let Value::Object(json) = json!(record.view(hash)) else {
             return None;
         };
         let of = type_of(record);

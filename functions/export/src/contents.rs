@@ -11,6 +11,7 @@ use shared::base::error::{Error, Result};
 use shared::base::id::AttachmentId;
 use shared::crypto::TenantKeys;
 use shared::domain::app::App;
+use shared::domain::export::Kind;
 use shared::domain::jobs::Job;
 use shared::domain::keyring::Living;
 use shared::domain::keys::PERSON;
@@ -23,7 +24,6 @@ use crate::archive::{Archive, Upload};
 use crate::choice::Choice;
 use crate::names::attachment_path;
 use crate::page::{Facts, Page};
-use crate::request::Kind;
 use crate::table::Table;
 use crate::{Spec, processing};
 

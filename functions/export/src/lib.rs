@@ -20,11 +20,12 @@ mod worker;
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::base::error::{Error, Result, found};
 use shared::base::id::{SubjectId, TenantId};
 use shared::domain::app::App;
 use shared::domain::audit::entry::{self, AuditEvent, Entry};
+use shared::domain::export::{Download, Kind, Made, Outcome};
 use shared::domain::jobs::{Job, JobKind, JobState, Work};
 use shared::domain::keys::LifeKey;
 use shared::domain::life::door::{LifeWrite, Passing, objects_write};
@@ -37,7 +38,7 @@ use shared::http::{Answer, Call};
 use shared::lambda::Trigger;
 
 use archive::Stored;
-use request::{Kind, Named, Wanted};
+use request::{Named, Wanted};
 
 /// How long an archive can be fetched; then it is deleted. It is a person in one file, made
 /// to be fetched, not kept.
@@ -68,16 +69,6 @@ struct Spec {
     kind: Kind,
     /// Whether agents are named.
     include_agents: bool,
-}
-
-/// What an export adds to its job's body.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Outcome {
-    subject: Option<SubjectId>,
-    export: Option<Kind>,
-    /// Why it failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
 }
 
 impl Work for Spec {
@@ -144,22 +135,23 @@ async fn only_one(app: &App, tenant: TenantId, named: &Named) -> Result<SubjectI
 }
 
 async fn list(app: &App, call: &Call) -> Result<Answer> {
-    call.jobs(app, JobKind::Export).await
+    call.jobs::<Spec>(app, JobKind::Export).await
 }
 
 /// A job, with links to what it made.
 async fn show(app: &App, call: &Call) -> Result<Answer> {
-    let job = call.job(app, JobKind::Export).await?;
-    let mut body = job.body();
+    let mut job = call.job(app, JobKind::Export).await?;
     let (withdrawn, download) = made(app, call, &job).await?;
-    body["withdrawn"] = json!(withdrawn);
-    body["downloads"] = json!(Vec::from_iter(download));
-    Ok(Answer::ok(body))
+    job.outcome.made = Some(Made {
+        withdrawn,
+        downloads: Vec::from_iter(download),
+    });
+    Ok(Answer::ok(&job.view()))
 }
 
 /// Whether what a job made is withdrawn: its life has ended, or says something else by now;
 /// and else the link to it, made anew.
-async fn made(app: &App, call: &Call, job: &Job<Spec>) -> Result<(bool, Option<Value>)> {
+async fn made(app: &App, call: &Call, job: &Job<Spec>) -> Result<(bool, Option<Download>)> {
     let (JobState::Completed, Some(stored)) = (job.state, &job.progress) else {
         return Ok((false, None));
     };
@@ -177,12 +169,12 @@ async fn made(app: &App, call: &Call, job: &Job<Spec>) -> Result<(bool, Option<V
     }
     let object = life.export_object(job.key.id, stored.edition);
     let link = app.objects.download_link(&object, &stored.version).await?;
-    let download = json!({
-        "name": format!("{}.zip", job.key.id),
-        "size": stored.size,
-        "sha256": stored.sha256,
-        "url": link.url,
-        "expires_at": link.expires_at,
-    });
+    let download = Download {
+        name: format!("{}.zip", job.key.id),
+        size: stored.size,
+        sha256: stored.sha256.clone(),
+        url: link.url,
+        expires_at: link.expires_at,
+    };
     Ok((false, Some(download)))
 }

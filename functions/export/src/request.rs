@@ -3,18 +3,8 @@
 use serde_json::Value;
 use shared::base::error::Result;
 use shared::base::id::SubjectId;
-use shared::base::named::named;
+use shared::domain::export::Kind;
 use shared::schema::violations::{self, Object, Violations};
-
-named! {
-    /// Which right an export serves.
-    pub enum Kind {
-        /// Everything, and how it is processed (GDPR Art. 15).
-        Access = "access",
-        /// What the person gave, to take elsewhere (GDPR Art. 20).
-        Portability = "portability",
-    }
-}
 
 /// Whose data.
 #[derive(Debug, PartialEq, Eq)]

@@ -296,9 +296,9 @@ mod tests {
             },
         };
         for (record, json) in [
-            (Record::Conversation, conversation.json()),
-            (Record::Attachment, attachment.json()),
-            (Record::Interaction, interaction.json()),
+            (Record::Conversation, json!(conversation.view())),
+            (Record::Attachment, json!(attachment.view())),
+            (Record::Interaction, json!(interaction.view())),
         ] {
             for name in json.as_object().unwrap().keys() {
                 assert!(columns(record).contains(&name.as_str()), "{name}");

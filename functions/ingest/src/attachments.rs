@@ -7,7 +7,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::aws::s3::{UPLOAD_SECONDS, Upload};
 use shared::base::error::{Error, Result};
 use shared::base::id::{AttachmentId, SubjectId};
@@ -20,6 +20,7 @@ use shared::domain::life::update::{Life, Whom, update};
 use shared::domain::records::content::{AttachmentContent, FileState};
 use shared::domain::records::rows::{Attachment, Person};
 use shared::domain::tenant::settings::{ConsentRequired, Settings};
+use shared::http::answers::AnnouncedAttachment;
 use shared::http::{Answer, Call};
 use shared::schema::catalog::Record;
 use shared::schema::violations::Violations;
@@ -128,8 +129,9 @@ async fn welcome(
     };
     // Of the moment that the door is told, so that the link does not outlast what it knows.
     let upload = app.objects.upload_link(upload, now).await?;
-    let body = json!({"attachment": row.id.to_string(), "upload": upload});
-    Ok(Answer::json(201, body).good_until(upload.expires_at - USABLE))
+    let until = upload.expires_at - USABLE;
+    let attachment = row.id;
+    Ok(Answer::json(201, &AnnouncedAttachment { attachment, upload }).good_until(until))
 }
 
 /// Stores the row through the door, with the link's end on the door, so that an erasure

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::base::error::{Error, FieldError, Result};
 use shared::base::id::{MessageId, SubjectId, uuid_at};
 use shared::domain::app::App;
+use shared::http::answers::{EventResult, EventResults, EventStatus};
 use shared::http::{Answer, Call};
-use shared::schema::violations::{self, Violations};
+use shared::schema::violations::{self, Listed, Violations};
 
 use crate::done::Done;
 use crate::draft::{Context, Fate, Incoming};
@@ -67,34 +68,36 @@ pub async fn take_in(app: &App, call: &Call) -> Result<Answer> {
     let stored = store(&context, grouped(&context, &read)).await?;
     let mut room = violations::ROOM;
     let results = read
-        .iter()
+        .into_iter()
         .zip(stored)
         .enumerate()
-        .map(|(at, (read, stored))| {
-            let subject = read
-                .event
-                .as_ref()
-                .ok()
-                .map(|event| keys.hash.subject(&event.visitor_id));
-            let mut result = match &read.event {
+        .map(|(index, (read, fate))| {
+            let (subject, mut result) = match read.event {
                 Err(errors) => {
-                    let mut rejected = json!({"status": "rejected"});
-                    violations::tell(&mut rejected, errors, &mut room);
-                    rejected
+                    let errors = Some(Listed::new(errors, &mut room));
+                    let status = EventStatus::Rejected;
+                    (
+                        None,
+                        EventResult {
+                            errors,
+                            ..plain(status)
+                        },
+                    )
                 }
-                Ok(_) if page => json!({"status": "accepted"}),
+                Ok(_) if page => (None, plain(EventStatus::Accepted)),
                 Ok(event) => {
-                    let fate = stored.unwrap_or(Fate::Ignored("unknown"));
-                    told(event, fate, &mut room)
+                    let fate = fate.unwrap_or(Fate::Ignored("unknown"));
+                    let subject = keys.hash.subject(&event.visitor_id);
+                    (Some(subject), told(event, fate, &mut room))
                 }
             };
-            result["index"] = at.into();
-            if let (false, Some(subject)) = (page, subject) {
-                result["subject"] = subject.to_string().into();
-            }
+            result.index = index;
+            result.subject = subject;
             result
         });
-    Ok(Answer::ok(json!({"results": results.collect::<Vec<_>>()})))
+    Ok(Answer::ok(&EventResults {
+        results: results.collect(),
+    }))
 }
 
 impl Read {
@@ -221,21 +224,39 @@ fn message_id(context: &Context<'_>, subject: SubjectId, event: &Event) -> Optio
     Some(MessageId { conversation, uuid })
 }
 
+/// A result that says nothing but this.
+fn plain(status: EventStatus) -> EventResult {
+    EventResult {
+        index: 0,
+        status,
+        subject: None,
+        message: None,
+        reason: None,
+        errors: None,
+    }
+}
+
 /// What became of an event, as a server learns of it.
-fn told(event: &Event, fate: Fate, room: &mut usize) -> Value {
-    let mut left_out = event.left_out.clone();
+fn told(event: Event, fate: Fate, room: &mut usize) -> EventResult {
+    let mut left_out = event.left_out;
     let mut told = match fate {
-        Fate::Stored(None) => json!({"status": "stored"}),
-        Fate::Stored(Some(message)) => json!({"status": "stored", "message": message.to_string()}),
+        Fate::Stored(message) => EventResult {
+            message,
+            ..plain(EventStatus::Stored)
+        },
         Fate::StoredWithout(field) => {
             left_out.push(field);
-            json!({"status": "stored"})
+            plain(EventStatus::Stored)
         }
-        Fate::Duplicate(message) => json!({"status": "duplicate", "message": message.to_string()}),
-        Fate::Ignored(reason) => json!({"status": "ignored", "reason": reason}),
+        Fate::Duplicate(message) => EventResult {
+            message: Some(message),
+            ..plain(EventStatus::Duplicate)
+        },
+        Fate::Ignored(reason) => EventResult {
+            reason: Some(reason),
+            ..plain(EventStatus::Ignored)
+        },
     };
-    if !left_out.is_empty() {
-        violations::tell(&mut told, &left_out, room);
-    }
+    told.errors = (!left_out.is_empty()).then(|| Listed::new(left_out, room));
     told
 }

@@ -10,10 +10,11 @@ mod group;
 mod token;
 
 use lambda_runtime::Error as Failure;
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::base::error::Result;
 use shared::domain::app::App;
 use shared::handlers;
+use shared::http::answers::PrivacyConfig;
 use shared::http::serve::Handlers;
 use shared::http::{Answer, Call};
 use shared::lambda::http_only;
@@ -37,11 +38,5 @@ pub async fn handle(app: &App, event: Value) -> Result<Value, Failure> {
 /// What a client must obey before it sends anything.
 async fn privacy_config(app: &App, call: &Call) -> Result<Answer> {
     let settings = app.tenants.settings(call.tenant()).await?;
-    Ok(Answer::ok(json!({
-        "full_privacy": settings.full_privacy,
-        "hide_selectors": settings.hide_selectors,
-        "location": settings.location,
-        "store_url": settings.store_url,
-        "integrations": settings.integrations,
-    })))
+    Ok(Answer::ok(&PrivacyConfig::from(&settings)))
 }

@@ -6,13 +6,14 @@ mod parse;
 use std::collections::HashMap;
 
 use lambda_runtime::Error as Failure;
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::base::error::{Error, Result};
 use shared::domain::app::App;
 use shared::domain::jobs::JobKind;
 use shared::domain::life::rekey;
 use shared::domain::redaction::{self, Redacting, Status, Target, What, Work};
 use shared::handlers;
+use shared::http::answers::{RedactionResult, RedactionResults};
 use shared::http::jobs::accepted;
 use shared::http::serve::Handlers;
 use shared::http::{Answer, Call};
@@ -39,12 +40,12 @@ pub async fn handle(app: &App, event: Value) -> Result<Value, Failure> {
 }
 
 async fn list(app: &App, call: &Call) -> Result<Answer> {
-    call.jobs(app, JobKind::Redaction).await
+    call.jobs::<Redacting>(app, JobKind::Redaction).await
 }
 
 async fn show(app: &App, call: &Call) -> Result<Answer> {
     let job = call.job::<Redacting>(app, JobKind::Redaction).await?;
-    Ok(Answer::ok(job.body()))
+    Ok(Answer::ok(&job.view()))
 }
 
 async fn redact(app: &App, call: &Call) -> Result<Answer> {
@@ -82,9 +83,10 @@ async fn redact(app: &App, call: &Call) -> Result<Answer> {
             )
         })
         .collect();
-    Ok(Answer::ok(
-        json!({"results": results, "backups_clear_by": clear_by}),
-    ))
+    Ok(Answer::ok(&RedactionResults {
+        results,
+        backups_clear_by: clear_by,
+    }))
 }
 
 /// Groups targets by the life that each is about; those of nobody who lives are done with.
@@ -144,16 +146,23 @@ async fn begin_job(
 }
 
 /// What became of a target, as the caller named it.
-fn result(wanted: &Wanted, status: Status) -> Value {
-    let mut result = json!({"index": wanted.target.index, "status": status.name()});
+fn result(wanted: &Wanted, status: Status) -> RedactionResult {
+    let mut result = RedactionResult {
+        index: wanted.target.index,
+        status: status.into(),
+        message: None,
+        attachment: None,
+        conversation: None,
+        content_hash: match status {
+            Status::Redacted(left) => left,
+            _ => None,
+        },
+    };
     match &wanted.target.what {
-        What::Message(message) => result["message"] = json!(message),
-        What::Spans(passage) => result["message"] = json!(passage.message),
-        What::Attachment(attachment) => result["attachment"] = json!(attachment),
-        What::Conversation(_) => result["conversation"] = json!(wanted.conversation),
-    }
-    if let Status::Redacted(Some(content_hash)) = status {
-        result["content_hash"] = json!(content_hash);
+        What::Message(message) => result.message = Some(*message),
+        What::Spans(passage) => result.message = Some(passage.message),
+        What::Attachment(attachment) => result.attachment = Some(*attachment),
+        What::Conversation(_) => result.conversation.clone_from(&wanted.conversation),
     }
     result
 }

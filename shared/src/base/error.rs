@@ -58,14 +58,14 @@ pub enum Lacks {
     Origin,
 }
 
-/// One field at fault.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+/// One violation. It never repeats a submitted value.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct FieldError {
-    /// Where: a JSON Pointer (RFC 6901) into the body, or the name of a query parameter.
+    /// A JSON Pointer (RFC 6901) to a field of the body, or the name of a parameter.
     pub pointer: String,
-    /// A stable word to branch on.
+    /// A stable error code for programs to branch on.
     pub code: &'static str,
-    /// What would be right; never what was sent.
+    /// What would be accepted.
     pub message: String,
 }
 

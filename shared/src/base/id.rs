@@ -40,9 +40,9 @@ fn parse_hex(text: &str) -> Option<[u8; 16]> {
         .map(Uuid::into_bytes)
 }
 
-/// Ids stand in JSON as they read.
+/// IDs are strings in JSON.
 macro_rules! as_text {
-    ($($name:ident),*) => {$(
+    ($name:ident, $pattern:expr) => {
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
                 to.collect_str(self)
@@ -52,13 +52,29 @@ macro_rules! as_text {
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<$name, D::Error> {
                 let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
-                $name::parse(&text).ok_or_else(|| serde::de::Error::custom("not an id of this kind"))
+                $name::parse(&text)
+                    .ok_or_else(|| serde::de::Error::custom("not an id of this kind"))
             }
         }
-    )*};
+
+        impl schemars::JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({"type": "string", "pattern": $pattern})
+            }
+        }
+    };
 }
 
-as_text!(KeyedHash, SubjectId, LifeId, AttachmentId, MessageId);
+as_text!(KeyedHash, "^[0-9a-f]{32}$");
+as_text!(MessageId, "^msg_[0-9a-f]{64}$");
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
@@ -84,6 +100,8 @@ macro_rules! id {
                 fmt::Display::fmt(self, f)
             }
         }
+
+        as_text!($name, concat!("^", $prefix, "[0-9a-f]{32}$"));
     };
 }
 

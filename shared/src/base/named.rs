@@ -38,6 +38,20 @@ macro_rules! named {
                 }
             }
         }
+
+        impl $crate::schemars::JsonSchema for $Enum {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> ::std::borrow::Cow<'static, str> {
+                stringify!($Enum).into()
+            }
+
+            fn json_schema(_: &mut $crate::schemars::SchemaGenerator) -> $crate::schemars::Schema {
+                $crate::schemars::json_schema!({"type": "string", "enum": [$($name),+]})
+            }
+        }
     };
 }
 

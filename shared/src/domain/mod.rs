@@ -5,6 +5,7 @@ pub mod audit;
 pub mod checks;
 pub mod erasure;
 pub mod expiry_index;
+pub mod export;
 pub mod idempotency;
 pub mod jobs;
 pub mod keyring;

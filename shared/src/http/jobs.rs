@@ -31,16 +31,16 @@ impl Call {
     ///
     /// # Errors
     /// [`Error::Invalid`] naming a parameter.
-    pub async fn jobs(&self, app: &App, kind: JobKind) -> Result<Answer> {
+    pub async fn jobs<W: Work>(&self, app: &App, kind: JobKind) -> Result<Answer> {
         let (limit, after) = (self.limit()?, self.cursor::<String>(app).await?);
         let filter = self.job_filter()?;
         let (jobs, next) = app
             .store
-            .jobs(self.tenant(), kind, &filter, limit, after)
+            .jobs::<W>(self.tenant(), kind, &filter, limit, after)
             .await?;
         let now = app.clock.now();
         let kept = jobs.iter().filter(|job| !job.outlived(now));
-        self.page(app, kept.map(Job::body).collect(), next).await
+        self.page(app, kept.map(Job::view).collect(), next).await
     }
 
     fn job_filter(&self) -> Result<JobFilter> {
@@ -63,5 +63,5 @@ impl Call {
 
 /// The answer to a request that began a job.
 pub fn accepted<W: Work>(job: &Job<W>, collection: &str) -> Answer {
-    Answer::json(202, job.body()).header("location", format!("/v1/{collection}/{}", job.key.id))
+    Answer::json(202, &job.view()).header("location", format!("/v1/{collection}/{}", job.key.id))
 }

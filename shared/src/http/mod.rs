@@ -2,12 +2,13 @@
 //! answer. Owns authentication, scopes, body limits, idempotency, problems and the
 //! request's log line; knows nothing of what a route does.
 
+pub mod answers;
 mod body;
 pub mod caller;
 mod idempotency;
 pub mod jobs;
 pub mod page;
-mod problem;
+pub mod problem;
 mod revision;
 pub mod routes;
 pub mod serve;
@@ -20,6 +21,7 @@ use jiff::Timestamp;
 use lambda_http::http::Method;
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::base::error::{Error, FieldError, Lacks, Result};
@@ -60,19 +62,19 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub fn json(status: u16, body: Value) -> Answer {
+    pub fn json(status: u16, body: &impl Serialize) -> Answer {
         let headers = vec![("content-type", "application/json".to_owned())];
         Answer {
             status,
             headers,
-            body: body.to_string().into_bytes(),
+            body: bytes(body),
             kept: None,
             until: None,
             stands: false,
         }
     }
 
-    pub fn ok(body: Value) -> Answer {
+    pub fn ok(body: &impl Serialize) -> Answer {
         Answer::json(200, body)
     }
 
@@ -126,8 +128,8 @@ impl Answer {
 
     /// What a repetition with the same idempotency key is answered.
     #[must_use]
-    pub fn keeping(mut self, body: Value) -> Answer {
-        self.kept = Some(body.to_string().into_bytes());
+    pub fn keeping(mut self, body: &impl Serialize) -> Answer {
+        self.kept = Some(bytes(body));
         self
     }
 
@@ -429,6 +431,10 @@ impl Call {
             _ => None,
         }
     }
+}
+
+fn bytes(body: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(body).expect("a response is plain data")
 }
 
 fn request_id(request: &Request) -> String {

@@ -2,14 +2,23 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
 
 use super::{Answer, Call};
 use crate::base::error::{Error, Result};
 use crate::crypto::{Aad, Purpose, Sealed};
 use crate::domain::app::App;
+
+/// A page of a list.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "{T}Page")]
+pub struct Page<T> {
+    pub data: Vec<T>,
+    /// The cursor of the next page. `null` on the last page.
+    pub next_cursor: Option<String>,
+}
 
 impl Call {
     /// `?limit=`: 1 to 100, 50 unless asked.
@@ -56,23 +65,21 @@ impl Call {
     pub async fn page<T: Serialize>(
         &self,
         app: &App,
-        data: Vec<Value>,
-        next: Option<T>,
+        data: Vec<T>,
+        next: Option<impl Serialize>,
     ) -> Result<Answer> {
         let next_cursor = match next {
-            None => Value::Null,
+            None => None,
             Some(next) => {
                 let keys = app.keyring.tenant(self.tenant()).await?;
                 let tenant = self.tenant().to_string();
                 let plain = serde_json::to_vec(&next).expect("a place in a list is plain data");
                 let place = self.cursor_place(&tenant);
                 let sealed = keys.seal(Purpose::Cursor, place, &plain);
-                URL_SAFE_NO_PAD.encode(sealed.0).into()
+                Some(URL_SAFE_NO_PAD.encode(sealed.0))
             }
         };
-        Ok(Answer::ok(
-            json!({"data": data, "next_cursor": next_cursor}),
-        ))
+        Ok(Answer::ok(&Page { data, next_cursor }))
     }
 
     fn cursor_place<'a>(&'a self, tenant: &'a str) -> Aad<'a> {

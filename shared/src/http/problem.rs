@@ -1,11 +1,13 @@
 //! Errors as callers see them: RFC 9457 problem documents. The one place where an
 //! [`Error`] becomes a status.
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::Answer;
 use crate::base::error::{Error, Lacks};
-use crate::schema::violations;
+use crate::base::id::SubjectId;
+use crate::schema::violations::{self, Listed};
 
 /// People named where a lookup finds several.
 const CANDIDATES: usize = 100;
@@ -97,28 +99,64 @@ fn describe(error: &Error) -> (u16, &'static str, &'static str, String) {
     }
 }
 
+/// A problem document (RFC 9457). It never repeats a submitted value.
+#[derive(Serialize, JsonSchema)]
+pub struct Problem<'a> {
+    #[schemars(extend("format" = "uri-reference"))]
+    r#type: &'static str,
+    title: &'static str,
+    #[schemars(range(min = 400, max = 599))]
+    status: u16,
+    detail: String,
+    /// A stable error code for programs to branch on.
+    code: &'static str,
+    request_id: &'a str,
+    #[serde(flatten)]
+    violations: Option<Listed>,
+    #[serde(flatten)]
+    ambiguous: Option<Candidates>,
+}
+
+/// The people that a lookup matches.
+#[derive(Serialize, JsonSchema)]
+struct Candidates {
+    /// At most 100.
+    candidates: Vec<SubjectId>,
+    /// The number of entries that were omitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    more: Option<usize>,
+}
+
+impl Candidates {
+    fn new(all: &[SubjectId]) -> Candidates {
+        let more = all.len().saturating_sub(CANDIDATES);
+        Candidates {
+            candidates: all.iter().take(CANDIDATES).copied().collect(),
+            more: (more > 0).then_some(more),
+        }
+    }
+}
+
 /// The problem document of an error.
 pub(super) fn answer(error: &Error, request_id: &str) -> Answer {
     let (status, code, title, detail) = describe(error);
-    let mut body = json!({
-        "type": "about:blank",
-        "title": title,
-        "status": status,
-        "detail": detail,
-        "code": code,
-        "request_id": request_id,
-    });
-    if let Error::Invalid(errors) = error {
-        violations::tell(&mut body, errors, &mut { violations::ROOM });
-    }
-    if let Error::Ambiguous(candidates) = error {
-        let named = candidates.iter().take(CANDIDATES).map(ToString::to_string);
-        body["candidates"] = named.collect();
-        if candidates.len() > CANDIDATES {
-            body["more"] = json!(candidates.len() - CANDIDATES);
-        }
-    }
-    let answer = Answer::json(status, body).header("content-type", "application/problem+json");
+    let body = Problem {
+        r#type: "about:blank",
+        title,
+        status,
+        detail,
+        code,
+        request_id,
+        violations: match error {
+            Error::Invalid(errors) => Some(Listed::new(errors.clone(), &mut { violations::ROOM })),
+            _ => None,
+        },
+        ambiguous: match error {
+            Error::Ambiguous(candidates) => Some(Candidates::new(candidates)),
+            _ => None,
+        },
+    };
+    let answer = Answer::json(status, &body).header("content-type", "application/problem+json");
     match error {
         Error::TooMany { retry_after } => answer.header("retry-after", retry_after.to_string()),
         Error::Unavailable(_) | Error::Unreadable => answer.header("retry-after", "2"),

@@ -201,6 +201,8 @@ impl Kind {
     fn accept_text(self, text: &str) -> Result<String, Misfit> {
         match self {
             Kind::Text(limit) => {
+                // What is sent is measured, so that the schema says the same.
+                no_longer_than(text, limit)?;
                 let text = normalize::one_line(text);
                 bounded(&text, limit).map(crate::detect::mask_cards)
             }
@@ -254,10 +256,15 @@ impl Kind {
     }
 }
 
-fn bounded(text: &str, limit: usize) -> Result<&str, Misfit> {
+fn no_longer_than(text: &str, limit: usize) -> Result<(), Misfit> {
     if text.chars().count() > limit {
         return Err(("too_long", format!("must be at most {limit} characters")));
     }
+    Ok(())
+}
+
+fn bounded(text: &str, limit: usize) -> Result<&str, Misfit> {
+    no_longer_than(text, limit)?;
     if text.chars().any(|c| c.is_control()) {
         return Err(("control", "must not contain control characters".into()));
     }
@@ -360,6 +367,13 @@ mod tests {
             let (_, message) = kind.accept(&json!("canary value @@")).unwrap_err();
             assert!(!message.contains("canary"), "{message}");
         }
+    }
+
+    #[test]
+    fn a_limit_is_of_what_was_sent() {
+        let accepts = |text: &str| Kind::Text(4).accept(&json!(text));
+        assert_eq!(accepts("a\r\nb").unwrap(), "a b");
+        assert_eq!(accepts("a\r\nbc").unwrap_err().0, "too_long");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Reading a request's JSON by name: every fault is collected with its place, and what was
 //! sent is never repeated. Pure.
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::base::error::{Error, FieldError, Result};
@@ -354,35 +356,45 @@ pub fn lookup(
     Some((kind, value))
 }
 
-/// Errors told of one event, or of a request that is one thing.
-const TOLD: usize = 20;
+/// Errors of one event, or of one request, in a response.
+const LISTED: usize = 20;
 /// Bytes of errors in one answer. Their pointers hold the names that were sent, so an answer
 /// would grow with the request past what Lambda can return.
 pub const ROOM: usize = 256_000;
 
-/// Adds errors to an answer, as many as there is room for, and how many more there are.
-pub fn tell(answer: &mut Value, errors: &[FieldError], room: &mut usize) {
-    let mut told = Vec::new();
-    for error in errors.iter().take(TOLD) {
-        let error = serde_json::json!(error);
-        let size = sent_size(&error);
-        if size > *room {
-            break;
+/// The errors that a response has room for.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Listed {
+    /// The violations, or the fields that were left out.
+    errors: Vec<FieldError>,
+    /// The number of entries that were omitted. A response contains at most 20 errors per
+    /// event or request, and 256 kB of errors in total.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    more: Option<usize>,
+}
+
+impl Listed {
+    /// Lists errors until a response's [`ROOM`] is used up.
+    pub fn new(mut errors: Vec<FieldError>, room: &mut usize) -> Listed {
+        let all = errors.len();
+        let fit = errors.iter().take(LISTED).take_while(|error| {
+            let left = room.checked_sub(sent_size(error));
+            *room = left.unwrap_or(*room);
+            left.is_some()
+        });
+        let fit = fit.count();
+        errors.truncate(fit);
+        let more = all - fit;
+        Listed {
+            errors,
+            more: (more > 0).then_some(more),
         }
-        *room -= size;
-        told.push(error);
-    }
-    let more = errors.len() - told.len();
-    answer["errors"] = told.into();
-    if more > 0 {
-        answer["more"] = more.into();
     }
 }
 
-/// Bytes that a value takes in an answer as it is sent: Lambda's response is JSON, with the
-/// answer's body as a text in it.
-pub fn sent_size(value: &Value) -> usize {
-    let text = value.to_string();
+/// Bytes that a value takes in a response: Lambda returns JSON in which the body is a string.
+pub fn sent_size(value: &impl Serialize) -> usize {
+    let text = serde_json::to_string(value).expect("responses are plain data");
     let escaped = text.bytes().filter(|byte| matches!(byte, b'"' | b'\\'));
     text.len() + escaped.count()
 }

@@ -1,79 +1,143 @@
-//! Schemas of answers. They say what is always there; fields may be added, so answers are
-//! not closed.
+//! Schemas of the answers, derived from the types that the functions answer with.
 
+use schemars::generate::SchemaSettings;
+use schemars::transform::transform_subschemas;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
-use shared::domain::audit::entry::AuditEvent;
-use shared::domain::jobs::{JobKind, JobState};
-use shared::http::routes::Scope;
+use shared::domain::audit::entry::EntryView;
+use shared::domain::erasure::outcome::ErasureCounts;
+use shared::domain::jobs::JobView;
+use shared::domain::people::profile::ProfileView;
+use shared::domain::records::view::RecordView;
+use shared::domain::tenant::settings::Settings;
+use shared::domain::{erasure, export, redaction};
+use shared::http::answers::{
+    AnnouncedAttachment, AttachmentState, EventResults, FoundPeople, Health, KeyView, NewKey,
+    NewTenant, PersonRow, PrivacyConfig, RedactionResults, SealView, SettingsPreview, TenantView,
+};
+use shared::http::page::Page;
+use shared::http::problem::Problem;
 
 use super::reference;
-use super::requests::settings_fields;
-use super::shape::{
-    Schema, choice, count, described, id, list, message_id, object, only, or_null, text, time,
-    whole, yes_or_no,
-};
+use super::shape::{described, list, object, text, whole};
 
-/// Every schema of an answer.
+type ErasureJob = JobView<erasure::outcome::Outcome>;
+type ExportJob = JobView<export::Outcome>;
+type RedactionJob = JobView<redaction::Outcome>;
+
+/// Every schema of an answer, by name.
 pub fn schemas() -> Map<String, Value> {
-    Map::from_iter(
-        edge()
-            .into_iter()
-            .chain(ingest())
-            .chain(super::people::schemas())
-            .chain(jobs())
-            .chain(govern())
-            .chain(pages())
-            .map(|(name, schema)| (name.to_owned(), schema)),
-    )
+    let mut generator = SchemaSettings::draft2020_12()
+        .for_serialize()
+        .with(|settings| {
+            settings.definitions_path = "/components/schemas".into();
+            settings.meta_schema = None;
+        })
+        .with_transform(plain)
+        .into_generator();
+    let add: &[fn(&mut SchemaGenerator)] = &[
+        add::<Problem<'_>>,
+        add::<Health>,
+        add::<EventResults>,
+        add::<AnnouncedAttachment>,
+        add::<PrivacyConfig<'_>>,
+        add::<ProfileView>,
+        add::<Page<PersonRow>>,
+        add::<FoundPeople>,
+        add::<Page<RecordView>>,
+        add::<AttachmentState>,
+        add::<ErasureCounts>,
+        add::<Page<ErasureJob>>,
+        add::<Page<ExportJob>>,
+        add::<Page<RedactionJob>>,
+        add::<RedactionResults>,
+        add::<Settings>,
+        add::<SettingsPreview>,
+        add::<Page<KeyView>>,
+        add::<NewKey>,
+        add::<Page<EntryView>>,
+        add::<Page<SealView>>,
+        add::<Page<TenantView>>,
+        add::<NewTenant>,
+    ];
+    add.iter().for_each(|add| add(&mut generator));
+    let mut schemas = generator.take_definitions(true);
+    schemas.extend(others().map(|(name, schema)| (name.to_owned(), schema)));
+    schemas
 }
 
-fn page(schema: &str) -> Value {
-    whole(vec![
-        ("data", list(reference("schemas", schema))),
-        ("next_cursor", json!({"type": ["string", "null"]})),
-    ])
+fn add<T: JsonSchema>(generator: &mut SchemaGenerator) {
+    generator.subschema_for::<T>();
 }
 
-fn edge() -> Vec<Schema> {
-    let fault = whole(vec![
+/// The schema as a client needs it: integers without Rust's formats, descriptions in one line,
+/// and optional fields without `null`, since they are left out instead.
+pub fn plain(schema: &mut Schema) {
+    transform_subschemas(&mut plain, schema);
+    let format = schema.get("format").and_then(Value::as_str);
+    if format.is_some_and(|format| format.starts_with("uint")) {
+        schema.remove("format");
+    }
+    if let Some(Value::String(description)) = schema.get_mut("description") {
+        *description = description.replace('\n', " ");
+    }
+    let required = schema.get("required").cloned();
+    if let Some(Value::Object(fields)) = schema.get_mut("properties") {
+        let optional = |name: &str| {
+            let names = required.iter().filter_map(Value::as_array).flatten();
+            !names.into_iter().any(|required| required == name)
+        };
+        let optional = fields.iter_mut().filter(|(name, _)| optional(name));
+        optional.for_each(|(_, field)| never_null(field));
+    }
+}
+
+fn never_null(field: &mut Value) {
+    if let Some(Value::Array(types)) = field.get_mut("type") {
+        types.retain(|name| name != "null");
+        field["type"] = types[0].take();
+    }
+    if let Some(Value::Array(names)) = field.get_mut("enum") {
+        names.retain(|name| !name.is_null());
+    }
+    let Some(Value::Array(choices)) = field.get("anyOf") else {
+        return;
+    };
+    let rest: Vec<_> = choices.iter().filter(|it| it["type"] != "null").collect();
+    if let (true, [Value::Object(only)]) = (rest.len() < choices.len(), rest.as_slice()) {
+        let only = only.clone();
+        if let Value::Object(field) = field {
+            field.remove("anyOf");
+            field.extend(only);
+        }
+    }
+}
+
+/// Answers that are not made by this project's own types.
+fn others() -> [(&'static str, Value); 6] {
+    let word = |word: &str| json!({"const": word});
+    let signing_key = whole(vec![
+        ("kty", word("EC")),
+        ("crv", word("P-256")),
+        ("x", text()),
+        ("y", text()),
+        ("alg", word("ES256")),
+        ("use", word("sig")),
         (
-            "pointer",
-            json!({"type": "string", "description": "A JSON Pointer (RFC 6901) to a field of the \
-                body, or the name of a parameter."}),
+            "kid",
+            described(text(), "The thumbprint of the key (RFC 7638)."),
         ),
-        ("code", text()),
-        ("message", text()),
     ]);
-    let problem = object(
-        &["type", "title", "status", "detail", "code", "request_id"],
+    let description = object(
+        &["openapi", "info", "paths"],
         vec![
-            ("type", json!({"type": "string", "format": "uri-reference"})),
-            ("title", text()),
-            (
-                "status",
-                json!({"type": "integer", "minimum": 400, "maximum": 599}),
-            ),
-            ("detail", text()),
-            (
-                "code",
-                json!({"type": "string", "description": "A stable error code for programs to \
-                    branch on."}),
-            ),
-            ("request_id", text()),
-            ("errors", list(reference("schemas", "Fault"))),
-            ("candidates", list(id("sub"))),
-            ("more", more()),
+            ("openapi", text()),
+            ("info", object(&[], vec![])),
+            ("paths", object(&[], vec![])),
         ],
     );
-    vec![
-        ("Fault", fault),
-        (
-            "Problem",
-            described(
-                problem,
-                "A problem document (RFC 9457). It never repeats a submitted value.",
-            ),
-        ),
+    let replaced = ["Settings", "SettingsPreview"].map(|name| reference("schemas", name));
+    [
         (
             "GatewayMessage",
             described(
@@ -86,411 +150,8 @@ fn edge() -> Vec<Schema> {
             "Receipt",
             described(text(), "A compact JWS (RFC 7515), signed with ES256."),
         ),
-        (
-            "Description",
-            object(
-                &["openapi", "info", "paths"],
-                vec![
-                    ("openapi", text()),
-                    ("info", object(&[], vec![])),
-                    ("paths", object(&[], vec![])),
-                ],
-            ),
-        ),
-        (
-            "Health",
-            whole(vec![
-                ("status", json!({"const": "ok"})),
-                ("version", text()),
-                ("time", time()),
-            ]),
-        ),
-        ("KeySet", whole(vec![("keys", list(signing_key()))])),
+        ("Description", description),
+        ("KeySet", whole(vec![("keys", list(signing_key))])),
+        ("ReplacedSettings", json!({"oneOf": replaced})),
     ]
-}
-
-fn signing_key() -> Value {
-    let one = |word: &str| json!({"const": word});
-    whole(vec![
-        ("kty", one("EC")),
-        ("crv", one("P-256")),
-        ("x", text()),
-        ("y", text()),
-        ("alg", one("ES256")),
-        ("use", one("sig")),
-        (
-            "kid",
-            described(text(), "The thumbprint of the key (RFC 7638)."),
-        ),
-    ])
-}
-
-fn more() -> Value {
-    described(
-        count(),
-        "The number of entries that were omitted. A response contains at most 20 errors per \
-         event or request, 256 kB of errors in total, and 100 candidates.",
-    )
-}
-
-fn ingest() -> Vec<Schema> {
-    let result = object(
-        &["index", "status"],
-        vec![
-            ("index", count()),
-            (
-                "status",
-                choice(&["stored", "duplicate", "ignored", "rejected", "accepted"]),
-            ),
-            ("subject", id("sub")),
-            ("message", message_id()),
-            (
-                "reason",
-                described(
-                    text(),
-                    "Why the event was ignored: `suppressed`, `objected`, `held`, `erasing`, \
-                     `erased` or `no_consent`.",
-                ),
-            ),
-            (
-                "errors",
-                described(
-                    list(reference("schemas", "Fault")),
-                    "For a rejected event, the reasons. For any other event, the fields that \
-                     were left out.",
-                ),
-            ),
-            ("more", more()),
-        ],
-    );
-    let config = settings_fields()
-        .into_iter()
-        .filter(|(name, _)| {
-            [
-                "full_privacy",
-                "hide_selectors",
-                "location",
-                "store_url",
-                "integrations",
-            ]
-            .contains(name)
-        })
-        .collect();
-    vec![
-        ("EventResults", whole(vec![("results", list(result))])),
-        (
-            "AnnouncedAttachment",
-            whole(vec![
-                ("attachment", id("att")),
-                ("upload", reference("schemas", "UploadLink")),
-            ]),
-        ),
-        (
-            "UploadLink",
-            whole(vec![
-                ("method", json!({"const": "PUT"})),
-                ("url", json!({"type": "string", "format": "uri"})),
-                (
-                    "headers",
-                    json!({"type": "object", "additionalProperties": text()}),
-                ),
-                ("expires_at", time()),
-            ]),
-        ),
-        ("PrivacyConfig", whole(config)),
-    ]
-}
-
-/// What was, or would be, removed from each store.
-fn stores() -> Vec<(&'static str, Value)> {
-    let files = "File versions. Files that were only announced are not counted.";
-    vec![
-        ("keyring", count()),
-        ("records", described(count(), "Rows.")),
-        ("attachments", described(count(), files)),
-        ("exports", count()),
-    ]
-}
-
-fn jobs() -> Vec<Schema> {
-    let job = object(
-        &["id", "kind", "state", "progress", "created_at"],
-        vec![
-            ("id", id("job")),
-            ("kind", choice(&JobKind::ALL.map(JobKind::name))),
-            ("state", choice(&JobState::ALL.map(JobState::name))),
-            (
-                "progress",
-                whole(vec![("done", count()), ("total", count())]),
-            ),
-            ("created_at", time()),
-            ("finished_at", or_null(time())),
-            ("reason", text()),
-            ("reference", text()),
-        ],
-    );
-    let adds = |schema: Value| json!({"allOf": [reference("schemas", "Job"), schema]});
-    let moments = ["records", "attachments", "exports"].map(|name| (name, or_null(time())));
-    let excluded = || {
-        list(whole(vec![
-            ("subject", id("sub")),
-            ("by", json!({"const": "hold"})),
-        ]))
-    };
-    let erasure = object(
-        &[],
-        vec![
-            ("scope", json!({"const": "tenant"})),
-            (
-                "not_before",
-                described(time(), "When the erasure of a tenant starts."),
-            ),
-            ("unreadable_at", object(&["records"], moments.into())),
-            ("erased_at", or_null(time())),
-            (
-                "backups_clear_by",
-                described(
-                    or_null(time()),
-                    "The time from which no backup can restore a key that decrypts the erased \
-                     data.",
-                ),
-            ),
-            ("stores", object(&[], stores())),
-            (
-                "blocked",
-                described(
-                    excluded(),
-                    "The people under a legal hold. Their erasure resumes when the hold is lifted.",
-                ),
-            ),
-            (
-                "cancelled",
-                described(
-                    excluded(),
-                    "The people who were under a legal hold when the rest was cancelled.",
-                ),
-            ),
-            (
-                "partial",
-                described(
-                    list(text()),
-                    "Data that could not be deleted so far. Deletion is retried daily.",
-                ),
-            ),
-        ],
-    );
-    let download = whole(vec![
-        ("name", text()),
-        ("size", count()),
-        ("sha256", text()),
-        ("url", json!({"type": "string", "format": "uri"})),
-        ("expires_at", time()),
-    ]);
-    let withdrawn = described(
-        yes_or_no(),
-        "Whether the export is no longer available because it is outdated: its data was redacted \
-         or corrected, a consent was withdrawn, or the person's data was deleted. Start a new \
-         export.",
-    );
-    let counts = whole(vec![
-        ("dry_run", only(true)),
-        ("subjects", count()),
-        (
-            "blocked",
-            described(
-                count(),
-                "The number of these people who are under a legal hold.",
-            ),
-        ),
-        ("stores", whole(stores())),
-    ]);
-    let statuses = ["redacted", "not_found", "stale", "invalid", "held"];
-    let target = object(
-        &["index", "status"],
-        vec![
-            ("index", count()),
-            ("status", choice(&statuses)),
-            ("message", message_id()),
-            ("attachment", id("att")),
-            ("conversation", text()),
-            ("content_hash", text()),
-        ],
-    );
-    let failed = whole(vec![("index", count()), ("status", choice(&statuses))]);
-    let redaction = whole(vec![
-        (
-            "results",
-            whole(statuses.map(|name| (name, count())).into()),
-        ),
-        ("failed", list(failed)),
-        ("backups_clear_by", clear_by()),
-    ]);
-    vec![
-        ("Job", job),
-        ("ErasureJob", adds(erasure)),
-        ("ErasureCounts", counts),
-        (
-            "ExportJob",
-            adds(object(
-                &["subject", "export"],
-                vec![
-                    ("subject", id("sub")),
-                    ("export", choice(&["access", "portability"])),
-                    ("withdrawn", withdrawn),
-                    ("downloads", list(download)),
-                ],
-            )),
-        ),
-        ("RedactionJob", adds(redaction)),
-        (
-            "RedactionResults",
-            whole(vec![
-                ("results", list(target)),
-                ("backups_clear_by", clear_by()),
-            ]),
-        ),
-    ]
-}
-
-/// Of a redaction.
-fn clear_by() -> Value {
-    let says = "The time from which no backup can restore the redacted data. `null` if nothing \
-                was redacted.";
-    described(or_null(time()), says)
-}
-
-fn govern() -> Vec<Schema> {
-    let key = || {
-        let fields = vec![
-            ("id", id("key")),
-            ("scopes", list(choice(&Scope::ALL.map(Scope::name)))),
-            ("allowed_origins", list(text())),
-            ("reference", or_null(text())),
-            ("created_at", time()),
-        ];
-        object(&["id", "scopes", "created_at"], fields)
-    };
-    let mut new_key = key();
-    new_key["properties"]["secret"] = described(text(), "The complete key, as sent in requests.");
-    let dry_run = whole(vec![
-        ("dry_run", only(true)),
-        (
-            "would_erase",
-            described(count(), "The number of people who would expire."),
-        ),
-        (
-            "retention_days",
-            whole(vec![("from", count()), ("to", count())]),
-        ),
-    ]);
-    let entry = object(
-        &["id", "at", "kind", "by", "about", "salt"],
-        vec![
-            ("id", id("act")),
-            ("at", described(time(), "When the event was recorded.")),
-            (
-                "happened_at",
-                described(time(), "When the event happened, if it was recorded later."),
-            ),
-            ("kind", choice(&AuditEvent::ALL.map(AuditEvent::name))),
-            ("by", text()),
-            ("about", list(text())),
-            (
-                "salt",
-                described(
-                    text(),
-                    "16 bytes in base64url. The entry's leaf in the Merkle tree of the day (RFC \
-                     6962) is the SHA-256 of a zero byte, the salt, and the entry without the \
-                     salt in canonical JSON (RFC 8785).",
-                ),
-            ),
-        ],
-    );
-    let seal = object(
-        &["day", "entries", "root", "jws"],
-        vec![
-            ("day", json!({"type": "string", "format": "date"})),
-            ("entries", count()),
-            (
-                "root",
-                described(
-                    text(),
-                    "The Merkle tree root of the day's entries (RFC 6962, SHA-256), in base64url.",
-                ),
-            ),
-            (
-                "jws",
-                described(
-                    text(),
-                    "A compact JWS (ES256) of the day, the number of entries, the root and the \
-                     root of the previous day. Verify it with the keys at \
-                     /.well-known/jwks.json.",
-                ),
-            ),
-            (
-                "leaves",
-                described(
-                    list(text()),
-                    "Returned only for a single day: its leaves, in the order of the entry IDs. \
-                     If the page does not contain all leaves, use its cursor to get the rest.",
-                ),
-            ),
-        ],
-    );
-    let keys = object(&[], vec![("owner", text())]);
-    vec![
-        ("Settings", whole(settings_fields())),
-        ("SettingsPreview", dry_run),
-        (
-            "ReplacedSettings",
-            json!({"oneOf": [
-                reference("schemas", "Settings"),
-                reference("schemas", "SettingsPreview"),
-            ]}),
-        ),
-        ("Key", key()),
-        ("NewKey", new_key),
-        ("ActivityEntry", entry),
-        ("Seal", seal),
-        (
-            "Tenant",
-            whole(vec![
-                ("tenant", id("ten")),
-                ("created_at", time()),
-                ("state", choice(&["active", "leaving", "erased"])),
-                (
-                    "erasure",
-                    described(or_null(id("job")), "The ID of the requested erasure."),
-                ),
-                ("erased_at", or_null(time())),
-                (
-                    "receipt",
-                    described(
-                        or_null(text()),
-                        "The signed receipt of the erasure, a compact JWS.",
-                    ),
-                ),
-            ]),
-        ),
-        (
-            "NewTenant",
-            whole(vec![("tenant", id("ten")), ("keys", keys)]),
-        ),
-    ]
-}
-
-fn pages() -> Vec<Schema> {
-    [
-        ("PersonPage", "PersonRow"),
-        ("RecordPage", "Record"),
-        ("RedactionPage", "RedactionJob"),
-        ("ErasurePage", "ErasureJob"),
-        ("ExportPage", "ExportJob"),
-        ("KeyPage", "Key"),
-        ("ActivityPage", "ActivityEntry"),
-        ("SealPage", "Seal"),
-        ("TenantPage", "Tenant"),
-    ]
-    .map(|(name, of)| (name, page(of)))
-    .into()
 }

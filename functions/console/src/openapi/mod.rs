@@ -5,7 +5,6 @@
 mod answers;
 mod operations;
 mod parameters;
-mod people;
 mod requests;
 mod shape;
 

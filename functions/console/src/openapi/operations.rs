@@ -219,7 +219,7 @@ pub const OPERATIONS: &[Operation] = &[
         "GET /v1/subjects",
         "listPeople",
         "Access",
-        &[gives(200, "PersonPage", "A page of people.")],
+        &[gives(200, "PersonRowPage", "A page of people.")],
     )
     .describes(
         "Lists people in order of expiry. Use `state` to filter by the rule that applies to \
@@ -297,7 +297,11 @@ pub const OPERATIONS: &[Operation] = &[
         "GET /v1/redactions",
         "listRedactions",
         "Redact",
-        &[gives(200, "RedactionPage", "A page of jobs, newest first.")],
+        &[gives(
+            200,
+            "RedactionJobPage",
+            "A page of jobs, newest first.",
+        )],
     )
     .describes("Lists redaction jobs, newest first."),
     operation(
@@ -367,7 +371,11 @@ pub const OPERATIONS: &[Operation] = &[
         "GET /v1/erasures",
         "listErasures",
         "Erase",
-        &[gives(200, "ErasurePage", "A page of jobs, newest first.")],
+        &[gives(
+            200,
+            "ErasureJobPage",
+            "A page of jobs, newest first.",
+        )],
     )
     .describes("Lists erasure jobs, newest first."),
     operation(
@@ -439,7 +447,7 @@ pub const OPERATIONS: &[Operation] = &[
         "GET /v1/exports",
         "listExports",
         "Export",
-        &[gives(200, "ExportPage", "A page of jobs, newest first.")],
+        &[gives(200, "ExportJobPage", "A page of jobs, newest first.")],
     )
     .describes("Lists export jobs, newest first."),
     operation(
@@ -629,7 +637,7 @@ pub const OPERATIONS: &[Operation] = &[
         "Govern",
         &[gives(
             200,
-            "ActivityPage",
+            "ActivityEntryPage",
             "A page of entries, newest first.",
         )],
     )

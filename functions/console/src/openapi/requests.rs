@@ -1,11 +1,14 @@
 //! Schemas of request bodies. Which fields there are, and how long they may be, comes
 //! from the catalog. Every object refuses what it does not name.
 
+use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 use shared::domain::records::content::{Basis, GivenBy};
+use shared::domain::tenant::settings::Settings;
 use shared::http::routes::Scope;
 use shared::schema::catalog::{self, Category, Field, Kind, Record};
 
+use super::answers::plain;
 use super::reference;
 use super::shape::{choice, described, id, only, time};
 
@@ -472,36 +475,14 @@ fn hold() -> Value {
     object(&["reason"], vec![("reason", code()), ("until", until)])
 }
 
-/// Every field has a default, and is what is in force once sent.
-pub fn settings_fields() -> Vec<(&'static str, Value)> {
-    let switch = object(&["enabled"], vec![("enabled", json!({"type": "boolean"}))]);
-    vec![
-        (
-            "retention_days",
-            json!({"type": "integer", "minimum": 1, "maximum": 30}),
-        ),
-        ("full_privacy", json!({"type": "boolean"})),
-        (
-            "store_ip",
-            described(
-                choice(&["full", "truncated", "none"]),
-                "How much of an IP address is stored. The default, `truncated`, stores the \
-                 network (/24 for IPv4, /48 for IPv6).",
-            ),
-        ),
-        ("store_url", choice(&["full", "path", "none"])),
-        ("location", json!({"type": "boolean"})),
-        (
-            "hide_selectors",
-            json!({"type": "array", "maxItems": 100, "items": {"type": "string", "minLength": 1, "maxLength": 256}}),
-        ),
-        ("consent_required", choice(&["none", "identity", "all"])),
-        ("integrations", object(&[], vec![("clarity", switch)])),
-    ]
-}
-
+/// The settings as they are sent. Each field has a default.
 fn settings() -> Value {
-    object(&[], settings_fields())
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    let generator = settings.with_transform(plain).into_generator();
+    generator.into_root_schema_for::<Settings>().to_value()
 }
 
 /// A key that may stand in a page does nothing else, and may be bound to pages.

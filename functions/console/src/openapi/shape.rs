@@ -2,9 +2,6 @@
 
 use serde_json::{Value, json};
 
-/// A schema and its name.
-pub type Schema = (&'static str, Value);
-
 /// An object that has at least the fields named as required.
 pub fn object(required: &[&str], fields: Vec<(&str, Value)>) -> Value {
     let fields = fields
@@ -27,14 +24,6 @@ pub fn text() -> Value {
     json!({"type": "string"})
 }
 
-pub fn count() -> Value {
-    json!({"type": "integer", "minimum": 0})
-}
-
-pub fn yes_or_no() -> Value {
-    json!({"type": "boolean"})
-}
-
 /// A flag with the one value that is possible here. A generator of clients reads an
 /// enumeration where it stumbles over a constant.
 pub fn only(value: bool) -> Value {
@@ -47,10 +36,6 @@ pub fn list(items: Value) -> Value {
 
 pub fn choice(words: &[&str]) -> Value {
     json!({"type": "string", "enum": words})
-}
-
-pub fn or_null(schema: Value) -> Value {
-    json!({"anyOf": [schema, {"type": "null"}]})
 }
 
 pub fn described(mut schema: Value, description: &str) -> Value {
@@ -66,8 +51,4 @@ pub fn id(prefix: &str) -> Value {
 /// A moment, as RFC 3339 writes it.
 pub fn time() -> Value {
     json!({"type": "string", "format": "date-time"})
-}
-
-pub fn message_id() -> Value {
-    json!({"type": "string", "pattern": "^msg_[0-9a-f]{64}$"})
 }

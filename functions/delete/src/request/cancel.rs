@@ -62,7 +62,7 @@ pub async fn cancel(app: &App, call: &Call) -> Result<Answer> {
             }
         }
         if app.store.transact(writes).await?.is_ok() {
-            return Ok(Answer::ok(job.body()));
+            return Ok(Answer::ok(&job.view()));
         }
         // It went on meanwhile: look again.
     }

@@ -87,7 +87,7 @@ async fn begin(app: &App, call: &Call, erase: Erase) -> Result<Answer> {
         Whom::Tenant(_) if erase.dry_run => {
             let people = people::everybody(app, call.tenant()).await?;
             let present = present(app, call.tenant(), &people).await?;
-            Ok(Answer::ok(preview(app, &present).await?))
+            Ok(Answer::ok(&preview(app, &present).await?))
         }
         Whom::Tenant(not_before) => tenant::begin(app, call, &erase, *not_before).await,
         Whom::People(people) => {
@@ -96,7 +96,7 @@ async fn begin(app: &App, call: &Call, erase: Erase) -> Result<Answer> {
                 return Err(Error::NotFound);
             }
             if erase.dry_run {
-                return Ok(Answer::ok(preview(app, &found).await?));
+                return Ok(Answer::ok(&preview(app, &found).await?));
             }
             if found.len() <= TOGETHER {
                 return few::begin(app, call, &erase, people, found).await;
@@ -167,13 +167,13 @@ fn requested(call: &Call, job: &Job<Erasing>, found: &[Present], now: Timestamp)
 
 /// `GET /v1/erasures`
 pub async fn list(app: &App, call: &Call) -> Result<Answer> {
-    call.jobs(app, JobKind::Erasure).await
+    call.jobs::<Erasing>(app, JobKind::Erasure).await
 }
 
 /// `GET /v1/erasures/{id}`
 pub async fn show(app: &App, call: &Call) -> Result<Answer> {
     let job = call.job::<Erasing>(app, JobKind::Erasure).await?;
-    Ok(Answer::ok(job.body()))
+    Ok(Answer::ok(&job.view()))
 }
 
 /// `GET /v1/erasures/{id}/receipt`: of a job, or of the expiries of a day.

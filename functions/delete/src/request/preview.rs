@@ -2,10 +2,10 @@
 //! nothing.
 
 use futures::FutureExt;
-use serde_json::{Value, json};
 use shared::aws::dynamo::{Query, Range};
 use shared::base::error::Result;
 use shared::domain::app::App;
+use shared::domain::erasure::outcome::{ErasureCounts, Stores};
 use shared::domain::keys::LOOKUPS;
 
 use crate::end::Present;
@@ -28,21 +28,21 @@ struct Stored {
 ///
 /// # Errors
 /// [`shared::base::error::Error::Unavailable`] when a store does not answer.
-pub async fn preview(app: &App, found: &[Present]) -> Result<Value> {
+pub async fn preview(app: &App, found: &[Present]) -> Result<ErasureCounts> {
     let looks = found.iter().map(|it| look(app, it).boxed());
     let all = crate::at_once(AT_ONCE, looks.collect()).await?;
     let sum = |count: fn(&Stored) -> u64| all.iter().map(count).sum::<u64>();
-    Ok(json!({
-        "dry_run": true,
-        "subjects": found.len(),
-        "blocked": found.iter().filter(|it| it.entry.rules.held).count(),
-        "stores": {
-            "keyring": found.len(),
-            "records": sum(|it| it.records),
-            "attachments": sum(|it| it.attachments),
-            "exports": sum(|it| it.exports),
+    Ok(ErasureCounts {
+        dry_run: true,
+        subjects: found.len(),
+        blocked: found.iter().filter(|it| it.entry.rules.held).count(),
+        stores: Stores {
+            keyring: Some(found.len() as u64),
+            records: Some(sum(|it| it.records)),
+            attachments: Some(sum(|it| it.attachments)),
+            exports: Some(sum(|it| it.exports)),
         },
-    }))
+    })
 }
 
 async fn look(app: &App, it: &Present) -> Result<Stored> {

@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, display, html};
 use serde_json::{Map, Value};
+use shared::domain::export::Kind;
 use shared::domain::records::content::{Consent, Withdrawal, values};
 
 use super::Facts;
 use super::text::{label, time};
 use crate::processing::RECIPIENTS;
-use crate::request::Kind;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -102,7 +102,7 @@ fn person(facts: &Facts<'_>) -> Markup {
     let (profile, person) = (facts.profile, &facts.profile.person);
     let known = html! {
         @for fields in [&person.identity, &person.contact, &person.custom] {
-            @if let Value::Object(fields) = values(fields) { (describe(&fields)) }
+            (describe(&values(fields)))
         }
     };
     html! {

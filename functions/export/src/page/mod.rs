@@ -15,12 +15,12 @@ use jiff::Timestamp;
 use maud::{Markup, PreEscaped, display, html};
 use serde_json::Value;
 use shared::base::id::KeyedHash;
+use shared::domain::export::Kind;
 use shared::domain::people::profile::Profile;
 use shared::domain::records::content::{Author, FileState};
 use shared::domain::records::rows::{Attachment, Conversation, Interaction, Message, Record};
 
 use crate::processing::Processing;
-use crate::request::Kind;
 use text::{address, line, size, time};
 
 /// Conversations that are shown with their titles; a person may have millions.

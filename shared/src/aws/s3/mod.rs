@@ -18,6 +18,7 @@ use aws_sdk_s3::types::{
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::aws::clients::{self, unavailable};
@@ -52,12 +53,16 @@ pub struct Upload<'a> {
     pub sha256: &'a str,
 }
 
-/// A link to send or fetch one object with, once made good for anybody who holds it.
-#[derive(Clone, Serialize)]
+/// A link to send or fetch one object with, good for anybody who holds it.
+#[derive(Clone, Serialize, JsonSchema)]
+#[schemars(rename = "UploadLink")]
 pub struct Link {
     pub method: String,
+    #[schemars(extend("format" = "uri"))]
     pub url: String,
+    /// The headers to send, as signed.
     #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    #[schemars(with = "std::collections::BTreeMap<String, String>")]
     pub headers: serde_json::Map<String, serde_json::Value>,
     pub expires_at: Timestamp,
 }

@@ -8,7 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use jiff::Timestamp;
 use jiff::civil::Date;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::aws::dynamo::{Item, Page, Query, Range, Store, Write};
 use crate::base::error::{Error, Result};
@@ -132,27 +133,46 @@ fn put(entry: &Entry<'_>) -> Write {
     Write::put(row).only_new()
 }
 
-/// An entry as the API shows it, and as its leaf is made from it. Its id is ordered by time
-/// (UUID v7), as the leaves of its day are.
-///
-/// # Errors
-/// [`Error::Unavailable`] when the row is not as we wrote it.
-pub fn shown(row: &Item) -> Result<Value> {
-    let broken = || Error::Corrupt("an entry is not as it was written".into());
-    let (_, id) = row.sort().split_once('#').ok_or_else(broken)?;
-    let about: Vec<_> = row.text("about")?.split_whitespace().collect();
-    let mut entry = json!({
-        "id": format!("act_{id}"),
-        "at": row.time("at")?,
-        "kind": row.text("kind")?,
-        "by": row.text("by")?,
-        "about": about,
-        "salt": BASE64URL.encode(row.bytes("salt").ok_or_else(broken)?),
-    });
-    if let Some(at) = row.try_time("happened_at") {
-        entry["happened_at"] = json!(at);
+/// An entry as the API shows it, and as its leaf is computed. Its ID is ordered by time
+/// (UUID v7), like the leaves of its day.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ActivityEntry")]
+pub struct EntryView {
+    #[schemars(regex(pattern = "^act_[0-9a-f]{32}$"))]
+    id: String,
+    /// When the event was recorded.
+    at: Timestamp,
+    /// When the event happened, if it was recorded later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    happened_at: Option<Timestamp>,
+    kind: AuditEvent,
+    /// The ID of a key or member, or `lethe`.
+    by: String,
+    /// The IDs of what the event was done to.
+    about: Vec<String>,
+    /// 16 bytes in base64url. The entry's leaf in the Merkle tree of the day (RFC 6962) is the
+    /// SHA-256 of a zero byte, the salt, and the entry without the salt in canonical JSON (RFC
+    /// 8785).
+    salt: String,
+}
+
+impl EntryView {
+    /// # Errors
+    /// [`Error::Corrupt`] if the row is not as it was written.
+    pub fn read(row: &Item) -> Result<EntryView> {
+        let broken = || Error::Corrupt("an entry is not as it was written".into());
+        let (_, id) = row.sort().split_once('#').ok_or_else(broken)?;
+        let about = row.text("about")?.split_whitespace();
+        Ok(EntryView {
+            id: format!("act_{id}"),
+            at: row.time("at")?,
+            happened_at: row.try_time("happened_at"),
+            kind: AuditEvent::parse(row.text("kind")?).ok_or_else(broken)?,
+            by: row.text("by")?.to_owned(),
+            about: about.map(str::to_owned).collect(),
+            salt: BASE64URL.encode(row.bytes("salt").ok_or_else(broken)?),
+        })
     }
-    Ok(entry)
 }
 
 impl Store {

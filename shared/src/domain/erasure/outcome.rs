@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::id::SubjectId;
@@ -23,46 +24,48 @@ named! {
 }
 
 /// What has become of an erasure. Nothing personal.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(rename = "Erasure", description = "")]
 pub struct Outcome {
     /// `tenant` for the erasure of a whole tenant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
-    /// When the erasure of a tenant begins, at the earliest.
+    /// When the erasure of a tenant starts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
-    /// The caller's code for why.
+    /// The reason that the request stated, as a code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The caller's own name for the request.
+    /// The caller's own reference for the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unreadable_at: Option<UnreadableAt>,
-    /// When no backup holds anything readable any more, at the latest.
+    /// The time from which no backup can restore a key that decrypts the erased data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backups_clear_by: Option<Timestamp>,
-    /// How many items were removed from each store.
+    /// The number of items that were deleted from each store.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "Stores")]
     pub stores: BTreeMap<String, u64>,
-    /// Those whose erasure waits. Absent until all others have become unreadable.
+    /// The people under a legal hold. Their erasure resumes when the hold is lifted. Absent
+    /// until everyone else has become unreadable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blocked: Option<Vec<Waiting>>,
-    /// Those who waited when the erasure was cancelled for them.
+    /// The people who were under a legal hold when the rest was cancelled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cancelled: Option<Vec<Waiting>>,
-    /// The stores from which something could not be removed. It is tried again each day.
+    /// Data that could not be deleted so far. Deletion is retried daily.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub partial: Vec<String>,
-    /// When everything was verified to be gone.
+    /// When the deletion of everything was verified.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub erased_at: Option<Timestamp>,
 }
 
-/// When what an erasure is about became unreadable, store by store; of several people, the
-/// last of them.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// When the data became unreadable, by store. For several people, the latest time.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct UnreadableAt {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,11 +86,39 @@ impl UnreadableAt {
     }
 }
 
-/// Somebody whose erasure waits.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A person whose erasure is blocked.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "BlockedPerson")]
 pub struct Waiting {
     pub subject: SubjectId,
     pub by: Bar,
+}
+
+/// The number of items in each store.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Stores {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keyring: Option<u64>,
+    /// Rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records: Option<u64>,
+    /// File versions. Files that were only announced are not counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attachments: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exports: Option<u64>,
+}
+
+/// What an erasure would delete.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ErasureCounts {
+    #[schemars(extend("enum" = [true]))]
+    pub dry_run: bool,
+    /// The number of people.
+    pub subjects: usize,
+    /// The number of these people who are under a legal hold.
+    pub blocked: usize,
+    pub stores: Stores,
 }
 
 impl Outcome {

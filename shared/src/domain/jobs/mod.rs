@@ -12,9 +12,10 @@ mod store;
 use std::fmt::Debug;
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::aws::dynamo::{Item, Write};
 use crate::base::error::{Error, Result};
@@ -309,23 +310,44 @@ impl<W: Work> Job<W> {
         self.finished_at.is_some_and(|at| at + KEPT <= now)
     }
 
-    /// What every job's body holds; the kind adds its outcome.
-    pub fn body(&self) -> Value {
-        let mut body = json!({
-            "id": self.key.id.to_string(),
-            "kind": self.key.kind.name(),
-            "state": self.state.name(),
-            "progress": {"done": self.done, "total": self.total.max(self.done)},
-            "created_at": self.created_at,
-            "finished_at": self.finished_at,
-        });
-        if let (Value::Object(body), Ok(Value::Object(outcome))) =
-            (&mut body, serde_json::to_value(&self.outcome))
-        {
-            body.extend(outcome);
+    /// The job as the API shows it.
+    pub fn view(&self) -> JobView<W::Outcome> {
+        JobView {
+            id: self.key.id,
+            kind: self.key.kind,
+            state: self.state,
+            progress: Share {
+                done: self.done,
+                total: self.total.max(self.done),
+            },
+            created_at: self.created_at,
+            finished_at: self.finished_at,
+            outcome: self.outcome.clone(),
         }
-        body
     }
+}
+
+/// A job, and what its kind adds.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "{O}Job")]
+pub struct JobView<O> {
+    id: JobId,
+    kind: JobKind,
+    state: JobState,
+    progress: Share,
+    created_at: Timestamp,
+    /// `null` while the job has not ended.
+    finished_at: Option<Timestamp>,
+    #[serde(flatten)]
+    outcome: O,
+}
+
+/// How much of a job is done.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "JobProgress")]
+struct Share {
+    done: u64,
+    total: u64,
 }
 
 /// Which jobs of a kind to list.

@@ -141,14 +141,14 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::job`].
-    pub async fn jobs(
+    pub async fn jobs<W: Work>(
         &self,
         tenant: TenantId,
         kind: JobKind,
         filter: &JobFilter,
         limit: usize,
         after: Option<String>,
-    ) -> Result<(Vec<Job>, Option<String>)> {
+    ) -> Result<(Vec<Job<W>>, Option<String>)> {
         let mut values: Vec<(&str, Attribute)> = Vec::new();
         let mut names = Vec::new();
         let expression = match (filter.subject, filter.state) {
@@ -181,7 +181,7 @@ impl Store {
                 }),
             )
             .await?;
-        let mut jobs: Vec<Job> = Vec::new();
+        let mut jobs: Vec<Job<W>> = Vec::new();
         for row in &rows {
             let job = match keys::job_of_list(row.sort()) {
                 None => Some(Job::read(row)?),

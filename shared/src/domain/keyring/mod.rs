@@ -86,6 +86,17 @@ pub struct Rules {
     pub suppressed: bool,
 }
 
+named! {
+    /// The rule that binds a person most.
+    pub enum PersonState {
+        Active = "active",
+        Held = "held",
+        Restricted = "restricted",
+        Objected = "objected",
+        Suppressed = "suppressed",
+    }
+}
+
 impl Rules {
     /// Whether the life has no end for the time being.
     pub const fn stop_clock(self) -> bool {
@@ -120,15 +131,15 @@ impl Rules {
 
     /// Where somebody who lives stands, as callers read it: the rule that binds most.
     /// Suppression does not show: it begins with the life's end.
-    pub const fn state(self) -> &'static str {
+    pub const fn state(self) -> PersonState {
         if self.held {
-            Rule::Held.name()
+            PersonState::Held
         } else if self.restricted {
-            Rule::Restricted.name()
+            PersonState::Restricted
         } else if self.objected {
-            Rule::Objected.name()
+            PersonState::Objected
         } else {
-            "active"
+            PersonState::Active
         }
     }
 

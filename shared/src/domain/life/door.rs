@@ -11,6 +11,8 @@
 //! a life goes on for [`UNVOUCHED`] and no longer.
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::aws::dynamo::{Item, Refusal, Store, Weigh, Write};
 use crate::aws::s3::upload_ends;
@@ -29,7 +31,7 @@ pub const UPLOADS_OPEN: usize = 20;
 pub const UNVOUCHED: SignedDuration = SignedDuration::from_hours(24 * 365);
 
 /// How many of each record a life has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Counts {
     pub conversations: u64,
     pub messages: u64,

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -42,20 +43,21 @@ pub struct Known<T = Value> {
 /// custom values).
 pub type Fields = BTreeMap<String, Known>;
 
-/// The values alone, as answers show them.
-pub fn values(fields: &Fields) -> Value {
-    let values = fields
-        .iter()
-        .map(|(name, known)| (name.clone(), known.value.clone()));
-    Value::Object(values.collect())
+/// The values alone, as the API shows them.
+pub fn values(fields: &Fields) -> Observed {
+    let values = fields.iter();
+    values
+        .map(|(name, known)| (name.clone(), known.value.clone()))
+        .collect()
 }
 
 /// What the last visit told, by the catalog's names.
 pub type Observed = Map<String, Value>;
 
 /// On what basis a person's data is held (GDPR Art. 6(1)).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ConsentGiven")]
 pub struct Consent {
     pub basis: Basis,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,11 +75,22 @@ impl Known<Consent> {
         self.verified || page
     }
 
-    pub fn json(&self) -> Value {
-        let mut json = serde_json::json!(self.value);
-        json["verified"] = self.verified.into();
-        json
+    pub fn view(&self) -> ConsentView {
+        ConsentView {
+            consent: self.value.clone(),
+            verified: self.verified,
+        }
     }
+}
+
+/// A consent as the API shows it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Consent")]
+pub struct ConsentView {
+    #[serde(flatten)]
+    consent: Consent,
+    /// Whether the tenant's own server vouches for it.
+    verified: bool,
 }
 
 /// A consent that no longer holds (GDPR Art. 7(3)), kept to show what held until then.
@@ -88,11 +101,21 @@ pub struct Withdrawal {
 }
 
 impl Withdrawal {
-    pub fn json(&self) -> Value {
-        let mut json = self.consent.json();
-        json["withdrawn_at"] = serde_json::json!(self.withdrawn_at);
-        json
+    pub fn view(&self) -> WithdrawalView {
+        WithdrawalView {
+            consent: self.consent.view(),
+            withdrawn_at: self.withdrawn_at,
+        }
     }
+}
+
+/// A withdrawn consent as the API shows it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "WithdrawnConsent")]
+pub struct WithdrawalView {
+    #[serde(flatten)]
+    consent: ConsentView,
+    withdrawn_at: Timestamp,
 }
 
 named! {
@@ -162,29 +185,16 @@ named! {
     }
 }
 
-/// What a scan found out about a file. Nothing personal: codes and formats.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The result of a file's scan. Nothing personal: codes and formats.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
-    /// The media type that the content really is.
+    /// The media type of the content.
     pub media_type: String,
-    /// Why it was rejected, as codes: `type_mismatch`, `malware`, `size_mismatch`, …
+    /// Why the file was rejected, as codes: `type_mismatch`, `malware`, `size_mismatch`, …
     pub reasons: Vec<String>,
     /// Names of the rules that matched.
     pub rules: Vec<String>,
     pub scanned_at: Option<Timestamp>,
-}
-
-/// A record as it reads in answers and exports. Absent values are left out.
-pub fn without_nulls(value: Value) -> Value {
-    match value {
-        Value::Object(fields) => Value::Object(
-            fields
-                .into_iter()
-                .filter(|(_, value)| !value.is_null())
-                .collect(),
-        ),
-        other => other,
-    }
 }
 
 /// An address as the tenant chose to keep it.

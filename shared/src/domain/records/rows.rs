@@ -2,20 +2,18 @@
 //! Owns which attributes are clear and which are sealed.
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::aws::dynamo::{Item, Write};
 use crate::base::error::{Error, Result};
 use crate::base::id::{AttachmentId, KeyedHash, MessageId, uuid_at};
-use crate::crypto::HashKey;
 use crate::domain::jobs::TURN_KEPT;
 use crate::domain::keyring::Living;
 use crate::domain::keys::{self, LifeKey, PERSON};
 use crate::domain::life::door::LifeWrite;
 use crate::domain::records::content::{
     AttachmentContent, Author, Consent, ConversationContent, Fields, FileState, InteractionContent,
-    Known, MessageContent, Verdict, Withdrawal, without_nulls,
+    Known, MessageContent, Verdict, Withdrawal,
 };
 
 const CONTENT: &str = "content";
@@ -178,16 +176,6 @@ impl Conversation {
         };
         write.into()
     }
-
-    pub fn json(&self) -> Value {
-        without_nulls(json!({
-            "type": "conversation",
-            "conversation_id": self.content.conversation_id,
-            "title": self.content.title,
-            "at": self.at,
-            "messages": self.messages,
-        }))
-    }
 }
 
 /// One message.
@@ -236,25 +224,6 @@ impl Message {
     pub fn replace(&self, living: &Living, rev: u64) -> LifeWrite {
         Write::put(self.item(living)).if_is("rev", rev).into()
     }
-
-    pub fn json(&self, hash: &HashKey) -> Value {
-        let body = self.content.body.as_deref();
-        let mut json = without_nulls(json!({
-            "type": "message",
-            "message": self.id.to_string(),
-            "conversation_id": self.content.conversation_id,
-            "author": self.author.name(),
-            "member": self.content.member,
-            "at": self.at,
-            "body": body,
-            "content_hash": body.map(|body| hash.content(body).to_string()),
-            "redacted": self.redacted,
-        }));
-        if !self.content.attachments.is_empty() {
-            json["attachments"] = json!(self.content.attachments);
-        }
-        json
-    }
 }
 
 /// One file.
@@ -298,7 +267,8 @@ impl Attachment {
 
     pub fn item(&self, living: &Living) -> Item {
         let sort = keys::attachment(self.id);
-        let verdict = self.verdict.as_ref().map(|it| json!(it).to_string());
+        let verdict = self.verdict.as_ref();
+        let verdict = verdict.map(|it| serde_json::to_string(it).expect("a verdict is plain data"));
         let content = self
             .content
             .as_ref()
@@ -335,22 +305,6 @@ impl Attachment {
         Write::update(&life.partition(), &keys::attachment(id))
             .remove(&["purging"])
             .if_there()
-    }
-
-    pub fn json(&self) -> Value {
-        let content = self.content.as_ref();
-        without_nulls(json!({
-            "type": "attachment",
-            "attachment": self.id.to_string(),
-            "conversation_id": content.and_then(|it| it.conversation_id.clone()),
-            "filename": content.map(|it| &it.filename),
-            "content_type": content.map(|it| &it.content_type),
-            "sha256": content.map(|it| &it.sha256),
-            "size": self.size,
-            "at": self.at,
-            "state": self.state.name(),
-            "verdict": self.verdict,
-        }))
     }
 }
 
@@ -422,19 +376,6 @@ impl Interaction {
             .if_is("last_at", old.last_at)
             .into()
     }
-
-    pub fn json(&self) -> Value {
-        without_nulls(json!({
-            "type": "interaction",
-            "item_id": self.content.item_id,
-            "scope": self.content.scope,
-            "loaded": self.loaded,
-            "viewed": self.viewed,
-            "clicked": self.clicked,
-            "first_at": self.first_at,
-            "last_at": self.last_at,
-        }))
-    }
 }
 
 /// Any record of a life, by its row.
@@ -467,15 +408,6 @@ impl Record {
             Some("interaction") => Record::Interaction(Interaction::read(row, living)?),
             _ => return Ok(None),
         }))
-    }
-
-    pub fn json(&self, hash: &HashKey) -> Value {
-        match self {
-            Record::Conversation(it) => it.json(),
-            Record::Message(it) => it.json(hash),
-            Record::Attachment(it) => it.json(),
-            Record::Interaction(it) => it.json(),
-        }
     }
 
     /// When it happened, for `since` and `until`.

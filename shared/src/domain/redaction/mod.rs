@@ -9,11 +9,13 @@ mod rows;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::aws::dynamo::{Attribute, Filter, Query, Range};
 use crate::base::error::{Error, Result, found};
 use crate::base::id::{AttachmentId, JobId, KeyedHash, MessageId, TenantId};
+use crate::base::named::named;
 use crate::domain::app::App;
 use crate::domain::audit::entry::{self, AuditEvent};
 use crate::domain::audit::mask::mask;
@@ -70,14 +72,27 @@ pub enum Status {
     Held,
 }
 
-impl Status {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Status::Redacted(_) => "redacted",
-            Status::NotFound => "not_found",
-            Status::Stale => "stale",
-            Status::Invalid => "invalid",
-            Status::Held => "held",
+named! {
+    /// What became of a target.
+    pub enum TargetStatus {
+        Redacted = "redacted",
+        NotFound = "not_found",
+        /// The body is no longer the one whose spans were chosen.
+        Stale = "stale",
+        /// A span lies outside the body.
+        Invalid = "invalid",
+        Held = "held",
+    }
+}
+
+impl From<Status> for TargetStatus {
+    fn from(status: Status) -> TargetStatus {
+        match status {
+            Status::Redacted(_) => TargetStatus::Redacted,
+            Status::NotFound => TargetStatus::NotFound,
+            Status::Stale => TargetStatus::Stale,
+            Status::Invalid => TargetStatus::Invalid,
+            Status::Held => TargetStatus::Held,
         }
     }
 }
@@ -134,17 +149,20 @@ pub struct Redacting {
 }
 
 /// What has become of a job's targets.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Redaction")]
 pub struct Outcome {
     pub results: Results,
     /// The targets that were not redacted, in no order.
     pub failed: Vec<Missed>,
-    /// When no backup holds anything readable of what was redacted, at the latest.
+    /// The time from which no backup can restore the redacted data. `null` if nothing was
+    /// redacted.
     pub backups_clear_by: Option<Timestamp>,
 }
 
-/// How many targets came to what.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// The number of targets by what became of them.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "RedactionCounts")]
 pub struct Results {
     pub redacted: u64,
     pub not_found: u64,
@@ -154,11 +172,12 @@ pub struct Results {
 }
 
 /// A target that was not redacted.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "FailedTarget")]
 pub struct Missed {
     /// The target's place in the request.
     pub index: usize,
-    pub status: String,
+    pub status: TargetStatus,
 }
 
 impl Outcome {
@@ -175,7 +194,7 @@ impl Outcome {
             if !matches!(status, Status::Redacted(_)) {
                 self.failed.push(Missed {
                     index: *index,
-                    status: status.name().to_owned(),
+                    status: (*status).into(),
                 });
             }
         }

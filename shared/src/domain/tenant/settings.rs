@@ -1,5 +1,6 @@
 //! What a tenant has chosen. Pure: the shape, the defaults, what is allowed.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -39,32 +40,40 @@ named! {
 }
 
 /// A switch of an integration that the tenant's pages may run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Integration {
     pub enabled: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The integrations that the tenant's pages may run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Integrations {
     pub clarity: Integration,
 }
 
 /// A tenant's settings. A field that is not sent has its default.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Days after a person was last seen until they are forgotten: 1 to 30.
+    /// The number of days after which a person who is not seen expires.
+    #[schemars(range(min = 1, max = 30))]
     pub retention_days: u8,
-    /// Drops custom values and device ids.
+    /// Drops custom values and device IDs.
     pub full_privacy: bool,
+    /// How much of an IP address is stored. The default, `truncated`, stores the network (/24
+    /// for IPv4, /48 for IPv6).
     pub store_ip: StoreIp,
+    /// How much of a page's URL is stored. The default, `path`, stores it without query,
+    /// fragment and credentials.
     pub store_url: StoreUrl,
-    /// Whether a visitor's country is kept.
+    /// Whether a visitor's country is stored.
     pub location: bool,
-    /// CSS selectors that the tenant's client hides: up to 100 of up to 256 characters.
+    /// CSS selectors that the tenant's client hides.
+    #[schemars(length(max = 100), inner(length(min = 1, max = 256)))]
     pub hide_selectors: Vec<String>,
+    /// For which data a consent must be on record.
     pub consent_required: ConsentRequired,
     pub integrations: Integrations,
 }

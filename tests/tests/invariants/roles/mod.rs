@@ -286,7 +286,7 @@ async fn rotates(service: &Service) {
     let tenant = TenantId::parse(&service.theirs.id).expect("a tenant");
     let store = &service.cloud.app().store;
     let (kind, all) = (JobKind::Rotation, JobFilter::default());
-    let jobs = store.jobs(tenant, kind, &all, 1, None);
+    let jobs = store.jobs::<Value>(tenant, kind, &all, 1, None);
     let mut job = jobs.await.expect("it answers").0.remove(0);
     service.cloud.clock().advance(days(366));
     let handed = store.next_turn(&mut job, service.now()).await;
