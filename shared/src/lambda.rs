@@ -3,16 +3,18 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use aws_lambda_events::s3::S3Event;
 use lambda_http::Request;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::aws::emf::Lines;
+use crate::base::error::Error as Failure;
 use crate::domain::app::App;
 use crate::http::serve::{Handlers, serve};
 
@@ -80,6 +82,32 @@ impl Trigger {
             _ => Err("an event of an unknown kind".into()),
         }
     }
+}
+
+/// The work that a record of the stream calls for, until its deadline.
+pub type Work = for<'a> fn(
+    &'a App,
+    &'a StreamRecord,
+    Instant,
+) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
+
+/// Works on a batch of the table's stream for at most `limit`, in order, and names the first
+/// record that failed: the stream delivers it again, and what follows.
+pub async fn batch(
+    app: &App,
+    function: &str,
+    records: &[StreamRecord],
+    limit: Duration,
+    work: Work,
+) -> Value {
+    let deadline = Instant::now() + limit;
+    for record in records {
+        if let Err(error) = work(app, record, deadline).await {
+            tracing::error!(function, cause = %error, "a turn failed");
+            return json!({"batchItemFailures": [{"itemIdentifier": record.sequence}]});
+        }
+    }
+    json!({"batchItemFailures": []})
 }
 
 /// Answers an HTTP request: all that a function does which nothing else wakes.

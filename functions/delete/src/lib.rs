@@ -36,7 +36,7 @@ pub const HANDLERS: Handlers = handlers! {
 pub async fn handle(app: &App, event: Value) -> Result<Value, Failure> {
     match Trigger::parse(event)? {
         Trigger::Http(request) => Ok(serve(app, *request, HANDLERS).await),
-        Trigger::Stream(records) => Ok(worker::batch(app, &records).await),
+        Trigger::Stream(records) => Ok(worker::work_on(app, &records).await),
         _ => Err("delete is woken by HTTP and by the table's stream".into()),
     }
 }

@@ -7,6 +7,7 @@ use shared::aws::dynamo::Write;
 use shared::base::error::Result;
 use shared::base::id::JobId;
 use shared::domain::app::App;
+use shared::domain::jobs::turn::{End, Halt, Turn};
 use shared::domain::jobs::{Job, JobKind, Work};
 use shared::domain::keys::{self, LifeKey};
 
@@ -34,12 +35,12 @@ pub fn later(life: &LifeKey, export: JobId, now: Timestamp) -> Write {
 }
 
 /// Deletes an export whose day is over, then the job: it names whom it was about.
-pub async fn turn(app: &App, job: &Job<Discarding>) -> Result<()> {
+pub async fn work(turn: &Turn<'_, Discarding>) -> Result<End, Halt> {
+    let (app, job) = (turn.app, &turn.job);
     app.objects.delete_all_versions(&job.spec.objects).await?;
-    let write = job.delete_write();
     // Refused: a later turn has taken over, and deletes it.
-    let _fenced = app.store.write(write).await?;
-    Ok(())
+    let _fenced = app.store.write(job.delete_write()).await?;
+    Ok(End::Written)
 }
 
 /// Deletes all exports of a life but those of its current edition.

@@ -56,7 +56,7 @@ pub const HANDLERS: Handlers = handlers! {
 pub async fn handle(app: &App, event: Value) -> Result<Value, lambda_runtime::Error> {
     match Trigger::parse(event)? {
         Trigger::Http(request) => Ok(serve(app, *request, HANDLERS).await),
-        Trigger::Stream(batch) => Ok(worker::work(app, &batch).await),
+        Trigger::Stream(batch) => Ok(worker::work_on(app, &batch).await),
         _ => Err("export is called over HTTP and by the table's stream".into()),
     }
 }

@@ -7,20 +7,21 @@
 //! erasure and expiry looks again after it. The function's timeout must be below that, too
 //! (570 s): one person's archive has to be made in eight and a half minutes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::aws::s3::{UPLOAD_SECONDS, Version};
 use shared::base::error::{Result, found};
 use shared::domain::app::App;
 use shared::domain::audit::entry::{self, AuditEvent, Entry};
+use shared::domain::jobs::turn::{End, Halt, Turn, taken_up};
 use shared::domain::jobs::{Job, JobKind, JobState};
 use shared::domain::keyring::Living;
 use shared::domain::keys::{self, LifeKey};
 use shared::domain::life::door::LifeWrite;
 use shared::domain::life::update::Whom;
-use shared::lambda::StreamRecord;
+use shared::lambda::{StreamRecord, Work, batch};
 
 use crate::archive::{Stored, Upload};
 use crate::contents::{Contents, Stop};
@@ -35,63 +36,62 @@ const TURNS: u64 = 10;
 /// is given time.
 const HASTE: u64 = 3;
 const TIME: SignedDuration = SignedDuration::from_mins(5);
+/// The life has ended.
+const CANCELLED: End = End::Job(JobState::Cancelled, Vec::new());
 
-/// Does a batch, in order, and names the first record that failed: the stream comes again
-/// with it and what follows.
-pub async fn work(app: &App, batch: &[StreamRecord]) -> Value {
-    for record in batch {
-        if let Err(error) = one(app, record).await {
-            tracing::error!(function = "export", cause = %error, "a turn failed");
-            return json!({"batchItemFailures": [{"itemIdentifier": record.sequence}]});
-        }
-    }
-    json!({"batchItemFailures": []})
+/// Does a batch of the stream.
+pub async fn work_on(app: &App, records: &[StreamRecord]) -> Value {
+    let work: Work = |app, record, deadline| Box::pin(one(app, record, deadline));
+    batch(app, "export", records, LIMIT, work).await
 }
 
-async fn one(app: &App, record: &StreamRecord) -> Result<()> {
+async fn one(app: &App, record: &StreamRecord, deadline: Instant) -> Result<()> {
     if let Some(life) = keys::parse_withdrawal(&record.partition, &record.sort) {
         return discard::withdrawn(app, &life).await;
     }
-    let Some((key, number)) = keys::parse_turn(&record.partition, &record.sort) else {
+    let Some(job) = taken_up(app, &record.partition, &record.sort).await? else {
         return Ok(());
     };
-    // Over, or another turn has taken over: a late or repeated record changes nothing.
-    match app.store.take_turn(key, number, app.clock.now()).await? {
-        Some(job) if key.kind == JobKind::Discard => discard::turn(app, &job.typed()?).await,
-        Some(job) => turn(app, job.typed()?).await,
-        None => Ok(()),
+    if job.key.kind == JobKind::Discard {
+        let turn = Turn::new(app, job.typed()?, deadline);
+        let came_out = discard::work(&turn).await;
+        return turn.end(came_out).await;
     }
+    let mut turn = Turn::new(app, job.typed()?, deadline);
+    let came_out = work(&mut turn).await;
+    turn.end(came_out).await
 }
 
-async fn turn(app: &App, mut job: Job<Spec>) -> Result<()> {
-    let (spec, life) = (job.spec.clone(), job.spec.life()?);
-    if job.turn > TURNS {
-        return fail(app, job, &life, "too_many_tries").await;
+async fn work(turn: &mut Turn<'_, Spec>) -> Result<End, Halt> {
+    let app = turn.app;
+    let (spec, life) = (turn.job.spec.clone(), turn.job.spec.life()?);
+    if turn.job.turn > TURNS {
+        return fail(turn, &life, "too_many_tries").await;
     }
     // Before anything is written: from here on an erasure waits for this turn.
     let until = app.clock.now() + SignedDuration::from_secs(UPLOAD_SECONDS);
     let Passed::Through(living, edition) = door::pass(app, life, Step::Begin(until), &[]).await?
     else {
-        return end(app, job, JobState::Cancelled).await;
+        return Ok(CANCELLED);
     };
-    let object = life.export_object(job.key.id, edition);
+    let object = life.export_object(turn.job.key.id, edition);
     let mut upload = Upload::new(&app.objects, object, edition);
-    let written = write(app, &mut job, &spec, &living, &mut upload);
+    let written = write(app, &mut turn.job, &spec, &living, &mut upload);
     let outcome = match tokio::time::timeout(LIMIT, written).await {
-        Ok(Ok(stored)) => return finish(app, job, life, until, stored).await,
+        Ok(Ok(stored)) => return finish(turn, life, until, stored).await,
         Ok(Err(stop)) => Some(stop),
         Err(_elapsed) => None,
     };
     upload.abort().await?;
     match outcome {
-        Some(Stop::Over) => end(app, job, JobState::Cancelled).await,
-        Some(Stop::Untrue) => again(app, job).await,
+        Some(Stop::Over) => Ok(CANCELLED),
+        Some(Stop::Untrue) => Ok(again(turn)),
         // An erasure aborts uploads and deletes what is being read: then there is no fault.
         Some(Stop::Failed(_)) if found(app.life(Whom::life(&life)).await)?.is_none() => {
-            end(app, job, JobState::Cancelled).await
+            Ok(CANCELLED)
         }
-        Some(Stop::Failed(error)) => Err(error),
-        None => fail(app, job, &life, "too_large").await,
+        Some(Stop::Failed(error)) => Err(error.into()),
+        None => fail(turn, &life, "too_large").await,
     }
 }
 
@@ -112,27 +112,19 @@ async fn write(
 /// Completes the job if the life still goes on, what was packed is true, and no later turn
 /// has taken over; else what was written goes.
 async fn finish(
-    app: &App,
-    mut job: Job<Spec>,
+    turn: &Turn<'_, Spec>,
     life: LifeKey,
     until: Timestamp,
     stored: Stored,
-) -> Result<()> {
-    let unfinished = job.clone();
-    let now = app.clock.now();
+) -> Result<End, Halt> {
+    let (app, now) = (turn.app, turn.app.clock.now());
+    let mut job = turn.job.clone();
     job.progress = Some(stored.clone());
     // As many as there were: the door's count is from before, and portability skips some.
     job.total = job.done;
     let about = [life.life.to_string(), job.key.id.to_string()];
     let event = AuditEvent::ExportCompleted;
-    let entry = Entry {
-        tenant: life.tenant,
-        event,
-        by: "lethe",
-        about: &about,
-        at: now,
-        happened_at: None,
-    };
+    let entry = Entry::new(life.tenant, event, "lethe", &about, now);
     let mut writes: Vec<LifeWrite> = vec![
         job.finish_write(JobState::Completed, now).into(),
         discard::later(&life, job.key.id, now).into(),
@@ -140,41 +132,31 @@ async fn finish(
     writes.extend(entry::writes(&[entry]));
     let passed = door::pass(app, life, Step::Finish(until, stored.edition), &writes).await?;
     if let Passed::Through(..) = passed {
-        return Ok(());
+        return Ok(End::Written);
     }
     let written = Version {
         object: life.export_object(job.key.id, stored.edition),
         version: stored.version,
     };
     app.objects.delete(&[written]).await?;
-    match passed {
-        Passed::Untrue => again(app, unfinished).await,
-        _ => end(app, unfinished, JobState::Cancelled).await,
-    }
+    Ok(match passed {
+        Passed::Untrue => again(turn),
+        _ => CANCELLED,
+    })
 }
 
 /// Packs anew what has become untrue meanwhile.
-async fn again(app: &App, mut job: Job<Spec>) -> Result<()> {
-    let now = app.clock.now();
-    // Refused in either case: a later turn has taken over.
-    let _fenced = match job.turn < HASTE {
-        true => app.store.next_turn(&mut job, now).await?,
-        false => app.store.wait_until(&mut job, now + TIME).await?,
-    };
-    Ok(())
+fn again(turn: &Turn<'_, Spec>) -> End {
+    match turn.job.turn < HASTE {
+        true => End::HandOver,
+        false => End::Wait(JobState::Running, turn.app.clock.now() + TIME),
+    }
 }
 
-async fn fail(app: &App, mut job: Job<Spec>, life: &LifeKey, why: &str) -> Result<()> {
+async fn fail(turn: &mut Turn<'_, Spec>, life: &LifeKey, why: &str) -> Result<End, Halt> {
     // What turns that died may have left.
-    let objects = life.export_objects(job.key.id);
-    app.objects.delete_all_versions(&objects).await?;
-    job.outcome.error = Some(why.to_owned());
-    end(app, job, JobState::Failed).await
-}
-
-async fn end(app: &App, mut job: Job<Spec>, state: JobState) -> Result<()> {
-    let write = job.finish_write(state, app.clock.now());
-    // Refused: a later turn has taken over, and ends it.
-    let _fenced = app.store.write(write).await?;
-    Ok(())
+    let objects = life.export_objects(turn.job.key.id);
+    turn.app.objects.delete_all_versions(&objects).await?;
+    turn.job.outcome.error = Some(why.to_owned());
+    Ok(End::Job(JobState::Failed, Vec::new()))
 }

@@ -3,26 +3,26 @@
 //! expiry index entries deleted, and the receipt made.
 
 use std::collections::HashSet;
-use std::time::Instant;
 
 use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
+use shared::aws::dynamo::Write;
 use shared::base::error::{Error, Result};
 use shared::base::id::SubjectId;
 use shared::base::recovery::KEPT;
 use shared::domain::app::App;
-use shared::domain::audit::entry::{self, AuditEvent};
+use shared::domain::audit::entry::{self, AuditEvent, Entry};
 use shared::domain::erasure::progress::Progress;
 use shared::domain::erasure::receipt::{Lives, Receipt};
 use shared::domain::erasure::spec::Erasing;
+use shared::domain::jobs::turn::{End, Halt, Turn};
 use shared::domain::jobs::{Job, JobKind, JobState};
 use shared::domain::keys::LifeKey;
 
 use crate::end::{end, set_ended};
 use crate::worker::purge::purge;
 use crate::worker::tenant;
-use crate::worker::turn::{Halt, Turn};
-use crate::worker::verify::{Done, close, look_back, record_in_ledger};
+use crate::worker::verify::{Look, close, look_back, record_in_ledger};
 
 /// How long an erasure that cannot be completed is tried again without a word, and how
 /// often after that.
@@ -31,38 +31,37 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 const AT_ONCE: usize = 8;
 
 /// Works on an erasure until it is done, waits, or its time is over.
-pub async fn turn(app: &App, job: Job<Erasing>, deadline: Instant) -> Result<()> {
-    let mut turn = Turn::new(app, job, deadline);
-    let done = match turn.job.spec.tenant {
-        true => tenant::work(&mut turn).await,
-        false => work(&mut turn).await,
+pub async fn work(turn: &mut Turn<'_, Erasing>) -> Result<End, Halt> {
+    let came_out = match turn.job.spec.tenant {
+        true => tenant::work(turn).await,
+        false => people(turn).await,
     };
-    match done {
-        Ok(Done::Everything) if turn.job.spec.tenant => tenant::finish(turn).await,
-        Ok(Done::Everything) => finish(turn).await,
-        Ok(Done::Until(state, until)) => turn.wait(state, until).await,
-        Err(Halt::OutOfTime) => turn.hand_over().await,
-        Err(Halt::Fenced) => Ok(()),
+    match came_out {
+        Ok(Some(end)) => Ok(end),
+        Ok(None) if turn.job.spec.tenant => tenant::finish(turn).await,
+        Ok(None) => finish(turn).await,
         Err(Halt::Failed(error)) => failed(turn, error).await,
+        Err(halt) => Err(halt),
     }
 }
 
 /// A store did not do what it should: the platform tries again, but after a day of it the
 /// job says which store it is.
-async fn failed(mut turn: Turn<'_>, error: Error) -> Result<()> {
+async fn failed(turn: &mut Turn<'_, Erasing>, error: Error) -> Result<End, Halt> {
     let now = turn.app.clock.now();
     let since = *turn.job.progress.failing_since.get_or_insert(now);
     if now < since + DAY {
         // Where it cannot be saved either, the day begins with the next try.
         let _unsaved = turn.save().await;
-        return Err(error);
+        return Err(error.into());
     }
     tracing::error!(function = "delete", job = %turn.job.key.id, cause = %error, "an erasure is partial");
     turn.job.outcome.partial = vec![turn.job.progress.within.store().to_owned()];
-    turn.wait(JobState::Partial, now + DAY).await
+    Ok(End::Wait(JobState::Partial, now + DAY))
 }
 
-async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
+/// Removes what is left of people; `None` when nothing is.
+async fn people(turn: &mut Turn<'_, Erasing>) -> Result<Option<End>, Halt> {
     end_rest(turn).await?;
     record_in_ledger(turn).await?;
     if turn.job.progress.began.is_none() {
@@ -70,15 +69,17 @@ async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
     }
     loop {
         pass(turn).await?;
-        if let Some(done) = look_back(turn)? {
-            return Ok(done);
+        match look_back(turn) {
+            Look::Clean => return Ok(None),
+            Look::Wait(end) => return Ok(Some(end)),
+            Look::Again => {}
         }
     }
 }
 
 /// Ends the lives that are left: a request that died half way left some, and a hold that
 /// has been lifted, at any time since, lets others go.
-async fn end_rest(turn: &mut Turn<'_>) -> Result<(), Halt> {
+async fn end_rest(turn: &mut Turn<'_, Erasing>) -> Result<(), Halt> {
     let waiting = blocked(&turn.job);
     if turn.job.spec.ended && waiting.as_ref().is_none_or(HashSet::is_empty) {
         return Ok(());
@@ -95,7 +96,7 @@ async fn end_rest(turn: &mut Turn<'_>) -> Result<(), Halt> {
     turn.job.spec.ended = true;
     if waiting.is_some_and(|waiting| ended.blocked.len() < waiting.len()) {
         // The pass may have left them out: it begins again.
-        turn.begin_pass(now);
+        turn.job.begin_pass(now);
         turn.job.progress.began = None;
         turn.job.progress.pass = 0;
     }
@@ -111,7 +112,7 @@ fn blocked(job: &Job<Erasing>) -> Option<HashSet<SubjectId>> {
 }
 
 /// Goes through all lives once.
-async fn pass(turn: &mut Turn<'_>) -> Result<(), Halt> {
+async fn pass(turn: &mut Turn<'_, Erasing>) -> Result<(), Halt> {
     let excluded: HashSet<_> = turn.job.outcome.excluded().collect();
     while turn.job.progress.life < turn.job.spec.count {
         let (job, at) = (turn.job.key, turn.job.progress.life);
@@ -127,8 +128,9 @@ async fn pass(turn: &mut Turn<'_>) -> Result<(), Halt> {
     Ok(())
 }
 
-/// The expiry index entries go last; then the receipt, in one transaction with the job and the log.
-async fn finish(mut turn: Turn<'_>) -> Result<()> {
+/// The expiry index entries go last; then the receipt, in one transaction with the job and the
+/// log.
+async fn finish(turn: &mut Turn<'_, Erasing>) -> Result<End, Halt> {
     let now = turn.app.clock.now();
     let excluded: HashSet<_> = turn.job.outcome.excluded().collect();
     let held = blocked(&turn.job).is_some_and(|blocked| !blocked.is_empty());
@@ -138,24 +140,29 @@ async fn finish(mut turn: Turn<'_>) -> Result<()> {
     let closing = lives.iter().map(|life| close(app, life, now).boxed());
     crate::at_once(AT_ONCE, closing.collect()).await?;
     if held {
-        return match forget(&mut turn, &lives, now).await {
-            Ok(()) => wait_for_holds(turn, excluded.len()).await,
-            Err(Halt::Failed(error)) => Err(error),
-            Err(Halt::Fenced | Halt::OutOfTime) => Ok(()),
-        };
+        forget(turn, &lives, now).await?;
+        return wait_for_holds(turn, excluded.len()).await;
     }
-    turn.count_closed(&lives);
-    turn.job.total = turn.job.done;
-    turn.job.progress = Progress::default();
-    turn.job.outcome.erased_at = Some(now);
-    turn.job.outcome.partial.clear();
-    let lives = Lives::after(turn.job.spec.closed.clone(), &lives);
-    end_job(app, turn.job, lives, now).await
+    let job = &mut turn.job;
+    job.count_closed(&lives);
+    job.total = job.done;
+    job.progress = Progress::default();
+    job.outcome.erased_at = Some(now);
+    job.outcome.partial.clear();
+    let lives = Lives::after(job.spec.closed.clone(), &lives);
+    Ok(End::Job(
+        JobState::Completed,
+        last_writes(app, job, lives, now).await?,
+    ))
 }
 
 /// A job leads to the people whom it has erased for as long as any job does, and no longer,
 /// whatever else it waits for.
-async fn forget(turn: &mut Turn<'_>, closed: &[LifeKey], now: Timestamp) -> Result<(), Halt> {
+async fn forget(
+    turn: &mut Turn<'_, Erasing>,
+    closed: &[LifeKey],
+    now: Timestamp,
+) -> Result<(), Halt> {
     let unreadable_at = turn.job.outcome.unreadable_at.as_ref();
     let erased_at = unreadable_at.and_then(|at| at.attachments);
     if closed.is_empty() || erased_at.is_none_or(|at| at + KEPT > now) {
@@ -167,7 +174,7 @@ async fn forget(turn: &mut Turn<'_>, closed: &[LifeKey], now: Timestamp) -> Resu
         .all_lives_of(turn.job.key, &turn.job.spec)
         .await?;
     kept.retain(|life| !closed.contains(life));
-    turn.count_closed(closed);
+    turn.job.count_closed(closed);
     closed
         .iter()
         .for_each(|life| turn.job.spec.closed.push(life));
@@ -177,50 +184,41 @@ async fn forget(turn: &mut Turn<'_>, closed: &[LifeKey], now: Timestamp) -> Resu
 
 /// Waits for whoever lifts the holds, and then goes through everything once more. Looks
 /// first whether one has been lifted since.
-async fn wait_for_holds(mut turn: Turn<'_>, before: usize) -> Result<()> {
+async fn wait_for_holds(turn: &mut Turn<'_, Erasing>, before: usize) -> Result<End, Halt> {
     let now = turn.app.clock.now();
     turn.job.spec.ended = false;
-    match end_rest(&mut turn).await {
-        Err(Halt::Failed(error)) => return Err(error),
-        Err(Halt::Fenced | Halt::OutOfTime) => return Ok(()),
-        Ok(()) => {}
-    }
-    turn.begin_pass(now);
+    end_rest(turn).await?;
+    turn.job.begin_pass(now);
     turn.job.progress.began = None;
     turn.job.progress.pass = 0;
     if turn.job.outcome.excluded().count() < before {
-        return turn.hand_over().await;
+        return Ok(End::HandOver);
     }
     turn.job.spec.ended = false;
-    turn.wait(JobState::Blocked, now + DAY).await
+    Ok(End::Wait(JobState::Blocked, now + DAY))
 }
 
-/// Ends the job with its entry in the log and, where somebody asked for the erasure, its
-/// receipt. Expiries get one receipt a day.
-async fn end_job(app: &App, mut job: Job<Erasing>, lives: Lives, now: Timestamp) -> Result<()> {
+/// What is written as the job ends: its entry in the log and, where somebody asked for the
+/// erasure, its receipt. Expiries get one receipt a day.
+async fn last_writes(
+    app: &App,
+    job: &Job<Erasing>,
+    lives: Lives,
+    now: Timestamp,
+) -> Result<Vec<Write>> {
     let expired = job.key.kind == JobKind::Expiry;
     let mut about = lives.about();
     about.push(job.key.id.to_string());
-    let entry = entry::Entry {
-        tenant: job.key.tenant,
-        event: if expired {
-            AuditEvent::Expired
-        } else {
-            AuditEvent::ErasureCompleted
-        },
-        by: "lethe",
-        about: &about,
-        at: now,
-        happened_at: None,
+    let event = match expired {
+        true => AuditEvent::Expired,
+        false => AuditEvent::ErasureCompleted,
     };
+    let entry = Entry::new(job.key.tenant, event, "lethe", &about, now);
     let mut writes = entry::writes(&[entry]);
     if !expired {
-        let receipt = Receipt::of_job(&job, lives, now);
+        let receipt = Receipt::of_job(job, lives, now);
         writes.push(receipt.issue(app).await?.1);
     }
     writes.extend(job.lists_end_writes(now));
-    writes.push(job.finish_write(JobState::Completed, now));
-    // Refused: a later turn has finished it.
-    let _fenced = app.store.transact(writes).await?;
-    Ok(())
+    Ok(writes)
 }

@@ -6,33 +6,26 @@ mod purge;
 mod rekey;
 mod rotation;
 mod tenant;
-mod turn;
 mod verify;
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::base::error::{Error, Result};
 use shared::domain::app::App;
+use shared::domain::jobs::turn::{Turn, taken_up};
 use shared::domain::jobs::{Job, JobKind};
 use shared::domain::keys::{self, DOOR, LifeKey};
 use shared::domain::redaction;
-use shared::lambda::StreamRecord;
+use shared::lambda::{StreamRecord, Work, batch};
 
 /// How long the turns of one batch may work; then their next ones are handed over.
 const BATCH: Duration = Duration::from_secs(60);
 
-/// Does a batch, in order, and names the first record that failed: the stream comes again
-/// with it and what follows.
-pub async fn batch(app: &App, records: &[StreamRecord]) -> Value {
-    let deadline = Instant::now() + BATCH;
-    for record in records {
-        if let Err(error) = one(app, record, deadline).await {
-            tracing::error!(function = "delete", cause = %error, "a turn failed");
-            return json!({"batchItemFailures": [{"itemIdentifier": record.sequence}]});
-        }
-    }
-    json!({"batchItemFailures": []})
+/// Does a batch of the stream.
+pub async fn work_on(app: &App, records: &[StreamRecord]) -> Value {
+    let work: Work = |app, record, deadline| Box::pin(one(app, record, deadline));
+    batch(app, "delete", records, BATCH, work).await
 }
 
 async fn one(app: &App, record: &StreamRecord, deadline: Instant) -> Result<()> {
@@ -46,22 +39,26 @@ async fn one(app: &App, record: &StreamRecord, deadline: Instant) -> Result<()> 
     if let Some(life) = keys::parse_purge(&record.partition, &record.sort) {
         return redaction::purge(app, &life).await;
     }
-    let Some((key, turn)) = keys::parse_turn(&record.partition, &record.sort) else {
-        return Ok(());
-    };
-    // Over, or another turn has taken over: a late or repeated record changes nothing.
-    let Some(job) = app.store.take_turn(key, turn, app.clock.now()).await? else {
-        return Ok(());
-    };
-    work(app, job, deadline).await
+    match taken_up(app, &record.partition, &record.sort).await? {
+        Some(job) => work(app, job, deadline).await,
+        None => Ok(()),
+    }
 }
 
 async fn work(app: &App, job: Job, deadline: Instant) -> Result<()> {
+    /// A turn of a kind: its work, then its end.
+    macro_rules! turn {
+        ($work:path) => {{
+            let mut turn = Turn::new(app, job.typed()?, deadline);
+            let came_out = $work(&mut turn).await;
+            turn.end(came_out).await
+        }};
+    }
     match job.key.kind {
-        JobKind::Erasure | JobKind::Expiry => erasure::turn(app, job.typed()?, deadline).await,
-        JobKind::Redaction => redaction::turn(app, job.typed()?, deadline).await,
-        JobKind::Rekey => rekey::turn(app, job.typed()?, deadline).await,
-        JobKind::Rotation => rotation::turn(app, job.typed()?).await,
+        JobKind::Erasure | JobKind::Expiry => turn!(erasure::work),
+        JobKind::Redaction => turn!(redaction::work),
+        JobKind::Rekey => turn!(rekey::work),
+        JobKind::Rotation => turn!(rotation::work),
         JobKind::Export | JobKind::Discard => {
             Err(Error::Unavailable("an export's turn came to delete".into()))
         }

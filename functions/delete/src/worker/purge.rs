@@ -8,10 +8,10 @@
 use shared::aws::dynamo::{Query, Range};
 use shared::base::error::Result;
 use shared::domain::app::App;
-use shared::domain::keys::{self, EXPIRY, LifeKey};
-
-use crate::worker::turn::{Halt, Turn};
 use shared::domain::erasure::progress::{STORES, Within};
+use shared::domain::erasure::spec::Erasing;
+use shared::domain::jobs::turn::{Halt, Turn};
+use shared::domain::keys::{self, EXPIRY, LifeKey};
 
 /// Rows removed in one step.
 const PAGE: usize = 500;
@@ -22,7 +22,7 @@ type Rows = (Vec<String>, Option<String>);
 /// Removes what is left of a life but its expiry index entry. Most people never sent a file, and S3 need
 /// not be asked about them: every write behind the door that can lead to an object leaves a
 /// row, and rows go last.
-pub async fn purge(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
+pub async fn purge(turn: &mut Turn<'_, Erasing>, life: &LifeKey) -> Result<(), Halt> {
     let first = rows(turn.app, life).await?;
     let led = first.1.is_some() || first.0.iter().any(|sort| keys::leads_to_objects(sort));
     // Its rows are gone when this is gone through again.
@@ -39,7 +39,10 @@ pub async fn purge(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
 
 /// Removes all objects under these prefixes, one for each store, in every version; and
 /// unfinished uploads.
-pub async fn clear_objects(turn: &mut Turn<'_>, prefixes: &[(&str, String)]) -> Result<(), Halt> {
+pub async fn clear_objects(
+    turn: &mut Turn<'_, Erasing>,
+    prefixes: &[(&str, String)],
+) -> Result<(), Halt> {
     while let Some((_, prefix)) = prefixes.get(turn.job.progress.within.store) {
         clear_prefix(turn, prefix).await?;
         turn.job.progress.within.next_store();
@@ -47,7 +50,7 @@ pub async fn clear_objects(turn: &mut Turn<'_>, prefixes: &[(&str, String)]) -> 
     Ok(())
 }
 
-async fn clear_prefix(turn: &mut Turn<'_>, prefix: &str) -> Result<(), Halt> {
+async fn clear_prefix(turn: &mut Turn<'_, Erasing>, prefix: &str) -> Result<(), Halt> {
     let app = turn.app;
     turn.job.progress.found += app.objects.abort_uploads(prefix).await?;
     loop {
@@ -57,15 +60,26 @@ async fn clear_prefix(turn: &mut Turn<'_>, prefix: &str) -> Result<(), Halt> {
         }
         versions.sort_by(|one, other| one.object.cmp(&other.object));
         let keys: Vec<_> = versions.iter().map(|it| it.object.as_str()).collect();
-        turn.count(&keys).await?;
+        count(turn, &keys).await?;
         app.objects.delete(&versions).await?;
         turn.still_time()?;
     }
 }
 
+/// Counts what is about to be removed from the current store, by its keys in their order, and
+/// saves how far the job is, in time for the removal.
+async fn count(turn: &mut Turn<'_, Erasing>, keys: &[&str]) -> Result<(), Halt> {
+    let progress = &mut turn.job.progress;
+    let new = progress.within.count(keys);
+    progress.found += keys.len() as u64;
+    let store = progress.within.store();
+    turn.job.add(store, new);
+    turn.save().await
+}
+
 /// Removes a life's rows; a lookup's reverse goes after its lookup, so that a crash between
 /// the two leaves the way to it.
-pub async fn clear_rows(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
+pub async fn clear_rows(turn: &mut Turn<'_, Erasing>, life: &LifeKey) -> Result<(), Halt> {
     let first = rows(turn.app, life).await?;
     remove_rows(turn, life, first).await
 }
@@ -82,7 +96,11 @@ async fn rows(app: &App, life: &LifeKey) -> Result<Rows> {
     app.store.query_sorts(query).await
 }
 
-async fn remove_rows(turn: &mut Turn<'_>, life: &LifeKey, first: Rows) -> Result<(), Halt> {
+async fn remove_rows(
+    turn: &mut Turn<'_, Erasing>,
+    life: &LifeKey,
+    first: Rows,
+) -> Result<(), Halt> {
     let app = turn.app;
     let partition = life.partition();
     let mut page = first;
@@ -93,7 +111,7 @@ async fn remove_rows(turn: &mut Turn<'_>, life: &LifeKey, first: Rows) -> Result
             let told = sorts.iter().map(String::as_str);
             let told: Vec<_> = told.filter(|sort| !keys::is_note(sort)).collect();
             turn.job.progress.found += (sorts.len() - told.len()) as u64;
-            turn.count(&told).await?;
+            count(turn, &told).await?;
             for sort in &sorts {
                 app.store.clear_lookup(life, sort).await?;
             }

@@ -7,15 +7,14 @@
 //! door. So ingest, redaction and the rest may go on meanwhile, and an erasure just ends it.
 //! Every step may be the last one before a crash, and every step may be done again.
 
-use std::time::Instant;
-
 use futures::stream::{self, TryStreamExt};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use shared::aws::dynamo::{Filter, Item, Query, Range};
 use shared::base::error::Result;
 use shared::base::retry::Tries;
 use shared::domain::app::App;
-use shared::domain::audit::entry::{self, AuditEvent};
+use shared::domain::audit::entry::{self, AuditEvent, Entry};
+use shared::domain::jobs::turn::{End, Halt, Turn};
 use shared::domain::jobs::{Job, JobState};
 use shared::domain::keyring::{self, Living};
 use shared::domain::keys::LifeKey;
@@ -41,33 +40,22 @@ enum Stand {
 }
 
 /// Works on a re-keying until it is done, or the turn's time is over.
-pub async fn turn(app: &App, mut job: Job<Rekeying>, deadline: Instant) -> Result<()> {
-    let life = job.spec.life()?;
-    let living = match begin(app, &job, &life).await? {
+pub async fn work(turn: &mut Turn<'_, Rekeying>) -> Result<End, Halt> {
+    let app = turn.app;
+    let life = turn.job.spec.life()?;
+    let living = match begin(app, &turn.job, &life).await? {
         Stand::Begun(living) => living,
         Stand::Early => {
             let until = app.clock.now() + PATIENCE;
-            app.store.wait_until(&mut job, until).await?;
-            return Ok(());
+            return Ok(End::Wait(JobState::Running, until));
         }
-        Stand::Over => {
-            let write = job.finish_write(JobState::Cancelled, app.clock.now());
-            // Refused: a later turn has taken over, and ends it.
-            let _fenced = app.store.write(write).await?;
-            return Ok(());
-        }
+        Stand::Over => return Ok(End::Job(JobState::Cancelled, Vec::new())),
     };
-    while !look(app, &mut job, &living).await? {
-        if Instant::now() >= deadline {
-            app.store.next_turn(&mut job, app.clock.now()).await?;
-            return Ok(());
-        }
-        if !app.store.save_job(&mut job, app.clock.now()).await? {
-            // A later turn has taken over.
-            return Ok(());
-        }
+    while !look(app, &mut turn.job, &living).await? {
+        turn.still_time()?;
+        turn.save().await?;
     }
-    finish(app, job, &living).await
+    Ok(finish(&mut turn.job, &living, app.clock.now()))
 }
 
 /// Brings the new key, unless an earlier turn has.
@@ -138,9 +126,9 @@ async fn renew(app: &App, row: Item, living: &Living) -> Result<()> {
     Ok(())
 }
 
-/// The old key goes, in one transaction with the job and the log.
-async fn finish(app: &App, mut job: Job<Rekeying>, living: &Living) -> Result<()> {
-    let now = app.clock.now();
+/// The old key goes, in one transaction with the job and the log. That is refused when the
+/// life has ended, too.
+fn finish(job: &mut Job<Rekeying>, living: &Living, now: Timestamp) -> End {
     job.total = job.done;
     job.progress = Progress::default();
     let about = [
@@ -148,20 +136,8 @@ async fn finish(app: &App, mut job: Job<Rekeying>, living: &Living) -> Result<()
         job.key.id.to_string(),
         format!("records:{}", job.done),
     ];
-    let entry = entry::Entry {
-        tenant: job.key.tenant,
-        event: AuditEvent::Rekeyed,
-        by: "lethe",
-        about: &about,
-        at: now,
-        happened_at: None,
-    };
-    let mut writes = vec![
-        keyring::retire_write(living, now),
-        job.finish_write(JobState::Completed, now),
-    ];
+    let entry = Entry::new(job.key.tenant, AuditEvent::Rekeyed, "lethe", &about, now);
+    let mut writes = vec![keyring::retire_write(living, now)];
     writes.extend(entry::writes(&[entry]));
-    // Refused: a later turn has finished it, or the life has ended.
-    let _fenced = app.store.transact(writes).await?;
-    Ok(())
+    End::Job(JobState::Completed, writes)
 }

@@ -3,22 +3,18 @@
 
 use jiff::SignedDuration;
 use shared::base::error::Result;
-use shared::domain::app::App;
-use shared::domain::jobs::{Job, JobState};
+use shared::domain::jobs::JobState;
+use shared::domain::jobs::turn::{End, Halt, Turn};
 
 /// From one look to the next. The key itself says how old it is: a restore may have taken a
 /// rotation back.
 const LOOKS: SignedDuration = SignedDuration::from_hours(90 * 24);
 
-pub async fn turn(app: &App, mut job: Job<()>) -> Result<()> {
-    let now = app.clock.now();
-    // Refused in either case: a later turn has taken over.
-    if app.keyring.rotate(job.key.tenant).await? {
-        job.state = JobState::Queued;
-        let _fenced = app.store.wait_until(&mut job, now + LOOKS).await?;
-    } else {
-        let ended = job.finish_write(JobState::Completed, now);
-        let _fenced = app.store.write(ended).await?;
-    }
-    Ok(())
+/// Gives the key another version if it is due.
+pub async fn work(turn: &Turn<'_, ()>) -> Result<End, Halt> {
+    let app = turn.app;
+    Ok(match app.keyring.rotate(turn.job.key.tenant).await? {
+        true => End::Wait(JobState::Queued, app.clock.now() + LOOKS),
+        false => End::Job(JobState::Completed, Vec::new()),
+    })
 }

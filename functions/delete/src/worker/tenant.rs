@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use jiff::SignedDuration;
-use shared::aws::dynamo::{Item, Query, Range, Write};
+use shared::aws::dynamo::{Item, Query, Range};
 use shared::aws::s3::last_upload;
 use shared::base::error::Result;
 use shared::base::ttl_cache::{SETTINGS_HELD, TENANT_KEYS_HELD};
@@ -15,13 +15,14 @@ use shared::domain::erasure::offboarding;
 use shared::domain::erasure::outcome::UnreadableAt;
 use shared::domain::erasure::progress::{Leaving, Progress, STORES, Stage, Within};
 use shared::domain::erasure::receipt::{Lives, Receipt};
+use shared::domain::erasure::spec::Erasing;
+use shared::domain::jobs::turn::{End, Halt, Turn};
 use shared::domain::jobs::{JobKind, JobState};
 use shared::domain::keys::{self, EXPIRY, LifeKey, Rule, SHARDS};
 use shared::proof::merkle::Hash;
 
 use crate::worker::purge::{clear_objects, clear_rows};
-use crate::worker::turn::{Halt, Turn};
-use crate::worker::verify::{Done, close, look_back, record_in_ledger};
+use crate::worker::verify::{Look, close, look_back, record_in_ledger};
 
 /// The longest that a request runs: with what it has from a cache, beyond the cache's time.
 const REQUEST: SignedDuration = SignedDuration::from_secs(60);
@@ -29,13 +30,14 @@ const REQUEST: SignedDuration = SignedDuration::from_secs(60);
 const HELD: SignedDuration = SignedDuration::from_hours(1);
 const PAGE: usize = 100;
 
-pub async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
+/// Removes everything of a tenant; `None` when nothing is left.
+pub async fn work(turn: &mut Turn<'_, Erasing>) -> Result<Option<End>, Halt> {
     loop {
         let now = turn.app.clock.now();
         match place(turn).stage {
             Stage::Holds => {
                 if !nobody_held(turn).await? {
-                    return Ok(Done::Until(JobState::Blocked, now + HELD));
+                    return Ok(Some(End::Wait(JobState::Blocked, now + HELD)));
                 }
                 place(turn).stage = Stage::Keys;
             }
@@ -44,13 +46,13 @@ pub async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
                 delete_partition(turn, &keys::api_keys(turn.job.key.tenant)).await?;
                 place(turn).stage = Stage::TenantKey;
                 let until = now + SETTINGS_HELD + REQUEST;
-                return Ok(Done::Until(JobState::Running, until));
+                return Ok(Some(End::Wait(JobState::Running, until)));
             }
             Stage::TenantKey => {
                 turn.app.keyring.remove_tenant(turn.job.key.tenant).await?;
                 place(turn).stage = Stage::People;
                 let until = now + TENANT_KEYS_HELD + REQUEST;
-                return Ok(Done::Until(JobState::Running, until));
+                return Ok(Some(End::Wait(JobState::Running, until)));
             }
             Stage::People => {
                 if turn.job.outcome.unreadable_at.is_none() {
@@ -65,28 +67,28 @@ pub async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
                 let prefixes = keys::tenant_prefixes(turn.job.key.tenant);
                 clear_objects(turn, &prefixes).await?;
                 place(turn).shard = 0;
-                match look_back(turn)? {
-                    Some(Done::Everything) => place(turn).stage = Stage::Rest,
-                    Some(wait) => return Ok(wait),
-                    None => {}
+                match look_back(turn) {
+                    Look::Clean => place(turn).stage = Stage::Rest,
+                    Look::Wait(end) => return Ok(Some(end)),
+                    Look::Again => {}
                 }
             }
             Stage::Rest => {
                 rest(turn).await?;
-                return Ok(Done::Everything);
+                return Ok(None);
             }
         }
         turn.save().await?;
     }
 }
 
-fn place<'t>(turn: &'t mut Turn<'_>) -> &'t mut Leaving {
+fn place<'t>(turn: &'t mut Turn<'_, Erasing>) -> &'t mut Leaving {
     turn.job.progress.leaving.get_or_insert_default()
 }
 
 /// Whether nobody is held, and nobody can be from here on. A hold is put in a transaction with
 /// a look at the mark that the tenant is going, so it is either seen here or refused there.
-async fn nobody_held(turn: &mut Turn<'_>) -> Result<bool, Halt> {
+async fn nobody_held(turn: &mut Turn<'_, Erasing>) -> Result<bool, Halt> {
     let (app, job) = (turn.app, turn.job.key);
     if offboarding::somebody_held(app, job.tenant).await? {
         return Ok(false);
@@ -101,7 +103,7 @@ async fn nobody_held(turn: &mut Turn<'_>) -> Result<bool, Halt> {
 }
 
 /// Goes through everybody whom `due` lists.
-async fn people(turn: &mut Turn<'_>) -> Result<(), Halt> {
+async fn people(turn: &mut Turn<'_, Erasing>) -> Result<(), Halt> {
     let (app, tenant) = (turn.app, turn.job.key.tenant);
     while place(turn).shard < SHARDS {
         let partition = keys::due_partition(tenant, place(turn).shard);
@@ -126,7 +128,7 @@ async fn people(turn: &mut Turn<'_>) -> Result<(), Halt> {
 
 /// Those of some lives that have an expiry index entry. The index lags behind: it still lists some that
 /// have gone, and are counted.
-async fn present(turn: &Turn<'_>, mut lives: Vec<LifeKey>) -> Result<Vec<LifeKey>, Halt> {
+async fn present(turn: &Turn<'_, Erasing>, mut lives: Vec<LifeKey>) -> Result<Vec<LifeKey>, Halt> {
     let entry = |life: &LifeKey| (life.partition(), EXPIRY.to_owned());
     let entries: Vec<_> = lives.iter().map(entry).collect();
     let found = turn.app.store.get_many(&entries).await?;
@@ -136,7 +138,7 @@ async fn present(turn: &Turn<'_>, mut lives: Vec<LifeKey>) -> Result<Vec<LifeKey
 }
 
 /// Removes one person's rows. Their objects go with all of the tenant's.
-async fn person(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
+async fn person(turn: &mut Turn<'_, Erasing>, life: &LifeKey) -> Result<(), Halt> {
     let app = turn.app;
     if place(turn).at.as_deref() != Some(&life.short()) {
         (place(turn).at, place(turn).counted) = (Some(life.short()), false);
@@ -151,7 +153,7 @@ async fn person(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
     if !place(turn).counted {
         turn.job.progress.found += 1;
         for store in ["records", "keyring"] {
-            turn.add(store, 1);
+            turn.job.add(store, 1);
         }
         let leaf = Hash::leaf(&[life.life.to_string().as_bytes()]);
         place(turn).lives.push(leaf);
@@ -164,7 +166,7 @@ async fn person(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
 }
 
 /// What is left of the tenant itself, but receipts and erasures.
-async fn rest(turn: &mut Turn<'_>) -> Result<(), Halt> {
+async fn rest(turn: &mut Turn<'_, Erasing>) -> Result<(), Halt> {
     let (app, tenant) = (turn.app, turn.job.key.tenant);
     for rule in Rule::ALL {
         delete_partition(turn, &keys::listed(tenant, rule)).await?;
@@ -191,7 +193,7 @@ async fn rest(turn: &mut Turn<'_>) -> Result<(), Halt> {
 }
 
 /// Deletes all rows of a partition.
-async fn delete_partition(turn: &Turn<'_>, partition: &str) -> Result<(), Halt> {
+async fn delete_partition(turn: &Turn<'_, Erasing>, partition: &str) -> Result<(), Halt> {
     let app = turn.app;
     let mut after = None;
     loop {
@@ -213,22 +215,15 @@ async fn delete_partition(turn: &Turn<'_>, partition: &str) -> Result<(), Halt> 
 }
 
 /// The receipt, the operator's record, and the end of the job.
-pub async fn finish(mut turn: Turn<'_>) -> Result<()> {
+pub async fn finish(turn: &mut Turn<'_, Erasing>) -> Result<End, Halt> {
     let (app, now) = (turn.app, turn.app.clock.now());
-    let (tenant, id) = (turn.job.key.tenant, turn.job.key.id);
-    let lives = std::mem::take(&mut place(&mut turn).lives);
-    let mut job = turn.job;
+    let lives = std::mem::take(&mut place(turn).lives);
+    let job = &mut turn.job;
     job.total = job.done;
     job.progress = Progress::default();
     job.outcome.erased_at = Some(now);
-    let receipt = Receipt::of_job(&job, Lives::Root(lives), now);
+    let receipt = Receipt::of_job(job, Lives::Root(lives), now);
     let (signed, kept) = receipt.issue(app).await?;
-    let writes: Vec<Write> = vec![
-        kept,
-        offboarding::left_write(tenant, id, &signed, now),
-        job.finish_write(JobState::Completed, now),
-    ];
-    // Refused: a later turn has finished it.
-    let _fenced = app.store.transact(writes).await?;
-    Ok(())
+    let left = offboarding::left_write(job.key.tenant, job.key.id, &signed, now);
+    Ok(End::Job(JobState::Completed, vec![kept, left]))
 }

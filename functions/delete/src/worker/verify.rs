@@ -8,31 +8,23 @@ use serde_json::json;
 use shared::aws::dynamo::Refusal;
 use shared::base::error::Result;
 use shared::domain::app::App;
+use shared::domain::erasure::spec::Erasing;
+use shared::domain::jobs::turn::{End, Halt, Turn};
 use shared::domain::jobs::{JobKind, JobState};
 use shared::domain::keyring;
 use shared::domain::keys::{self, LifeKey};
 use shared::domain::life::door::verified_write;
-
-use crate::worker::turn::{Halt, Turn};
 
 /// Passes that still find something: then somebody is told.
 const PASSES: u32 = 12;
 /// How soon what could not be removed is tried again.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
-/// How the work of a turn ended.
-pub enum Done {
-    /// Nothing is left.
-    Everything,
-    /// There is something to wait for.
-    Until(JobState, Timestamp),
-}
-
 /// Writes down in the bucket whose lives have ended, before anything is removed: should both
 /// tables be restored to before this, the replay goes by it. Who is held, or was when the
 /// rest was cancelled, is not among them: nobody may be erased on the word of a request that
 /// was taken back.
-pub async fn record_in_ledger(turn: &mut Turn<'_>) -> Result<(), Halt> {
+pub async fn record_in_ledger(turn: &mut Turn<'_, Erasing>) -> Result<(), Halt> {
     if turn.job.progress.in_ledger || turn.job.key.kind == JobKind::Expiry {
         return Ok(());
     }
@@ -61,9 +53,18 @@ pub async fn record_in_ledger(turn: &mut Turn<'_>) -> Result<(), Halt> {
     Ok(())
 }
 
-/// At the end of a pass: whether nothing is left, there is something to wait for, or (`None`)
-/// everything must be gone through once more.
-pub fn look_back(turn: &mut Turn<'_>) -> Result<Option<Done>, Halt> {
+/// What follows on a pass.
+pub enum Look {
+    /// Nothing is left.
+    Clean,
+    /// Everything must be gone through once more.
+    Again,
+    /// There is something to wait for.
+    Wait(End),
+}
+
+/// Looks back upon a pass.
+pub fn look_back(turn: &mut Turn<'_, Erasing>) -> Look {
     let now = turn.app.clock.now();
     let times = turn.job.outcome.unreadable_at.get_or_insert_default();
     for time in [&mut times.attachments, &mut times.exports] {
@@ -76,25 +77,25 @@ pub fn look_back(turn: &mut Turn<'_>) -> Result<Option<Done>, Halt> {
     let late =
         until.is_some_and(|until| turn.job.progress.began.is_none_or(|began| began <= until));
     if turn.job.progress.found == 0 && !late {
-        return Ok(Some(Done::Everything));
+        return Look::Clean;
     }
     let again = turn.job.progress.pass >= PASSES && turn.job.progress.found > 0;
-    turn.begin_pass(now);
+    turn.job.begin_pass(now);
     if again {
         // Something goes on writing here.
         turn.job.progress.pass = 0;
         turn.job.outcome.partial = vec![turn.job.progress.within.store().to_owned()];
-        return Ok(Some(Done::Until(JobState::Partial, now + DAY)));
+        return Look::Wait(End::Wait(JobState::Partial, now + DAY));
     }
-    Ok(match until.filter(|until| late && *until >= now) {
+    match until.filter(|until| late && *until >= now) {
         Some(until) => {
             // The pass begins when the wait is over.
             turn.job.progress.began = None;
             let after = until + SignedDuration::from_millis(1);
-            Some(Done::Until(JobState::Verifying, after))
+            Look::Wait(End::Wait(JobState::Verifying, after))
         }
-        None => None,
-    })
+        None => Look::Again,
+    }
 }
 
 /// Deletes a life's expiry index entry and marks it as erased in the keyring, unless the keyring has

@@ -14,7 +14,7 @@ use crate::base::error::{Error, Result};
 use crate::base::id::{SubjectId, TenantId};
 use crate::base::recovery::KEPT;
 use crate::domain::erasure::outcome::{Outcome, UnreadableAt};
-use crate::domain::erasure::progress::Progress;
+use crate::domain::erasure::progress::{Progress, Within};
 use crate::domain::jobs::{Job, Work};
 use crate::domain::keys::{self, EXPIRIES, JobKey, JobKind, LifeKey};
 use crate::proof::merkle::{Hash, Tree};
@@ -99,6 +99,30 @@ impl Work for Erasing {
 }
 
 impl Job<Erasing> {
+    /// Adds to the count of a store.
+    pub fn add(&mut self, store: &str, more: u64) {
+        self.done += more;
+        self.outcome.count(store, more);
+    }
+
+    /// Counts lives of which nothing is left: each had an expiry index entry, and has a row in
+    /// the keyring.
+    pub fn count_closed(&mut self, lives: &[LifeKey]) {
+        for store in ["records", "keyring"] {
+            self.add(store, lives.len() as u64);
+        }
+    }
+
+    /// Begins another pass over everything.
+    pub fn begin_pass(&mut self, now: Timestamp) {
+        self.progress.pass += 1;
+        self.progress.began = Some(now);
+        self.progress.found = 0;
+        self.progress.life = 0;
+        self.progress.failing_since = None;
+        self.progress.within = Within::default();
+    }
+
     /// A job that erases these lives, each with the number of its records as counted at
     /// its door; and the rows of its list, where that is long.
     pub fn erasure(

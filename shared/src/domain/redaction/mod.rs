@@ -17,8 +17,9 @@ use crate::base::error::{Error, Result, found};
 use crate::base::id::{AttachmentId, JobId, KeyedHash, MessageId, TenantId};
 use crate::base::named::named;
 use crate::domain::app::App;
-use crate::domain::audit::entry::{self, AuditEvent};
+use crate::domain::audit::entry::{self, AuditEvent, Entry};
 use crate::domain::audit::mask::mask;
+use crate::domain::jobs::turn::{End, Halt, Turn};
 use crate::domain::jobs::{Job, JobKind, JobState};
 use crate::domain::keys::{self, LifeKey};
 use crate::domain::life::rekey;
@@ -273,12 +274,13 @@ pub fn job(
 /// Works on a redaction until it is done, or the turn's time is over.
 ///
 /// # Errors
-/// [`Error::Unavailable`]: the turn can be done again.
-pub async fn turn(app: &App, mut job: Job<Redacting>, deadline: Instant) -> Result<()> {
+/// [`Halt::Failed`]: the turn can be done again.
+pub async fn work(turn: &mut Turn<'_, Redacting>) -> Result<End, Halt> {
     let broken = || Error::Corrupt("a redaction is not as it was written".into());
-    let mut cause = job.spec.cause.clone();
-    cause.job = Some(job.key.id);
-    let work = job.spec.work.iter().map(|(life, targets)| {
+    let app = turn.app;
+    let mut cause = turn.job.spec.cause.clone();
+    cause.job = Some(turn.job.key.id);
+    let work = turn.job.spec.work.iter().map(|(life, targets)| {
         Some(Work {
             life: LifeKey::parse(life)?,
             targets: targets.clone(),
@@ -286,54 +288,31 @@ pub async fn turn(app: &App, mut job: Job<Redacting>, deadline: Instant) -> Resu
     });
     let work: Vec<_> = work.collect::<Option<_>>().ok_or_else(broken)?;
     let mut saved_at = Instant::now();
-    while job.progress.work < work.len() {
-        let step = step(app, &work, &mut job.progress, &cause).await?;
-        job.done += step.records;
-        job.outcome.tally(&step.ended);
-        if Instant::now() >= deadline && job.progress.work < work.len() {
-            app.store.next_turn(&mut job, app.clock.now()).await?;
-            return Ok(());
+    while turn.job.progress.work < work.len() {
+        let step = step(app, &work, &mut turn.job.progress, &cause).await?;
+        turn.job.done += step.records;
+        turn.job.outcome.tally(&step.ended);
+        if turn.job.progress.work < work.len() {
+            turn.still_time()?;
         }
         if saved_at.elapsed() >= SAVE_EVERY {
-            if !app.store.save_job(&mut job, app.clock.now()).await? {
-                // A later turn has taken over.
-                return Ok(());
-            }
+            turn.save().await?;
             saved_at = Instant::now();
         }
     }
-    let lives: Vec<_> = work.iter().map(|work| work.life).collect();
-    finish(app, job, &lives, &cause).await
-}
-
-async fn finish(
-    app: &App,
-    mut job: Job<Redacting>,
-    lives: &[LifeKey],
-    cause: &Cause,
-) -> Result<()> {
+    let job = &mut turn.job;
     if job.outcome.results.redacted > 0 {
-        job.outcome.backups_clear_by = rekey::clear_by(app, job.key.tenant, lives).await?;
+        let lives: Vec<_> = work.iter().map(|work| work.life).collect();
+        job.outcome.backups_clear_by = rekey::clear_by(app, job.key.tenant, &lives).await?;
     }
-    let now = app.clock.now();
     job.total = job.done;
     let about: Vec<_> = cause
         .about()
         .chain([format!("records:{}", job.done)])
         .collect();
-    let entry = entry::Entry {
-        tenant: job.key.tenant,
-        event: AuditEvent::RedactionCompleted,
-        by: "lethe",
-        about: &about,
-        at: now,
-        happened_at: None,
-    };
-    let mut writes = vec![job.finish_write(JobState::Completed, now)];
-    writes.extend(entry::writes(&[entry]));
-    // Refused: a later turn has taken over, and will end it.
-    let _fenced = app.store.transact(writes).await?;
-    Ok(())
+    let (tenant, event) = (job.key.tenant, AuditEvent::RedactionCompleted);
+    let entry = Entry::new(tenant, event, "lethe", &about, app.clock.now());
+    Ok(End::Job(JobState::Completed, entry::writes(&[entry])))
 }
 
 /// Does the next few targets of one life, or one page of a conversation.
