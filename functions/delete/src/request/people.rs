@@ -4,7 +4,8 @@
 use shared::base::error::{Error, Result};
 use shared::base::id::{SubjectId, TenantId};
 use shared::domain::app::App;
-use shared::domain::keys::{self, PERSON, SHARDS};
+use shared::domain::expiry_index::Cursor;
+use shared::domain::keys::PERSON;
 use shared::domain::life::update::Whom;
 use shared::domain::people::lookups::Whose;
 use shared::domain::records::rows::Person;
@@ -52,18 +53,10 @@ async fn person(app: &App, tenant: TenantId, subject: SubjectId) -> Result<Perso
 /// Everybody of a tenant.
 pub async fn everybody(app: &App, tenant: TenantId) -> Result<Vec<SubjectId>> {
     let mut people = Vec::new();
-    for shard in 0..SHARDS {
-        let partition = keys::due_partition(tenant, shard);
-        let mut after = None;
-        loop {
-            let (sorts, next) = app.store.due(&partition, None, PAGE, after).await?;
-            let due = sorts.iter().filter_map(|it| keys::parse_due(tenant, it));
-            people.extend(due.map(|(_, life)| life.subject));
-            after = next;
-            if after.is_none() {
-                break;
-            }
-        }
+    let mut cursor = Cursor::default();
+    while !cursor.over() {
+        let lives = app.store.due_lives(tenant, None, PAGE, &mut cursor).await?;
+        people.extend(lives.iter().map(|life| life.subject));
     }
     Ok(people)
 }

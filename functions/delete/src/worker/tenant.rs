@@ -16,6 +16,7 @@ use shared::domain::erasure::outcome::UnreadableAt;
 use shared::domain::erasure::progress::{Leaving, Progress, STORES, Stage, Within};
 use shared::domain::erasure::receipt::{Lives, Receipt};
 use shared::domain::erasure::spec::Erasing;
+use shared::domain::expiry_index::Cursor;
 use shared::domain::jobs::turn::{End, Halt, Turn};
 use shared::domain::jobs::{JobKind, JobState};
 use shared::domain::keys::{self, EXPIRY, LifeKey, Rule, SHARDS};
@@ -105,23 +106,17 @@ async fn nobody_held(turn: &mut Turn<'_, Erasing>) -> Result<bool, Halt> {
 /// Goes through everybody whom `due` lists.
 async fn people(turn: &mut Turn<'_, Erasing>) -> Result<(), Halt> {
     let (app, tenant) = (turn.app, turn.job.key.tenant);
-    while place(turn).shard < SHARDS {
-        let partition = keys::due_partition(tenant, place(turn).shard);
-        let mut after = None;
-        loop {
-            let (sorts, next) = app.store.due(&partition, None, PAGE, after).await?;
-            let due = sorts.iter().filter_map(|it| keys::parse_due(tenant, it));
-            let listed: Vec<_> = due.map(|(_, life)| life).collect();
-            for life in present(turn, listed).await? {
-                person(turn, &life).await?;
-                turn.still_time()?;
-            }
-            after = next;
-            if after.is_none() {
-                break;
-            }
+    let mut cursor = Cursor {
+        shard: place(turn).shard,
+        after: None,
+    };
+    while !cursor.over() {
+        let listed = app.store.due_lives(tenant, None, PAGE, &mut cursor).await?;
+        for life in present(turn, listed).await? {
+            person(turn, &life).await?;
+            turn.still_time()?;
         }
-        place(turn).shard += 1;
+        place(turn).shard = cursor.shard;
     }
     Ok(())
 }

@@ -343,6 +343,17 @@ enum Failed {
     Other(Error),
 }
 
+/// Why a write failed. Each operation has an error type of its own, with the same variants.
+macro_rules! failed {
+    ($Error:ident, $operation:literal) => {
+        |cause| match cause.into_service_error() {
+            $Error::ConditionalCheckFailedException(refused) => Failed::Condition(refused.item),
+            $Error::TransactionConflictException(_) => Failed::Conflict,
+            other => Failed::Other(unavailable($operation, &other)),
+        }
+    };
+}
+
 impl Store {
     /// One conditional write, retried when a transaction stands in its way. The changed
     /// row, for an update.
@@ -386,13 +397,7 @@ impl Store {
                 call.send()
                     .await
                     .map(|_| None)
-                    .map_err(|cause| match cause.into_service_error() {
-                        PutItemError::ConditionalCheckFailedException(refused) => {
-                            Failed::Condition(refused.item)
-                        }
-                        PutItemError::TransactionConflictException(_) => Failed::Conflict,
-                        other => Failed::Other(unavailable("PutItem", &other)),
-                    })
+                    .map_err(failed!(PutItemError, "PutItem"))
             }
             Kind::Update { key, changes } => {
                 let call = self
@@ -410,13 +415,7 @@ impl Store {
                 call.send()
                     .await
                     .map(|answer| answer.attributes)
-                    .map_err(|cause| match cause.into_service_error() {
-                        UpdateItemError::ConditionalCheckFailedException(refused) => {
-                            Failed::Condition(refused.item)
-                        }
-                        UpdateItemError::TransactionConflictException(_) => Failed::Conflict,
-                        other => Failed::Other(unavailable("UpdateItem", &other)),
-                    })
+                    .map_err(failed!(UpdateItemError, "UpdateItem"))
             }
             Kind::Delete { key } => {
                 let call = self
@@ -432,13 +431,7 @@ impl Store {
                 call.send()
                     .await
                     .map(|_| None)
-                    .map_err(|cause| match cause.into_service_error() {
-                        DeleteItemError::ConditionalCheckFailedException(refused) => {
-                            Failed::Condition(refused.item)
-                        }
-                        DeleteItemError::TransactionConflictException(_) => Failed::Conflict,
-                        other => Failed::Other(unavailable("DeleteItem", &other)),
-                    })
+                    .map_err(failed!(DeleteItemError, "DeleteItem"))
             }
             Kind::Check { .. } => unreachable!("a check stands only in a transaction"),
         }
