@@ -1,5 +1,5 @@
-//! What the bucket holds of exports goes: after their day, and at once when they have become
-//! untrue. Every step may be done again.
+//! Deletes exports from the bucket: a day after they were made, and at once when they are
+//! outdated. Every step is idempotent.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use shared::domain::keys::{self, LifeKey};
 
 use crate::KEPT;
 
-/// The deletion of an export, as its job keeps it.
+/// The deletion of an export, as stored in its job.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Discarding {
     /// The prefix of its objects.
@@ -24,8 +24,8 @@ impl Work for Discarding {
     type Outcome = ();
 }
 
-/// The job that deletes an export when its day is over: part of the transaction that
-/// completes it.
+/// The job that deletes an export after its day: part of the transaction that completes the
+/// export.
 pub fn later(life: &LifeKey, export: JobId, now: Timestamp) -> Write {
     let objects = life.export_objects(export);
     let spec = Discarding { objects };
@@ -33,18 +33,18 @@ pub fn later(life: &LifeKey, export: JobId, now: Timestamp) -> Write {
     job.begin_later(now + KEPT)
 }
 
-/// Deletes an export whose day is over, then the job: it names whom it was about.
+/// Deletes an export after its day, then the job, because the job names the person.
 pub async fn turn(app: &App, job: &Job<Discarding>) -> Result<()> {
     app.objects.delete_all_versions(&job.spec.objects).await?;
     let write = job.delete_write();
-    // Refused: a later turn has taken over, and deletes it.
+    // Refused: a later turn has taken over and deletes it.
     let _fenced = app.store.write(write).await?;
     Ok(())
 }
 
-/// Deletes all exports of a life but those of its current edition.
+/// Deletes all exports of a life except those of its current edition.
 pub async fn withdrawn(app: &App, life: &LifeKey) -> Result<()> {
-    // Without a door the life has ended, and its erasure sees to them.
+    // Without a door the life has ended, and its erasure deletes them.
     while let Some(door) = app.store.door(life).await? {
         let mut versions = app.objects.versions(&life.exports()).await?;
         versions.retain(|it| keys::edition_of_export(&it.object) != Some(door.edition));

@@ -1,4 +1,4 @@
-//! What a caller asks for. Parses the body of `POST /v1/exports`; looks nobody up.
+//! Parses the body of `POST /v1/exports`. Looks nobody up.
 
 use serde_json::Value;
 use shared::base::error::Result;
@@ -7,20 +7,20 @@ use shared::base::named::named;
 use shared::schema::violations::{self, Object, Violations};
 
 named! {
-    /// Which right an export serves.
+    /// The right that an export serves.
     pub enum Kind {
-        /// Everything, and how it is processed (GDPR Art. 15).
+        /// All data, and how it is processed (GDPR Art. 15).
         Access = "access",
-        /// What the person gave, to take elsewhere (GDPR Art. 20).
+        /// The data that the person provided, to transfer elsewhere (GDPR Art. 20).
         Portability = "portability",
     }
 }
 
-/// Whose data.
+/// The person whose data is exported.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Named {
     Subject(SubjectId),
-    /// A catalog field that people are found by, and its value.
+    /// A searchable field of the catalog, and its value.
     Lookup(&'static str, String),
 }
 
@@ -33,7 +33,7 @@ pub struct Wanted {
 
 impl Wanted {
     /// # Errors
-    /// [`Error::Invalid`](shared::base::error::Error::Invalid) naming every field at fault.
+    /// [`Error::Invalid`](shared::base::error::Error::Invalid) with every invalid field.
     pub fn parse(body: &Value) -> Result<Wanted> {
         let mut violations = Violations::default();
         let known = ["subject", "lookup", "kind", "include_agents"];

@@ -1,11 +1,11 @@
-//! Turns of exports: a turn writes the whole archive, or nothing.
+//! Turns of exports: a turn writes the whole archive or nothing.
 //!
-//! An erasure that comes meanwhile takes the door away, a redaction begins another edition,
-//! and the last transaction of a turn insists on both: an archive is either finished within
-//! the life and true, or deleted. Until when a
-//! turn may write stands on the door, and is no longer than an upload link lives, so every
-//! erasure and expiry looks again after it. The function's timeout must be below that, too
-//! (570 s): one person's archive has to be made in eight and a half minutes.
+//! An erasure that comes meanwhile deletes the door; a redaction begins another edition. The
+//! last transaction of a turn requires both to be unchanged, so an archive is either finished
+//! within the life and up to date, or deleted. The door stores until when a turn may write.
+//! That is no longer than an upload link is valid, so every erasure and expiry verifies again
+//! after it. The function's timeout must be below that as well (570 s): one person's archive
+//! has to be made in eight and a half minutes.
 
 use std::time::Duration;
 
@@ -27,17 +27,17 @@ use crate::contents::{Contents, Stop};
 use crate::door::{self, Passed, Step};
 use crate::{Spec, discard};
 
-/// How long a turn may work.
+/// The time limit of a turn.
 const LIMIT: Duration = Duration::from_secs(510);
-/// Turns after which an export is given up: cleanup begins a new one when one has died.
+/// Turns after which an export fails: cleanup starts a new one when one has died.
 const TURNS: u64 = 10;
-/// Turns that follow at once on one whose work has become untrue: somebody who redacts a lot
-/// is given time.
+/// Outdated turns that are retried at once. Later ones wait, since a series of redactions may
+/// still continue.
 const HASTE: u64 = 3;
 const TIME: SignedDuration = SignedDuration::from_mins(5);
 
-/// Does a batch, in order, and names the first record that failed: the stream comes again
-/// with it and what follows.
+/// Processes a batch in order and returns the first record that failed: the stream retries
+/// from it.
 pub async fn work(app: &App, batch: &[StreamRecord]) -> Value {
     for record in batch {
         if let Err(error) = one(app, record).await {
@@ -68,7 +68,7 @@ async fn turn(app: &App, mut job: Job<Spec>) -> Result<()> {
     if job.turn > TURNS {
         return fail(app, job, &life, "too_many_tries").await;
     }
-    // Before anything is written: from here on an erasure waits for this turn.
+    // Before anything is written: from now on an erasure waits for this turn.
     let until = app.clock.now() + SignedDuration::from_secs(UPLOAD_SECONDS);
     let Passed::Through(living, edition) = door::pass(app, life, Step::Begin(until), &[]).await?
     else {
@@ -86,7 +86,7 @@ async fn turn(app: &App, mut job: Job<Spec>) -> Result<()> {
     match outcome {
         Some(Stop::Over) => end(app, job, JobState::Cancelled).await,
         Some(Stop::Untrue) => again(app, job).await,
-        // An erasure aborts uploads and deletes what is being read: then there is no fault.
+        // An erasure aborts uploads and deletes what is being read; then this is no error.
         Some(Stop::Failed(_)) if found(app.life(Whom::life(&life)).await)?.is_none() => {
             end(app, job, JobState::Cancelled).await
         }
@@ -109,8 +109,8 @@ async fn write(
     Ok(upload.finish(rest).await?)
 }
 
-/// Completes the job if the life still goes on, what was packed is true, and no later turn
-/// has taken over; else what was written goes.
+/// Completes the job if the life continues, the archive is up to date, and no later turn has
+/// taken over. Otherwise deletes the archive.
 async fn finish(
     app: &App,
     mut job: Job<Spec>,
@@ -121,7 +121,7 @@ async fn finish(
     let unfinished = job.clone();
     let now = app.clock.now();
     job.progress = Some(stored.clone());
-    // As many as there were: the door's count is from before, and portability skips some.
+    // The actual number: the door's count is older, and portability omits some.
     job.total = job.done;
     let about = [life.life.to_string(), job.key.id.to_string()];
     let event = AuditEvent::ExportCompleted;
@@ -153,7 +153,7 @@ async fn finish(
     }
 }
 
-/// Packs anew what has become untrue meanwhile.
+/// Packs outdated data again.
 async fn again(app: &App, mut job: Job<Spec>) -> Result<()> {
     let now = app.clock.now();
     // Refused in either case: a later turn has taken over.
@@ -165,7 +165,7 @@ async fn again(app: &App, mut job: Job<Spec>) -> Result<()> {
 }
 
 async fn fail(app: &App, mut job: Job<Spec>, life: &LifeKey, why: &str) -> Result<()> {
-    // What turns that died may have left.
+    // Objects that turns which died may have left.
     let objects = life.export_objects(job.key.id);
     app.objects.delete_all_versions(&objects).await?;
     job.outcome.error = Some(why.to_owned());
@@ -174,7 +174,7 @@ async fn fail(app: &App, mut job: Job<Spec>, life: &LifeKey, why: &str) -> Resul
 
 async fn end(app: &App, mut job: Job<Spec>, state: JobState) -> Result<()> {
     let write = job.finish_write(state, app.clock.now());
-    // Refused: a later turn has taken over, and ends it.
+    // Refused: a later turn has taken over and ends it.
     let _fenced = app.store.write(write).await?;
     Ok(())
 }

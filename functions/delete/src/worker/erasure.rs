@@ -1,6 +1,5 @@
-//! An erasure, turn by turn: lives that have not ended yet end, whatever is left of them
-//! goes, then everything is looked at again until a look finds nothing. Only then are the
-//! expiry index entries deleted, and the receipt made.
+//! An erasure, turn by turn: ends the remaining lives, purges their data, then verifies until
+//! a pass finds nothing. Only then deletes the expiry index entries and issues the receipt.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -24,13 +23,13 @@ use crate::worker::tenant;
 use crate::worker::turn::{Halt, Turn};
 use crate::worker::verify::{Done, close, look_back, record_in_ledger};
 
-/// How long an erasure that cannot be completed is tried again without a word, and how
-/// often after that.
+/// How long a failing erasure is retried without notice, and the interval of retries after
+/// that.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
-/// Lives that are closed at the same time.
+/// Lives that are closed concurrently.
 const AT_ONCE: usize = 8;
 
-/// Works on an erasure until it is done, waits, or its time is over.
+/// Works on an erasure until it is complete, has to wait, or its time is over.
 pub async fn turn(app: &App, job: Job<Erasing>, deadline: Instant) -> Result<()> {
     let mut turn = Turn::new(app, job, deadline);
     let done = match turn.job.spec.tenant {
@@ -47,13 +46,13 @@ pub async fn turn(app: &App, job: Job<Erasing>, deadline: Instant) -> Result<()>
     }
 }
 
-/// A store did not do what it should: the platform tries again, but after a day of it the
-/// job says which store it is.
+/// Handles an error of a store: Lambda retries, but after a day of failures the job names the
+/// store.
 async fn failed(mut turn: Turn<'_>, error: Error) -> Result<()> {
     let now = turn.app.clock.now();
     let since = *turn.job.progress.failing_since.get_or_insert(now);
     if now < since + DAY {
-        // Where it cannot be saved either, the day begins with the next try.
+        // If this fails as well, the day begins with the next attempt.
         let _unsaved = turn.save().await;
         return Err(error);
     }
@@ -76,8 +75,8 @@ async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
     }
 }
 
-/// Ends the lives that are left: a request that died half way left some, and a hold that
-/// has been lifted, at any time since, lets others go.
+/// Ends the remaining lives: a request may have failed half way, and a hold may have been
+/// lifted since.
 async fn end_rest(turn: &mut Turn<'_>) -> Result<(), Halt> {
     let waiting = blocked(&turn.job);
     if turn.job.spec.ended && waiting.as_ref().is_none_or(HashSet::is_empty) {
@@ -86,7 +85,7 @@ async fn end_rest(turn: &mut Turn<'_>) -> Result<(), Halt> {
     let (app, now) = (turn.app, turn.app.clock.now());
     let mut lives = app.store.all_lives_of(turn.job.key, &turn.job.spec).await?;
     if let Some(waiting) = &waiting {
-        // All others have ended, and are none of this job's any more.
+        // All others have ended and do not concern this job any more.
         lives.retain(|life| waiting.contains(&life.subject));
     }
     let ended = end(app, &turn.job, &lives).await?.ok_or(Halt::Fenced)?;
@@ -94,23 +93,23 @@ async fn end_rest(turn: &mut Turn<'_>) -> Result<(), Halt> {
     set_ended(app, &mut turn.job, &ended.blocked, now);
     turn.job.spec.ended = true;
     if waiting.is_some_and(|waiting| ended.blocked.len() < waiting.len()) {
-        // The pass may have left them out: it begins again.
+        // The pass may have skipped them: it begins again.
         turn.begin_pass(now);
         turn.job.progress.began = None;
         turn.job.progress.pass = 0;
     }
-    // Others may have ended than were noted before.
+    // More lives may have ended than were recorded.
     turn.job.progress.in_ledger = false;
     turn.save().await
 }
 
-/// Who waits for a hold to end; `None` before the lives of the job have ended.
+/// People who wait for a hold to end; `None` before the job's lives have ended.
 fn blocked(job: &Job<Erasing>) -> Option<HashSet<SubjectId>> {
     let blocked = job.outcome.blocked.as_ref()?;
     Some(blocked.iter().map(|it| it.subject).collect())
 }
 
-/// Goes through all lives once.
+/// Processes all lives once.
 async fn pass(turn: &mut Turn<'_>) -> Result<(), Halt> {
     let excluded: HashSet<_> = turn.job.outcome.excluded().collect();
     while turn.job.progress.life < turn.job.spec.count {
@@ -127,7 +126,8 @@ async fn pass(turn: &mut Turn<'_>) -> Result<(), Halt> {
     Ok(())
 }
 
-/// The expiry index entries go last; then the receipt, in one transaction with the job and the log.
+/// Deletes the expiry index entries, then issues the receipt in one transaction with the job
+/// and the audit event.
 async fn finish(mut turn: Turn<'_>) -> Result<()> {
     let now = turn.app.clock.now();
     let excluded: HashSet<_> = turn.job.outcome.excluded().collect();
@@ -153,8 +153,8 @@ async fn finish(mut turn: Turn<'_>) -> Result<()> {
     end_job(app, turn.job, lives, now).await
 }
 
-/// A job leads to the people whom it has erased for as long as any job does, and no longer,
-/// whatever else it waits for.
+/// Removes the erased people from the job after the time for which any job names people, even
+/// if the job still waits.
 async fn forget(turn: &mut Turn<'_>, closed: &[LifeKey], now: Timestamp) -> Result<(), Halt> {
     let unreadable_at = turn.job.outcome.unreadable_at.as_ref();
     let erased_at = unreadable_at.and_then(|at| at.attachments);
@@ -175,8 +175,8 @@ async fn forget(turn: &mut Turn<'_>, closed: &[LifeKey], now: Timestamp) -> Resu
     turn.save_with(lists).await
 }
 
-/// Waits for whoever lifts the holds, and then goes through everything once more. Looks
-/// first whether one has been lifted since.
+/// Waits for the holds to be lifted, then processes everything once more. First verifies
+/// whether one has been lifted since.
 async fn wait_for_holds(mut turn: Turn<'_>, before: usize) -> Result<()> {
     let now = turn.app.clock.now();
     turn.job.spec.ended = false;
@@ -195,8 +195,8 @@ async fn wait_for_holds(mut turn: Turn<'_>, before: usize) -> Result<()> {
     turn.wait(JobState::Blocked, now + DAY).await
 }
 
-/// Ends the job with its entry in the log and, where somebody asked for the erasure, its
-/// receipt. Expiries get one receipt a day.
+/// Ends the job with its audit event and, for a requested erasure, its receipt. Expiries share
+/// one receipt a day.
 async fn end_job(app: &App, mut job: Job<Erasing>, lives: Lives, now: Timestamp) -> Result<()> {
     let expired = job.key.kind == JobKind::Expiry;
     let mut about = lives.about();
@@ -220,7 +220,7 @@ async fn end_job(app: &App, mut job: Job<Erasing>, lives: Lives, now: Timestamp)
     }
     writes.extend(job.lists_end_writes(now));
     writes.push(job.finish_write(JobState::Completed, now));
-    // Refused: a later turn has finished it.
+    // Refused: a later turn has completed it.
     let _fenced = app.store.transact(writes).await?;
     Ok(())
 }

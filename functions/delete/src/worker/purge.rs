@@ -1,9 +1,9 @@
-//! What is left of a life goes, object by object and row by row.
+//! Purges a life's remaining data, object by object and row by row.
 //!
-//! Every step may be the last before a crash, and may be done again: what is gone stays
-//! gone, and keys carry the life. What a step removes is counted, and the count saved,
-//! before it is removed; who comes after a crash removes the rest of it without counting
-//! again. So progress only grows, and the counts are exact.
+//! A crash can follow any step, and every step is idempotent, because deleted data stays
+//! deleted and keys contain the life. A step counts what it removes, and saves the count,
+//! before the removal; a retry removes the rest without counting it again. Progress therefore
+//! only grows, and the counts are exact.
 
 use shared::aws::dynamo::{Query, Range};
 use shared::base::error::Result;
@@ -16,16 +16,16 @@ use shared::domain::erasure::progress::{STORES, Within};
 /// Rows removed in one step.
 const PAGE: usize = 500;
 
-/// A page of a life's rows: their sort keys, and where the next one begins.
+/// A page of a life's rows: their sort keys, and the start of the next page.
 type Rows = (Vec<String>, Option<String>);
 
-/// Removes what is left of a life but its expiry index entry. Most people never sent a file, and S3 need
-/// not be asked about them: every write behind the door that can lead to an object leaves a
-/// row, and rows go last.
+/// Purges a life, except for its expiry index entry. Skips S3 for people who never sent a
+/// file, which are most: every write behind the door that can lead to an object leaves a row,
+/// and rows are removed last.
 pub async fn purge(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
     let first = rows(turn.app, life).await?;
     let led = first.1.is_some() || first.0.iter().any(|sort| keys::leads_to_objects(sort));
-    // Its rows are gone when this is gone through again.
+    // A later pass will not find the rows any more.
     turn.job.progress.objects |= led;
     if turn.job.progress.objects {
         clear_objects(turn, &life.object_prefixes()).await?;
@@ -37,8 +37,8 @@ pub async fn purge(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
     Ok(())
 }
 
-/// Removes all objects under these prefixes, one for each store, in every version; and
-/// unfinished uploads.
+/// Removes all versions of all objects under these prefixes, one prefix for each store, and
+/// aborts unfinished uploads.
 pub async fn clear_objects(turn: &mut Turn<'_>, prefixes: &[(&str, String)]) -> Result<(), Halt> {
     while let Some((_, prefix)) = prefixes.get(turn.job.progress.within.store) {
         clear_prefix(turn, prefix).await?;
@@ -63,14 +63,14 @@ async fn clear_prefix(turn: &mut Turn<'_>, prefix: &str) -> Result<(), Halt> {
     }
 }
 
-/// Removes a life's rows; a lookup's reverse goes after its lookup, so that a crash between
-/// the two leaves the way to it.
+/// Removes a life's rows. A lookup's reverse row is removed after its lookup, so that after a
+/// crash the lookup can still be found.
 pub async fn clear_rows(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
     let first = rows(turn.app, life).await?;
     remove_rows(turn, life, first).await
 }
 
-/// The first page of what a life has.
+/// The first page of a life's rows.
 async fn rows(app: &App, life: &LifeKey) -> Result<Rows> {
     let query = Query {
         partition: &life.partition(),

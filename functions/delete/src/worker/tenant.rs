@@ -1,8 +1,8 @@
-//! A tenant leaves, unless somebody is held. First nobody may call for it any more; once no
-//! cache holds an API key of it, its own keys go, and with them everything that was sealed
-//! under them; once no cache holds those, everybody whom `due` lists is removed, and everything
-//! is gone through again after
-//! the last upload link. Receipts stay, and the operator's record.
+//! Offboarding of a tenant, unless a person is held. First its API keys are deleted. Once no
+//! cache holds them, the tenant's own keys are deleted, and everything sealed under them
+//! becomes unreadable. Once no cache holds those, everybody in the index `due` is removed, and
+//! everything is verified after the last upload link has expired. Receipts and the operator's
+//! record remain.
 
 use std::collections::HashSet;
 
@@ -23,9 +23,10 @@ use crate::worker::purge::{clear_objects, clear_rows};
 use crate::worker::turn::{Halt, Turn};
 use crate::worker::verify::{Done, close, look_back, record_in_ledger};
 
-/// The longest that a request runs: with what it has from a cache, beyond the cache's time.
+/// The longest duration of a request: cached values can be used this much longer than they are
+/// cached.
 const REQUEST: SignedDuration = SignedDuration::from_secs(60);
-/// How soon somebody looks again whether the holds are gone.
+/// How soon to verify again whether the holds have been lifted.
 const HELD: SignedDuration = SignedDuration::from_hours(1);
 const PAGE: usize = 100;
 
@@ -55,7 +56,7 @@ pub async fn work(turn: &mut Turn<'_>) -> Result<Done, Halt> {
             Stage::People => {
                 if turn.job.outcome.unreadable_at.is_none() {
                     turn.job.outcome.unreadable_at = Some(UnreadableAt::records(now));
-                    // A link may have been handed out by a key from a cache.
+                    // A cached key may have issued a link.
                     turn.job.spec.uploads_until = Some(last_upload(now));
                 }
                 if turn.job.progress.began.is_none() {
@@ -84,8 +85,9 @@ fn place<'t>(turn: &'t mut Turn<'_>) -> &'t mut Leaving {
     turn.job.progress.leaving.get_or_insert_default()
 }
 
-/// Whether nobody is held, and nobody can be from here on. A hold is put in a transaction with
-/// a look at the mark that the tenant is going, so it is either seen here or refused there.
+/// Whether nobody is held, and nobody can be from here on. Placing a hold checks the mark that
+/// the tenant is going in the same transaction, so the hold is either seen here or refused
+/// there.
 async fn nobody_held(turn: &mut Turn<'_>) -> Result<bool, Halt> {
     let (app, job) = (turn.app, turn.job.key);
     if offboarding::somebody_held(app, job.tenant).await? {
@@ -100,7 +102,7 @@ async fn nobody_held(turn: &mut Turn<'_>) -> Result<bool, Halt> {
     Ok(true)
 }
 
-/// Goes through everybody whom `due` lists.
+/// Processes everybody in the index `due`.
 async fn people(turn: &mut Turn<'_>) -> Result<(), Halt> {
     let (app, tenant) = (turn.app, turn.job.key.tenant);
     while place(turn).shard < SHARDS {
@@ -124,8 +126,8 @@ async fn people(turn: &mut Turn<'_>) -> Result<(), Halt> {
     Ok(())
 }
 
-/// Those of some lives that have an expiry index entry. The index lags behind: it still lists some that
-/// have gone, and are counted.
+/// The lives that have an expiry index entry. The index is eventually consistent: it still
+/// lists some that are gone and counted.
 async fn present(turn: &Turn<'_>, mut lives: Vec<LifeKey>) -> Result<Vec<LifeKey>, Halt> {
     let entry = |life: &LifeKey| (life.partition(), EXPIRY.to_owned());
     let entries: Vec<_> = lives.iter().map(entry).collect();
@@ -135,19 +137,19 @@ async fn present(turn: &Turn<'_>, mut lives: Vec<LifeKey>) -> Result<Vec<LifeKey
     Ok(lives)
 }
 
-/// Removes one person's rows. Their objects go with all of the tenant's.
+/// Removes one person's rows. Their objects are removed with all objects of the tenant.
 async fn person(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
     let app = turn.app;
     if place(turn).at.as_deref() != Some(&life.short()) {
         (place(turn).at, place(turn).counted) = (Some(life.short()), false);
         turn.job.progress.within = Within::default();
     }
-    // Rows are the last of the stores; the next life begins there again.
+    // Rows are the last store; the next life begins there again.
     turn.job.progress.within.store = STORES.len() - 1;
     app.store.end_life(life).await?;
     clear_rows(turn, life).await?;
-    // Counted before the expiry index entry goes, since then nothing leads here any more; and
-    // once, since a crash between the two brings this life here again.
+    // Counted before the expiry index entry is deleted, since nothing leads here after that.
+    // Counted once, since a crash between the two steps repeats this life.
     if !place(turn).counted {
         turn.job.progress.found += 1;
         for store in ["records", "keyring"] {
@@ -163,7 +165,7 @@ async fn person(turn: &mut Turn<'_>, life: &LifeKey) -> Result<(), Halt> {
     Ok(())
 }
 
-/// What is left of the tenant itself, but receipts and erasures.
+/// Removes the tenant's remaining rows, except for receipts and erasures.
 async fn rest(turn: &mut Turn<'_>) -> Result<(), Halt> {
     let (app, tenant) = (turn.app, turn.job.key.tenant);
     for rule in Rule::ALL {
@@ -186,7 +188,7 @@ async fn rest(turn: &mut Turn<'_>) -> Result<(), Halt> {
         turn.still_time()?;
     }
     delete_partition(turn, &keys::watermarks(tenant)).await?;
-    // The settings last: with them goes what cleanup knows the tenant by.
+    // The settings last: cleanup finds the tenant by them.
     delete_partition(turn, &keys::settings(tenant)).await
 }
 
@@ -212,7 +214,7 @@ async fn delete_partition(turn: &Turn<'_>, partition: &str) -> Result<(), Halt> 
     }
 }
 
-/// The receipt, the operator's record, and the end of the job.
+/// Writes the receipt and the operator's record, and completes the job.
 pub async fn finish(mut turn: Turn<'_>) -> Result<()> {
     let (app, now) = (turn.app, turn.app.clock.now());
     let (tenant, id) = (turn.job.key.tenant, turn.job.key.id);
@@ -228,7 +230,7 @@ pub async fn finish(mut turn: Turn<'_>) -> Result<()> {
         offboarding::left_write(tenant, id, &signed, now),
         job.finish_write(JobState::Completed, now),
     ];
-    // Refused: a later turn has finished it.
+    // Refused: a later turn has completed it.
     let _fenced = app.store.transact(writes).await?;
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! A turn of an erasure: the job, how far it is, and how long this turn may go on. Owns the
-//! fence: whoever works on an older turn can save nothing, and stops.
+//! A turn of an erasure: the job, its progress, and the turn's deadline. Owns the fence: a
+//! worker on an older turn cannot save anything, and stops.
 
 use std::time::Instant;
 
@@ -12,10 +12,10 @@ use shared::domain::erasure::spec::Erasing;
 use shared::domain::jobs::{Job, JobState};
 use shared::domain::keys::LifeKey;
 
-/// Why a turn stops before its work is done.
+/// Why a turn stops early.
 #[derive(Debug)]
 pub enum Halt {
-    /// The time of this turn is over.
+    /// The turn's deadline has passed.
     OutOfTime,
     /// A later turn has taken over.
     Fenced,
@@ -39,7 +39,7 @@ impl<'a> Turn<'a> {
         Turn { app, job, deadline }
     }
 
-    /// Stops the turn when its time is over.
+    /// Stops the turn after its deadline.
     ///
     /// # Errors
     /// [`Halt::OutOfTime`].
@@ -50,11 +50,11 @@ impl<'a> Turn<'a> {
         Err(Halt::OutOfTime)
     }
 
-    /// Counts what is about to be removed from the store that the place is at, by its keys
-    /// in their order, and saves how far the job is, in time for the removal.
+    /// Counts what is about to be removed from the current store, by its keys in order, and
+    /// saves the progress before the removal.
     ///
     /// # Errors
-    /// [`Halt::Fenced`] when a later turn has taken over: then nothing may be removed.
+    /// [`Halt::Fenced`] when a later turn has taken over. Nothing may be removed then.
     pub async fn count(&mut self, keys: &[&str]) -> Result<(), Halt> {
         let progress = &mut self.job.progress;
         let new = progress.within.count(keys);
@@ -64,13 +64,14 @@ impl<'a> Turn<'a> {
         self.save().await
     }
 
-    /// Adds to the count of a store.
+    /// Adds to a store's count.
     pub fn add(&mut self, store: &str, more: u64) {
         self.job.done += more;
         self.job.outcome.count(store, more);
     }
 
-    /// Counts lives of which nothing is left: each had an expiry index entry, and has a row in the keyring.
+    /// Counts fully erased lives: each had an expiry index entry, and has a row in the
+    /// keyring.
     pub fn count_closed(&mut self, lives: &[LifeKey]) {
         for store in ["records", "keyring"] {
             self.add(store, lives.len() as u64);
@@ -87,7 +88,7 @@ impl<'a> Turn<'a> {
         self.job.progress.within = Within::default();
     }
 
-    /// Saves how far the job is.
+    /// Saves the job's progress.
     ///
     /// # Errors
     /// [`Halt::Fenced`] when a later turn has taken over.
@@ -99,7 +100,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Saves how far the job is, together with more that must not happen without.
+    /// Saves the job's progress together with `more`, in one transaction.
     ///
     /// # Errors
     /// As [`Turn::save`].
@@ -122,7 +123,8 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
-    /// Lets the job wait in this state; cleanup hands over its next turn then.
+    /// Puts the job into a waiting state. Cleanup hands over its next turn when the wait is
+    /// over.
     ///
     /// # Errors
     /// As [`Turn::hand_over`].
