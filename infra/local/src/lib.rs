@@ -13,8 +13,9 @@
 //! replay                   makes the tables agree after a restore, from the command line
 //! ```
 //!
-//! Lower never imports higher. Nothing here knows what a record, a life or a tenant is,
-//! but `seed`, which fills the demo, and `verify`, which knows the API and its log.
+//! Lower modules never import higher ones. Nothing here knows what a record, a life or a
+//! tenant is, except `seed`, which creates the demo, and `verify`, which knows the API and its
+//! log.
 
 pub mod client;
 pub mod cloud;

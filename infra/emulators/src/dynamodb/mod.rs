@@ -1,4 +1,4 @@
-//! DynamoDB: the `dynoxide` engine on loopback, going by the given clock.
+//! DynamoDB: the `dynoxide` engine on loopback, with the given clock.
 //!
 //! Creates tables, deletes expired items, and reads streams in the form that Lambda's event
 //! source mapping delivers. Two gaps of the engine are closed here:
