@@ -35,7 +35,7 @@ pub struct Sweep<'a> {
     failed: BTreeSet<&'static str>,
 }
 
-/// What a sweep did.
+/// The results of a sweep.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Did {
     pub expired: u64,

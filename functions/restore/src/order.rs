@@ -43,7 +43,7 @@ pub struct Moments {
     pub keyring: Timestamp,
 }
 
-/// What to replay, and how.
+/// The scope and limits of a replay.
 #[derive(Clone, Debug)]
 pub struct Order {
     pub restored: Restored,

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use crate::base::error::{Error, Result};
 use crate::base::id::KeyId;
 
-/// What is counted.
+/// A limited operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Spending {
     Request,

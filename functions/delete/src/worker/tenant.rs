@@ -126,8 +126,8 @@ async fn people(turn: &mut Turn<'_>) -> Result<(), Halt> {
     Ok(())
 }
 
-/// The lives that have an expiry index entry. The index is eventually consistent: it still
-/// lists some that are gone and counted.
+/// The lives that have an expiry index entry. The index is eventually consistent and still
+/// lists some that are deleted and counted.
 async fn present(turn: &Turn<'_>, mut lives: Vec<LifeKey>) -> Result<Vec<LifeKey>, Halt> {
     let entry = |life: &LifeKey| (life.partition(), EXPIRY.to_owned());
     let entries: Vec<_> = lives.iter().map(entry).collect();
