@@ -1,6 +1,6 @@
-//! Whether backups still age out as receipts promise: once a day the settings in force are
-//! held against those that the functions were deployed with. Settings, never rows; an
-//! alarm stands on the number of those that drift, and on nobody having looked.
+//! Verifies once a day that backups still expire as receipts promise: compares the settings in
+//! force with those that the functions were deployed with. Reads settings, never rows. An
+//! alarm watches the number of settings that drift, and missing checks.
 
 use jiff::SignedDuration;
 use serde_json::json;
@@ -11,14 +11,14 @@ use shared::base::recovery::BACKUP_DELAY;
 use shared::domain::app::App;
 use shared::domain::keys::{EXPORTS, day_of};
 
-/// A deleted row is gone from every copy within these days, and a deleted key within a day.
+/// A deleted row is gone from every copy within these days, a deleted key within a day.
 const RECORDS_DAYS: u8 = 30;
 const KEYRING_DAYS: u8 = 1;
-/// Days that an export and an upload that was never completed may last.
+/// How many days an export and an incomplete upload may exist.
 const PASSING_DAYS: u8 = 1;
 
-/// Looks at the settings, if nobody has today, and says how many drift: 0 as well, for
-/// silence is what the alarm takes for the end of looking.
+/// Checks the settings unless they were checked today, and reports how many drift. Reports 0
+/// as well: the alarm treats silence as a missing check.
 pub async fn check(app: &App) -> Result<()> {
     let now = app.clock.now();
     let today = day_of(now);
@@ -34,17 +34,17 @@ pub async fn check(app: &App) -> Result<()> {
         about: ("drifting", json!(drifting)),
     }
     .log(now);
-    // Last, so that the next sweep looks where this one could not.
+    // Last, so that the next sweep repeats a check that failed.
     app.store.note_backups_checked(today).await
 }
 
-/// The names of the settings that are not as they must be.
+/// The names of the settings that differ from their required values.
 async fn drifting(app: &App) -> Result<Vec<&'static str>> {
     let records = app.store.records_posture().await?;
     let keyring = app.store.keyring_posture().await?;
     let kept = SignedDuration::from_hours(24 * i64::from(RECORDS_DAYS));
     let due = app.clock.now() - kept - BACKUP_DELAY;
-    // Each list leaves out what the other shows: who made a backup has it.
+    // Each list omits what the other holds, depending on which service made the backup.
     let overdue =
         app.store.records_backed_up(due).await? || app.backups.any(&records.arn, Some(due)).await?;
     let copied =
@@ -58,7 +58,7 @@ async fn drifting(app: &App) -> Result<Vec<&'static str>> {
 
     let recovers =
         |live: Option<i32>, told: u8, most: u8| told <= most && live == Some(i32::from(told));
-    // Whether some rule lets all that lies under the prefix go in time.
+    // Whether some lifecycle rule removes everything under the prefix in time.
     let goes = |prefix: &str, age: fn(&Ages) -> Option<i32>, days: u8| {
         let mut rules = ages.iter().filter(|it| prefix.starts_with(&it.prefix));
         rules.any(|it| age(it).is_some_and(|age| age <= i32::from(days)))

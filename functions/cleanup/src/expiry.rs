@@ -1,5 +1,5 @@
-//! Clocks whose day has come: the life is over, or its door says when it will be, or a hold or
-//! a restriction has stopped it.
+//! Processes due expiry index entries: the life has expired, or its door has a later expiry,
+//! or a hold or a restriction has paused it.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -18,7 +18,7 @@ use shared::domain::life::door::Door;
 use crate::sweep::Sweep;
 use crate::{PAGE, at_once};
 
-/// What became of an expiry index entry.
+/// The outcome of an expiry index entry.
 enum Seen {
     Expired,
     Moved,
@@ -26,8 +26,8 @@ enum Seen {
     AsItWas,
 }
 
-/// Goes through the expiry index entries of a tenant that are due by today. False when
-/// time is over first.
+/// Processes a tenant's expiry index entries that are due by today. False when time runs out
+/// first.
 pub async fn sweep(
     sweep: &mut Sweep<'_>,
     tenant: TenantId,
@@ -59,7 +59,7 @@ async fn look_at_all(sweep: &mut Sweep<'_>, tenant: TenantId, mut lives: Vec<Lif
         return;
     };
     lives.retain(|life| !ended.contains_key(life));
-    // Whoever lifted their hold did not come to release what waited for it.
+    // The request that lifted the hold did not release the jobs that waited for it.
     let unreleased = ended.values().flatten();
     for entry in unreleased.filter(|entry| !entry.blocked.is_empty()) {
         let about = format!("{} {}", entry.key.tenant, entry.key.life);
@@ -79,7 +79,7 @@ async fn look_at_all(sweep: &mut Sweep<'_>, tenant: TenantId, mut lives: Vec<Lif
     }
 }
 
-/// The doors of these lives, as far as they stand. One that cannot be read is told of with its
+/// The doors of these lives, where they exist. One that cannot be read is reported with its
 /// life.
 pub async fn doors(app: &App, lives: &[LifeKey]) -> Result<HashMap<LifeKey, Result<Door>>> {
     let wanted: Vec<_> = lives
@@ -91,8 +91,8 @@ pub async fn doors(app: &App, lives: &[LifeKey]) -> Result<HashMap<LifeKey, Resu
     Ok(rows.iter().filter_map(door).collect())
 }
 
-/// Those of these lives that have no door, and whose erasure is under way: their expiry
-/// index entries stay until it is verified. Each with its row, unless the subject has a later life.
+/// The lives without a door whose erasure is under way. Their expiry index entries stay until
+/// it is verified. Each with its keyring row, unless the subject has a later life.
 async fn ended(
     app: &App,
     tenant: TenantId,
@@ -100,7 +100,7 @@ async fn ended(
     doors: &HashMap<LifeKey, Result<Door>>,
 ) -> Result<HashMap<LifeKey, Option<Entry>>> {
     let gone: Vec<_> = lives.iter().filter(|it| !doors.contains_key(it)).collect();
-    // Two lives of one subject may have ended, the second before all of the first is gone.
+    // Two lives of one subject may have ended: the second before the first is fully erased.
     let mut subjects: Vec<_> = gone.iter().map(|life| life.subject).collect();
     subjects.sort_unstable();
     subjects.dedup();
@@ -122,13 +122,13 @@ async fn look_at(app: &App, life: &LifeKey, door: Option<Result<Door>>) -> Resul
         Some(door) if door.expires_at.is_none() => look_again(app, life, now).await,
         Some(door) if !door.expired(now) => {
             let ahead = door.expires_at.is_some_and(|at| day_of(at) > day_of(now));
-            // Refused: the door has changed since, and the next sweep looks at it again.
+            // Refused: the door has changed since. The next sweep verifies it again.
             match ahead && app.store.move_expiry(life, &door).await? {
                 true => Ok(Seen::Moved),
                 false => Ok(Seen::AsItWas),
             }
         }
-        // Refused where its erasure is under way already.
+        // Refused if the life's erasure is already under way.
         _ => match app.store.begin_expiry(life, now).await? {
             true => Ok(Seen::Expired),
             false => Ok(Seen::AsItWas),
@@ -136,8 +136,8 @@ async fn look_at(app: &App, life: &LifeKey, door: Option<Result<Door>>) -> Resul
     }
 }
 
-/// An expiry that a hold or a restriction has paused: the hold is over, or there is nothing
-/// to look at before it may be, nor before tomorrow.
+/// Handles an expiry that a hold or a restriction has paused: ends an expired hold, or
+/// postpones the entry until the hold may end, or until tomorrow.
 async fn look_again(app: &App, life: &LifeKey, now: Timestamp) -> Result<Seen> {
     let entry = app.keyring.entry(life.tenant, life.subject).await?;
     let Some(entry) = entry.filter(|entry| entry.key == *life) else {

@@ -1,4 +1,4 @@
-//! Jobs that nobody works on: their worker died, or their wait is over.
+//! Resumes jobs without a worker: the worker died, or the job's wait is over.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use shared::domain::keys::{self, JOBS_DUE, JobKey};
 use crate::sweep::Sweep;
 use crate::{PAGE, at_once};
 
-/// Hands over the next turn of every job that is due, the longest due first.
+/// Hands over the next turn of every due job, the longest due first.
 pub async fn resume(sweep: &mut Sweep<'_>, until: Instant) {
     let app = sweep.app;
     let due = keys::moment(app.clock.now());
@@ -36,8 +36,8 @@ pub async fn resume(sweep: &mut Sweep<'_>, until: Instant) {
     }
 }
 
-/// Hands over the next turn of a job, if it is due. The index lags behind, so the job itself
-/// says when that is; and whoever takes it up meanwhile has the hand-over refused.
+/// Hands over the next turn of a job if it is due. The index is eventually consistent, so the
+/// job row decides. If a worker takes up the job meanwhile, the hand-over is refused.
 async fn hand_over(app: &App, key: JobKey) -> Result<bool> {
     let now = app.clock.now();
     let Some(mut job) = app.store.job::<Value>(key).await? else {

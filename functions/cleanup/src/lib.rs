@@ -1,13 +1,13 @@
-//! The scheduled sweep: whoever is due is forgotten, without waiting for TTL; clocks are
-//! moved to where their doors say; holds whose time is over end; jobs whose worker died or
-//! whose wait is over go on; a retention that became shorter is brought to every door. Then
-//! the activity's days that are over are sealed. It tells how long the oldest erasure has
-//! been overdue, and once a day it looks whether backups still age out.
+//! The scheduled sweep. It erases expired lives without waiting for TTL, moves expiry index
+//! entries to the times in their doors, ends holds whose time is over, resumes jobs whose
+//! worker died or whose wait is over, and applies shortened retention to every door. Then it
+//! signs the finished days of the activity log. It reports how long the oldest erasure has
+//! been overdue, and verifies once a day that backups still expire.
 //!
-//! Each step looks again before it acts and may be repeated, so a sweep that is cut off
-//! is simply followed by the next, and two at once do no harm. What fails of one life, job
-//! or tenant is told, counted, and left to the next sweep: it holds up nothing else. No step
-//! may take the time of those after it, and no tenant that of the others.
+//! Each step verifies before it acts and is idempotent, so the next sweep can follow an
+//! interrupted one, and two at once do no harm. A failure of one life, job or tenant is
+//! logged, counted, and left to the next sweep; it does not block anything else. No step can
+//! use up the time of later steps, and no tenant that of others.
 
 mod drift;
 mod expiry;
@@ -27,12 +27,12 @@ use shared::lambda::Trigger;
 
 use sweep::Sweep;
 
-/// Rows of the index read at a time.
+/// Index rows read at a time.
 const PAGE: usize = 100;
-/// Lives, and jobs, that are seen to at the same time.
+/// Lives, and jobs, processed concurrently.
 const AT_ONCE: usize = 8;
 
-/// Does some work at the same time, up to [`AT_ONCE`] of it. The results stand in its order.
+/// Runs work concurrently, up to [`AT_ONCE`]. Results keep the order of the work.
 async fn at_once<T>(work: Vec<BoxFuture<'_, T>>) -> Vec<T> {
     let work = futures::stream::iter(work).buffered(AT_ONCE);
     work.collect().await
@@ -41,8 +41,8 @@ async fn at_once<T>(work: Vec<BoxFuture<'_, T>>) -> Vec<T> {
 /// Sweeps every tenant.
 ///
 /// # Errors
-/// When the event is not that of its schedule. What fails within a sweep is no error: the next
-/// one is the retry.
+/// When the event is not that of its schedule. Failures within a sweep are no error: the next
+/// sweep retries.
 pub async fn handle(app: &App, event: Value) -> Result<Value, Failure> {
     let Trigger::Schedule = Trigger::parse(event)? else {
         return Err("cleanup is woken by its schedule".into());

@@ -1,5 +1,5 @@
-//! Whether everybody who is to be forgotten is, in time: how long the oldest erasure has been
-//! overdue, measured with each sweep. An alarm stands on it, and on its silence.
+//! Measures with each sweep how long the oldest erasure has been overdue. An alarm watches the
+//! value, and its absence.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -12,13 +12,13 @@ use shared::domain::erasure::spec::Erasing;
 use shared::domain::jobs::{Job, JobKind, JobState};
 use shared::domain::keys::{self, JOBS_DUE};
 
-/// Jobs listed together: as many as a page of DynamoDB holds, or so.
+/// Jobs listed together: about one DynamoDB page.
 const PAGE: usize = 1000;
-/// How long an erasure takes at most when nothing is wrong: a person's some minutes, a
-/// tenant's as long as caches, links and sweeps have to be waited for.
+/// The longest that an erasure takes in normal operation: a person's takes some minutes; a
+/// tenant's waits for caches, links and sweeps.
 const TAKES: SignedDuration = SignedDuration::from_hours(3);
 
-/// Says for how many seconds the oldest is overdue: 0 when none is.
+/// Reports for how many seconds the oldest erasure is overdue; 0 when none is.
 pub async fn measure(app: &App) -> Result<()> {
     let now = app.clock.now();
     let younger = JobId::bound(now - TAKES);
@@ -50,8 +50,8 @@ pub async fn measure(app: &App) -> Result<()> {
     Ok(())
 }
 
-/// How long ago it should have been over. What a hold blocks is not late, nor is a tenant's
-/// before its day of grace is over.
+/// How long the job is overdue. A job that a hold blocks is not late, nor is a tenant's before
+/// its day of grace is over.
 fn overdue(job: &Job<Erasing>, now: Timestamp) -> SignedDuration {
     if job.state.over() || job.state == JobState::Blocked {
         return SignedDuration::ZERO;

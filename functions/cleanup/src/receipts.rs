@@ -1,5 +1,5 @@
-//! The receipt of a day's expiries: one for each tenant and day on which somebody's time
-//! was over, made when the day is, and when the last of them is verified.
+//! The receipt of a day's expiries: one for each tenant and day with an expiry, issued once
+//! the day is over and its last erasure is verified.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -15,13 +15,13 @@ use shared::domain::erasure::spec::Erasing;
 use shared::domain::jobs::{Job, JobKind};
 use shared::domain::keys::day_of;
 
-/// Jobs read together: as many as a page of DynamoDB holds, or so.
+/// Jobs read together: about one DynamoDB page.
 const PAGE: usize = 1000;
-/// How long a day is left open after its midnight: an expiry that was begun on it may be
-/// written a little later.
+/// How long a day stays open after midnight: an expiry that began on it may be written a
+/// little later.
 const GRACE: SignedDuration = SignedDuration::from_hours(1);
 
-/// Makes the receipts of every day that is over and has none yet, oldest first.
+/// Issues the receipts of every finished day that has none yet, oldest first.
 pub async fn issue(
     app: &App,
     tenant: TenantId,
@@ -36,7 +36,7 @@ pub async fn issue(
     let mut done = None;
     while day < today && Instant::now() < deadline {
         match expiries(app, tenant, day, deadline).await? {
-            // Somebody of that day still waits for a last look, or time is up.
+            // A life of that day is not yet verified, or time is up.
             None => break,
             Some(ended) if ended.lives.is_empty() => {}
             Some(ended) => {
@@ -56,16 +56,16 @@ pub async fn issue(
     }
 }
 
-/// What expired on one day.
+/// The lives that expired on one day.
 struct Ended {
     lives: Vec<shared::domain::keys::LifeKey>,
     stores: BTreeMap<String, u64>,
-    /// When the last of them became unreadable, and was verified to be gone.
+    /// When the last of them became unreadable, and when its erasure was verified.
     unreadable_at: Timestamp,
     erased_at: Timestamp,
 }
 
-/// All that expired on a day; `None` while one of them is not over, or when time is up.
+/// The expiries of a day; `None` while one of them is unfinished, or when time is up.
 async fn expiries(
     app: &App,
     tenant: TenantId,

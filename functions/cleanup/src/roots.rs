@@ -1,9 +1,8 @@
-//! Seals the activity log: each day that is over gets a signed root over all that was
-//! written on it, chained to the day before, so that nothing of it can be changed, added or
-//! taken away unnoticed.
+//! Signs the activity log: each finished day gets a signed log root over its entries, chained
+//! to the previous day, so that no entry can be changed, added or removed unnoticed.
 //!
-//! Nothing is signed before the day's watermarks are closed. Leaves are written as they are
-//! made, the root last: a sweep that is cut off resumes where it stopped.
+//! A day is signed only after its watermarks are closed. Leaves are stored as they are
+//! computed, the root last, so an interrupted sweep resumes where it stopped.
 
 use std::time::Instant;
 
@@ -19,11 +18,11 @@ use shared::domain::keys::{self, day_of};
 use shared::proof::leaf::{SEAL, leaf};
 use shared::proof::merkle::{Hash, Tree};
 
-/// How long a day is left open after its midnight, so that no clock that is a little slow
-/// has its events refused.
+/// How long a day stays open after midnight, so that events from a slightly slow clock are not
+/// refused.
 const GRACE: SignedDuration = SignedDuration::from_hours(1);
 
-/// Signs the root of every day of a tenant's log that is over, oldest first. How many it signed.
+/// Signs the root of every finished day of a tenant's log, oldest first. Returns how many.
 pub async fn sign(
     app: &App,
     tenant: TenantId,
@@ -58,7 +57,8 @@ pub async fn sign(
     Ok(sealed)
 }
 
-/// Seals one day, whose watermarks are closed. `None` when time is up, or another sweep is at it.
+/// Signs one day whose watermarks are closed. `None` when time is up, or another sweep is
+/// signing it.
 async fn sign_day(
     app: &App,
     tenant: TenantId,
@@ -89,12 +89,12 @@ async fn sign_day(
     Ok(app.store.add_root(tenant, &seal).await?.then_some(seal))
 }
 
-/// The tree over a day's entries, its leaves written down.
+/// The Merkle tree over a day's entries. Stores its leaves.
 async fn tree(app: &App, tenant: TenantId, day: Date, deadline: Instant) -> Result<Option<Tree>> {
     let mut tree = Tree::default();
     let mut written = 0;
     let mut after = None;
-    // What an earlier sweep has come to.
+    // The leaves that an earlier sweep stored.
     while let Some(leaves) = app.store.leaves(tenant, day, written).await? {
         leaves.hashes.iter().for_each(|leaf| tree.push(*leaf));
         after = Some(leaves.last);

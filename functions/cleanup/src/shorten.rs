@@ -1,5 +1,5 @@
-//! A retention that became shorter, brought to every door of its tenant. A longer one holds
-//! from the person's next visit: what was promised is kept.
+//! Applies a shortened retention to every door of its tenant. A longer one applies from the
+//! person's next visit: promised expiry dates are kept.
 
 use std::time::Instant;
 
@@ -16,18 +16,18 @@ use crate::expiry::doors;
 use crate::sweep::Sweep;
 use crate::{PAGE, at_once};
 
-/// For how long a request may still go by what the settings were before: a minute of caching,
-/// and the longest that a request runs.
+/// For how long a request may still use the previous settings: a minute of caching, and the
+/// longest duration of a request.
 const REMEMBERED: SignedDuration = SignedDuration::from_secs(120);
 
-/// Goes on bringing every door to the tenant's retention. False when time is over first.
+/// Continues to apply the tenant's retention to every door. False when time runs out first.
 ///
-/// While somebody may still go by the settings before, every door is gone through and will be
-/// once more: who is seen meanwhile may get the longer time again.
+/// While a request may still use the previous settings, every door is processed now and once
+/// more later, because a visit meanwhile may restore the longer time.
 pub async fn shorten(sweep: &mut Sweep<'_>, tenant: TenantId, until: Instant) -> Result<bool> {
     let app = sweep.app;
     let stored = match app.store.settings(tenant).await {
-        // The last of a tenant that leaves: nobody is left.
+        // The tenant has left: there are no doors any more.
         Err(Error::NotFound) => return Ok(true),
         stored => stored?,
     };
@@ -53,7 +53,7 @@ pub async fn shorten(sweep: &mut Sweep<'_>, tenant: TenantId, until: Instant) ->
     }
     match (settled, place.missed) {
         (true, false) => app.store.retention_applied(tenant, &stored).await?,
-        // From the start again.
+        // Start again.
         (true, true) => {
             let start = Shortened::default();
             app.store.note_shortened(tenant, stored.rev, &start).await?;
@@ -63,7 +63,7 @@ pub async fn shorten(sweep: &mut Sweep<'_>, tenant: TenantId, until: Instant) ->
     Ok(true)
 }
 
-/// Shortens some lives. False when one of them could not be seen to.
+/// Shortens some lives. False when one of them failed.
 async fn shorten_all(sweep: &mut Sweep<'_>, lives: &[LifeKey], days: u8) -> Result<bool> {
     let app = sweep.app;
     let doors = doors(app, lives).await?;
@@ -83,8 +83,8 @@ async fn shorten_all(sweep: &mut Sweep<'_>, lives: &[LifeKey], days: u8) -> Resu
     Ok(all)
 }
 
-/// False where there is nothing to shorten; or the person was seen just now, by settings that
-/// are no longer remembered from before.
+/// False when there is nothing to shorten, or when the person has just been seen under the new
+/// settings.
 async fn shorten_one(app: &App, life: &LifeKey, door: Result<Door>, days: u8) -> Result<bool> {
     let door = door?;
     let expires = expires_at(door.last_seen, days);

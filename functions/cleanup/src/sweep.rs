@@ -1,4 +1,4 @@
-//! The order of a sweep's steps, the time that each may take, and what failed in them.
+//! The order of a sweep's steps, their time limits, and the failures in them.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -17,15 +17,15 @@ use shared::domain::tenant::rows::Record;
 use crate::shorten::shorten;
 use crate::{PAGE, drift, expiry, jobs, overdue, receipts, roots};
 
-/// Until when each step may work, from the beginning of the sweep. The function's timeout
-/// leaves a minute for what is measured at the end.
+/// Each step's deadline, from the beginning of the sweep. The function's timeout leaves a
+/// minute for the measurement at the end.
 const JOBS: Duration = Duration::from_secs(60);
 const FORGETTING: Duration = Duration::from_secs(180);
 const SEALING: Duration = Duration::from_secs(240);
-/// How long a step works on one tenant before it goes on with the next.
+/// How long a step works on one tenant before the next tenant's turn.
 const TURN: Duration = Duration::from_secs(10);
 
-/// One sweep: what it did so far, and what failed.
+/// One sweep: its results and failures so far.
 pub struct Sweep<'a> {
     pub app: &'a App,
     started: Instant,
@@ -35,7 +35,7 @@ pub struct Sweep<'a> {
     failed: BTreeSet<&'static str>,
 }
 
-/// What a sweep did.
+/// The results of a sweep.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Did {
     pub expired: u64,
@@ -46,7 +46,7 @@ pub struct Did {
     pub holds_ended: u64,
 }
 
-/// How far the forgetting of one tenant is.
+/// The progress of expiry for one tenant.
 struct Forgetting {
     tenant: TenantId,
     shortened: bool,
@@ -65,7 +65,7 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    /// Notes what could not be done, and about what: names of tenants, lives and jobs alone.
+    /// Records a failure and its context: only ids of tenants, lives and jobs.
     pub fn note<T>(
         &mut self,
         step: &'static str,
@@ -82,7 +82,7 @@ impl<'a> Sweep<'a> {
         None
     }
 
-    /// Does all of it. What it did.
+    /// Runs every step and returns what the sweep did.
     pub async fn run(mut self) -> Value {
         let started = self.started;
         jobs::resume(&mut self, started + JOBS).await;
@@ -92,7 +92,7 @@ impl<'a> Sweep<'a> {
         let tenants = self.note("tenants", "-", tenants).unwrap_or_default();
         let next = SweptUpTo {
             forgetting: self.forget_all(&tenants, places.forgetting).await,
-            // After all of that: forgetting waits for no seal.
+            // Last, so that expiry never waits for signing.
             sealing: self.sign_roots(&tenants, places.sealing).await,
         };
         if next != places {
@@ -106,8 +106,8 @@ impl<'a> Sweep<'a> {
         self.tell()
     }
 
-    /// Goes through whoever of each tenant is due. The last tenant that there was time for,
-    /// when there was none for the others.
+    /// Expires due lives of each tenant in turn. Returns the last tenant that was reached, if
+    /// time ran out before the others.
     async fn forget_all(
         &mut self,
         tenants: &[Record],
@@ -131,7 +131,7 @@ impl<'a> Sweep<'a> {
                 left.push(work);
             }
         }
-        // Everybody had a turn: who needs more takes what time is left, in turn.
+        // Every tenant had a turn. Those that need more share the remaining time.
         while !left.is_empty() {
             if Instant::now() >= until {
                 self.complete = false;
@@ -146,7 +146,7 @@ impl<'a> Sweep<'a> {
         None
     }
 
-    /// One turn of a tenant. False when it needs another.
+    /// One tenant's turn. False when it needs another.
     async fn forget(&mut self, work: &mut Forgetting, until: Instant) -> bool {
         let now = Instant::now();
         if !work.shortened {
@@ -157,8 +157,8 @@ impl<'a> Sweep<'a> {
             && work.shortened
     }
 
-    /// Seals what is over of every tenant's activity, and makes the receipts of its expiries.
-    /// As with [`Sweep::forget_all`].
+    /// Signs the finished days of every tenant's log and issues the receipts of its expiries.
+    /// Returns as [`Sweep::forget_all`].
     async fn sign_roots(
         &mut self,
         tenants: &[Record],
@@ -183,7 +183,7 @@ impl<'a> Sweep<'a> {
         None
     }
 
-    /// Says what the sweep did, to the log, the alarms and whoever invoked it.
+    /// Reports what the sweep did to the log, the alarms and the caller.
     fn tell(self) -> Value {
         let Did {
             expired,
@@ -228,7 +228,7 @@ impl<'a> Sweep<'a> {
     }
 }
 
-/// Every tenant that stays. Who is going is forgotten by the job that erases the tenant.
+/// Every tenant that is not leaving. The job that erases a tenant erases its people.
 async fn tenants(app: &App) -> Result<Vec<Record>> {
     let stays = |it: &Record| it.erased_at.is_none() && !it.going;
     let mut staying = Vec::new();
@@ -239,7 +239,7 @@ async fn tenants(app: &App) -> Result<Vec<Record>> {
     Ok(staying)
 }
 
-/// All tenants, who stand in order, beginning after the one at which the last sweep stopped.
+/// All tenants in order, beginning after the one at which the last sweep stopped.
 fn round(tenants: &[Record], after: Option<TenantId>) -> impl Iterator<Item = &Record> {
     let first = tenants.partition_point(|it| Some(it.tenant) <= after);
     tenants[first..].iter().chain(&tenants[..first])
@@ -271,7 +271,7 @@ mod tests {
             expected.rotate_left((at + 1) % 4);
             assert_eq!(reached(Some(tenants[at])), expected, "after {at}");
         }
-        // One that has left meanwhile is a place all the same.
+        // A tenant that has left since is still a valid position.
         let fewer = [records[0].clone(), records[2].clone()];
         let reached: Vec<_> = round(&fewer, Some(tenants[1]))
             .map(|it| it.tenant)

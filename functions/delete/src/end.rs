@@ -1,5 +1,5 @@
-//! The moment of an erasure: keys go, doors close. From here on nothing of these lives can
-//! be read. Whoever is held is noted to wait; everything else is removed later.
+//! The moment of an erasure: deletes keys and doors. From here on these lives cannot be read.
+//! Held lives are recorded as blocked; remaining data is purged later.
 
 use std::collections::HashMap;
 
@@ -22,20 +22,20 @@ use shared::domain::rules::change::Change;
 
 use crate::at_once;
 
-/// Lives that end in one transaction: each takes two rows of it, and up to four.
+/// Lives that end in one transaction. Each takes two to four of its rows.
 pub const TOGETHER: usize = 20;
-/// Transactions at the same time.
+/// Concurrent transactions.
 const AT_ONCE: usize = 4;
-/// People who are looked at together.
+/// People who are read together.
 const READ: usize = 100;
 
-/// Somebody who lives, with what an erasure has to know of them.
+/// A living person, with what an erasure needs to know of them.
 pub struct Present {
     pub entry: Entry,
     pub door: Door,
 }
 
-/// Those of `subjects` who live, each once.
+/// The living among `subjects`, without duplicates.
 pub async fn present(app: &App, tenant: TenantId, subjects: &[SubjectId]) -> Result<Vec<Present>> {
     let mut subjects = subjects.to_vec();
     subjects.sort_unstable();
@@ -51,7 +51,7 @@ pub async fn present(app: &App, tenant: TenantId, subjects: &[SubjectId]) -> Res
     Ok(present)
 }
 
-/// What the keyring holds of these people, each with the door of that life.
+/// The keyring's entries of these people, each with the door of its life.
 async fn rows(
     app: &App,
     tenant: TenantId,
@@ -77,20 +77,20 @@ async fn rows(
     Ok(entries.into_iter().map(with_door).collect())
 }
 
-/// What ending some lives came to.
+/// The result of ending lives.
 #[derive(Debug, Default)]
 pub struct Ended {
-    /// Those who are held: their lives go on until the hold is lifted.
+    /// People under a hold: their lives continue until the hold is lifted.
     pub blocked: Vec<SubjectId>,
-    /// When the last link that may still write has run out.
+    /// When the last link that may still write expires.
     pub uploads_until: Option<Timestamp>,
 }
 
-/// Ends these lives on behalf of a job. Those that have ended already are passed over, so
-/// it can be done again; where the job suppresses, their people are kept away all the same.
+/// Ends these lives on behalf of a job. Idempotent: skips lives that have ended already. If
+/// the job suppresses, their people are suppressed nevertheless.
 ///
-/// Every write checks the job's fence: `None` when the job was cancelled or another worker
-/// has taken it up since it was read. Nothing was written after that.
+/// Every write checks the job's fencing token. `None` when the job was cancelled, or another
+/// worker has taken it up since it was read; nothing was written after that.
 pub async fn end(app: &App, job: &Job<Erasing>, lives: &[LifeKey]) -> Result<Option<Ended>> {
     let suppress = job.spec.suppress;
     let mut ended = Ended::default();
@@ -99,7 +99,7 @@ pub async fn end(app: &App, job: &Job<Erasing>, lives: &[LifeKey]) -> Result<Opt
         let mut tries = Tries::default();
         while !left.is_empty() {
             tries.next().await?;
-            // After the first try one by one: a life that keeps changing delays no other.
+            // After the first attempt one by one: a life that keeps changing delays no other.
             let together = if tries.first() { TOGETHER } else { 1 };
             let changed = end_some(app, job, &left, suppress, together, &mut ended).await?;
             let Some(changed) = changed else {
@@ -111,12 +111,12 @@ pub async fn end(app: &App, job: &Job<Erasing>, lives: &[LifeKey]) -> Result<Opt
     Ok(Some(ended))
 }
 
-/// What became of a transaction on behalf of a job.
+/// The outcome of a transaction on behalf of a job.
 enum Behalf {
     Done,
-    /// The person has changed since they were read.
+    /// The person's rows have changed since they were read.
     Changed,
-    /// The job has.
+    /// The job has changed.
     Fenced,
 }
 
@@ -129,7 +129,8 @@ async fn on_behalf(app: &App, job: &Job<Erasing>, mut writes: Vec<Write>) -> Res
     })
 }
 
-/// Tries once for each. Those that changed meanwhile are left; `None` when the job has.
+/// Makes one attempt for each life. Returns those that changed meanwhile; `None` when the job
+/// has changed.
 async fn end_some(
     app: &App,
     job: &Job<Erasing>,
@@ -150,7 +151,7 @@ async fn end_some(
         let (entry, door) = match found {
             Some(found) if found.0.key == *life && found.0.state == State::Active => found,
             other => {
-                // Ended before, by a try that may not have come to note its links.
+                // Ended earlier, by an attempt that may not have recorded its links.
                 let until = last_upload(app.clock.now());
                 ended.uploads_until = ended.uploads_until.max(Some(until));
                 let Some((entry, door)) = other.filter(|_| suppress) else {
@@ -165,7 +166,8 @@ async fn end_some(
             }
         };
         if entry.rules.held {
-            // One that cannot be noted, since too many wait, looks again each day.
+            // If too many jobs wait already, this one is not recorded and verifies again each
+            // day.
             let known = entry.blocked.contains(&job.key.id) || entry.blocked.len() >= BLOCKED;
             let noted = match known {
                 true => Behalf::Done,
@@ -201,9 +203,9 @@ async fn end_some(
     Ok(Some(left))
 }
 
-/// Keeps somebody away as a job asks whose life has ended without it: by its time, or by
-/// another erasure. Who has returned since the job was asked for, is erased anew, by a job of
-/// their own; who was let back in since, stays.
+/// Suppresses a person, as the job requests, whose life ended without it: by expiry, or by
+/// another erasure. If the person has returned since the request, a new job erases that life.
+/// If they were readmitted since, they stay.
 async fn keep_away(
     app: &App,
     job: &Job<Erasing>,
@@ -234,7 +236,7 @@ async fn keep_away(
     on_behalf(app, job, writes).await
 }
 
-/// The erasure of a life that began while a suppressing one was under way.
+/// The erasure of a life that began during a suppressing erasure.
 fn erase_anew(
     app: &App,
     job: &Job<Erasing>,
@@ -265,8 +267,8 @@ fn erase_anew(
     writes
 }
 
-/// Notes on a job that its lives have ended, but for those who are held. Its times are those
-/// of the last of them.
+/// Records on a job that its lives have ended, except for held ones. Its times are those of
+/// the last life.
 pub fn set_ended(app: &App, job: &mut Job<Erasing>, held: &[SubjectId], now: Timestamp) {
     let lives = job.spec.count;
     let ended = |held: usize| lives - held.min(lives);

@@ -1,9 +1,9 @@
-//! The ZIP: made in one pass, sent to S3 in parts as it grows. Owns the form of the
-//! archive and its files' checksums; knows nothing of what they say.
+//! The ZIP archive: written in one pass, and uploaded to S3 in parts as it grows. Owns the
+//! archive's format and its files' checksums; knows nothing of their contents.
 //!
-//! Memory holds one part at a time, whatever the archive's size. Sizes and checksums of
-//! each file follow its content (APPNOTE.TXT 4.3.9, data descriptors), since a stream
-//! cannot be gone back in.
+//! Memory holds one part at a time, regardless of the archive's size. Size and checksum of
+//! each file follow its content (APPNOTE.TXT 4.3.9, data descriptors), since a stream cannot
+//! seek back.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,12 +17,12 @@ use shared::base::error::{Error, Result};
 use zip::write::{SimpleFileOptions, StreamWriter};
 use zip::{CompressionMethod, ZipWriter};
 
-/// How much is sent at once; less than that is put whole. S3 wants parts of at least 5 MiB,
-/// and at most 10,000.
+/// The size of a part; a smaller archive is uploaded in one call. S3 requires parts of at
+/// least 5 MiB, and at most 10,000 of them.
 const PART: usize = 8 * 1024 * 1024;
 const ZIP: &str = "application/zip";
 
-/// A file in the archive, as the manifest lists it.
+/// A file of the archive, as the manifest lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct File {
     pub name: String,
@@ -30,17 +30,17 @@ pub struct File {
     pub sha256: String,
 }
 
-/// The finished archive, as it lies in the bucket.
+/// The finished archive in the bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
-    /// Of which edition of the life it is.
+    /// The life's edition that the archive was made of.
     pub edition: u64,
     pub version: String,
     pub size: u64,
     pub sha256: String,
 }
 
-/// A ZIP as it grows.
+/// A ZIP under construction.
 pub struct Archive {
     zip: ZipWriter<StreamWriter<Tail>>,
     tail: Tail,
@@ -49,13 +49,13 @@ pub struct Archive {
     files: Vec<File>,
 }
 
-/// What has been written and not been sent: shared with the ZIP's writer.
+/// Bytes that were written but not yet sent. Shared with the ZIP's writer.
 #[derive(Clone, Default)]
 struct Tail(Arc<Mutex<Vec<u8>>>);
 
 impl Tail {
     fn with<T>(&self, act: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-        // Bytes are appended whole or not at all, so a panic elsewhere leaves them sound.
+        // Bytes are appended whole or not at all, so a panic elsewhere leaves them intact.
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -72,7 +72,7 @@ impl Write for Tail {
 }
 
 impl Archive {
-    /// An empty archive, whose files bear this time.
+    /// An empty archive. Its files have this timestamp.
     pub fn new(at: Timestamp) -> Archive {
         let tail = Tail::default();
         let mut options = SimpleFileOptions::default();
@@ -88,16 +88,16 @@ impl Archive {
         }
     }
 
-    /// Begins a file; the one before is closed.
+    /// Begins a file and closes the previous one.
     ///
     /// # Errors
-    /// When the archive has such a file already.
+    /// When the archive already contains this file.
     pub fn begin(&mut self, name: &str) -> io::Result<()> {
         self.start(name, self.options)
     }
 
-    /// Begins a file that is stored as it is: most of what people attach has been compressed
-    /// before, and trying again would take most of an export's time.
+    /// Begins a file that is stored uncompressed: most attachments are compressed already, and
+    /// compressing them again would take most of an export's time.
     ///
     /// # Errors
     /// As [`Archive::begin`].
@@ -122,12 +122,12 @@ impl Archive {
         }
     }
 
-    /// The files so far, the open one not included.
+    /// The files so far, without the open one.
     pub fn files(&self) -> &[File] {
         &self.files
     }
 
-    /// A whole file.
+    /// Adds a complete file.
     ///
     /// # Errors
     /// As [`Archive::begin`].
@@ -143,16 +143,16 @@ impl Archive {
         self.close_file();
     }
 
-    /// What is waiting to be sent, once it makes a part.
+    /// The unsent bytes, once they fill a part.
     fn part(&self) -> Option<Vec<u8>> {
         self.tail.with(|tail| {
-            // The next part will be as large: one allocation instead of many.
+            // The next part will be as large: allocate once.
             let next = || Vec::with_capacity(PART + PART / 4);
             (tail.len() >= PART).then(|| std::mem::replace(tail, next()))
         })
     }
 
-    /// The archive's end: all that has not been taken as a part.
+    /// Completes the archive. Returns the bytes that were not taken as a part.
     ///
     /// # Errors
     /// As [`Archive::begin`].
@@ -177,12 +177,12 @@ impl Write for Archive {
     }
 }
 
-/// An archive on its way to S3. What is left unfinished must be aborted.
+/// The upload of an archive to S3. If it is not finished, it must be aborted.
 pub struct Upload<'a> {
     objects: &'a Objects,
     object: String,
     edition: u64,
-    /// Once it is an upload in parts.
+    /// Set once it is a multipart upload.
     id: Option<String>,
     parts: Vec<Part>,
     size: u64,
@@ -202,12 +202,12 @@ impl Upload<'_> {
         }
     }
 
-    /// Which edition of the life it is of.
+    /// The life's edition that the archive is made of.
     pub fn edition(&self) -> u64 {
         self.edition
     }
 
-    /// Sends what the archive has, as soon as it makes a part.
+    /// Sends the archive's unsent bytes once they fill a part.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when S3 does not answer, as everywhere below.
@@ -242,7 +242,8 @@ impl Upload<'_> {
         self.digest.update(part);
     }
 
-    /// Sends the rest and puts the parts together; what made no part is put whole.
+    /// Sends the rest and completes the upload. An archive smaller than one part is uploaded
+    /// in one call.
     ///
     /// # Errors
     /// As [`Upload::drain`].
@@ -264,7 +265,7 @@ impl Upload<'_> {
         })
     }
 
-    /// Ends it, so that nothing of it is kept.
+    /// Aborts the upload, so that nothing of it remains.
     ///
     /// # Errors
     /// As [`Upload::drain`].
@@ -309,7 +310,7 @@ mod tests {
     fn what_is_taken_in_parts_is_one_readable_archive() {
         let mut archive = Archive::new("2026-11-22T14:05:00Z".parse().unwrap());
         archive.add("manifest.json", b"{}").unwrap();
-        // Random bytes do not shrink: there will be more than one part.
+        // Random bytes do not compress: there will be more than one part.
         let mut noise = vec![0; 3 * PART];
         shared::crypto::fill_random(&mut noise);
         archive.begin_as_is("attachments/x").unwrap();

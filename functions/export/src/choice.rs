@@ -1,5 +1,5 @@
-//! What of a life goes into an export, by the right that it serves, and what is left out
-//! and why. Derived from the catalog; knows nothing of files.
+//! Which of a life's data an export contains, by the right that it serves, and what it leaves
+//! out and why. Derived from the catalog; knows nothing of files.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -26,7 +26,8 @@ const STRUCTURE: &[&str] = &[
     "file",
 ];
 
-/// What of a profile the person takes along: what they gave, and when it was kept.
+/// The parts of a profile that portability includes: what the person gave, and when it was
+/// stored.
 const PORTABLE: &[&str] = &[
     "subject",
     "created_at",
@@ -69,7 +70,7 @@ impl Choice {
         choice
     }
 
-    /// Whether there is a file of records of this type.
+    /// Whether the export has a file for records of this type.
     pub fn takes(&self, record: catalog::Record) -> bool {
         self.kind == Kind::Access
             || FIELDS
@@ -77,7 +78,7 @@ impl Choice {
                 .any(|field| field.record == record && field.given)
     }
 
-    /// Whether records of this type show what stands under a name.
+    /// Whether records of this type include the field of this name.
     pub fn shows(&self, record: catalog::Record, name: &str) -> bool {
         match self.kind {
             Kind::Access => self.agents || name != "member",
@@ -88,7 +89,7 @@ impl Choice {
         }
     }
 
-    /// A profile with what this right leaves of it.
+    /// A profile, reduced to what this right covers.
     pub fn profile(&self, mut profile: Profile) -> Profile {
         let person = &mut profile.person;
         for fields in [
@@ -107,7 +108,7 @@ impl Choice {
         profile
     }
 
-    /// The profile as JSON, with what this right leaves of it.
+    /// The profile as JSON, reduced to what this right covers.
     pub fn subject(&self, profile: &Profile, living: &Living) -> Value {
         let mut subject = json!(profile.view(living));
         if let (Kind::Portability, Some(fields)) = (self.kind, subject.as_object_mut()) {
@@ -116,7 +117,7 @@ impl Choice {
         subject
     }
 
-    /// A person's fields of one category. Names of custom values are the tenant's own.
+    /// A person's fields of one category. The tenant chose the names of custom values.
     fn fields(&self, fields: &Fields) -> Fields {
         let shown = |name: &str| {
             self.kind == Kind::Access
@@ -129,7 +130,7 @@ impl Choice {
             .collect()
     }
 
-    /// A record as it is exported, if it is.
+    /// A record in its exported form, or `None` if it is not exported.
     pub fn pick(&mut self, record: &Record, hash: &HashKey) -> Option<Map<String, Value>> {
         if self.kind == Kind::Portability && self.by_an_agent(record) {
             let what = if matches!(record, Record::Message(_)) {
@@ -172,7 +173,7 @@ impl Choice {
     fn by_an_agent(&mut self, record: &Record) -> bool {
         match record {
             Record::Message(message) if message.author == Author::Agent => {
-                // Messages come before files, so that each file's author is known by then.
+                // Messages come before files, so each file's author is known by then.
                 self.agents_files
                     .extend(message.content.attachments.iter().cloned());
                 true
@@ -193,7 +194,7 @@ impl Choice {
     }
 }
 
-/// The catalog's name for a record's type.
+/// The catalog's type of a record.
 const fn type_of(record: &Record) -> catalog::Record {
     match record {
         Record::Conversation(_) => catalog::Record::Conversation,

@@ -1,5 +1,5 @@
-//! What the archive holds, in the order in which it is written: records as they are read,
-//! files as they are streamed, then the page, and last the manifest with every checksum.
+//! The contents of the archive, in the order in which they are written: records as they are
+//! read, files as they are streamed, then the page, then the manifest with every checksum.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -27,19 +27,19 @@ use crate::page::{Facts, Page};
 use crate::table::Table;
 use crate::{Spec, processing};
 
-/// How often progress is saved and the life is looked at.
+/// How often progress is saved and the life is verified.
 const PAUSE: Duration = Duration::from_secs(3);
-/// Rows of one read.
+/// Rows in one read.
 const ROWS: usize = 200;
-/// How much of tables and page may wait in memory for its place in the archive, before it is
-/// written and others are begun.
+/// How much of the tables and the page may wait in memory before they are written and new ones
+/// begun.
 const WAITING: usize = 8 * 1024 * 1024;
 
-/// Why there will be no archive.
+/// Why the archive is not completed.
 pub enum Stop {
     /// The life has ended, or a later turn has taken over.
     Over,
-    /// What was packed is no longer so: it has been redacted or corrected.
+    /// The packed data is outdated: it has been redacted or corrected.
     Untrue,
     Failed(Error),
 }
@@ -47,7 +47,7 @@ pub enum Stop {
 impl From<Error> for Stop {
     fn from(error: Error) -> Stop {
         match error {
-            // Every row of a life is there until the life ends.
+            // Every row of a life exists until the life ends.
             Error::NotFound => Stop::Over,
             other => Stop::Failed(other),
         }
@@ -56,7 +56,7 @@ impl From<Error> for Stop {
 
 impl From<std::io::Error> for Stop {
     fn from(error: std::io::Error) -> Stop {
-        // Its text may repeat a file's name.
+        // Its text may repeat a file name.
         Stop::Failed(Error::Unavailable(format!(
             "the archive could not be written: {}",
             error.kind()
@@ -64,14 +64,14 @@ impl From<std::io::Error> for Stop {
     }
 }
 
-/// A file that was found clean: its one version, and where it goes.
+/// A file that was found clean: its one version, and its path in the archive.
 struct Clean {
     id: AttachmentId,
     version: String,
     path: String,
 }
 
-/// An archive in the making.
+/// The archive's contents under construction.
 pub struct Contents<'a, 'u> {
     app: &'a App,
     job: &'a mut Job<Spec>,
@@ -81,7 +81,7 @@ pub struct Contents<'a, 'u> {
     archive: Archive,
     choice: Choice,
     page: Page,
-    /// The clean files, to be streamed when all rows have been read.
+    /// The clean files, streamed after all rows have been read.
     files: Vec<Clean>,
     counts: BTreeMap<String, u64>,
     saved: Instant,
@@ -111,7 +111,7 @@ impl<'a, 'u> Contents<'a, 'u> {
         })
     }
 
-    /// Writes everything. What has not been sent yet is given back: the archive's end.
+    /// Writes everything. Returns the bytes that were not sent yet: the archive's end.
     pub async fn write(mut self) -> Result<Vec<u8>, Stop> {
         let store = &self.app.store;
         let (door, rows) = store.door_and(&self.living.key, &[PERSON]).await?;
@@ -150,8 +150,8 @@ impl<'a, 'u> Contents<'a, 'u> {
     }
 
     /// The records of one type, as JSON Lines and as CSV. A ZIP takes one file at a time, so
-    /// the CSV waits, and so does the page: a type of which there is a lot is written in
-    /// several pairs of files.
+    /// the CSV and the page wait in memory; a type with many records is split into several
+    /// pairs of files.
     async fn records(&mut self, name: &'static str, prefix: &str) -> Result<(), Stop> {
         let Some(of) = catalog_type(name).filter(|of| self.choice.takes(*of)) else {
             return Ok(());
@@ -229,7 +229,7 @@ impl<'a, 'u> Contents<'a, 'u> {
         Ok(())
     }
 
-    /// Streams one file, the version that was found clean.
+    /// Streams one file, in the version that was found clean.
     async fn file(&mut self, file: &Clean) -> Result<(), Stop> {
         let object = self.living.key.attachment_object(file.id);
         let Some(mut found) = self.app.objects.open(&object, &file.version).await? else {
@@ -247,8 +247,8 @@ impl<'a, 'u> Contents<'a, 'u> {
         Ok(())
     }
 
-    /// Sends what makes a part; now and then saves the progress, and looks whether there is
-    /// a point in going on.
+    /// Sends full parts. At intervals, saves the progress and verifies that the export may
+    /// continue.
     async fn go_on(&mut self) -> Result<(), Stop> {
         self.upload.drain(&self.archive).await?;
         if self.saved.elapsed() < PAUSE {
@@ -292,7 +292,7 @@ impl<'a, 'u> Contents<'a, 'u> {
     }
 }
 
-/// The name of one of the files of a type.
+/// The name of one of a type's files.
 fn part(name: &str, number: usize, form: &str) -> String {
     match number {
         1 => format!("{name}s.{form}"),

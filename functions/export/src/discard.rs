@@ -1,5 +1,5 @@
-//! What the bucket holds of exports goes: after their day, and at once when they have become
-//! untrue. Every step may be done again.
+//! Deletes exports from the bucket: a day after they were made, and at once when they are
+//! outdated. Every step is idempotent.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use shared::domain::keys::{self, LifeKey};
 
 use crate::KEPT;
 
-/// The deletion of an export, as its job keeps it.
+/// The deletion of an export, as stored in its job.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Discarding {
     /// The prefix of its objects.
@@ -25,8 +25,8 @@ impl Work for Discarding {
     type Outcome = ();
 }
 
-/// The job that deletes an export when its day is over: part of the transaction that
-/// completes it.
+/// The job that deletes an export after its day: part of the transaction that completes the
+/// export.
 pub fn later(life: &LifeKey, export: JobId, now: Timestamp) -> Write {
     let objects = life.export_objects(export);
     let spec = Discarding { objects };
@@ -43,9 +43,9 @@ pub async fn work(turn: &Turn<'_, Discarding>) -> Result<End, Halt> {
     Ok(End::Written)
 }
 
-/// Deletes all exports of a life but those of its current edition.
+/// Deletes all exports of a life except those of its current edition.
 pub async fn withdrawn(app: &App, life: &LifeKey) -> Result<()> {
-    // Without a door the life has ended, and its erasure sees to them.
+    // Without a door the life has ended, and its erasure deletes them.
     while let Some(door) = app.store.door(life).await? {
         let mut versions = app.objects.versions(&life.exports()).await?;
         versions.retain(|it| keys::edition_of_export(&it.object) != Some(door.edition));

@@ -1,5 +1,5 @@
-//! Writing about the person whose export it is, for as long as the one life goes on and
-//! what was packed of it is true. Knows nothing of what is written.
+//! Writes about the exported person, as long as the same life continues and the packed data is
+//! up to date. Knows nothing of what is written.
 
 use std::sync::Arc;
 
@@ -11,23 +11,23 @@ use shared::domain::keys::LifeKey;
 use shared::domain::life::door::{Door, Exports, LifeWrite, Passing};
 use shared::domain::life::update::{Decision, Whom, update};
 
-/// Where an export is. The door's list says until when somebody may write under the life's
-/// prefixes: an erasure looks again only after the last of them has run out.
+/// The step of an export. The door lists until when writes under the life's prefixes may
+/// happen: an erasure verifies again only after the last of them has expired.
 #[derive(Clone, Copy)]
 pub enum Step {
-    /// A turn reads what there is, and writes until then.
+    /// A turn begins to read, and writes until then.
     Begin(Timestamp),
     /// The turn that was to write until then has packed this edition.
     Finish(Timestamp, u64),
 }
 
-/// What came of a step.
+/// The result of a step.
 pub enum Passed {
-    /// It is done: the life, and the edition that it has.
+    /// Done: the life and its edition.
     Through(Arc<Living>, u64),
     /// The life has ended, or a write's own condition failed: nothing was changed.
     Over,
-    /// What was packed is untrue by now: nothing was changed.
+    /// The packed data is outdated: nothing was changed.
     Untrue,
 }
 
@@ -37,7 +37,7 @@ impl Step {
         match self {
             Step::Begin(until) => links.push(until),
             Step::Finish(until, _) => {
-                // One entry: another may run out in the same millisecond.
+                // One entry only: another may expire in the same millisecond.
                 if let Some(at) = links.iter().position(|link| *link == until) {
                     links.remove(at);
                 }
@@ -46,7 +46,7 @@ impl Step {
         links
     }
 
-    /// The edition that is made: the current one, which a turn that ends must have packed.
+    /// The edition that is packed: the current one, which a finishing turn must have packed.
     fn exports(self, door: &Door) -> Exports {
         match self {
             Step::Begin(_) => Exports::Make(door.edition),
@@ -55,8 +55,8 @@ impl Step {
     }
 }
 
-/// Carries out `writes` if this life goes on and what was packed of it is true, all or
-/// nothing.
+/// Executes `writes`, all or nothing, if this life continues and the packed data is up to
+/// date.
 ///
 /// # Errors
 /// [`shared::base::error::Error::Unavailable`] when a store does not answer.

@@ -1,27 +1,27 @@
-//! What people's files are called in the archive: names that Windows, macOS and Linux take,
-//! and that read as what they are. Pure.
+//! Names of people's files in the archive: valid on Windows, macOS and Linux, and displayed
+//! without deception. Pure.
 
 use shared::base::id::AttachmentId;
 use unicode_normalization::UnicodeNormalization;
 
-/// The longest name that file systems take, in bytes of UTF-8.
+/// The longest file name that file systems allow, in bytes of UTF-8.
 const NAME: usize = 255;
-/// The longest that a person's part of it may be, in units of UTF-16: Windows counts the
-/// whole path in them, and takes 260.
+/// The longest part that a person chose, in units of UTF-16: Windows counts the whole path in
+/// them and allows 260.
 const UNITS: usize = 100;
 /// The longest extension that is kept when a name is shortened.
 const EXTENSION: usize = 16;
 
-/// Where a person's file lies in the archive. Its id in front makes it the only one of its
-/// name, whatever the case, and none that Windows reserves.
+/// The path of a person's file in the archive. The id in front makes it unique, regardless of
+/// case, and avoids names that Windows reserves.
 pub fn attachment_path(id: AttachmentId, filename: &str) -> String {
     let id = format!("{id}-");
     let name = sanitise(filename, NAME - id.len());
     format!("attachments/{id}{name}")
 }
 
-/// A file's name without a path, composed, without anything that is not shown or that turns
-/// the reading direction, shortened in front of its extension.
+/// A file's name without its path, in NFC, without invisible and direction-changing
+/// characters, shortened before its extension.
 fn sanitise(filename: &str, bytes: usize) -> String {
     let last = filename.rsplit(['/', '\\']).next().unwrap_or_default();
     let shown: String = last
@@ -56,14 +56,14 @@ fn fits_within(name: &str, units: usize) -> bool {
     name.encode_utf16().count() <= units
 }
 
-/// Windows drops dots and blanks at the end; in front, dots hide a file.
+/// Windows drops trailing dots and blanks; leading dots hide a file.
 fn trim(name: &str) -> &str {
     name.trim_matches(|c: char| c == '.' || c.is_whitespace())
 }
 
-/// What takes no ink: fillers, joiners, selectors, and marks that turn the reading direction
-/// (Unicode's `Default_Ignorable_Code_Point`, separators of lines, and blanks that are
-/// letters). It makes a text read as another.
+/// Invisible characters: fillers, joiners, selectors, and directional marks (Unicode's
+/// `Default_Ignorable_Code_Point`, line separators, and letters that render blank). They can
+/// make a text look like another.
 pub fn invisible(c: char) -> bool {
     matches!(c,
         '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}'

@@ -1,11 +1,11 @@
-//! How a person's data is processed, as they have a right to be told (GDPR Art. 15(1)).
-//! Fields and sources come from the catalog; what is said of each category stands here,
-//! and a new category does not compile until it is said.
+//! The information on processing to which a person has a right (GDPR Art. 15(1)). Fields and
+//! sources come from the catalog; the text of each category is defined here, and a new
+//! category does not compile without one.
 
 use serde::Serialize;
 use shared::schema::catalog::{Category, FIELDS, Field, Record};
 
-/// What is said of one category.
+/// The information on one category.
 #[derive(Debug, Serialize)]
 pub struct Processing {
     pub category: &'static str,
@@ -23,7 +23,7 @@ pub struct Processing {
 pub const RECIPIENTS: &str = "The company whose service you used, and the people who work for it. Lethe stores \
      the data for that company as its processor, on Amazon Web Services, and does not share it with anyone else.";
 
-/// Every category, by a tenant's retention.
+/// Every category, with the tenant's retention.
 pub fn of_every_category(retention_days: u8) -> Vec<Processing> {
     Category::ALL
         .into_iter()

@@ -1,4 +1,4 @@
-//! What a caller asks for. Parses the body of `POST /v1/exports`; looks nobody up.
+//! Parses the body of `POST /v1/exports`. Looks nobody up.
 
 use serde_json::Value;
 use shared::base::error::Result;
@@ -10,7 +10,7 @@ use shared::schema::violations::{self, Object, Violations};
 #[derive(Debug, PartialEq, Eq)]
 pub enum Named {
     Subject(SubjectId),
-    /// A catalog field that people are found by, and its value.
+    /// A searchable field of the catalog, and its value.
     Lookup(&'static str, String),
 }
 
@@ -23,7 +23,7 @@ pub struct Wanted {
 
 impl Wanted {
     /// # Errors
-    /// [`Error::Invalid`](shared::base::error::Error::Invalid) naming every field at fault.
+    /// [`Error::Invalid`](shared::base::error::Error::Invalid) with every invalid field.
     pub fn parse(body: &Value) -> Result<Wanted> {
         let mut violations = Violations::default();
         let known = ["subject", "lookup", "kind", "include_agents"];

@@ -1,7 +1,7 @@
-//! Records as rows of CSV (RFC 4180), for a spreadsheet. JSON Lines is the faithful form.
+//! Records as CSV rows (RFC 4180), for spreadsheets. JSON Lines is the lossless format.
 //!
-//! A cell that a spreadsheet would take for a formula gets an apostrophe in front: texts
-//! come from strangers. Every cell is quoted. The manifest says so.
+//! A cell that a spreadsheet would interpret as a formula is prefixed with an apostrophe,
+//! since texts are untrusted. Every cell is quoted. The manifest documents this.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use shared::schema::catalog::Record;
 
 use crate::names::invisible;
 
-/// The columns of a record type: the names under which its JSON form holds values.
+/// The columns of a record type: the names of the fields in its JSON form.
 const fn columns(record: Record) -> &'static [&'static str] {
     match record {
         Record::Conversation => &["type", "conversation_id", "title", "at", "messages"],
@@ -42,22 +42,22 @@ const fn columns(record: Record) -> &'static [&'static str] {
         Record::Interaction => &[
             "type", "item_id", "scope", "loaded", "viewed", "clicked", "first_at", "last_at",
         ],
-        // These are single: they stand in `subject.json`.
+        // These occur once and are in `subject.json`.
         Record::Visit | Record::Person => &[],
     }
 }
 
-/// By this a spreadsheet knows that the text is UTF-8.
+/// Tells a spreadsheet that the text is UTF-8.
 const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
 
-/// One table, written row by row. It waits in memory.
+/// One table, written row by row and held in memory.
 pub struct Table {
     columns: Vec<&'static str>,
     writer: csv::Writer<Vec<u8>>,
 }
 
 impl Table {
-    /// A table of those columns of a record that are wanted.
+    /// A table of the record's columns that are `wanted`.
     ///
     /// # Errors
     /// When memory fails, as everywhere below.
@@ -80,7 +80,7 @@ impl Table {
         Ok(())
     }
 
-    /// How much waits.
+    /// The bytes held in memory.
     pub fn length(&self) -> usize {
         self.writer.get_ref().len()
     }
@@ -98,7 +98,7 @@ fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => guarded(text),
-        // Lists hold ids: nothing in them needs a comma.
+        // Lists contain ids, which have no commas.
         Some(Value::Array(values)) => {
             let texts = values.iter().filter_map(Value::as_str);
             guarded(&texts.collect::<Vec<_>>().join(" "))
@@ -107,12 +107,12 @@ fn cell(value: Option<&Value>) -> String {
     }
 }
 
-/// A text that no spreadsheet takes for a formula (OWASP, CSV Injection): one that begins
-/// like a formula gets an apostrophe in front, and so does what begins like one behind a
-/// separator of cells or rows. One that is set to semicolons does not see our quotes.
+/// Prevents formula interpretation (OWASP, CSV Injection): inserts an apostrophe where a
+/// formula would begin, at the text's start or after a cell or row separator. A spreadsheet
+/// that splits at semicolons ignores our quotes.
 fn guarded(text: &str) -> String {
     let mut guarded = String::with_capacity(text.len() + 8);
-    // Whether a cell begins here; whether the text does; whether a separator has come.
+    // Whether a cell begins here; whether the text begins here; whether a separator occurred.
     let (mut begins, mut front, mut separated) = (true, true, false);
     for c in text.chars() {
         if begins && formula(c) {
@@ -132,7 +132,7 @@ fn guarded(text: &str) -> String {
     guarded
 }
 
-/// What a spreadsheet may take for the beginning of a formula; in full width as well.
+/// Characters that may begin a formula, including full-width ones.
 fn formula(c: char) -> bool {
     matches!(
         c,
@@ -140,7 +140,7 @@ fn formula(c: char) -> bool {
     )
 }
 
-/// What it may pass over in front of a formula.
+/// Characters that a spreadsheet may skip before a formula.
 fn skipped(c: char) -> bool {
     c == '"' || c.is_whitespace() || c.is_control() || invisible(c)
 }
@@ -194,7 +194,7 @@ mod tests {
         }
     }
 
-    /// Whatever separates cells for whoever opens it, and however it reads our quotes.
+    /// For every separator of cells, and every way of reading our quotes.
     #[test]
     fn no_cell_is_a_formula_whatever_separates_cells() {
         let texts = [

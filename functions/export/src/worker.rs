@@ -1,11 +1,11 @@
-//! Turns of exports: a turn writes the whole archive, or nothing.
+//! Turns of exports: a turn writes the whole archive or nothing.
 //!
-//! An erasure that comes meanwhile takes the door away, a redaction begins another edition,
-//! and the last transaction of a turn insists on both: an archive is either finished within
-//! the life and true, or deleted. Until when a
-//! turn may write stands on the door, and is no longer than an upload link lives, so every
-//! erasure and expiry looks again after it. The function's timeout must be below that, too
-//! (570 s): one person's archive has to be made in eight and a half minutes.
+//! An erasure that comes meanwhile deletes the door; a redaction begins another edition. The
+//! last transaction of a turn requires both to be unchanged, so an archive is either finished
+//! within the life and up to date, or deleted. The door stores until when a turn may write.
+//! That is no longer than an upload link is valid, so every erasure and expiry verifies again
+//! after it. The function's timeout must be below that as well (570 s): one person's archive
+//! has to be made in eight and a half minutes.
 
 use std::time::{Duration, Instant};
 
@@ -28,12 +28,12 @@ use crate::contents::{Contents, Stop};
 use crate::door::{self, Passed, Step};
 use crate::{Spec, discard};
 
-/// How long a turn may work.
+/// The time limit of a turn.
 const LIMIT: Duration = Duration::from_secs(510);
-/// Turns after which an export is given up: cleanup begins a new one when one has died.
+/// Turns after which an export fails: cleanup starts a new one when one has died.
 const TURNS: u64 = 10;
-/// Turns that follow at once on one whose work has become untrue: somebody who redacts a lot
-/// is given time.
+/// Outdated turns that are retried at once. Later ones wait, since a series of redactions may
+/// still continue.
 const HASTE: u64 = 3;
 const TIME: SignedDuration = SignedDuration::from_mins(5);
 /// The life has ended.
@@ -68,7 +68,7 @@ async fn work(turn: &mut Turn<'_, Spec>) -> Result<End, Halt> {
     if turn.job.turn > TURNS {
         return fail(turn, &life, "too_many_tries").await;
     }
-    // Before anything is written: from here on an erasure waits for this turn.
+    // Before anything is written: from now on an erasure waits for this turn.
     let until = app.clock.now() + SignedDuration::from_secs(UPLOAD_SECONDS);
     let Passed::Through(living, edition) = door::pass(app, life, Step::Begin(until), &[]).await?
     else {
@@ -109,8 +109,8 @@ async fn write(
     Ok(upload.finish(rest).await?)
 }
 
-/// Completes the job if the life still goes on, what was packed is true, and no later turn
-/// has taken over; else what was written goes.
+/// Completes the job if the life continues, the archive is up to date, and no later turn has
+/// taken over. Otherwise deletes the archive.
 async fn finish(
     turn: &Turn<'_, Spec>,
     life: LifeKey,
@@ -120,7 +120,7 @@ async fn finish(
     let (app, now) = (turn.app, turn.app.clock.now());
     let mut job = turn.job.clone();
     job.progress = Some(stored.clone());
-    // As many as there were: the door's count is from before, and portability skips some.
+    // The actual number: the door's count is older, and portability omits some.
     job.total = job.done;
     let about = [life.life.to_string(), job.key.id.to_string()];
     let event = AuditEvent::ExportCompleted;

@@ -1,7 +1,7 @@
-//! `PATCH /v1/subjects/{subject}`: what is known about a person is corrected (GDPR
-//! Art. 16), as a merge patch (RFC 7396) of the profile's identity, contact and custom.
-//! The tenant's server vouches for it. It does not postpone expiry: only the person does.
-//! A value that was taken away goes from backups too.
+//! `PATCH /v1/subjects/{subject}`: corrects a person's data (GDPR Art. 16) with a merge patch
+//! (RFC 7396) of identity, contact and custom values. The tenant's server vouches for the
+//! values. A correction does not postpone expiry: only the person does. A replaced or removed
+//! value also disappears from backups.
 
 use serde_json::Value;
 use shared::base::error::{Error, Result};
@@ -71,7 +71,7 @@ fn corrected(before: &Person, correction: &Correction) -> Result<Person> {
     Ok(after)
 }
 
-/// Whether an export that was made before is untrue now.
+/// Whether the correction makes earlier exports outdated.
 fn changes(before: &Person, after: &Person) -> bool {
     (&before.identity, &before.contact, &before.custom)
         != (&after.identity, &after.contact, &after.custom)
@@ -89,7 +89,7 @@ fn read(call: &Call, violations: &mut Violations) -> Option<Correction> {
     let [identity, contact, custom] = categories.map(|category| {
         let value = body.get(category.name())?;
         if category == Category::Custom {
-            // The catalog knows custom values by one row: their names are the tenant's own.
+            // The catalog has one row for all custom values: the tenant chooses their names.
             return body.custom(category.name(), violations);
         }
         let known: Vec<_> = catalog::fields(Record::Person, category)

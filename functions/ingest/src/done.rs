@@ -1,6 +1,6 @@
-//! What became of a slice of events, kept by the transaction that stored it: a request that
-//! is sent again under its idempotency key stores nothing a second time, however little of
-//! its answer was heard. Knows nothing of how a slice is stored.
+//! The outcome of a slice of events, stored in the transaction that stores the slice. A
+//! request that is repeated under its idempotency key stores nothing twice, even if its
+//! response was lost. Knows nothing of how a slice is stored.
 
 use jiff::Timestamp;
 use shared::aws::dynamo::Write;
@@ -12,7 +12,7 @@ use shared::http::Call;
 
 use crate::draft::{Fate, Incoming, too_many_values};
 
-/// The parts of one request that are done, if it has an idempotency key.
+/// The completed parts of one request, if it has an idempotency key.
 pub struct Done {
     once: Option<IdempotencyKey>,
     now: Timestamp,
@@ -39,15 +39,15 @@ impl Done {
         }
     }
 
-    /// Notes what becomes of a slice, in the transaction that stores it. It is refused when
-    /// another try has stored it.
+    /// Records the outcome of a slice, in the transaction that stores it. Refused when another
+    /// attempt has stored the slice.
     pub fn write(&self, slice: Slice, fates: &[Fate]) -> Option<Write> {
         let words: Vec<_> = fates.iter().map(word).collect();
         let once = self.once.as_ref()?;
         Some(once.part_write(&slice.name(), &words.join(" "), self.now))
     }
 
-    /// What became of a slice that an earlier try has stored.
+    /// The outcome of a slice that an earlier attempt has stored.
     ///
     /// # Errors
     /// [`shared::base::error::Error::Unavailable`] when DynamoDB does not answer.
@@ -69,7 +69,7 @@ impl Done {
     }
 }
 
-/// A fate in a word.
+/// The encoded form of an outcome.
 fn word(fate: &Fate) -> String {
     match fate {
         Fate::Stored(None) => "stored".to_owned(),
@@ -96,7 +96,7 @@ fn fate(word: &str, incoming: &Incoming<'_>) -> Fate {
             let why = whys.into_iter().find(|why| *why == about);
             Fate::Ignored(why.unwrap_or("unknown"))
         }
-        // There is one field that a person may have no room for.
+        // Only one field has a limit for each person.
         ("without", _) => Fate::StoredWithout(too_many_values(incoming.base)),
         (_, id) => Fate::Stored(id),
     }

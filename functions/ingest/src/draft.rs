@@ -1,5 +1,5 @@
-//! From events to writes: one person's events become one change of their door and the
-//! fewest rows. Reads what is there, decides, seals; writes nothing itself.
+//! Drafts the writes for one person's events: one change of their door and as few rows as
+//! possible. Reads, decides and seals; writes nothing itself.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -25,20 +25,20 @@ use crate::done::Done;
 use crate::event::{Action, Event, Identify, What};
 use crate::token::Vouched;
 
-/// Names that a person's custom values may have in all.
+/// The most custom values that a person may have.
 pub const CUSTOM_NAMES: usize = 50;
 
-/// What became of an event.
+/// The outcome of an event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fate {
     Stored(Option<MessageId>),
-    /// Stored, but for a field that the person has no room for.
+    /// Stored, except for a field that exceeds the person's limit.
     StoredWithout(FieldError),
     Duplicate(MessageId),
     Ignored(&'static str),
 }
 
-/// Everything about a request that its groups share.
+/// What the groups of a request share.
 pub struct Context<'a> {
     pub app: &'a App,
     pub tenant: TenantId,
@@ -48,19 +48,19 @@ pub struct Context<'a> {
     pub done: &'a Done,
 }
 
-/// One of a person's events, on its way.
+/// One of a person's events, before it is stored.
 pub struct Incoming<'a> {
     pub event: &'a Event,
-    /// Its place in the request's body, for errors.
+    /// Its JSON Pointer in the request's body, for errors.
     pub base: &'a str,
     pub vouched: &'a Vouched,
-    /// Made once, so that every try writes the same message.
+    /// Generated once, so that every attempt writes the same message.
     pub message: Option<MessageId>,
-    /// A message that another try found to be there already.
+    /// Another attempt found that this message exists already.
     pub duplicate: bool,
 }
 
-/// What a life holds already of what these events touch.
+/// The life's existing data that these events touch.
 #[derive(Default)]
 pub struct Existing {
     pub person: Person,
@@ -72,13 +72,13 @@ pub struct Existing {
 pub struct Draft {
     pub passing: Passing,
     pub person: Person,
-    /// Each write, and the event whose message it is.
+    /// Each write, and the event whose message it stores.
     pub writes: Vec<(LifeWrite, Option<usize>)>,
     pub fates: Vec<Fate>,
 }
 
 impl Existing {
-    /// What a new life holds: nothing but its visitor's id.
+    /// The data of a new life: only the visitor's id.
     pub fn nothing(visitor_id: &str) -> Existing {
         let name = Known {
             value: visitor_id.into(),
@@ -95,7 +95,7 @@ impl Existing {
         }
     }
 
-    /// Reads what these events touch, in one batch; nothing at all for visits alone.
+    /// Reads what these events touch in one batch; reads nothing for visits alone.
     pub async fn read(
         context: &Context<'_>,
         living: &Living,
@@ -127,7 +127,7 @@ impl Existing {
         for row in context.app.store.get_many(&wanted).await? {
             if row.sort() == PERSON {
                 existing.person = Person::read(&row, living)?;
-                // Who was lost in a restore is named again by what they are called here.
+                // A person lost in a restore gets their visitor id back.
                 let named = incoming.first().map(|it| &it.event.visitor_id);
                 let identity = &mut existing.person.identity;
                 if let (Some(name), false) = (named, identity.contains_key("visitor_id")) {
@@ -147,7 +147,7 @@ impl Existing {
     }
 }
 
-/// What is wrong with an event that would give a person too many custom values.
+/// The error of an event that would exceed the limit of custom values.
 pub fn too_many_values(base: &str) -> FieldError {
     let limit = format!("must not bring the person's custom values above {CUSTOM_NAMES}");
     FieldError::new(format!("{base}/custom"), "too_many", limit)
@@ -160,19 +160,19 @@ struct Builder<'a> {
     existing: Existing,
     person: Person,
     seen: Option<Timestamp>,
-    /// Whether it was the visitor who was seen, and not somebody who gives their name.
+    /// Whether the visitor was seen, and not somebody who only gives their name.
     vouched: bool,
     visit: Option<(Timestamp, &'a Observed, &'a Observed)>,
     conversations: BTreeMap<KeyedHash, (u64, Timestamp, ConversationContent)>,
     interactions: BTreeMap<KeyedHash, Interaction>,
     messages: HashSet<MessageId>,
-    /// What the activity log is to say of sessions: what was done, by whom, and when.
+    /// Session events for the activity log: event, actor and time.
     sessions: Vec<(AuditEvent, &'a str, Timestamp)>,
     added: Counts,
     writes: Vec<(LifeWrite, Option<usize>)>,
 }
 
-/// Drafts the writes for a life that goes on, or (with nothing existing) begins.
+/// Drafts the writes for a life that exists or, without existing data, begins.
 pub fn draft(
     context: &Context<'_>,
     living: &Living,
@@ -248,7 +248,7 @@ impl<'a> Builder<'a> {
         self.vouched |= incoming.vouched.visitor();
     }
 
-    /// An objection (GDPR Art. 21) is to being observed, not to being answered.
+    /// An objection (GDPR Art. 21) applies to being observed, not to being answered.
     fn objects_to(&self, what: &What) -> bool {
         self.living.rules.objected && matches!(what, What::Visit { .. } | What::Interaction { .. })
     }
@@ -266,8 +266,8 @@ impl<'a> Builder<'a> {
         self.person.covered(page) || given.is_some_and(|consent| consent.covers(page))
     }
 
-    /// The consent that an event tells of. What nobody vouches for does not undo a
-    /// withdrawal of what somebody did.
+    /// The consent that an event gives. A consent that is not vouched for does not override a
+    /// vouched withdrawal.
     fn given(&self, incoming: &Incoming<'_>) -> Option<Known<Consent>> {
         let What::Identify(Identify { consent, .. }) = &incoming.event.what else {
             return None;
@@ -345,7 +345,7 @@ impl<'a> Builder<'a> {
                 });
         *count += 1;
         *first = at.min(*first);
-        // A hold keeps the title that is there.
+        // A hold preserves the existing title.
         if message.title.is_some() && !(held && (titled || content.title.is_some())) {
             content.title.clone_from(&message.title);
         }
@@ -380,7 +380,7 @@ impl<'a> Builder<'a> {
             .hash
             .interaction(item_id, scope.unwrap_or_default());
         if self.living.rules.held && self.existing.interactions.contains_key(&hash) {
-            // It would change the counts and times that are kept.
+            // It would change counts and times that the hold preserves.
             return Fate::Ignored("held");
         }
         let row = self
@@ -487,7 +487,7 @@ impl<'a> Builder<'a> {
             .extend(writes.into_iter().map(|write| (write, None)));
     }
 
-    /// The person's row and the lookups that find them, where they have changed.
+    /// The person's row and its lookups, if they have changed.
     fn write_person(&mut self) {
         let before = &self.existing.person;
         let same = before.identity == self.person.identity
@@ -498,7 +498,7 @@ impl<'a> Builder<'a> {
             return;
         }
         self.person.rev = before.rev + 1;
-        // A life that begins writes its person itself.
+        // A new life writes its own person row.
         if before.rev > 0 {
             self.writes
                 .push((self.person.replace(self.living, before.rev), None));
@@ -510,16 +510,15 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// How what is said of a person becomes part of what is known. What is vouched for is not
-/// replaced by what nobody vouches for. `null` removes: a correction may say so, an event
-/// never does.
+/// How new values merge into known ones. A value that is not vouched for never replaces one
+/// that is. `null` removes: corrections may contain it, events never do.
 #[derive(Default)]
 pub struct Merge {
-    /// Under a hold only what is absent is added.
+    /// A hold permits only additions of missing values.
     pub held: bool,
-    /// Something has become known, or another than it was.
+    /// A value was added or changed.
     changed: bool,
-    /// A hold has kept something as it is.
+    /// A hold has preserved a value.
     withheld: bool,
 }
 
@@ -553,7 +552,7 @@ impl Merge {
         }
     }
 
-    /// Whether what is said takes the place of what is known.
+    /// Whether a new value replaces the known one.
     fn passes<T: PartialEq>(&mut self, old: Option<&Known<T>>, new: &T, verified: bool) -> bool {
         let Some(old) = old else { return true };
         self.withheld |= self.held && old.value != *new;

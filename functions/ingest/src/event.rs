@@ -1,6 +1,5 @@
-//! From JSON to an event, by the catalog: what is in no row is refused by name. A field
-//! that an event can do without never costs the event: where it does not parse, it is left
-//! out by name. Pure.
+//! Parses events from JSON by the catalog: an unknown field is refused by name. An optional
+//! field never invalidates its event: if it does not parse, it is left out by name. Pure.
 
 use std::net::IpAddr;
 
@@ -18,23 +17,23 @@ use shared::schema::catalog::{self, Category, Record};
 use shared::schema::violations::{self, Object, Violations};
 use uuid::Uuid;
 
-/// How far back an event may lie.
+/// The maximum age of an event.
 const PAST: SignedDuration = SignedDuration::from_hours(24);
-/// How far ahead a sender's clock may be.
+/// How far a sender's clock may be ahead.
 const FUTURE: SignedDuration = SignedDuration::from_mins(5);
 
-/// Files that one message may name.
+/// The most files that one message may name.
 const ATTACHMENTS: usize = 20;
 
-/// One event as it will be stored.
+/// One event in its stored form.
 #[derive(Debug)]
 pub struct Event {
     pub visitor_id: String,
-    /// Never later than now, even when the sender's clock is ahead.
+    /// Never later than now, even if the sender's clock is ahead.
     pub at: Timestamp,
     pub visitor_token: Option<String>,
     pub what: What,
-    /// The fields that were sent and do not parse.
+    /// Fields that were sent but do not parse.
     pub left_out: Vec<FieldError>,
 }
 
@@ -83,13 +82,13 @@ pub enum Action {
     Clicked,
 }
 
-/// What an event is read against.
+/// The context in which an event is parsed.
 pub struct Rules<'a> {
     pub settings: &'a Settings,
     pub now: Timestamp,
-    /// The caller is a page: no addresses, no agents, no user ids.
+    /// The caller is a page: no addresses, agents or user ids.
     pub page: bool,
-    /// Where the connection came from: a page's address.
+    /// The address of the connection, used for a page.
     pub address: Option<IpAddr>,
 }
 
@@ -104,8 +103,8 @@ named! {
 }
 
 impl Kind {
-    /// The fields that an event of this kind may carry: the catalog's, and the few that say
-    /// how to take them.
+    /// The fields that an event of this kind may have: the catalog's, and a few that control
+    /// processing.
     fn known(self) -> Vec<&'static str> {
         let rows = |record| {
             catalog::FIELDS
@@ -139,20 +138,20 @@ impl Kind {
     }
 }
 
-/// What is wrong with an event.
+/// The violations of an event.
 #[derive(Default)]
 struct Wrong {
-    /// It cannot be stored.
+    /// Violations that reject the event.
     event: Violations,
-    /// A field is left out of it.
+    /// Violations that leave out a field.
     field: Violations,
 }
 
 impl Event {
-    /// The event in a JSON value; `base` is its place in the body.
+    /// Parses an event; `base` is its JSON Pointer in the body.
     ///
     /// # Errors
-    /// Every field at fault, by name, if one of them costs the event.
+    /// Every violation, if at least one rejects the event.
     pub fn parse(value: &Value, base: &str, rules: &Rules<'_>) -> Result<Event, Vec<FieldError>> {
         let mut wrong = Wrong::default();
         let event = read(value, base, rules, &mut wrong);
@@ -171,7 +170,7 @@ fn read(value: &Value, base: &str, rules: &Rules<'_>, wrong: &mut Wrong) -> Opti
         wrong.event.add(base, "not_json", expected);
         return None;
     }
-    // Only its kind says which fields an event may carry.
+    // The kind determines which fields an event may have.
     let any = wrong.event.any_object(value, base)?.lenient();
     let kind = any.choice("type", &Kind::NAMES, &mut wrong.event)?;
     let fields = wrong.event.object(value, base, &kind.known())?.lenient();
@@ -196,9 +195,8 @@ fn read(value: &Value, base: &str, rules: &Rules<'_>, wrong: &mut Wrong) -> Opti
     })
 }
 
-/// When it happened: now, unless the event says otherwise. One from longer ago than may be
-/// told is refused: its person may have been forgotten since. One from a clock that is ahead
-/// happened now.
+/// The time of the event, now by default. An event that is too old is refused, because its
+/// person may have been erased since. A time from a clock that is ahead becomes now.
 fn at(fields: &Object<'_>, now: Timestamp, wrong: &mut Wrong) -> Timestamp {
     let expected = "must be an RFC 3339 timestamp";
     let at = fields.parsed("at", expected, &mut wrong.field, |text| {
@@ -211,28 +209,27 @@ fn at(fields: &Object<'_>, now: Timestamp, wrong: &mut Wrong) -> Timestamp {
     } else if at > now + FUTURE {
         wrong.field.add(fields.pointer("at"), "range", range);
     }
-    // Whole milliseconds, as they are stored.
+    // Whole milliseconds, the precision that is stored.
     Timestamp::from_millisecond(at.as_millisecond())
         .unwrap_or(now)
         .min(now)
 }
 
-/// An event's own id. Only a message is stored under it; others may carry one all the same.
+/// An event's own id. Only messages are stored under it; other events may have one too.
 fn uuid(fields: &Object<'_>, violations: &mut Violations) -> Option<Uuid> {
     fields.parsed("id", "must be a UUID (RFC 9562)", violations, |text| {
         Uuid::try_parse(text.trim()).ok()
     })
 }
 
-/// Whether custom values and device ids are dropped. An event that says something else than
-/// no asks for it.
+/// Whether custom values and device ids are dropped. Any value except `false` requests it.
 fn private(fields: &Object<'_>, rules: &Rules<'_>, violations: &mut Violations) -> bool {
     fields.flag("full_privacy", violations);
     let asked = fields.said("full_privacy");
     rules.settings.full_privacy || asked.is_some_and(|asked| *asked != Value::Bool(false))
 }
 
-/// Refuses what a page's key may not send.
+/// Refuses a field that a page's key may not send.
 fn servers_only(fields: &Object<'_>, name: &str, rules: &Rules<'_>, violations: &mut Violations) {
     if rules.page && fields.said(name).is_some() {
         violations.add(
@@ -256,7 +253,8 @@ fn visit(fields: &Object<'_>, rules: &Rules<'_>, private: bool, wrong: &mut Wron
     What::Visit { network, device }
 }
 
-/// The client's address, as the settings keep it. One that is not kept is not judged.
+/// The client's address in the form that the settings require. Not validated if it is not
+/// stored.
 fn ip(fields: &Object<'_>, rules: &Rules<'_>, violations: &mut Violations) -> Option<String> {
     let how = rules.settings.store_ip;
     if how == StoreIp::None {
@@ -272,8 +270,8 @@ fn ip(fields: &Object<'_>, rules: &Rules<'_>, violations: &mut Violations) -> Op
     shorten_address(address?, how)
 }
 
-/// The page's URL, as the settings keep it: measured and judged in that form. A card number is
-/// masked before its blanks are escaped.
+/// The page's URL in the form that the settings require; size and validity are checked in that
+/// form. Card numbers are masked before blanks are escaped.
 fn url(fields: &Object<'_>, rules: &Rules<'_>, violations: &mut Violations) -> Option<Value> {
     let how = rules.settings.store_url;
     if how == StoreUrl::None {
@@ -310,7 +308,7 @@ fn device(
 fn identify(fields: &Object<'_>, rules: &Rules<'_>, private: bool, wrong: &mut Wrong) -> What {
     servers_only(fields, "user_id", rules, &mut wrong.event);
     let mut category = |category| {
-        // The person's own name is in every event, and never changes.
+        // The visitor id is in every event and never changes.
         let wanted = |name: &str| name != "visitor_id";
         fields.category(Record::Person, category, wanted, &mut wrong.field)
     };
@@ -328,7 +326,7 @@ fn identify(fields: &Object<'_>, rules: &Rules<'_>, private: bool, wrong: &mut W
     })
 }
 
-/// A consent without a basis is none.
+/// A consent without a basis is not stored.
 fn consent(fields: &Object<'_>, now: Timestamp, wrong: &mut Wrong) -> Option<Consent> {
     let (value, at) = (fields.said("consent")?, fields.pointer("consent"));
     let violations = &mut wrong.field;
@@ -401,7 +399,7 @@ fn attachments(fields: &Object<'_>, violations: &mut Violations) -> Vec<String> 
     attachments
 }
 
-/// A member's id: a code, so that nobody's name ends up in the permanent log.
+/// A member's id: a code, so that no name enters the permanent log.
 fn member(fields: &Object<'_>, violations: &mut Violations) -> Option<String> {
     let expected = "must match [A-Za-z0-9._-]{1,64}";
     fields

@@ -1,5 +1,5 @@
-//! One person's events, stored: slice by slice through the door of their life, or as the
-//! beginning of one. Whatever changes meanwhile makes a transaction fail, and is read again.
+//! Stores one person's events, slice by slice, through the door of their life or as its
+//! beginning. A concurrent change fails the transaction, which is then drafted again.
 
 use std::collections::HashSet;
 
@@ -17,13 +17,13 @@ use crate::done::Slice;
 use crate::draft::{Context, Existing, Fate, Incoming, draft};
 use crate::event::What;
 
-/// Rows that the events in one transaction may need: DynamoDB takes 100, and a life that
-/// begins, or a request that can be repeated, needs some of its own.
+/// The most rows for the events of one transaction: DynamoDB allows 100, and a new life or an
+/// idempotent request needs some of its own.
 const SLICE_ROWS: usize = 80;
-/// Rows that an identification may need: the person, and for each of the three values that
-/// people are found by, its lookup and the reverse, the new ones and the old.
+/// Rows that an identification may need: the person, and for each of the three searchable
+/// values its lookup and reverse row, both new and old.
 const IDENTIFY_ROWS: usize = 13;
-/// Text in one transaction, in bytes: sealed, it stays below DynamoDB's 4 MB.
+/// Bytes of text in one transaction: sealed, they stay below DynamoDB's 4 MB.
 const SLICE_BYTES: usize = 2_500_000;
 
 /// Stores one person's events, slice by slice.
@@ -38,7 +38,7 @@ pub async fn store(
     while !incoming.is_empty() {
         let rest = incoming.split_off(together(&incoming));
         if slice.number > 0 && entry.is_none() {
-            // The slice before began their life: this one passes its door.
+            // The previous slice began their life: this one passes its door.
             entry = context.app.keyring.entry(context.tenant, subject).await?;
         }
         fates.extend(store_slice(context, slice, &mut entry, &mut incoming).await?);
@@ -48,7 +48,7 @@ pub async fn store(
     Ok(fates)
 }
 
-/// How many of these events go into one transaction. Visits only change the door.
+/// How many of these events fit into one transaction. Visits only change the door.
 fn together(incoming: &[Incoming<'_>]) -> usize {
     let (mut rows, mut bytes) = (0, 0);
     let mut touched = HashSet::new();
@@ -71,8 +71,8 @@ fn together(incoming: &[Incoming<'_>]) -> usize {
     fits.count().max(1)
 }
 
-/// Stores one slice: through the door, or as the beginning of a life. Whatever changes
-/// meanwhile makes the transaction fail, and is read again.
+/// Stores one slice, through the door or as the beginning of a life. A concurrent change fails
+/// the transaction, which is then drafted again.
 async fn store_slice(
     context: &Context<'_>,
     slice: Slice,
@@ -84,7 +84,7 @@ async fn store_slice(
     loop {
         tries.next().await?;
         if !tries.first() {
-            // What was in the way may be what an earlier try has stored.
+            // The conflicting rows may be those that an earlier attempt has stored.
             if let Some(fates) = context.done.find(context.app, slice, incoming).await? {
                 return Ok(fates);
             }
@@ -110,7 +110,8 @@ async fn store_slice(
                     *entry = context.app.keyring.entry(context.tenant, subject).await?;
                     continue;
                 }
-                // Suppression begins with the end, though nobody may have noticed that.
+                // Suppression applies from the expiry, even if nothing has processed the
+                // expiry yet.
                 Passed::Over if known.rules.suppressed => {
                     return Ok(vec![Fate::Ignored("suppressed"); incoming.len()]);
                 }
@@ -119,7 +120,7 @@ async fn store_slice(
         }
         let begun = begin(context, slice, entry.as_ref(), incoming).await?;
         if let Some(fates) = begun {
-            // What was read is over: the next slice, if there is one, reads anew.
+            // The entry is outdated: the next slice, if there is one, reads it again.
             *entry = None;
             return Ok(fates);
         }
@@ -127,7 +128,7 @@ async fn store_slice(
     }
 }
 
-/// Ignores the events from before an erasure, and stores the others.
+/// Ignores events from before an erasure and stores the others.
 async fn store_later(
     context: &Context<'_>,
     slice: Slice,
@@ -160,11 +161,11 @@ enum Passed {
     Stored(Vec<Fate>),
     /// Something has changed: read again.
     Again,
-    /// The life's time is over.
+    /// The life has expired.
     Over,
 }
 
-/// Stores a slice through the door of a life that goes on.
+/// Stores a slice through the door of an existing life.
 async fn pass(
     context: &Context<'_>,
     slice: Slice,
@@ -180,12 +181,12 @@ async fn pass(
         existing => existing?,
     };
     let mut draft = draft(context, &living, existing, incoming);
-    // A visit alone stays one update of the door: done twice, it is the same.
+    // A visit alone stays one update of the door, which is idempotent.
     if !draft.writes.is_empty() {
         let done = context.done.write(slice, &draft.fates);
         draft.writes.extend(done.map(|write| (write.into(), None)));
     }
-    // Twice at most: what the door has seen later is left as it is.
+    // At most two attempts: a later visit that the door has seen is kept.
     for _ in 0..2 {
         let writes = draft
             .writes
@@ -212,7 +213,7 @@ async fn pass(
     Ok(Passed::Again)
 }
 
-/// Begins a life with a slice of events. `None` when somebody else was first.
+/// Begins a life with a slice of events. `None` when another request was first.
 async fn begin(
     context: &Context<'_>,
     slice: Slice,
@@ -231,7 +232,7 @@ async fn begin(
     let draft = draft(context, &living, existing, incoming);
     let stored = |fate: &Fate| matches!(fate, Fate::Stored(_) | Fate::StoredWithout(_));
     if !draft.fates.iter().any(stored) {
-        // Nothing of it may be stored, so nobody's life begins.
+        // None of it may be stored, so no life begins.
         return Ok(Some(draft.fates));
     }
     let latest = incoming.iter().map(|it| it.event.at).max();
@@ -256,11 +257,11 @@ async fn begin(
     let begun = context.app.store.begin(beginning, context.now).await?;
     Ok(begun.then_some(draft.fates))
 }
-/// Begins the life of somebody of whom nothing but their name is known yet.
+/// Begins the life of a person of whom only the visitor id is known.
 ///
 /// # Errors
-/// [`Error::Conflict`] while an earlier life is being erased, for who is to stay away, and
-/// where nothing is kept without a consent.
+/// [`Error::Conflict`] while an earlier life is being erased, for a suppressed person, and
+/// where nothing is stored without consent.
 pub async fn start_life(
     app: &App,
     call: &Call,
@@ -291,12 +292,12 @@ pub async fn start_life(
         added: Counts::default(),
         writes: Vec::new(),
     };
-    // Refused: somebody else was first, and the caller looks again.
+    // Refused: another request was first, and the caller reads again.
     let _first = app.store.begin(beginning, now).await?;
     Ok(())
 }
 
-/// Nothing of this may be kept of somebody who has not consented.
+/// The error for a person who has not consented.
 pub const fn no_consent() -> Error {
     Error::Conflict {
         code: "no_consent",
@@ -304,7 +305,7 @@ pub const fn no_consent() -> Error {
     }
 }
 
-/// Why no life may begin of somebody who has none: a code, and what it means.
+/// Why no life may begin for a person without one: a code and its explanation.
 fn turned_away(entry: &Entry) -> Option<(&'static str, &'static str)> {
     if entry.rules.suppressed {
         return Some((

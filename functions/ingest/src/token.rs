@@ -1,8 +1,8 @@
-//! Visitor tokens: a tenant's server vouches, for a short time, that a page speaks for a
-//! visitor. A JWT (RFC 7519), HS256, signed with the text of an `ingest` key, whose id the
-//! header names as `kid`; `sub` is the visitor id, `exp` is required. The token vouches for
-//! the visitor id. Of what the page says of the visitor it vouches for those values alone
-//! that stand in its claims as well, under the catalog's names.
+//! Visitor tokens: a tenant's server vouches for a short time that a page speaks for a
+//! visitor. A token is a JWT (RFC 7519), HS256, signed with the text of an `ingest` key whose
+//! id is the header's `kid`; `sub` is the visitor id, `exp` is required. It vouches for the
+//! visitor id, and for those of the page's values that its claims repeat under the catalog's
+//! names.
 
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
@@ -16,7 +16,7 @@ use shared::http::routes::Scope;
 use shared::schema::catalog::{self, Record};
 use shared::schema::normalize;
 
-/// How long a token may be good for.
+/// The longest validity of a token.
 const LONGEST: SignedDuration = SignedDuration::from_hours(24);
 
 #[derive(Deserialize)]
@@ -27,28 +27,28 @@ struct Claims {
     others: Map<String, Value>,
 }
 
-/// Who vouches for what an event says.
+/// Who vouches for the content of an event.
 pub enum Vouched {
-    /// The tenant's own server says all of it.
+    /// The tenant's server sent it.
     Server,
-    /// A page says it; a token vouches for the visitor id, and for what it claims.
+    /// A page sent it; a token vouches for the visitor id and the claimed values.
     Token(Map<String, Value>),
-    /// A page says it, and nobody vouches for it.
+    /// A page sent it, and nobody vouches for it.
     Nobody,
 }
 
 impl Vouched {
-    /// Whether a page says it.
+    /// Whether a page sent it.
     pub fn page(&self) -> bool {
         !matches!(self, Vouched::Server)
     }
 
-    /// Whether it is the visitor who acts.
+    /// Whether the visitor acts.
     pub fn visitor(&self) -> bool {
         !matches!(self, Vouched::Nobody)
     }
 
-    /// Whether a field of identity or contact has this value.
+    /// Whether this value of an identity or contact field is vouched for.
     pub fn value(&self, name: &str, value: &Value) -> bool {
         match self {
             Vouched::Server => true,
@@ -61,19 +61,19 @@ impl Vouched {
     }
 }
 
-/// A claim as a field of the person would hold it.
+/// A claim in the stored form of the person's field.
 fn as_stored(name: &str, claim: &Value) -> Option<Value> {
     let row = catalog::field(Record::Person, name)?;
     row.kind.accept(claim).ok()
 }
 
-/// Whether two values are one: as they are stored, or in the form that people are found by.
+/// Whether two values are equal in their stored or searchable form.
 fn same(name: &str, one: &Value, other: &Value) -> bool {
     let found_by = |value: &Value| normalize::found_by(name, value.as_str()?);
     one == other || found_by(one).is_some_and(|form| found_by(other) == Some(form))
 }
 
-/// The claims of a `token` that vouches for this visitor.
+/// The claims of a `token`, if it vouches for this visitor.
 ///
 /// # Errors
 /// [`shared::base::error::Error::Unavailable`] when the key cannot be read.
@@ -109,7 +109,7 @@ pub async fn claims(
         .open(Purpose::ApiKey, place, &sealed)?;
 
     let mut rules = Validation::new(Algorithm::HS256);
-    // Judged below, by the service's own clock.
+    // Validated below, by the service's own clock.
     rules.validate_exp = false;
     rules.validate_aud = false;
     rules.set_required_spec_claims(&["exp", "sub"]);

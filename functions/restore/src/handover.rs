@@ -1,6 +1,7 @@
-//! Lives that are over, handed to ordinary erasures: some lives a job, each in a transaction
-//! with what ends it. A row in each life's partition says that it has been handed over, so
-//! that a replay done again does not do so; the worker removes it with everything else.
+//! Hands ended lives to ordinary erasure jobs: several lives a job, each in one transaction
+//! with the writes that end it. A row in each life's partition records the hand-over, so that
+//! a repeated replay does not hand it over again; the worker removes the row with everything
+//! else.
 
 use std::collections::BTreeMap;
 
@@ -17,23 +18,23 @@ use shared::domain::jobs::Job;
 use shared::domain::keys::{JobKind, LifeKey};
 use shared::domain::life::repair::end_writes;
 
-/// What the log and the receipt give as the reason.
+/// The reason in the log and the receipt.
 const REASON: &str = "restore";
-/// Writes about lives in one transaction; the job and its entry in the log come on top.
+/// The most writes about lives in one transaction, before the job and its audit event.
 const TOGETHER: usize = 90;
 
-/// Lives on their way to erasures, each with what ends it.
+/// Lives to hand over, each with the writes that end it.
 #[derive(Default)]
 pub struct HandOver(BTreeMap<TenantId, Vec<(LifeKey, Vec<Write>)>>);
 
 impl HandOver {
-    /// Adds a life. `ends`: what else is written in the same transaction.
+    /// Adds a life. `ends`: further writes of the same transaction.
     pub fn add(&mut self, life: LifeKey, mut ends: Vec<Write>) {
         ends.extend(end_writes(&life));
         self.0.entry(life.tenant).or_default().push((life, ends));
     }
 
-    /// Writes the erasures.
+    /// Writes the erasure jobs.
     pub async fn write(self, app: &App) -> Result<()> {
         for (tenant, lives) in self.0 {
             let mut some = Vec::new();
@@ -57,7 +58,7 @@ impl HandOver {
     }
 }
 
-/// One erasure with the ends of its lives.
+/// One erasure job with the writes that end its lives.
 async fn begin(
     app: &App,
     tenant: TenantId,
@@ -90,7 +91,7 @@ async fn begin(
     carry_out(app, writes).await
 }
 
-/// The lives have ended; a link that was handed out at the very last may still write.
+/// The lives have ended; an upload link that was issued last may still write.
 fn erasing(now: Timestamp) -> Erasing {
     let mut erasing = Erasing::default();
     erasing.ended = true;
@@ -98,7 +99,7 @@ fn erasing(now: Timestamp) -> Erasing {
     erasing
 }
 
-/// All of these writes. Nobody else works, so none is refused.
+/// Executes all writes. Nothing else writes meanwhile, so none may be refused.
 pub async fn carry_out(app: &App, writes: Vec<Write>) -> Result<()> {
     let refused = |_| {
         let cause = "the tables change while they are replayed: pause what writes to them first";

@@ -1,6 +1,6 @@
-//! What is known besides the two tables' own rows: whom the ledger in the bucket names, and
-//! which tenants have left. Read anew by each invocation, and held in memory: a name takes
-//! some 50 bytes.
+//! What is known besides the two tables: the lives that the ledger in the bucket names, and
+//! the tenants that have left. Each invocation reads it again and keeps it in memory; a life
+//! takes some 50 bytes.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,23 +15,23 @@ use shared::domain::keys::{LEDGER, LifeKey};
 
 use crate::order::Restored;
 
-/// Objects that are read, and tenants that are asked for, at the same time.
+/// Objects and tenants that are read concurrently.
 const AT_ONCE: usize = 16;
 const PAGE: usize = 100;
 
 #[derive(Default)]
 pub struct Known {
-    /// Lives whose erasure had begun, and whether the person is to stay away.
+    /// Lives whose erasure had begun, and whether the person is to be suppressed.
     pub named: HashMap<LifeKey, bool>,
-    /// Tenants that have left, or whose leaving can no longer be taken back.
+    /// Tenants that have left, or whose offboarding can no longer be cancelled.
     pub gone: HashSet<TenantId>,
-    /// Those of them of whom `records` does not know it: they came back with it.
+    /// Those of them that `records` does not know to be leaving: they came back with it.
     pub returned: Vec<TenantId>,
     /// Tenants that the keyring does not know.
     pub unknown: u64,
 }
 
-/// One object of the ledger, as the worker of erasures writes it.
+/// One ledger object, as the erasure worker writes it.
 #[derive(Deserialize)]
 struct Noted {
     tenant: String,
@@ -48,8 +48,8 @@ impl Known {
         Ok(known)
     }
 
-    /// With the keyring alone restored, lives are none of the ledger's business: an erasure
-    /// that had ended a life took its door with it, and that is still gone.
+    /// The ledger is not needed when only the keyring is restored: an erasure that had ended a
+    /// life deleted its door, which is still gone.
     async fn read_ledger(&mut self, app: &App, restored: Restored) -> Result<()> {
         let mut after: Option<String> = None;
         loop {
@@ -94,7 +94,7 @@ impl Known {
             let has_keys = at_once(asked.collect()).await?;
             for (record, has_keys) in tenants.iter().zip(has_keys) {
                 let tenant = record.tenant;
-                // A keyring that is not restored knows who has left.
+                // A keyring that was not restored knows which tenants have left.
                 let told = has_keys == Some(false) && restored != Restored::Keyring;
                 if record.erased_at.is_some() || told {
                     self.gone.insert(tenant);
@@ -111,7 +111,7 @@ impl Known {
     }
 }
 
-/// Reads some things at the same time; the results stand in their order.
+/// Reads concurrently; results keep the order of the reads.
 async fn at_once<T>(reads: Vec<BoxFuture<'_, Result<T>>>) -> Result<Vec<T>> {
     futures::stream::iter(reads)
         .buffered(AT_ONCE)

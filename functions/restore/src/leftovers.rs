@@ -1,5 +1,5 @@
-//! What `records` and the bucket hold of lives that do not go on, and what of those that do
-//! can never be opened again. Found by going through all of it: nothing else leads there.
+//! Data of ended lives in `records` and the bucket, and data of surviving lives that cannot be
+//! opened any more. Found by reading everything: no other reference remains.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -20,12 +20,13 @@ use crate::repair::Opener;
 use crate::tally::Tally;
 use crate::{ROWS, Replay};
 
-/// Rows that are removed in one transaction with their counts.
+/// Rows removed in one transaction, with their counts.
 const TOGETHER: usize = 40;
 
 type Entries = HashMap<(TenantId, SubjectId), Entry>;
 
-/// Goes through one page of `records`. The place to go on after, unless it was the last.
+/// Processes one page of `records`. Returns the position to continue after, unless it was the
+/// last.
 pub async fn rows(
     replay: &Replay<'_>,
     after: Option<&At>,
@@ -58,7 +59,7 @@ pub async fn rows(
                 unreadable(replay, entry, rows, tally).await?;
                 purge(replay, life, rows, tally).await?;
             }
-            // An earlier page has seen to it.
+            // An earlier page has handled it.
             None if begun == Some(*life) => {}
             None => {
                 let told = replay.restored == Restored::Records;
@@ -70,7 +71,7 @@ pub async fn rows(
     Ok(next)
 }
 
-/// The person that a row is about, if it is about one.
+/// The person that a row is about, if any.
 fn whose(row: &Item) -> Option<(TenantId, SubjectId)> {
     let (partition, sort) = (row.partition(), row.sort());
     let life = LifeKey::parse(partition).map(|life| (life.tenant, life.subject));
@@ -79,7 +80,7 @@ fn whose(row: &Item) -> Option<(TenantId, SubjectId)> {
     life.or_else(list).or_else(lookup)
 }
 
-/// What the keyring holds of these people.
+/// The keyring's entries for these people.
 async fn entries(
     replay: &Replay<'_>,
     people: impl Iterator<Item = (TenantId, SubjectId)>,
@@ -97,8 +98,8 @@ async fn entries(
     Ok(found)
 }
 
-/// Hands over lives that are over, but for those that have been. `known`: the keyring knows
-/// that it is over; any other that has a door went on as far as anybody knows, and its key is
+/// Hands over ended lives, except those handed over before. `known`: the keyring knows that
+/// the life has ended. Any other life with a door was alive as far as is known, and its key is
 /// lost.
 async fn hand_over(
     replay: &Replay<'_>,
@@ -128,8 +129,8 @@ async fn hand_over(
     handover.write(replay.app).await
 }
 
-/// Somebody whom a list knows and the keyring does not. Their rule outlasts lives, or there
-/// is nothing left that it is about.
+/// A list entry of a person whom the keyring does not know. The rule is kept if it outlasts
+/// lives; otherwise nothing remains that it applies to.
 async fn list(
     replay: &Replay<'_>,
     row: &Item,
@@ -153,7 +154,7 @@ async fn list(
     if !kept {
         return carry_out(replay.app, vec![remove_write(row)]).await;
     }
-    // Another list may have brought the row back just before.
+    // Another list may have re-created the row just before.
     let Some(entry) = replay.app.keyring.entry(tenant, subject).await? else {
         let rules = Rules::default().with(rule, true);
         let write = unknown_write(tenant, subject, rules, replay.app.clock.now());
@@ -164,7 +165,7 @@ async fn list(
     carry_out(replay.app, vec![write]).await
 }
 
-/// A lookup that leads to a life that is over.
+/// Removes the lookup of an ended life.
 async fn lookup(
     replay: &Replay<'_>,
     row: &Item,
@@ -193,8 +194,8 @@ async fn lookup(
     Ok(())
 }
 
-/// Removes the records of a life that goes on which none of its keys can open, with their
-/// counts: a page that cannot be read would hide all that can.
+/// Removes records of a surviving life that none of its keys can open, with their counts: a
+/// page that cannot be read would hide the readable records.
 async fn unreadable(
     replay: &Replay<'_>,
     entry: &Entry,
@@ -223,7 +224,7 @@ async fn unreadable(
     Ok(())
 }
 
-/// Removes redacted files that had yet to go: what was to call the worker for it may be lost.
+/// Purges redacted files that remain: the event that calls the worker may be lost.
 async fn purge(
     replay: &Replay<'_>,
     life: &LifeKey,
@@ -239,14 +240,14 @@ async fn purge(
     Ok(())
 }
 
-/// Removes some records; what the door and their conversations count goes down with them.
+/// Removes records, and decrements the counts of the door and the conversations.
 async fn remove(replay: &Replay<'_>, life: &LifeKey, rows: &[Item]) -> Result<()> {
     let app = replay.app;
     for file in rows
         .iter()
         .filter_map(|row| keys::parse_attachment(row.sort()))
     {
-        // Its row was the only way to it.
+        // Nothing else refers to the object.
         let object = life.attachment_object(file);
         app.objects.delete_all_versions(&object).await?;
     }
@@ -258,7 +259,7 @@ async fn remove(replay: &Replay<'_>, life: &LifeKey, rows: &[Item]) -> Result<()
     carry_out(app, writes).await
 }
 
-/// The door's count that a record is in.
+/// The door's counter for a record.
 fn counted(sort: &str) -> Option<&'static str> {
     let kind = Record::TYPES
         .into_iter()
@@ -271,8 +272,8 @@ fn counted(sort: &str) -> Option<&'static str> {
     })
 }
 
-/// Goes through one page of the bucket: objects of lives that do not go on, and that no row
-/// leads to. The key to go on after, unless it was the last.
+/// Processes one page of the bucket: hands over ended lives that have objects but no row.
+/// Returns the key to continue after, unless it was the last.
 pub async fn objects(
     replay: &Replay<'_>,
     prefix: &str,
@@ -294,7 +295,7 @@ pub async fn objects(
     let (goes_on, over): (Vec<_>, Vec<_>) = named.into_iter().partition(alive);
     if replay.acts {
         for life in &goes_on {
-            // What led to them may be lost; one day their erasure has to find them.
+            // The reference to them may be lost; their erasure must find them later.
             carry_out(app, vec![objects_write(life)]).await?;
         }
     }

@@ -1,14 +1,14 @@
-//! The replay after a restore: makes the two tables consistent, and erases again whoever was
-//! erased since the restored moment. The first pass only counts. The second pass acts, unless
-//! more lives would end than the operator allows.
+//! The replay after a restore: makes the two tables consistent, and repeats the erasures of
+//! lives that were erased since the restored moment. The first pass only counts. The second
+//! pass acts, unless more lives would end than the operator allows.
 //!
 //! The function and its role exist only while a restore is under way, and its role is the only
 //! one that may scan a table. Everything else is paused meanwhile (`infra/RESTORE.md`), so no
 //! write is retried: a row that changes during the replay is an error.
 //!
-//! `people` decides about each person in the keyring. `leftovers` finds what `records` and the
-//! bucket hold of lives that are over. Those are handed to ordinary erasures (`handover`), whose
-//! worker removes them once it runs again.
+//! `people` decides about each person in the keyring. `leftovers` finds the data of ended
+//! lives in `records` and the bucket. Those lives are handed to ordinary erasures
+//! (`handover`), whose worker removes them once it runs again.
 
 mod handover;
 mod known;
@@ -153,8 +153,8 @@ async fn step(replay: &Replay<'_>, at: &Place, tally: &mut Tally) -> Result<Opti
     }))
 }
 
-/// Offboards again the tenants that came back with `records`. The ordinary worker removes what
-/// is left of them; their keys are gone by now.
+/// Offboards again the tenants that came back with `records`. The ordinary worker removes
+/// their remaining data; their keys are deleted already.
 async fn tenants(replay: &Replay<'_>, tally: &mut Tally) -> Result<()> {
     tally.tenants_unknown += replay.known.unknown;
     for tenant in &replay.known.returned {

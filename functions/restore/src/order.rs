@@ -1,4 +1,4 @@
-//! What the operator asks for: which tables were restored, and how much may change.
+//! The operator's order: which tables were restored, and how much may change.
 
 use std::time::Duration;
 
@@ -8,9 +8,10 @@ use shared::base::named::named;
 
 use crate::Cursor;
 
-/// The share of all lives that may end unless the operator says otherwise.
+/// The share of all lives that may end, unless the operator sets another.
 const MAX_SHARE: f64 = 0.05;
-/// Seconds that one invocation may work: the function's timeout, less time to finish a step.
+/// Seconds that one invocation may work: the function's timeout, less the time to finish a
+/// step.
 const LONGEST: u64 = 240;
 const FIELDS: [&str; 7] = [
     "restored",
@@ -23,31 +24,31 @@ const FIELDS: [&str; 7] = [
 ];
 
 named! {
-    /// Which table is of an earlier moment than the other. The other one is believed.
+    /// The table that is of an earlier moment than the other. The other one is trusted.
     pub enum Restored {
-        /// The keyring says who lives, and under which rules.
+        /// The keyring decides who lives, and under which rules.
         Records = "records",
-        /// Doors say who lives, and the lists who is subject to which rule.
+        /// Doors decide who lives, and the lists decide who is subject to which rule.
         Keyring = "keyring",
-        /// The ledger in the bucket says who was erased. A rule that either table knows is in
+        /// The ledger in the bucket decides who was erased. A rule in either table is in
         /// force.
         Both = "both",
     }
 }
 
-/// The moments that the two tables are of.
+/// The moments of the two tables.
 #[derive(Clone, Copy, Debug)]
 pub struct Moments {
     pub records: Timestamp,
     pub keyring: Timestamp,
 }
 
-/// What to replay, and how.
+/// The scope and limits of a replay.
 #[derive(Clone, Debug)]
 pub struct Order {
     pub restored: Restored,
-    /// The moments that the tables are of: the point in time that was restored, or the last
-    /// moment at which the service wrote.
+    /// The moments of the tables: the point in time that was restored, or the last moment at
+    /// which the service wrote.
     pub at: Option<Moments>,
     pub dry_run: bool,
     pub max_share: f64,
@@ -56,16 +57,16 @@ pub struct Order {
 }
 
 impl Order {
-    /// Reads the order from the event that the operator sends.
+    /// Parses the order from the event that the operator sends.
     ///
     /// # Errors
-    /// Names the first field that is not valid.
+    /// Names the first invalid field.
     pub fn parse(event: &Value) -> Result<Order, String> {
         let Value::Object(fields) = event else {
             return Err("the event must be an object".to_owned());
         };
         if let Some(unknown) = fields.keys().find(|name| !FIELDS.contains(&name.as_str())) {
-            // The operator's own word: it cannot be personal data.
+            // The operator's own field name: it cannot be personal data.
             return Err(format!("{unknown} is not a known field"));
         }
         let field = |name: &str| fields.get(name).filter(|value| !value.is_null());
@@ -89,7 +90,7 @@ impl Order {
             }
         };
         let dry_run = match field("dry_run") {
-            // Omitting it changes nothing.
+            // By default nothing is changed.
             None => true,
             Some(said) => said.as_bool().ok_or("dry_run must be true or false")?,
         };

@@ -1,5 +1,5 @@
-//! The keyring's rows, one person after another: who goes on, who does not, under which rules.
-//! Decides by what the other table says of them, and by the ledger.
+//! Goes through the keyring's rows, person by person: which lives survive, which end, under
+//! which rules. Decides by the other table and the ledger.
 
 use std::collections::HashMap;
 
@@ -15,13 +15,12 @@ use crate::repair;
 use crate::tally::Tally;
 use crate::{PEOPLE, Replay};
 
-/// What there is about one person.
+/// Everything known about one person.
 pub struct Person {
     pub entry: Entry,
-    /// Rows of the life that the keyring names: door, person, expiry index entry, and whether it has been
-    /// handed over.
+    /// Rows of the life that the keyring names: door, person, expiry index entry, hand-over.
     rows: HashMap<String, Item>,
-    /// The rules by the lists in `records`, and those that are to be in force.
+    /// The rules by the lists in `records`, and the rules to be in force.
     pub listed: Rules,
     pub rules: Rules,
 }
@@ -31,7 +30,7 @@ impl Person {
         self.rows.get(sort)
     }
 
-    /// What brings the lists to the rules.
+    /// The writes that make the lists match the rules.
     pub fn list_writes(&self) -> Vec<Write> {
         let life = &self.entry.key;
         let differs = |rule: &Rule| self.listed.under(*rule) != self.rules.under(*rule);
@@ -39,7 +38,7 @@ impl Person {
         Rule::ALL.into_iter().filter(differs).map(write).collect()
     }
 
-    /// How many rules one of the tables did not know, or knew no longer.
+    /// How many rules one of the tables did not have, or had no longer.
     pub fn rules_changed(&self) -> u64 {
         let changes = |rule: &&Rule| {
             let target = self.rules.under(**rule);
@@ -49,7 +48,7 @@ impl Person {
     }
 }
 
-/// Goes through one page. The partition to go on after, unless it was the last.
+/// Processes one page. Returns the partition to continue after, unless it was the last.
 pub async fn page(
     replay: &Replay<'_>,
     after: Option<&str>,
@@ -87,7 +86,7 @@ pub async fn page(
     Ok(next)
 }
 
-/// What the other table holds of these people, in few batches.
+/// The other table's rows of these people, read in few batches.
 async fn read(replay: &Replay<'_>, entries: Vec<Entry>) -> Result<Vec<Person>> {
     let mut wanted = Vec::new();
     for entry in &entries {
@@ -122,8 +121,8 @@ async fn read(replay: &Replay<'_>, entries: Vec<Entry>) -> Result<Vec<Person>> {
     Ok(people)
 }
 
-/// The rules to be in force: those of the table that was not restored; of two restored ones
-/// all that either knows, since a hold must never be lost.
+/// The rules to be in force: those of the table that was not restored. If both were restored,
+/// the rules in either, since a hold must never be lost.
 fn agreed(restored: Restored, keyring: Rules, lists: Rules) -> Rules {
     match restored {
         Restored::Records => keyring,
@@ -132,7 +131,7 @@ fn agreed(restored: Restored, keyring: Rules, lists: Rules) -> Rules {
     }
 }
 
-/// Those rules that go on when a life does not.
+/// The rules that outlast a life.
 fn outlasting(rules: Rules) -> Rules {
     Rules {
         objected: rules.objected,
@@ -141,7 +140,7 @@ fn outlasting(rules: Rules) -> Rules {
     }
 }
 
-/// Somebody whose tenant has left: nothing of them may be opened, and nothing else is known.
+/// A person whose tenant has left: their data may not be opened, and nothing else is known.
 async fn left(replay: &Replay<'_>, entry: &Entry, tally: &mut Tally) -> Result<()> {
     if entry.state != State::Active {
         return Ok(());
@@ -155,8 +154,8 @@ async fn left(replay: &Replay<'_>, entry: &Entry, tally: &mut Tally) -> Result<(
     Ok(())
 }
 
-/// Somebody who lives as far as the keyring knows: if their door stands, and nobody has
-/// erased them.
+/// A person who lives according to the keyring: survives if the door exists and the ledger
+/// does not name the life.
 async fn living(
     replay: &Replay<'_>,
     mut person: Person,
@@ -164,8 +163,8 @@ async fn living(
     tally: &mut Tally,
 ) -> Result<()> {
     tally.lives += 1;
-    // The ledger names none but lives that had ended: a hold that has come back with a table
-    // had been lifted by then.
+    // The ledger names only lives that had ended: a hold that came back with a table had been
+    // lifted by then.
     let named = replay.known.named.get(&person.entry.key).copied();
     if person.row(DOOR).is_some() && named.is_none() {
         return repair::living(replay, &person, tally).await;
@@ -175,7 +174,7 @@ async fn living(
     person.rules = outlasting(person.rules);
     person.rules.suppressed |= named == Some(true);
     if replay.acts {
-        // Whose data is lost, or whose life was over, may come back at once.
+        // A person whose data is lost, or whose life had ended, may return at once.
         let mut ends = vec![person.entry.lost_write(person.rules, named.is_none())];
         ends.extend(person.list_writes());
         handover.add(person.entry.key, ends);
@@ -183,8 +182,8 @@ async fn living(
     Ok(())
 }
 
-/// Somebody who is being erased. While there are rows of them these are found in `records`;
-/// without, there may be no job any more that would come to an end.
+/// A person whose erasure is under way. Remaining rows are found in `records`. Without rows,
+/// no job may be left to complete the erasure.
 async fn erasing(
     replay: &Replay<'_>,
     person: Person,
@@ -200,7 +199,7 @@ async fn erasing(
     dead(replay, person, tally).await
 }
 
-/// The rules of somebody whose life is over.
+/// The rules of a person whose life has ended.
 async fn dead(replay: &Replay<'_>, mut person: Person, tally: &mut Tally) -> Result<()> {
     person.rules = outlasting(person.rules);
     if replay.restored == Restored::Both {

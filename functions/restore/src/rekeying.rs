@@ -1,6 +1,6 @@
-//! Re-keyings of those who live on, whose jobs a restore may have taken: one that was under
-//! way is brought to its end here, one that was to come gets another job. Otherwise what was
-//! redacted would stay readable in backups, and nobody would know.
+//! Re-keyings of surviving lives, whose jobs the restore may have lost. One under way is
+//! completed here; one that was scheduled gets another job. Otherwise redacted data would stay
+//! readable in backups unnoticed.
 
 use serde_json::Value;
 use shared::aws::dynamo::{Filter, Query, Range};
@@ -39,8 +39,8 @@ pub async fn see_to(replay: &Replay<'_>, entry: &Entry, tally: &mut Tally) -> Re
     Ok(())
 }
 
-/// Seals anew what is sealed under the key before, as the worker would; then that key goes.
-/// What neither key opens is none of its business.
+/// Seals again what is sealed under the previous key, as the worker would, then deletes that
+/// key. Ignores rows that neither key opens.
 async fn finish(replay: &Replay<'_>, entry: &Entry) -> Result<()> {
     let app = replay.app;
     let Some(living) = app.keyring.open(entry).await? else {
@@ -73,7 +73,7 @@ async fn finish(replay: &Replay<'_>, entry: &Entry) -> Result<()> {
     carry_out(app, vec![keyring::retire_write(&living, app.clock.now())]).await
 }
 
-/// Another job, for when the lost one was to begin.
+/// Schedules another job for the time at which the lost one was to begin.
 async fn begin_anew(replay: &Replay<'_>, entry: &Entry, lost: Rekey) -> Result<()> {
     let now = replay.app.clock.now();
     let mut job = Rekeying::job(&entry.key, now);

@@ -1,5 +1,5 @@
-//! Somebody who lives on: door, keyring and lists are brought to one another, and rows that a
-//! life cannot do without are made anew. One transaction a person.
+//! Repairs a surviving life: makes door, keyring and lists consistent, and re-creates rows
+//! that a life needs. One transaction for each person.
 
 use jiff::{SignedDuration, Timestamp};
 use shared::aws::dynamo::{Item, Write};
@@ -18,12 +18,12 @@ use crate::people::Person;
 use crate::rekeying;
 use crate::tally::Tally;
 
-/// Retention where the tenant's settings are lost with the tenant: the longest there is.
+/// Retention where the tenant's settings are lost with the tenant: the longest possible.
 const DAYS: u8 = 30;
-/// A life whose time is over is swept within this, and more.
+/// A life that expires is swept within this time, with a margin.
 const SWEPT: SignedDuration = SignedDuration::from_hours(1);
 
-/// Looks at somebody who goes on, and sees to what is not as it must be.
+/// Verifies a surviving person and repairs what is inconsistent.
 pub async fn living(replay: &Replay<'_>, person: &Person, tally: &mut Tally) -> Result<()> {
     let app = replay.app;
     let Some(row) = person.row(DOOR) else {
@@ -36,7 +36,8 @@ pub async fn living(replay: &Replay<'_>, person: &Person, tally: &mut Tally) -> 
     tally.rules_reapplied += rules_changed;
     tally.rules_versions_repaired += u64::from(door.rules_version != entry.rules_version);
 
-    // A rules version never comes twice: the later one, and one after that under new rules.
+    // A rules version is never reused: take the later one, and the one after it under new
+    // rules.
     let changed = person.rules != entry.rules;
     let rules_version = entry.rules_version.max(door.rules_version) + u64::from(changed);
     if changed || entry.rules_version != rules_version {
@@ -70,7 +71,7 @@ pub async fn living(replay: &Replay<'_>, person: &Person, tally: &mut Tally) -> 
     rekeying::see_to(replay, entry, tally).await
 }
 
-/// The door's end, where it has to become another: none while a rule pauses expiry, and one
+/// The door's new expiry, if it has to change: none while a rule pauses expiry, and a time
 /// where no rule does any more.
 async fn end(
     replay: &Replay<'_>,
@@ -95,18 +96,17 @@ async fn end(
     Ok((door.expires_at < Some(end)).then_some(Some(end)))
 }
 
-/// Since when at least somebody was seen last, where their door cannot know it. The keyring is
-/// of a later moment than `records`; had they not been seen in between, the life that it has
-/// would have been swept by then. More is not known, so they are kept no longer than was
-/// promised, and no shorter.
+/// A lower bound for a person's last visit, where the door cannot know it. The keyring is of a
+/// later moment than `records`; without a visit in between, the life would have been swept by
+/// then. Nothing more is known, so the life is kept as long as was promised, and no longer.
 fn seen_since(replay: &Replay<'_>, end: Timestamp) -> Option<Timestamp> {
     let Moments { records, keyring } = replay.at?;
     let knows = replay.restored != Restored::Keyring && end + SWEPT < keyring;
     knows.then_some(records)
 }
 
-/// Who somebody is, made anew where it is lost: everything else is found by their door, and
-/// writes need the row to be there. Who they are is told again by whoever knows.
+/// Re-creates a lost person row. Everything else is found through the door, and writes require
+/// the row to exist. The identity itself has to be sent again.
 async fn person_write(
     opener: &Opener<'_>,
     person: &Person,
@@ -124,15 +124,15 @@ async fn person_write(
     };
     tally.people_repaired += 1;
     let anew = PersonRow {
-        // No revision comes twice, so what was read of the lost one changes nothing.
+        // A revision is never reused, so a write based on the lost row changes nothing.
         rev: row.map_or(0, |row| row.count("rev")) + 1,
         ..PersonRow::default()
     };
     Ok(Some(anew.put(&living)))
 }
 
-/// Opens rows of one life. Its key is unwrapped only when a row's generation says that it may
-/// not be sealed under it.
+/// Opens rows of one life. Unwraps its key only when a row's generation shows that it may be
+/// sealed under another key.
 pub struct Opener<'a> {
     app: &'a App,
     entry: &'a Entry,
@@ -147,12 +147,12 @@ impl<'a> Opener<'a> {
         self.app.keyring.open(self.entry).await
     }
 
-    /// Whether a row says that it is sealed under a key that the life still has.
+    /// Whether a row's generation names a key that the life still has.
     pub fn says_so(&self, row: &Item) -> bool {
         self.entry.has_generation(row.count("key"))
     }
 
-    /// Whether all that is sealed in a row, read whole, can be opened.
+    /// Whether every sealed value of a row, read whole, can be opened.
     pub async fn opens(&self, row: &Item) -> Result<bool> {
         if self.says_so(row) {
             return Ok(true);

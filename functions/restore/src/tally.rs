@@ -1,53 +1,51 @@
-//! What a replay has found, or done: the same numbers for both.
+//! The counters of a replay, for what it found and for what it did.
 
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tally {
-    /// Rows and objects looked at.
+    /// Rows and objects read.
     pub seen: u64,
-    /// Lives that go on, as far as either table may know, before anything is changed.
+    /// Surviving lives, as far as either table knows, before any change.
     pub lives: u64,
     /// Those of them that end.
     pub erased: u64,
-    /// Those of them that were held: there is nothing left that a hold could keep.
+    /// Those of them that were held: nothing is left that a hold could preserve.
     pub holds_lost: u64,
-    /// Lives that are over already, and that something is left of.
+    /// Ended lives with remaining data.
     pub orphans_removed: u64,
-    /// Rows sealed under a key that is gone, of lives that go on.
+    /// Rows of surviving lives that are sealed under a deleted key.
     pub unreadable_removed: u64,
-    /// Lookups that lead to lives that are over.
+    /// Lookups of ended lives.
     pub lookups_removed: u64,
-    /// Doors whose rules version was another than the keyring's.
+    /// Doors whose rules version differed from the keyring's.
     pub rules_versions_repaired: u64,
-    /// Rules that one of the tables did not know, or knew no longer.
+    /// Rules that one of the tables did not have, or had no longer.
     pub rules_reapplied: u64,
-    /// Doors that had no end and get one, or the other way round.
+    /// Doors that gained or lost an expiry.
     pub ends_repaired: u64,
     pub expiry_entries_repaired: u64,
-    /// People of whom nothing can be read any more but what lies beside: they go on without
-    /// a name.
+    /// People whose own row cannot be read any more: their life survives without a name.
     pub people_repaired: u64,
-    /// Re-keyings that were under way and are brought to their end, or were to come and get
-    /// another job.
+    /// Re-keyings that were completed, or that got another job.
     pub rekeyings_repaired: u64,
-    /// Lives with redacted files that had yet to go.
+    /// Lives with redacted files that were not purged yet.
     pub purges_repaired: u64,
     /// Keys of tenants that have left.
     pub tenant_keys_removed: u64,
-    /// Tenants that have left, and leave again.
+    /// Tenants that have left, and are offboarded again.
     pub tenants_left: u64,
-    /// Tenants that one of the tables knows nothing of: they have to be made anew.
+    /// Tenants that one of the tables does not know: they have to be re-created.
     pub tenants_unknown: u64,
 }
 
 impl Tally {
-    /// Which part of all lives ends.
+    /// The share of all lives that end.
     pub fn share(&self) -> f64 {
         match self.lives {
             0 => 0.0,
-            // As exact as it needs to be for any number of people.
+            // Precise enough for any number of people.
             lives => self.erased as f64 / lives as f64,
         }
     }

@@ -1,45 +1,45 @@
-//! The inside of a ZIP, entry by entry: how much it unpacks to, and that it can be
-//! examined at all. Hands every entry's bytes to the caller; does not judge them.
+//! Reads a ZIP entry by entry: limits what it unpacks to, and refuses what cannot be examined.
+//! Passes every entry's bytes to the caller; does not judge them.
 //!
-//! One level of nesting is looked into, since an Office document with another one in it
-//! is a ZIP in a ZIP.
+//! One level of nesting is examined, since an Office document with an embedded one is a ZIP in
+//! a ZIP.
 
 use std::io::{Cursor, Read, copy, sink};
 
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-/// Entries of an archive, those of the archives in it included.
+/// The most entries of an archive, including those of nested archives.
 pub const ENTRIES: usize = 10_000;
-/// Bytes that all of it may unpack to.
+/// The most bytes that the whole archive may unpack to.
 pub const UNPACKED_BYTES: u64 = 250 * 1024 * 1024;
-/// How many times its own size it may unpack to, once past [`FREE_BYTES`]: Deflate
-/// reaches 1,032 on zeros, and tens on logs.
+/// The highest compression ratio past [`FREE_BYTES`]: Deflate reaches 1,032 on zeros, and tens
+/// on logs.
 pub const RATIO: u64 = 100;
-/// What any archive may unpack to, however small it is.
+/// Bytes that any archive may unpack to, however small it is.
 pub const FREE_BYTES: u64 = 1024 * 1024;
-/// Archives within archives.
+/// The deepest nesting of archives.
 pub const NESTED: u32 = 1;
-/// Bytes of an entry that are kept to be examined; the rest is counted.
+/// Bytes of an entry that are examined; the rest is only counted.
 pub const EXAMINED_BYTES: u64 = 32 * 1024 * 1024;
 
-/// Why an archive was not examined to its end.
+/// Why an archive was not fully examined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Too many entries, or they unpack to too much.
+    /// Too many entries, or too many unpacked bytes.
     Limit,
-    /// Archives within archives within archives.
+    /// Archives are nested too deeply.
     Nesting,
-    /// An entry that a password protects.
+    /// A password-protected entry.
     Encrypted,
-    /// An entry that would be written outside the folder it is unpacked into.
+    /// An entry that would be written outside the target folder.
     Path,
-    /// Cut off, contradicting itself, or packed in a way that this reader does not know.
+    /// Truncated, inconsistent, or compressed with an unsupported method.
     Unreadable,
 }
 
-/// Whether the bytes begin as a ZIP does. `PK00` does so too, the mark of one that was to
-/// be split and was not; a text may as well, but has no end of a directory.
+/// Whether the bytes begin like a ZIP. `PK00`, the mark of a split archive in a single
+/// segment, counts if the bytes contain an end of directory; a text may begin with it too.
 pub fn is_zip(bytes: &[u8]) -> bool {
     let end = b"PK\x05\x06";
     bytes.starts_with(b"PK\x03\x04")
@@ -47,10 +47,10 @@ pub fn is_zip(bytes: &[u8]) -> bool {
         || (bytes.starts_with(b"PK00") && bytes.windows(end.len()).any(|it| it == end))
 }
 
-/// Shows every entry, by name and content, to `examine`.
+/// Calls `examine` with the name and content of every entry.
 ///
 /// # Errors
-/// At the first reason why not everything can be examined.
+/// The first reason why something cannot be examined.
 pub fn walk(bytes: &[u8], examine: &mut dyn FnMut(&str, &[u8])) -> Result<(), Refusal> {
     let ratio_allows = (bytes.len() as u64).saturating_mul(RATIO).max(FREE_BYTES);
     let mut left = Left {
@@ -75,12 +75,12 @@ fn open(
     if depth > NESTED {
         return Err(Refusal::Nesting);
     }
-    // Counted before the directory is read, which takes memory for each.
+    // Counted before the directory is read, because each entry takes memory.
     let headers = bytes.windows(4).filter(|it| *it == b"PK\x01\x02").count();
     left.entries = left.entries.checked_sub(headers).ok_or(Refusal::Limit)?;
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(refusal)?;
-    // Two names for one entry, entries that overlap or that the directory hides: another
-    // reader would unpack something else than what is examined here.
+    // Duplicate names, and overlapping or hidden entries: another reader would unpack
+    // something other than what is examined here.
     archive.validate_header_consistency().map_err(refusal)?;
     let mut content = Vec::new();
     for index in 0..archive.len() {

@@ -1,5 +1,5 @@
-//! One uploaded version: read from S3's event, and from S3. Owns how keys are encoded in
-//! events, and that no more is held in memory than was announced.
+//! One uploaded version, read from S3's event and from S3. Owns the decoding of keys in
+//! events, and reads no more into memory than was announced.
 
 use aws_lambda_events::s3::S3EventRecord;
 use shared::base::error::{Error, Result};
@@ -11,7 +11,7 @@ use shared::domain::records::rows::Attachment;
 
 use crate::inspect;
 
-/// One version of an object that is an attachment's.
+/// One version of an attachment's object.
 pub struct Arrival {
     pub object: String,
     pub version: String,
@@ -20,7 +20,7 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// The version that an event tells of; `None` when it is no attachment of ours.
+    /// The version that an event names; `None` when it is not an attachment.
     pub fn read(record: &S3EventRecord) -> Option<Arrival> {
         record
             .event_name
@@ -37,7 +37,7 @@ impl Arrival {
         })
     }
 
-    /// The verdict on this version; `None` when it is gone.
+    /// The verdict on this version; `None` when the version no longer exists.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when S3 does not answer, or stops.
@@ -65,7 +65,7 @@ impl Arrival {
                 return Ok(Some(inspect::too_large(now)));
             }
         }
-        // Unpacking and matching take up to seconds: other requests go on meanwhile.
+        // Unpacking and matching take up to seconds; other requests continue meanwhile.
         let judged =
             tokio::task::spawn_blocking(move || inspect::inspect(&bytes, size, &said, now)).await;
         judged
@@ -74,7 +74,7 @@ impl Arrival {
     }
 }
 
-/// A key as it stands in events: encoded like an HTML form's values, `+` for a space.
+/// Decodes a key of an event: form-encoded, with `+` for a space.
 fn decode(key: &str) -> Option<String> {
     let mut bytes = key.bytes();
     let mut decoded = Vec::with_capacity(key.len());

@@ -1,7 +1,8 @@
-//! From a file's bytes, and what was said of it, to a verdict. Pure: no clock, no network.
+//! Inspects a file's bytes and its announcement, and returns a verdict. Pure: no clock, no
+//! network.
 //!
-//! Everything that speaks against a file is found, not the first reason alone, but for
-//! what would be unpacked past a limit.
+//! Collects every reason against a file, not only the first, except that unpacking stops at
+//! its limits.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
@@ -14,28 +15,28 @@ use shared::domain::records::content::{AttachmentContent, Verdict};
 use crate::archive::{self, Refusal};
 use crate::types;
 
-/// Why a file is rejected: what the verdict says, and nothing of the file.
+/// Why a file is rejected. Part of the verdict; reveals nothing of the content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// Not the bytes that were announced.
+    /// Size or checksum differ from the announcement.
     SizeMismatch,
     ChecksumMismatch,
-    /// Not of the type that was announced.
+    /// The type differs from the announcement.
     TypeMismatch,
-    /// A program, a script, or something that is run by opening it.
+    /// A program, a script, or a file that runs when it is opened.
     Executable,
-    /// A rule matched: `rules` says which.
+    /// A YARA rule matched; `rules` names it.
     Malware,
     ArchiveLimit,
     ArchiveNesting,
     ArchiveEncrypted,
     ArchivePath,
-    /// An archive that cannot be looked into: what is not examined is not clean.
+    /// An archive that cannot be examined, and therefore is not clean.
     ArchiveUnreadable,
 }
 
 impl Reason {
-    /// The code by which callers know it.
+    /// The code in the API.
     pub const fn code(self) -> &'static str {
         match self {
             Reason::SizeMismatch => "size_mismatch",
@@ -64,7 +65,7 @@ impl From<Refusal> for Reason {
     }
 }
 
-/// What speaks against a file, so far.
+/// The findings against a file so far.
 #[derive(Default)]
 struct Findings {
     reasons: BTreeSet<Reason>,
@@ -78,10 +79,10 @@ impl Findings {
         }
     }
 
-    /// What no bytes may be, as a file or as an entry of one.
+    /// Checks that apply to a file and to each of its entries.
     fn examine(&mut self, name: &str, bytes: &[u8], runs: bool) {
         self.add(Reason::Executable, runs || types::named_to_run(name));
-        // A scan of memory without a time limit always comes to its end.
+        // A memory scan without a time limit always completes.
         let (Ok(found) | Err((_, found))) = rules().scan_mem(bytes);
         self.add(Reason::Malware, !found.rules.is_empty());
         let names = found.rules.iter().map(|rule| rule.name.to_owned());
@@ -99,15 +100,15 @@ impl Findings {
     }
 }
 
-/// The verdict on a file that was announced as `size` bytes and `said`. Clean when it
-/// gives no reasons.
+/// The verdict on a file that was announced as `size` bytes and `said`. Clean when there are
+/// no reasons.
 pub fn inspect(bytes: &[u8], size: u64, said: &AttachmentContent, at: Timestamp) -> Verdict {
     let mut findings = Findings::default();
     findings.add(Reason::SizeMismatch, bytes.len() as u64 != size);
     findings.add(Reason::ChecksumMismatch, sha256(bytes) != said.sha256);
     let mut actual = types::detect(bytes);
     if actual.media_type.starts_with(OFFICE_OPEN_XML) && !holds(bytes, b"[Content_Types].xml") {
-        // Folders named as in an Office document, and no more than that.
+        // The folder names of an Office document, but nothing else of one.
         actual.media_type = "application/zip".to_owned();
     }
     let agree = types::agree(&said.content_type, &actual.media_type);
@@ -126,7 +127,7 @@ pub fn inspect(bytes: &[u8], size: u64, said: &AttachmentContent, at: Timestamp)
     findings.verdict(actual.media_type, at)
 }
 
-/// The verdict on a file that is larger than announced, of which the rest was not read.
+/// The verdict on a file that is larger than announced; the excess was not read.
 pub fn too_large(at: Timestamp) -> Verdict {
     let mut findings = Findings::default();
     findings.add(Reason::SizeMismatch, true);
@@ -148,7 +149,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// The rules, compiled once in a process.
+/// The YARA rules, compiled once per process.
 fn rules() -> &'static Scanner {
     static RULES: OnceLock<Scanner> = OnceLock::new();
     RULES.get_or_init(|| {

@@ -1,9 +1,9 @@
-//! Looks at every uploaded file once, before anybody may fetch it.
+//! Scans every uploaded file once, before it can be downloaded.
 //!
-//! Woken by S3 for each new object under `attachments/`. The event's version is the one
-//! that is read, judged, and recorded; a version that no row awaits is deleted. A clean
-//! one is tagged first and recorded then, a rejected one recorded first and deleted then:
-//! whichever step is the last, the next try begins from the row and ends the same.
+//! S3 invokes it for each new object under `attachments/`. It reads, judges and records the
+//! version that the event names, and deletes a version that no row awaits. A clean version is
+//! tagged first, then recorded; a rejected one is recorded first, then deleted. A retry after
+//! any step begins from the row and has the same result.
 
 mod archive;
 mod arrival;
@@ -30,13 +30,13 @@ use crate::arrival::Arrival;
 use crate::row::Row;
 
 /// # Errors
-/// When a store did not answer: the platform tries again.
+/// When a store does not answer: Lambda retries.
 pub async fn handle(app: &App, event: Value) -> Result<Value, lambda_runtime::Error> {
     let event = match Trigger::parse(event) {
         Ok(Trigger::Objects(event)) => event,
         Ok(_) => return Err("scan is only called by S3".into()),
         Err(_) => {
-            // It would be no better at the next try.
+            // A retry would not help.
             tracing::warn!(function = "scan", "an event of an unknown form");
             return Ok(Value::Null);
         }
@@ -48,16 +48,16 @@ pub async fn handle(app: &App, event: Value) -> Result<Value, lambda_runtime::Er
     failed.map_or(Ok(Value::Null), |cause| Err(cause.into()))
 }
 
-/// How one object's event ended.
+/// The outcome of one object's event.
 #[derive(Clone, Copy)]
 enum Outcome {
     Clean,
     Rejected,
-    /// Scanned before: the event came again.
+    /// Scanned before: the event was delivered again.
     Known,
-    /// No row awaited it: deleted.
+    /// No row awaits it: deleted.
     Unwanted,
-    /// Deleted by somebody else before it was read.
+    /// Deleted before it could be read.
     Gone,
 }
 
@@ -119,7 +119,7 @@ async fn scan(app: &App, arrival: &Arrival) -> Result<Outcome> {
         let writes = row::writes(&life.living, arrival, *file, verdict, app.clock.now());
         Ok(life.write(Passing::default(), writes, outcome))
     });
-    // Whose life is over awaits nothing any more.
+    // The life has ended, so the version is not awaited any more.
     let outcome = found(ended.await)?.unwrap_or(Outcome::Unwanted);
     if let Outcome::Rejected | Outcome::Unwanted = outcome {
         discard(app, arrival).await?;

@@ -1,5 +1,5 @@
-//! The row that an uploaded version belongs to: whether it is awaited, and the verdict
-//! written to it. Knows nothing of the file's bytes.
+//! The row of an uploaded version: whether the version is awaited, and the verdict on it.
+//! Knows nothing of the file's bytes.
 
 use jiff::Timestamp;
 use shared::base::error::Result;
@@ -13,13 +13,13 @@ use shared::domain::records::rows::Attachment;
 
 use crate::arrival::Arrival;
 
-/// What the attachment's row says of a version.
+/// The state of a version according to the attachment's row.
 pub enum Row {
     Awaiting(Box<Attachment>),
-    /// It was found clean before: the event came again.
+    /// Found clean before: the event was delivered again.
     Known,
-    /// Nobody waits for it, any more or at all. A rejected one is of these, so that a try
-    /// which ended before it was deleted is made good.
+    /// Not awaited, or no longer. A rejected version is one of these, so that a retry deletes
+    /// it if the previous attempt did not.
     Unwanted,
 }
 
@@ -40,7 +40,7 @@ pub fn read(life: &Life, arrival: &Arrival) -> Result<Row> {
     })
 }
 
-/// The verdict, and the log of it.
+/// Writes the verdict and its audit event.
 pub fn writes(
     living: &Living,
     arrival: &Arrival,

@@ -1,4 +1,4 @@
-//! Files as people send them, good and bad, before the judge.
+//! Harmless and harmful files, and the verdicts on them.
 
 use std::io::{Cursor, Write};
 
@@ -68,7 +68,7 @@ fn judge(filename: &str, content_type: &str, bytes: &[u8]) -> Verdict {
     inspect(bytes, bytes.len() as u64, &said, Timestamp::UNIX_EPOCH)
 }
 
-/// The reasons for which a file is rejected; none when it is clean.
+/// The reasons for rejecting a file; empty when it is clean.
 fn reasons(content_type: &str, bytes: &[u8]) -> Vec<String> {
     judge("file", content_type, bytes).reasons
 }
@@ -407,7 +407,7 @@ fn other_bytes_than_announced_are_rejected() {
     assert_eq!(verdict.reasons, ["size_mismatch", "checksum_mismatch"]);
 }
 
-/// Damaged files are judged, never the end of the judge.
+/// Damaged files get a verdict and never cause a panic.
 #[test]
 fn no_bytes_make_the_judge_fail() {
     let samples = [
@@ -421,7 +421,7 @@ fn no_bytes_make_the_judge_fail() {
         &program(),
         &zip(&[("a", EICAR)]),
     ];
-    // A small linear congruential generator: the same damage at every run.
+    // A small linear congruential generator: the same damage in every run.
     let mut seed = 42_u64;
     let mut random = |below: usize| {
         seed = seed

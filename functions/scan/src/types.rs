@@ -1,19 +1,19 @@
-//! What a file truly is, and whether that is what it was said to be. Goes by the bytes;
-//! knows no verdicts and no archives' insides.
+//! Detects a file's actual type and compares it with the declared type. Examines bytes; knows
+//! nothing of verdicts or the contents of archives.
 
 use file_format::{FileFormat, Kind};
 
-/// What the bytes say.
+/// The type that the bytes show.
 pub struct FileType {
     pub media_type: String,
-    /// A program, a package of programs or a script, which no attachment may be.
+    /// A program, a package of programs or a script. No attachment may be one.
     pub runs: bool,
-    /// An archive, a compressed file or a disk image, and no ZIP: there is no looking
-    /// into it.
+    /// An archive, compressed file or disk image other than a ZIP: its contents cannot be
+    /// examined.
     pub opaque: bool,
 }
 
-/// Formats that run by being opened, besides those whose kind says so.
+/// Formats that run when opened, besides those whose kind says so.
 const RUNNING_FORMATS: [FileFormat; 10] = [
     FileFormat::ClojureScript,
     FileFormat::LuaScript,
@@ -27,13 +27,13 @@ const RUNNING_FORMATS: [FileFormat; 10] = [
     FileFormat::WindowsShortcut,
 ];
 
-/// What the bytes truly are.
+/// Detects the actual type.
 pub fn detect(bytes: &[u8]) -> FileType {
     let format = FileFormat::from_bytes(bytes);
     match text(bytes) {
         Some(text) if !believed_in_text(format) => detect_text(&text, format),
         None if format == FileFormat::PlainText => of(FileFormat::ArbitraryBinaryData),
-        // Too short or too odd to be told which kind of program: still one.
+        // Too short or unusual to identify the kind of program, but a program nevertheless.
         None if bytes.starts_with(b"MZ") && format == FileFormat::ArbitraryBinaryData => {
             of(FileFormat::MsDosExecutable)
         }
@@ -51,8 +51,8 @@ fn of(format: FileFormat) -> FileType {
     }
 }
 
-/// Whether a format's signature is believed of a file that is text throughout. Many
-/// signatures are two to four letters, which a note may begin with as well (`MZ`, `BM`).
+/// Whether to trust a format's signature in a file that is text throughout. Many signatures
+/// are two to four letters, with which a note may begin as well (`MZ`, `BM`).
 fn believed_in_text(format: FileFormat) -> bool {
     matches!(
         format,
@@ -65,9 +65,8 @@ fn believed_in_text(format: FileFormat) -> bool {
     )
 }
 
-/// The text that the bytes are: UTF-8, UTF-16 with its mark, or an older eight-bit
-/// encoding. Text holds no control characters but white space, and the escape that
-/// coloured logs have.
+/// Decodes a text: UTF-8, UTF-16 with a byte order mark, or an older eight-bit encoding. A
+/// text has no control characters except white space and the escape of coloured logs.
 fn text(bytes: &[u8]) -> Option<String> {
     let wide = |unit: fn([u8; 2]) -> u16| {
         let units = bytes[2..].chunks(2);
@@ -81,7 +80,7 @@ fn text(bytes: &[u8]) -> Option<String> {
         [0xfe, 0xff, ..] => wide(u16::from_be_bytes)?,
         _ => match std::str::from_utf8(bytes) {
             Ok(text) => text.trim_start_matches('\u{feff}').to_owned(),
-            // An eight-bit encoding has no mark: only where no signature says otherwise.
+            // An eight-bit encoding has no mark: accept it only if no signature matches.
             Err(_) if FileFormat::from_bytes(bytes) == FileFormat::ArbitraryBinaryData => {
                 bytes.iter().copied().map(char::from).collect()
             }
@@ -129,14 +128,14 @@ fn detect_text(text: &str, format: FileFormat) -> FileType {
     }
 }
 
-/// The tags by which browsers know a page (WHATWG MIME Sniffing, 7.1).
+/// The tags by which browsers recognise HTML (WHATWG MIME Sniffing, 7.1).
 const HTML_TAGS: [&str; 16] = [
     "html", "head", "script", "iframe", "h1", "div", "font", "table", "a", "style", "title", "b",
     "body", "br", "p", "meta",
 ];
 
-/// The name of the first element, past a prolog, comments and the document type; the
-/// document type's own name where it says `html` or `svg`.
+/// The name of the first element after prolog, comments and document type; or the document
+/// type's own name if it is `html` or `svg`.
 fn first_tag(mut text: &str) -> Option<String> {
     loop {
         text = text.trim_start();
@@ -163,7 +162,7 @@ fn first_tag(mut text: &str) -> Option<String> {
     Some(name[..end].to_ascii_lowercase())
 }
 
-/// Whether a file of this type is a text that an editor would show.
+/// Whether a file of this type is plain text.
 fn is_text(media_type: &str) -> bool {
     media_type.starts_with("text/")
         || media_type.ends_with("+xml")
@@ -171,7 +170,7 @@ fn is_text(media_type: &str) -> bool {
         || TEXTS.contains(&media_type)
 }
 
-/// Media types of texts that do not say so.
+/// Text media types that are not recognisable by their names.
 const TEXTS: &[&str] = &[
     "application/json",
     "application/ld+json",
@@ -189,11 +188,11 @@ const TEXTS: &[&str] = &[
     "application/x-yaml",
     "application/yaml",
     "message/rfc822",
-    // What browsers on Windows call a CSV file where Excel is installed.
+    // The type that browsers send for CSV on Windows with Excel installed.
     "application/vnd.ms-excel",
 ];
 
-/// Whether a file that is truly `actual` may be said to be `declared`.
+/// Whether a file whose type is `actual` may be declared as `declared`.
 pub fn agree(declared: &str, actual: &str) -> bool {
     let (declared, actual) = (declared.to_ascii_lowercase(), actual.to_ascii_lowercase());
     let (declared, actual) = (one_name(&declared), one_name(&actual));
@@ -203,7 +202,7 @@ pub fn agree(declared: &str, actual: &str) -> bool {
     let xml = |media_type: &str| media_type == "text/xml" || media_type.ends_with("+xml");
     let json = |media_type: &str| media_type == "application/json" || media_type.ends_with("+json");
     match actual {
-        // Formats that nothing marks: CSV, Markdown, mail, logs. JSON would be known.
+        // Formats without a signature: CSV, Markdown, mail, logs. JSON would be detected.
         "text/plain" => is_text(declared) && !json(declared) && declared != "image/svg+xml",
         "application/json" => is_text(declared) && !xml(declared),
         "text/html" => matches!(declared, "text/markdown" | "application/xhtml+xml"),
@@ -211,7 +210,7 @@ pub fn agree(declared: &str, actual: &str) -> bool {
         "text/xml" => declared == "text/plain" || (xml(declared) && declared != "image/svg+xml"),
         _ if is_text(actual) => declared == "text/plain" || (xml(actual) && xml(declared)),
         "application/mp4" => matches!(declared, "audio/mp4" | "video/mp4"),
-        // A compound file whose root does not say whose it is.
+        // A compound file whose root does not identify the application.
         "application/x-cfb" => OFFICE_BINARY.contains(&declared),
         _ => declared == "application/zip" && is_zip_based(actual),
     }
@@ -233,10 +232,10 @@ fn is_zip_based(media_type: &str) -> bool {
         || media_type == "application/epub+zip"
 }
 
-/// One name for the types that go by several, or that no reader tells apart.
+/// Maps types with several names, or types that cannot be distinguished, to one name.
 fn one_name(media_type: &str) -> &str {
     if media_type.starts_with("application/vnd.openxmlformats-officedocument.") {
-        // Document and template, presentation and slide show.
+        // Document and template; presentation and slide show.
         return media_type
             .rsplit_once('.')
             .map_or(media_type, |(family, _)| family);
@@ -269,7 +268,7 @@ fn one_name(media_type: &str) -> &str {
     }
 }
 
-/// Names of types that are programs or scripts, whatever the bytes are.
+/// Media types of programs or scripts, regardless of the bytes.
 const RUNNING_TYPES: [&str; 14] = [
     "application/hta",
     "application/java-archive",
@@ -287,20 +286,20 @@ const RUNNING_TYPES: [&str; 14] = [
     "text/x-shellscript",
 ];
 
-/// Endings of names that a desktop opens by running.
+/// File name extensions that a desktop runs on opening.
 const RUNNING_NAMES: [&str; 24] = [
     "app", "bat", "cmd", "com", "cpl", "exe", "hta", "jar", "js", "jse", "lnk", "msi", "msp",
     "pif", "ps1", "reg", "scf", "scr", "sh", "vbe", "vbs", "wsf", "wsh", "xll",
 ];
 
-/// Whether a file of this declared type would be a program or a script.
+/// Whether the declared type is a program or a script.
 pub fn declared_to_run(media_type: &str) -> bool {
     RUNNING_TYPES.contains(&media_type.to_ascii_lowercase().as_str())
 }
 
-/// Whether a file of this name would be run by opening it.
+/// Whether a file of this name runs when it is opened.
 pub fn named_to_run(name: &str) -> bool {
-    // Windows does not see dots and spaces at the end of a name.
+    // Windows ignores dots and spaces at the end of a name.
     let name = name.trim_end_matches(['.', ' ']);
     let ending = name
         .rsplit_once('.')

@@ -1,4 +1,4 @@
-//! The time that an emulator goes by: expiry, lifecycles, presigned URLs, timestamps.
+//! The time that an emulator uses for expiry, lifecycles, presigned URLs and timestamps.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 impl Clock {
-    /// A clock that asks `now` each time. It must not go backwards.
+    /// A clock that calls `now` each time. It must not go backwards.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Clock {
         Clock(Arc::new(now))
     }

@@ -1,6 +1,6 @@
-//! A bare HTTP client, for tests and tools: it sends what it is given and reads the answer
-//! to its end. It knows no proxy, no redirect and no cookie, and nothing of the API. Over TLS
-//! it trusts whom this machine trusts, or the file that `SSL_CERT_FILE` names.
+//! A minimal HTTP client for tests and tools: sends a request and reads the whole response.
+//! Supports no proxies, redirects or cookies, and knows nothing of the API. Over TLS it trusts
+//! the machine's roots, or the file that `SSL_CERT_FILE` names.
 
 use std::sync::LazyLock;
 
@@ -14,21 +14,21 @@ use hyper_util::rt::TokioExecutor;
 use lambda_runtime::Error;
 use rustls::{ClientConfig, RootCertStore};
 
-/// Read once for the process. On a machine that trusts nobody plain HTTP still works.
+/// Read once per process. Plain HTTP works even without any trusted roots.
 static TRUST: LazyLock<ClientConfig> = LazyLock::new(|| {
     let trust = ClientConfig::builder().with_native_roots();
     let nobody = |_| ClientConfig::builder().with_root_certificates(RootCertStore::empty());
     trust.unwrap_or_else(nobody).with_no_client_auth()
 });
 
-/// Clones share their connections, which are kept open between requests.
+/// Clones share their connections, which are kept alive between requests.
 #[derive(Clone, Debug)]
 pub struct Client(legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
 
 impl Default for Client {
     fn default() -> Client {
         let mut connector = HttpConnector::new();
-        // Or the end of a long body waits for the acknowledgement of its beginning.
+        // Otherwise the end of a long body waits for the acknowledgement of its beginning.
         connector.set_nodelay(true);
         connector.enforce_http(false);
         let connector = HttpsConnectorBuilder::new()
@@ -41,11 +41,11 @@ impl Default for Client {
 }
 
 impl Client {
-    /// Sends a request to an absolute URL; the length of the body is told by itself.
+    /// Sends a request to an absolute URL. The body's length is added automatically.
     ///
     /// # Errors
-    /// Whoever should answer cannot be reached, or stops in the middle. Every status is
-    /// an answer.
+    /// When the server cannot be reached, or stops in the middle of a response. No status is
+    /// an error.
     pub async fn send(&self, request: Request<impl Into<Bytes>>) -> Result<Response<Bytes>, Error> {
         let request = request.map(|body| Full::new(body.into()));
         let (head, body) = self.0.request(request).await?.into_parts();

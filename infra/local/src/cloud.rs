@@ -1,7 +1,7 @@
-//! One whole deployment in this process: what the template declares, running.
+//! One complete deployment in this process: runs what the template declares.
 //!
-//! Owns the order in which things start and stop. Shares nothing with any other:
-//! every test can have its own, with its own clock.
+//! Owns the order of start and stop. Deployments share nothing: every test can have its own,
+//! with its own clock.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -36,33 +36,32 @@ use crate::wire::{Decide, Watch};
 /// How to start a [`Cloud`].
 pub struct Options {
     pub storage: Storage,
-    /// 0 is any port that is free.
+    /// 0 selects any free port.
     pub port: u16,
     pub clock: Clock,
     pub template: PathBuf,
     pub parameters: Parameters,
-    /// Whether what has expired goes as time passes: items by TTL, objects by lifecycle.
+    /// Whether expired data is removed as time passes: items by TTL, objects by lifecycle.
     pub ttl: bool,
     /// Whether schedules run as time passes.
     pub schedules: bool,
-    /// Whether streams and buckets hand their events on as these come. If not, only
-    /// [`Cloud::settle`] does, and what else waits for them.
+    /// Whether stream and bucket events are delivered as they occur. If not, only
+    /// [`Cloud::settle`] delivers them, and methods that settle.
     pub events: bool,
-    /// Who decides what becomes of the functions' calls to the engines: for tests that
-    /// want them to fail. Without, the calls go straight there.
+    /// Decides the fate of the functions' calls to the engines, for tests with failing calls.
+    /// Without it, calls go directly to the engines.
     pub wire: Option<Decide>,
-    /// Who is told of each of those calls, and of the links that are followed.
+    /// Observes those calls, and the links that are followed.
     pub watch: Option<Watch>,
-    /// How long a function may run, by its name, where not as long as the template says.
+    /// Timeouts by function name, where they differ from the template.
     pub timeouts: BTreeMap<String, Duration>,
-    /// How many times as long as on AWS an engine's answer is awaited.
+    /// The factor on the timeouts of calls to the engines, compared with AWS.
     pub patience: u32,
     pub functions: Roster,
 }
 
 impl Default for Options {
-    /// In memory, on any port, by the machine's clock, everything as the repository's
-    /// template has it.
+    /// In memory, on any port, with the machine's clock and the repository's template.
     fn default() -> Options {
         Options {
             storage: Storage::Memory,
@@ -82,7 +81,7 @@ impl Default for Options {
     }
 }
 
-/// A running deployment. Dropping it stops everything at once.
+/// A running deployment. Dropping it stops everything immediately.
 pub struct Cloud {
     url: String,
     app: Arc<App>,
@@ -96,10 +95,10 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    /// Builds what the template declares and serves it on loopback.
+    /// Starts what the template declares and serves it on loopback.
     ///
     /// # Errors
-    /// What is wrong with the template, the port or the data folder.
+    /// The problem with the template, the port or the data folder.
     pub async fn start(options: Options) -> Result<Cloud, StartError> {
         let Options {
             storage,
@@ -117,7 +116,7 @@ impl Cloud {
             functions,
         } = options;
         let mut template = Template::read(&path, parameters)?;
-        // The port first: it is what most often stands in the way, and nothing is written yet.
+        // The port first: it fails most often, and nothing has been written yet.
         let refused = |e| StartError::Port(port, e);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
             .await
@@ -178,7 +177,7 @@ impl Cloud {
         })
     }
 
-    /// Takes no more requests, and returns when the open ones are answered.
+    /// Accepts no more requests, and returns when the open ones are answered.
     pub async fn stop(self) {
         let Cloud {
             stop,
@@ -196,7 +195,7 @@ impl Cloud {
         &self.url
     }
 
-    /// What the functions are given, with the environment of the template's globals.
+    /// The app of the functions, with the environment of the template's globals.
     pub fn app(&self) -> &App {
         &self.app
     }
@@ -205,7 +204,7 @@ impl Cloud {
         &self.machine.clock
     }
 
-    /// The key that opens the operator's routes, as a bearer token.
+    /// The key for the operator's routes, as a bearer token.
     pub fn operator_key(&self) -> &str {
         &self.gateway.operator_key
     }
@@ -227,28 +226,28 @@ impl Cloud {
         &self.machine.kms
     }
 
-    /// What is remembered between two starts.
+    /// The state that persists between two starts.
     pub fn kept(&self) -> &Kept {
         &self.machine.kept
     }
 
-    /// Returns once every event so far has been handled, and what that caused.
+    /// Returns once every event so far has been handled, and all events that these caused.
     pub async fn settle(&self) {
         self.pump.settle().await;
     }
 
-    /// Moves the clock ahead and returns when all that this makes due has happened.
+    /// Moves the clock ahead and returns when everything that becomes due has happened.
     pub async fn advance(&self, by: SignedDuration) {
         self.time.advance(by).await;
     }
 
-    /// Removes what has expired by now, whether or not time does that by itself.
+    /// Removes what has expired, whether or not time does so automatically.
     pub async fn sweep_ttl(&self) {
         self.time.sweep();
         self.pump.settle().await;
     }
 
-    /// Runs the function as its schedule would, and all that this causes.
+    /// Runs the function as its schedule would, and everything that this causes.
     ///
     /// # Errors
     /// When the call fails.
@@ -256,7 +255,7 @@ impl Cloud {
         self.time.run_schedule(function).await
     }
 
-    /// Calls the function with this event, past every trigger.
+    /// Invokes the function with this event, bypassing its triggers.
     ///
     /// # Errors
     /// When the call fails.
@@ -266,14 +265,14 @@ impl Cloud {
         result
     }
 
-    /// The environment variables of a function, credentials included: with these its own
-    /// `bootstrap` works on this deployment too.
+    /// The environment variables of a function, credentials included. With them, its own
+    /// `bootstrap` can run on this deployment.
     pub fn environment(&self, function: &str) -> Option<&BTreeMap<String, String>> {
         let deployed = self.machine.functions.0.get(function);
         deployed.map(|deployed| &deployed.environment)
     }
 
-    /// What could not be handled so far.
+    /// The events that could not be handled so far.
     pub fn dead_letters(&self) -> Vec<DeadLetter> {
         self.pump.dead_letters()
     }

@@ -1,6 +1,6 @@
-//! `/local/*`: what only the local run offers. Its clock, and what could not be handled.
+//! `/local/*`: routes that only the local run has, for its clock and its dead letters.
 //!
-//! Owns these few routes. No deployment has them, so no function may need them.
+//! Owns these few routes. No deployment has them, so no function may depend on them.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::time::Time;
 use crate::triggers::Pump;
 
-/// The clock may be moved this far at once.
+/// The furthest that one request may move the clock.
 const FURTHEST: SignedDuration = SignedDuration::from_hours(24 * 400);
 
 pub struct Control {
@@ -39,7 +39,7 @@ impl Control {
         body: &[u8],
         id: &str,
     ) -> Response<Full<Bytes>> {
-        // A page that somebody has open must not be able to move the clock.
+        // An open web page must not be able to move the clock.
         if headers.contains_key(ORIGIN) {
             return problem(
                 StatusCode::FORBIDDEN,
@@ -124,7 +124,7 @@ fn respond(status: StatusCode, content_type: &'static str, body: &Value) -> Resp
     response
 }
 
-/// An error, in the form that the service's own have (RFC 9457).
+/// An error in the format of the service's own errors (RFC 9457).
 fn problem(status: StatusCode, code: &str, detail: &str, id: &str) -> Response<Full<Bytes>> {
     let body = json!({
         "type": "about:blank",

@@ -1,9 +1,8 @@
-//! The functions, called in this process as Lambda would call them.
+//! The functions, invoked in this process as Lambda would invoke them.
 //!
-//! Owns the roster and what Lambda puts around a call: an event comes in as JSON,
-//! a result goes out as JSON, a panic or a call that takes too long is a failure
-//! of that call alone. A process can be killed with all that runs in it; the next call
-//! finds a new one. Must not know what calls a function, nor why.
+//! Owns the roster and Lambda's side of an invocation: JSON in, JSON out; a panic or a timeout
+//! fails only that invocation. A process can be killed with everything that runs in it; the
+//! next invocation gets a new one. Knows nothing of what invokes a function, or why.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,12 +48,13 @@ tokio::task_local! {
     static CALLED: String;
 }
 
-/// The function in whose call this is asked, if it is in one. What a handler spawns is not.
+/// The function whose invocation this runs in, if any. Tasks that a handler spawns are not
+/// included.
 pub fn called() -> Option<String> {
     CALLED.try_with(Clone::clone).ok()
 }
 
-/// Why a call gave no result.
+/// Why an invocation has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The function returned an error.
@@ -62,10 +62,10 @@ pub enum Failure {
     Returned(String),
     #[error("panicked: {0}")]
     Panicked(String),
-    /// It was dropped where it stood.
+    /// It was dropped at its current point.
     #[error("took longer than {} s", .0.as_secs())]
     TimedOut(Duration),
-    /// Its process ended in the middle of it.
+    /// Its process was killed during the invocation.
     #[error("the process was killed")]
     Killed,
     /// The template has no function of this name.
@@ -73,7 +73,7 @@ pub enum Failure {
     Unknown(String),
 }
 
-/// A function with everything that a call of it needs.
+/// A function with everything that an invocation needs.
 pub struct Deployed {
     pub handler: Handler,
     pub process: Arc<Process>,
@@ -87,16 +87,16 @@ impl Deployed {
     }
 }
 
-/// What calls share while it lasts: the memory of a function. Lambda keeps one or more for
-/// each; here functions with the same environment share one.
+/// The state that invocations share: a function's memory. Lambda keeps one or more for each
+/// function; here, functions with the same environment share one.
 pub struct Process {
     begin: Box<dyn Fn() -> App + Send + Sync>,
-    /// Dropping the sender ends what runs.
+    /// Dropping the sender ends everything that runs.
     now: Mutex<(Arc<App>, watch::Sender<()>)>,
 }
 
 impl Process {
-    /// `begin` is what a start does, the first and every later one.
+    /// `begin` runs at every start.
     pub fn new(begin: impl Fn() -> App + Send + Sync + 'static) -> Process {
         let now = (Arc::new(begin()), watch::Sender::new(()));
         Process {
@@ -105,20 +105,21 @@ impl Process {
         }
     }
 
-    /// What a call is given, and what ends when the process does.
+    /// The app for an invocation, and a receiver that fires when the process ends.
     fn enter(&self) -> (Arc<App>, watch::Receiver<()>) {
         let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         (now.0.clone(), now.1.subscribe())
     }
 
-    /// Drops every call that runs in it, wherever it stands. The next one finds no memory.
+    /// Drops every running invocation at its current point. The next one starts without
+    /// memory.
     fn kill(&self) {
         let next = (Arc::new((self.begin)()), watch::Sender::new(()));
         *self.now.lock().unwrap_or_else(PoisonError::into_inner) = next;
     }
 }
 
-/// Every process of one cloud, as they are started.
+/// Every process of one cloud, in the order of their start.
 #[derive(Default)]
 pub struct Processes(Mutex<Vec<Arc<Process>>>);
 
@@ -130,8 +131,8 @@ impl Processes {
         process
     }
 
-    /// Kills them all: what runs ends where it stands, and what is called next begins
-    /// with no memory.
+    /// Kills all processes: running invocations end at their current point, and the next ones
+    /// start without memory.
     pub fn kill(&self) {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter().for_each(|process| process.kill());
@@ -142,17 +143,17 @@ impl Processes {
 pub struct Functions(pub BTreeMap<String, Deployed>);
 
 impl Functions {
-    /// What some function is given.
+    /// The app of some function.
     pub fn any_app(&self) -> Option<Arc<App>> {
         self.0.values().next().map(Deployed::app)
     }
 
-    /// What the function of this name is given.
+    /// The app of the function of this name.
     pub fn app(&self, name: &str) -> Option<Arc<App>> {
         self.0.get(name).map(Deployed::app)
     }
 
-    /// Calls the function. Once begun, a call goes on even if nobody waits for it.
+    /// Invokes the function. A started invocation continues even if the caller stops waiting.
     pub async fn invoke(&self, name: &str, event: Value) -> Result<Value, Failure> {
         let function = self
             .0
@@ -162,7 +163,7 @@ impl Functions {
         let (app, mut end) = function.process.enter();
         let called = tokio::spawn(CALLED.scope(name.to_owned(), async move {
             tokio::select! {
-                // Whoever is dead takes no further step.
+                // A killed process takes no further step.
                 biased;
                 _ = end.changed() => Err(Failure::Killed),
                 called = tokio::time::timeout(limit, handler(app, event)) => match called {
@@ -230,7 +231,7 @@ mod tests {
             }
         }
         let declared = ROUTES.iter().map(|route| (route.function, route.key));
-        // What no route takes is the console's.
+        // Requests without a route go to the console.
         let declared = declared.chain([("console", "$default")]);
         assert_eq!(handled, declared.collect());
     }

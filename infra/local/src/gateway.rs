@@ -1,9 +1,9 @@
-//! The HTTP API on loopback, as API Gateway would answer it.
+//! The HTTP API on loopback, emulating API Gateway.
 //!
-//! Owns connections, routing, limits, CORS and the operator's key (IAM, in AWS).
-//! Must not know what a function does with a request.
+//! Owns connections, routing, limits, CORS and the operator's key (IAM in AWS). Knows nothing
+//! of what a function does with a request.
 //!
-//! What no route takes is 404, unless the template has a `$default` route: that one takes
+//! A request without a route gets 404, unless the template has a `$default` route: it takes
 //! every other path and method, preflights included.
 
 use std::collections::BTreeMap;
@@ -34,18 +34,18 @@ use crate::triggers::Pump;
 
 mod event;
 
-/// The largest body that an HTTP API takes, in bytes.
+/// The largest request body of an HTTP API, in bytes.
 const MAX_BODY: usize = 10 * 1024 * 1024;
-/// What is read of a body that is too large, so that the client hears the answer.
+/// How much of an oversized body is read, so that the client receives the response.
 const MAX_DISCARDED: usize = 4 * MAX_BODY;
-/// How long an HTTP API waits for a function.
+/// The integration timeout of an HTTP API.
 const MAX_WAIT: Duration = Duration::from_secs(30);
-/// How long open requests may take to end when the gateway is stopped.
+/// How long open requests may take to complete when the gateway stops.
 const GRACE: Duration = Duration::from_secs(5);
 
 type Answer = Response<Full<Bytes>>;
 
-/// Everything that a request is answered by.
+/// Everything needed to answer a request.
 pub struct Gateway {
     pub routes: Routes,
     pub cors: Cors,
@@ -56,7 +56,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Serves until `stop` is sent or dropped, then lets open requests come to an end.
+    /// Serves until `stop` is sent or dropped, then completes open requests.
     pub async fn serve(self: Arc<Gateway>, listener: TcpListener, mut stop: oneshot::Receiver<()>) {
         let open = GracefulShutdown::new();
         let mut connections = JoinSet::new();
@@ -66,7 +66,7 @@ impl Gateway {
                 _ = &mut stop => break,
                 accepted = listener.accept() => match accepted {
                     Ok(accepted) => accepted,
-                    // Out of file descriptors, say: others will be closed.
+                    // For example out of file descriptors: wait until others are closed.
                     Err(_) => {
                         tokio::time::sleep(Duration::from_millis(20)).await;
                         continue;
@@ -82,7 +82,7 @@ impl Gateway {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .serve_connection(TokioIo::new(stream), service);
-            // A client that hangs up midway is its own affair.
+            // A client that disconnects is not an error.
             connections.spawn(open.watch(connection));
         }
         drop(listener);
@@ -178,7 +178,7 @@ impl Gateway {
         })
     }
 
-    /// What a page is told before it sends anything (a preflight).
+    /// The response to a preflight request.
     fn allow_requests(&self, asked: &HeaderMap, answer: &mut HeaderMap) {
         if asked.contains_key(ORIGIN) {
             let lists = [
@@ -205,7 +205,7 @@ impl Gateway {
         }
     }
 
-    /// CORS is the gateway's alone: what a function says about it is dropped.
+    /// Only the gateway decides about CORS: a function's CORS headers are dropped.
     fn allow_origin(&self, asked: &HeaderMap, answer: &mut HeaderMap) {
         answer.remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
         let Some(origin) = asked.get(ORIGIN) else {
@@ -228,7 +228,7 @@ impl Gateway {
     }
 }
 
-/// The whole body, or the answer that refuses it.
+/// The whole body, or the response that refuses it.
 async fn read<B: Body<Data = Bytes>>(body: B) -> Result<Bytes, Answer> {
     let mut body = std::pin::pin!(body);
     let mut whole = Vec::new();
@@ -256,14 +256,14 @@ async fn read<B: Body<Data = Bytes>>(body: B) -> Result<Bytes, Answer> {
     Ok(whole.into())
 }
 
-/// An answer without a body.
+/// A response without a body.
 fn nothing() -> Answer {
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = StatusCode::NO_CONTENT;
     answer
 }
 
-/// What API Gateway says by itself.
+/// A message of API Gateway itself.
 fn message(status: StatusCode, text: &str) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(json!({"message": text}).to_string())));
     *answer.status_mut() = status;

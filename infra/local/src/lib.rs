@@ -2,19 +2,20 @@
 //!
 //! ```text
 //! main                     the command line
-//! cloud                    start, stop, and what a test may ask
+//! cloud                    starts and stops a deployment; the interface for tests
 //! gateway  control         HTTP in: the API, and /local/*
-//! time  triggers           what happens by itself: schedules, TTL, streams, objects
-//! machine  functions       what runs: engines (crate `emulators`) and functions
-//! wire                     what is asked between the two, and may go wrong, for tests
-//! template  routes  pattern  state      what is declared, and what is remembered
-//! client                   asks the above as anybody would, for tests and tools
-//! verify                   checks a day of the activity log from the outside
-//! replay                   makes the tables agree after a restore, from the command line
+//! time  triggers           schedules, TTL, streams, objects
+//! machine  functions       the engines (crate `emulators`) and the functions
+//! wire                     a proxy between the two that can fail, for tests
+//! template  routes  pattern  state      the declared resources, and the stored state
+//! client                   a minimal HTTP client for tests and tools
+//! verify                   verifies a day of the activity log from the outside
+//! replay                   makes the tables consistent after a restore, from the command line
 //! ```
 //!
-//! Lower never imports higher. Nothing here knows what a record, a life or a tenant is,
-//! but `seed`, which fills the demo, and `verify`, which knows the API and its log.
+//! Lower modules never import higher ones. Nothing here knows what a record, a life or a
+//! tenant is, except `seed`, which creates the demo, and `verify`, which knows the API and its
+//! log.
 
 pub mod client;
 pub mod cloud;

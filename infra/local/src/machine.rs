@@ -1,8 +1,8 @@
-//! What one machine has in place of AWS: the engines, set up as the template says,
-//! and the functions, deployed with their environments.
+//! What replaces AWS on one machine: the engines, set up from the template, and the functions,
+//! deployed with their environments.
 //!
-//! Owns where a name of the template leads to here. Must not know what calls a
-//! function, nor when.
+//! Owns the mapping of the template's names to local resources. Knows nothing of what invokes
+//! a function, or when.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -35,12 +35,12 @@ use crate::state::Kept;
 use crate::template::{Template, TemplateError, key_arn};
 use crate::wire::{Decide, Engine, Watch, Wire};
 
-/// Why a local run did not start. Each reads as one line.
+/// Why a local run did not start. Each error is one line.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
     Template(#[from] TemplateError),
-    /// The port is taken, or may not be used.
+    /// The port is taken, or must not be used.
     #[error("{}", port_problem(*.0, .1))]
     Port(u16, io::Error),
     #[error("cannot use {}: {}", .0.display(), .1)]
@@ -58,7 +58,7 @@ fn port_problem(port: u16, error: &io::Error) -> String {
     }
 }
 
-/// The engines, the functions and the time that all of them go by.
+/// The engines, the functions and their common clock.
 pub struct Machine {
     pub clock: Clock,
     pub kept: Kept,
@@ -69,19 +69,19 @@ pub struct Machine {
     _wire: Option<Wire>,
 }
 
-/// What is between this machine and one as the template has it.
+/// The differences to the template.
 pub struct Differences {
-    /// Who decides what becomes of the functions' calls to the engines.
+    /// Decides the fate of the functions' calls to the engines.
     pub wire: Option<Decide>,
-    /// Who is told of those calls.
+    /// Observes those calls.
     pub watch: Option<Watch>,
-    /// How long a function may run, by its name, where not as long as the template says.
+    /// Timeouts by function name, where they differ from the template.
     pub timeouts: BTreeMap<String, Duration>,
-    /// How many times as long an engine's answer is awaited.
+    /// The factor on the timeouts of calls to the engines.
     pub patience: u32,
 }
 
-/// A machine that is busy with something else answers late.
+/// A busy machine answers late.
 pub const PATIENCE: u32 = 60;
 
 impl Default for Differences {
@@ -96,7 +96,7 @@ impl Default for Differences {
 }
 
 impl Machine {
-    /// Sets everything up. What comes with it are the bucket's notifications.
+    /// Starts everything. Also returns the bucket's notifications.
     pub async fn start(
         template: &mut Template,
         roster: &Roster,
@@ -112,7 +112,7 @@ impl Machine {
             .iter()
             .map(|key| (key_arn(&key.name), kms.arn(&key.name)))
             .collect();
-        // A value of the template with the key's ARN as it is here: KMS chooses it.
+        // Replaces a key of the template by its local ARN, which KMS chooses.
         let here = |value: &mut String| {
             if let Some(arn) = keys.get(value) {
                 value.clone_from(arn);
@@ -126,7 +126,7 @@ impl Machine {
         for table in &template.tables {
             dynamo.create_table(table)?;
         }
-        // Nothing but this process ever needs them, so each start has its own.
+        // Only this process needs them, so each start has its own.
         let credentials = s3::Credentials {
             access_key: "LOCAL".to_owned(),
             secret_key: Uuid::new_v4().simple().to_string(),
@@ -150,7 +150,7 @@ impl Machine {
                 .as_ref()
                 .map_or(*endpoint, |wire| wire.endpoint(*engine));
         }
-        // What Lambda sets by itself, and where the engines are.
+        // Variables that Lambda sets, and the engines' endpoints.
         let mut given = BTreeMap::from([
             ("AWS_REGION".to_owned(), REGION.to_owned()),
             (
@@ -162,7 +162,7 @@ impl Machine {
                 credentials.secret_key.clone(),
             ),
         ]);
-        // DynamoDB's engine answers for AWS Backup as well.
+        // DynamoDB's engine also answers for AWS Backup.
         given.insert(
             "AWS_ENDPOINT_URL_BACKUP".to_owned(),
             engines[0].1.to_owned(),
@@ -192,7 +192,7 @@ impl Machine {
     }
 }
 
-/// The same clock, as the engines read it.
+/// The same clock for the engines.
 pub fn engine_clock(clock: &Clock) -> emulators::Clock {
     let clock = clock.clone();
     emulators::Clock::new(move || clock.now())
@@ -204,16 +204,16 @@ fn sdk(credentials: &s3::Credentials, patience: u32) -> SdkConfig {
         .region(Region::new(REGION))
         .http_client(tls::http_client(None))
         .credentials_provider(SharedCredentialsProvider::new(Role(credentials.clone())))
-        // Functions share their clients, but not who they are.
+        // Functions share their clients, but not their identity.
         .identity_cache(IdentityCache::no_cache())
         .sleep_impl(SharedAsyncSleep::new(Patient(patience)))
-        // The engines go by a clock that may be far from the machine's. Signatures do not.
+        // The engines' clock may differ from the machine's; signatures use the machine's.
         .disable_clock_skew_correction(true)
         .build()
 }
 
-/// How the SDKs wait for an answer, which is a second or more: so many times as long. What they
-/// pause for before another try is less, and stays.
+/// Multiplies the SDKs' timeouts, which are a second or more. Pauses between attempts are
+/// shorter, and unchanged.
 #[derive(Debug)]
 struct Patient(u32);
 
@@ -228,8 +228,8 @@ impl AsyncSleep for Patient {
     }
 }
 
-/// Signs with the one key that there is, and names the function as its session: in AWS each
-/// has the credentials of its own role.
+/// Signs with the one existing key, and passes the function's name as its session: in AWS each
+/// function has the credentials of its own role.
 #[derive(Debug)]
 struct Role(s3::Credentials);
 
@@ -248,7 +248,7 @@ impl ProvideCredentials for Role {
     }
 }
 
-/// Functions with the same environment share what they are given.
+/// Functions with the same environment share an app.
 fn deploy(
     template: &Template,
     roster: &Roster,

@@ -1,6 +1,6 @@
-//! The command line: starts the local run, fills it with the demo the first time, says
-//! what to open, and stops it on Ctrl-C; or checks a day of somebody's activity log; or
-//! makes the tables agree after a restore.
+//! The command line: runs the service locally, seeds the demo on the first start, prints the
+//! address, and stops on Ctrl-C; verifies a day of an activity log; or replays after a
+//! restore.
 #![expect(
     clippy::print_stdout,
     reason = "a command line talks to whoever typed it"
@@ -168,7 +168,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Checks a day, and says what was found.
+/// Verifies a day and prints the result.
 async fn check(verify: Verify) -> Result<ExitCode, String> {
     let Verify {
         day,
@@ -192,7 +192,7 @@ async fn check(verify: Verify) -> Result<ExitCode, String> {
     })
 }
 
-/// Replays, and says what was found and done.
+/// Runs the replay and prints what was found and done.
 async fn make_agree(replay: Replay) -> Result<ExitCode, String> {
     let site = match replay.aws {
         true => Site::deployment().await?,
@@ -213,7 +213,7 @@ async fn make_agree(replay: Replay) -> Result<ExitCode, String> {
     println!("\n{:<22}{:>10}{:>10}", "", "found", "done");
     for (name, found) in answer["found"].as_object().into_iter().flatten() {
         let (name_shown, done) = (name.replace('_', " "), &answer[name]);
-        // How many there are is found, and nothing that is done.
+        // These are only counted, never changed.
         let done = match name.as_str() {
             "lives" | "seen" | "tenants_unknown" => String::new(),
             _ => done.to_string(),
@@ -230,7 +230,7 @@ async fn make_agree(replay: Replay) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// One line of progress.
+/// Prints one line of progress.
 fn tell(answer: &Value) {
     let text = |name: &str| answer[name].as_str().unwrap_or("done").to_owned();
     let tally = match answer["phase"] == "looking" {
@@ -291,11 +291,11 @@ async fn start(run: Run) -> Result<(), String> {
     }
 }
 
-/// Seeds the demo unless it is there, and writes `demo.json`.
+/// Seeds the demo unless it exists, and writes `demo.json`.
 async fn fill(cloud: &Cloud, data: &Path) -> Result<Value, String> {
     let path = data.join("demo.json");
     let unusable = |e| StartError::Data(path.clone(), e).to_string();
-    // Whoever waits for the file must not find the one of an earlier run.
+    // A script that waits for the file must not find one of an earlier run.
     match std::fs::remove_file(&path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(unusable(e)),
         _ => {}
@@ -327,7 +327,7 @@ async fn fill(cloud: &Cloud, data: &Path) -> Result<Value, String> {
     Ok(demo)
 }
 
-/// One line that counts up, or a few lines where nobody watches.
+/// One updating line on a terminal, otherwise a few lines.
 fn progress(done: usize, total: usize) {
     let whole = done >= total;
     if io::stderr().is_terminal() {
@@ -365,7 +365,7 @@ fn greet(cloud: &Cloud, data: &Path, memory: bool, demo: &Value) {
     println!("Press Ctrl-C to stop.");
 }
 
-/// Ctrl-C, or the polite signal of whatever started this.
+/// Ctrl-C, or a termination signal.
 #[cfg(unix)]
 fn wait_for_stop() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};

@@ -1,17 +1,16 @@
 //! Event patterns: the part of Lambda's event filtering that the template uses.
 //!
-//! Owns which stream records a trigger gets. A pattern that says more than this
-//! understands is refused when the template is read, so that a filter is never
-//! silently wider here than it is in AWS.
+//! Owns which stream records a trigger gets. A pattern with unsupported conditions is refused
+//! when the template is read, so that a filter never matches more here than in AWS.
 
 use serde_json::Value;
 
 /// A parsed `FilterCriteria` pattern.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Pattern {
-    /// Every named field matches.
+    /// Every named field must match.
     All(Vec<(String, Pattern)>),
-    /// Any of these does.
+    /// At least one rule must match.
     Any(Vec<Rule>),
 }
 
@@ -24,7 +23,7 @@ pub enum Rule {
 
 impl Pattern {
     /// # Errors
-    /// What the pattern says that is not understood, in a few words.
+    /// The unsupported condition, in a few words.
     pub fn parse(text: &str) -> Result<Pattern, String> {
         let value: Value =
             serde_json::from_str(text).map_err(|e| format!("pattern is not JSON: {e}"))?;

@@ -1,8 +1,8 @@
-//! The replay after a restore, from the command line: on the data folder of a local run, with
-//! nothing else running, or on the deployment that the environment names.
+//! The replay after a restore, from the command line: on the data folder of a stopped local
+//! run, or on the deployment that the environment names.
 //!
-//! Owns the restore of a rehearsal, and reports the progress of a replay. The replay itself is
-//! the function `restore`.
+//! Owns the restore of a rehearsal, and reports the progress of a replay. The function
+//! `restore` does the replay itself.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -24,12 +24,12 @@ use crate::template::{RESTORING, Template};
 
 /// Seconds of work between two lines of progress.
 const STEP: u64 = 5;
-/// Rows in one batch that DynamoDB takes.
+/// The most rows in one DynamoDB batch.
 const BATCH: usize = 25;
 
 type Row = HashMap<String, AttributeValue>;
 
-/// Where a replay works.
+/// The target of a replay.
 pub struct Site {
     pub app: Arc<App>,
     // The engines of a data folder stop when this is dropped.
@@ -37,12 +37,12 @@ pub struct Site {
 }
 
 impl Site {
-    /// The data folder of a local run that has been stopped.
+    /// The data folder of a stopped local run.
     ///
     /// # Errors
-    /// What is wrong with the folder or the template, in one line.
+    /// The problem with the folder or the template, in one line.
     pub async fn folder(folder: &Path, template: &Path) -> Result<Site, String> {
-        // A replay needs something to replay: it makes no new deployment.
+        // A replay needs existing data: it creates no new deployment.
         if !folder.join("local.json").exists() {
             return Err(format!("{} does not contain a local run", folder.display()));
         }
@@ -66,13 +66,13 @@ impl Site {
         })
     }
 
-    /// The deployment that the variables `LETHE_*` name, with the credentials at hand.
+    /// The deployment that the variables `LETHE_*` name, with the default credentials.
     ///
     /// # Errors
-    /// The variable that is missing.
+    /// The missing variable.
     pub async fn deployment() -> Result<Site, String> {
         let config = Config::read(|name| std::env::var(name).ok()).map_err(|e| e.to_string())?;
-        // Whoever is at the keyboard may be signed in by a profile or a session.
+        // The operator may be signed in by a profile or a session.
         let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
         let clients = Clients::new(&sdk, &config.endpoints);
         Ok(Site {
@@ -81,10 +81,10 @@ impl Site {
         })
     }
 
-    /// Puts tables back to what they are in a copy of the data folder, as a restore does.
+    /// Restores tables to their state in a copy of the data folder.
     ///
     /// # Errors
-    /// What is wrong with the copy, in one line.
+    /// The problem with the copy, in one line.
     pub async fn restore(&self, restored: &str, copy: PathBuf) -> Result<(), String> {
         let Some(machine) = &self.machine else {
             return Err("only a data folder can be restored here; see infra/RESTORE.md".to_owned());
@@ -104,10 +104,10 @@ impl Site {
         Ok(())
     }
 
-    /// Replays to the end, telling each step. The last answer.
+    /// Replays to the end and reports each step. Returns the last response.
     ///
     /// # Errors
-    /// Why it did not come to its end; it can be begun again.
+    /// Why the replay stopped; it can be started again.
     pub async fn replay(
         &self,
         mut order: Value,
@@ -137,7 +137,7 @@ fn client(endpoint: &str) -> Client {
     Client::from_conf(config)
 }
 
-/// Everything in a table is as it was.
+/// Replaces everything in a table.
 async fn replace(then: &Client, now: &Client, table: &str) -> Result<(), String> {
     let deletes = rows(now, table).await?.into_iter().map(|mut row| {
         row.retain(|name, _| ["PK", "SK"].contains(&name.as_str()));

@@ -1,17 +1,17 @@
-//! Which function answers which request, as an API Gateway HTTP API decides it.
+//! Routing: which function handles which request, as in an API Gateway HTTP API.
 //!
-//! Owns the matching of method and path. Must not know what a function does.
+//! Owns the matching of method and path. Knows nothing of what a function does.
 
 use std::collections::BTreeMap;
 
-/// API Gateway's name for the route of whatever no other takes.
+/// API Gateway's name for the default route.
 const DEFAULT: &str = "$default";
 
 /// One route of the template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     pub method: String,
-    /// As the template writes it: `/v1/subjects/{subject}`.
+    /// As in the template: `/v1/subjects/{subject}`.
     pub path: String,
     /// The function's name: `access`.
     pub function: String,
@@ -20,7 +20,7 @@ pub struct Route {
 }
 
 impl Route {
-    /// The route of whatever no other takes.
+    /// The default route, for requests that match no other.
     pub fn default_of(function: &str) -> Route {
         Route {
             method: String::new(),
@@ -30,12 +30,12 @@ impl Route {
         }
     }
 
-    /// As it stands in events: `GET /v1/subjects/{subject}`.
+    /// The route key in events: `GET /v1/subjects/{subject}`.
     pub fn key(&self) -> String {
         format!("{} {}", self.method, self.path).trim().to_owned()
     }
 
-    /// The path parameters, if this path is the route's. A parameter is never empty.
+    /// The path parameters, if the path matches this route. A parameter is never empty.
     fn parameters(&self, path: &str) -> Option<BTreeMap<String, String>> {
         let mut found = BTreeMap::new();
         let mut given = path.split('/');
@@ -51,7 +51,7 @@ impl Route {
         given.next().is_none().then_some(found)
     }
 
-    /// Literal segments come before parameters, so that the most specific route wins.
+    /// Literal segments precede parameters, so that the most specific route wins.
     fn rank(&self) -> Vec<bool> {
         self.path
             .split('/')
@@ -60,7 +60,7 @@ impl Route {
     }
 }
 
-/// Every route, the most specific first; and the one for whatever these do not take.
+/// Every route, the most specific first, and the default route.
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
     named: Vec<Route>,
@@ -77,7 +77,7 @@ impl Routes {
         }
     }
 
-    /// Every route with a path of its own.
+    /// Every route except the default.
     pub fn all(&self) -> &[Route] {
         &self.named
     }
@@ -95,7 +95,7 @@ fn parameter(segment: &str) -> Option<&str> {
     segment.strip_prefix('{')?.strip_suffix('}')
 }
 
-/// Decodes `%XX`. Nothing if the result is not UTF-8.
+/// Decodes `%XX`. `None` if the result is not UTF-8.
 pub fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -1,8 +1,8 @@
-//! The demo: two tenants and their synthetic people, sent in through the functions' own
-//! front doors over the thirty days that have just passed.
+//! The demo: two tenants and their synthetic people, sent through the functions' public routes
+//! over the past thirty days.
 //!
-//! Everything is made from a fixed seed, so every demo holds the same people. Nobody here
-//! exists: addresses are from the documentation ranges (RFC 5737), domains from RFC 2606.
+//! Everything is generated from a fixed seed, so every demo holds the same people. Nobody in
+//! it exists: addresses are from the documentation ranges (RFC 5737), domains from RFC 2606.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::cloud::Cloud;
 use crate::state::{Demo, Other};
 
 const SEED: u64 = 20_250_525;
-/// Days over which the people were last seen.
+/// The number of days over which people were last seen.
 const DAYS: usize = 30;
 const PEOPLE: usize = 240;
 const OTHER_PEOPLE: usize = 60;
@@ -94,13 +94,13 @@ const HELP_ITEMS: [&str; 5] = [
     "whats-new",
 ];
 
-/// Seeds both tenants; `progress` is told how many people are in, of how many.
+/// Seeds both tenants. Calls `progress` with the number of seeded people and the total.
 ///
 /// # Errors
-/// What a function answered that it should not have.
+/// An unexpected response of a function.
 pub async fn seed(cloud: &Cloud, progress: impl Fn(usize, usize)) -> Result<Demo, String> {
     let mut rng = StdRng::seed_from_u64(SEED);
-    // The demo's past is lived through, day by day: nothing is stored that could not be.
+    // Replays the demo's past day by day, so that only valid data is stored.
     cloud
         .clock()
         .advance(-SignedDuration::from_hours(24 * DAYS as i64));
@@ -134,7 +134,7 @@ pub async fn seed(cloud: &Cloud, progress: impl Fn(usize, usize)) -> Result<Demo
     })
 }
 
-/// Creates a tenant with the keys that the demo shows.
+/// Creates a tenant with the keys of the demo.
 async fn tenant(cloud: &Cloud) -> Result<(String, BTreeMap<String, String>), String> {
     let created = call(cloud, "admin", "POST /v1/tenants", None, &json!({}), 201).await?;
     let text = |value: &Value| {
@@ -165,7 +165,7 @@ async fn send(cloud: &Cloud, key: &str, events: &[Value]) -> Result<(), String> 
     }
 }
 
-/// One person's events, ending with how they are last seen today.
+/// One person's events up to the day on which they were last seen.
 fn person(rng: &mut StdRng, cloud: &Cloud) -> Vec<Value> {
     let (first, last): (String, String) = (
         FirstName(EN).fake_with_rng(rng),

@@ -1,6 +1,6 @@
-//! What the local run itself remembers between two starts, in one file of the data
-//! folder: its clock, the operator's key, how far the streams have been handed on,
-//! and the demo tenants. Must not know what the engines keep beside it.
+//! The local run's own state, stored in one file of the data folder: its clock, the operator's
+//! key, the positions in the streams, and the demo tenants. Knows nothing of the engines'
+//! files.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 const FILE: &str = "local.json";
 
-/// What was seeded.
+/// The seeded demo.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Demo {
     pub tenant: String,
@@ -22,7 +22,7 @@ pub struct Demo {
     pub other: Other,
 }
 
-/// The second tenant, to see that the first one's walls hold.
+/// The second tenant, to demonstrate the isolation of tenants.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Other {
     pub tenant: String,
@@ -36,21 +36,21 @@ struct State {
     operator_key: String,
     /// How far the clock is ahead of the machine's, in milliseconds.
     ahead_ms: i64,
-    /// The last record handed on, by table.
+    /// The last delivered record, by table.
     streams: BTreeMap<String, String>,
-    /// Whether seeding has begun; it has ended when there is a demo.
+    /// Whether seeding has begun. It is complete once there is a demo.
     seeding: bool,
     demo: Option<Demo>,
 }
 
-/// The state, written through to its file, or nowhere when nothing is to be kept.
+/// The state, written through to its file, or in memory only.
 pub struct Kept {
     path: Option<PathBuf>,
     state: Mutex<State>,
 }
 
 impl Kept {
-    /// Reads the state that is stored, or begins a new one.
+    /// Reads the stored state, or creates a new one.
     ///
     /// # Errors
     /// The file, and why it cannot be used.
@@ -114,7 +114,7 @@ impl Kept {
         self.change(|state| state.ahead_ms = ahead_ms);
     }
 
-    /// The last record of the table's stream that has been handed on.
+    /// The last delivered record of the table's stream.
     pub fn position(&self, table: &str) -> Option<String> {
         self.state().streams.get(table).cloned()
     }
@@ -129,7 +129,7 @@ impl Kept {
         self.state().demo.clone()
     }
 
-    /// Whether seeding was begun here and never ended.
+    /// Whether seeding began here and was never completed.
     pub fn is_half_seeded(&self) -> bool {
         let state = self.state();
         state.seeding && state.demo.is_none()
@@ -144,10 +144,10 @@ impl Kept {
     }
 }
 
-/// Writes a value as JSON into a file that only this user may read, all or nothing.
+/// Writes a value as JSON, atomically, to a file that only this user may read.
 ///
 /// # Errors
-/// When the folder cannot be made or the file not be written.
+/// When the folder cannot be created or the file cannot be written.
 pub fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;

@@ -1,8 +1,8 @@
-//! `infra/template.yaml` as the local run needs it.
+//! Reads `infra/template.yaml` for the local run.
 //!
-//! Owns which properties of the template mean something on one machine, and says
-//! where one is missing or cannot be honoured. What only AWS can do (roles, alarms,
-//! backup plans) is not read. Must not know how anything is run.
+//! Owns which properties of the template apply to one machine, and reports missing or
+//! unsupported ones. Ignores what only AWS can do (roles, alarms, backup plans). Knows nothing
+//! of how anything is run.
 
 use std::path::Path;
 
@@ -19,10 +19,10 @@ mod tree;
 pub use function::{Function, ObjectTrigger, Schedule, StreamTrigger};
 pub use tree::{Node, TemplateError, Tree, key_arn};
 
-/// Values of the template's parameters, where they differ from the defaults.
+/// Values of the template's parameters that differ from the defaults.
 pub type Parameters = &'static [(&'static str, &'static str)];
 
-/// The stack while a table is restored: the function `restore` exists.
+/// The stack during a restore: the function `restore` exists.
 pub const RESTORING: Parameters = &[("Restore", "enabled")];
 
 /// What the template declares.
@@ -36,14 +36,14 @@ pub struct Template {
     pub cors: Cors,
 }
 
-/// Who may call the API from a page.
+/// The CORS configuration of the API.
 #[derive(Clone, Debug)]
 pub struct Cors {
     pub origins: Vec<String>,
     pub methods: Vec<String>,
     pub headers: Vec<String>,
     pub exposed: Vec<String>,
-    /// Seconds.
+    /// In seconds.
     pub max_age: u64,
 }
 
@@ -51,7 +51,7 @@ impl Template {
     /// Reads the template in this file, with these parameters set.
     ///
     /// # Errors
-    /// Says what is wrong in one line, beginning with the file's name.
+    /// The problem in one line, beginning with the file's name.
     pub fn read(path: &Path, parameters: Parameters) -> Result<Template, TemplateError> {
         let in_file = |place: &str| match place {
             "" => path.display().to_string(),
@@ -67,7 +67,7 @@ impl Template {
         })
     }
 
-    /// The error of a template that has nothing to run.
+    /// The error for a template without functions.
     pub fn without_functions(path: &Path) -> TemplateError {
         TemplateError {
             place: path.display().to_string(),
@@ -165,7 +165,7 @@ fn table(id: &str, node: &Node<'_>) -> Result<TableSpec, TemplateError> {
     })
 }
 
-/// The days that a table can be recovered to, or none.
+/// The recovery window of a table in days, if recovery is enabled.
 fn recovery(node: &Node<'_>) -> Result<Option<u8>, TemplateError> {
     let Some(recovery) = node.find("PointInTimeRecoverySpecification") else {
         return Ok(None);
@@ -194,7 +194,7 @@ fn key_schema(node: &Node<'_>) -> Result<(String, Option<String>), TemplateError
     Ok((hash.ok_or_else(|| node.error("has no HASH key"))?, range))
 }
 
-/// Tells each bucket what to notify of: here, as in AWS, that is a property of it.
+/// Sets each bucket's notifications: as in AWS, they are a property of the bucket.
 fn note_triggers(functions: &[Function], buckets: &mut [BucketSpec]) {
     for trigger in functions.iter().flat_map(|function| &function.objects) {
         for bucket in buckets
@@ -344,7 +344,7 @@ mod tests {
         assert_eq!(error, "not a template: has no parameter Restoring");
     }
 
-    /// What the template says after this change is one line: where, and what.
+    /// Checks the one-line error (place and problem) that a change of the template causes.
     #[track_caller]
     fn check(old: &str, new: &str, expected: &str) {
         let text = text();

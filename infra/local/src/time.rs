@@ -1,8 +1,7 @@
-//! Time: the clock that can be moved, and what happens because time passes.
+//! Time: the adjustable clock, and everything that the passing of time causes.
 //!
-//! Owns the schedules and the removal of what has expired: items by TTL, objects by
-//! their bucket's lifecycle. Must not know what a
-//! schedule's function does.
+//! Owns the schedules and the removal of expired data: items by TTL, objects by their bucket's
+//! lifecycle. Knows nothing of what a scheduled function does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,23 +17,23 @@ use crate::machine::Machine;
 use crate::template::{Schedule, Template};
 use crate::triggers::Pump;
 
-/// The clock is moved in steps of a day, or a month would take 2,880 runs of a
-/// schedule. Each function runs once a step.
+/// The clock moves in steps of a day; otherwise a month would take 2,880 runs of a schedule.
+/// Each function runs once in a step.
 const STEP: SignedDuration = SignedDuration::from_hours(24);
-/// Steps at the end that are as long as the shortest schedule's interval.
+/// The number of last steps, which are as long as the shortest schedule's interval.
 const LAST: i32 = 2;
-/// How often the machine's own time is looked at.
+/// How often the machine's time is checked.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Moves the clock, and runs what that makes due.
+/// Moves the clock and runs what becomes due.
 pub struct Time {
     machine: Arc<Machine>,
     pump: Arc<Pump>,
-    /// Whether what has expired goes by itself.
+    /// Whether expired data is removed automatically.
     ttl: bool,
-    /// Held while time moves, so that a step is seen whole.
+    /// Locked while time moves, so that each step is atomic.
     due: tokio::sync::Mutex<Vec<Due>>,
-    /// The shortest time between two runs of any schedule.
+    /// The shortest interval of any schedule.
     shortest: Option<SignedDuration>,
 }
 
@@ -45,8 +44,7 @@ struct Due {
 }
 
 impl Time {
-    /// Takes the schedules out of the template. Without `schedules`, they only run
-    /// when asked for by name.
+    /// Takes the schedules from the template. Without `schedules`, they run only on request.
     pub fn new(
         template: &mut Template,
         machine: Arc<Machine>,
@@ -79,7 +77,7 @@ impl Time {
         &self.machine.clock
     }
 
-    /// Lets the machine's time pass, until it is dropped.
+    /// Lets the machine's time pass until the future is dropped.
     pub async fn run(&self) {
         loop {
             tokio::time::sleep(TICK).await;
@@ -88,10 +86,10 @@ impl Time {
         }
     }
 
-    /// Moves the clock ahead and returns when everything has happened that this makes
-    /// due. A day at a time; the last steps are as long as the shortest schedule's
-    /// interval, so that what the runs before them began can go on: an erasure waits for
-    /// longer than one interval before it looks again.
+    /// Moves the clock ahead and returns when everything that becomes due has happened. Moves
+    /// a day at a time; the last steps are as long as the shortest schedule's interval, so
+    /// that work which earlier runs began can continue: an erasure waits for longer than one
+    /// interval before it verifies.
     pub async fn advance(&self, by: SignedDuration) {
         let mut due = self.due.lock().await;
         self.pump.settle().await;
@@ -118,7 +116,7 @@ impl Time {
         );
     }
 
-    /// Sweeps what has expired, runs what is due, and lets both come to an end.
+    /// Removes expired data, runs due schedules, and completes both.
     async fn step(&self, due: &mut [Due]) {
         if self.ttl {
             self.sweep();
@@ -127,7 +125,7 @@ impl Time {
         let now = self.machine.clock.now();
         for entry in due.iter_mut().filter(|entry| entry.next <= now) {
             entry.next = now + entry.schedule.every;
-            // A failure is in the log. The schedule comes again: that is its second try.
+            // A failure is logged. The next scheduled run is its retry.
             let _ = self
                 .machine
                 .functions
@@ -137,7 +135,7 @@ impl Time {
         }
     }
 
-    /// Removes what has expired, as TTL and the buckets' lifecycles do in their own time.
+    /// Removes expired data, as TTL and the buckets' lifecycles eventually do.
     pub fn sweep(&self) {
         if let Err(error) = self.machine.objects.apply_lifecycle() {
             tracing::error!("cannot apply lifecycle rules: {error}");
@@ -147,7 +145,7 @@ impl Time {
         }
     }
 
-    /// Runs the function as its schedule would, now, whatever is due.
+    /// Runs the function now as its schedule would, regardless of what is due.
     pub async fn run_schedule(&self, function: &str) -> Result<Value, Failure> {
         let result = self
             .machine

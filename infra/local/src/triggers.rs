@@ -1,11 +1,11 @@
-//! Events: what the tables' streams and the buckets hand to the functions.
+//! Delivers events from the tables' streams and the buckets to the functions.
 //!
-//! Owns filters, batches, tries and what is left of them (dead letters), as Lambda's
-//! event source mappings and asynchronous calls have it, except that nothing waits
-//! long between tries. Must not know what an event means.
+//! Owns filters, batches, retries and dead letters, as in Lambda's event source mappings and
+//! asynchronous invocations, except that retries follow without long pauses. Knows nothing of
+//! what an event means.
 //!
-//! Everything is handed on one at a time and in order. So when [`Pump::settle`]
-//! returns, all that was written before has been handled, and all that this caused.
+//! Events are delivered one at a time and in order. When [`Pump::settle`] returns, everything
+//! written before has been handled, and everything that this caused.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,15 +21,14 @@ use crate::functions::Failure;
 use crate::machine::Machine;
 use crate::template::{Function, ObjectTrigger, StreamTrigger, Template};
 
-/// How long something may lie in a stream before anybody looks, unless nudged.
+/// How long an event may wait in a stream before it is read, unless nudged.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// How much of a stream is read at once.
+/// How many stream records are read at once.
 const READ: usize = 500;
-/// A chain of events that is longer than this never ends: something writes to what
-/// triggers it.
+/// A longer chain of events is endless: a function writes to its own trigger.
 const MAX_ROUNDS: usize = 10_000;
 
-/// An event that could not be handled, after all its tries.
+/// An event that could not be handled after all its attempts.
 #[derive(Clone, Debug, Serialize)]
 pub struct DeadLetter {
     pub at: Timestamp,
@@ -38,19 +37,19 @@ pub struct DeadLetter {
     pub event: Value,
 }
 
-/// Hands events to functions, in the background and on demand.
+/// Delivers events to functions, in the background and on demand.
 pub struct Pump {
     machine: Arc<Machine>,
     streams: Vec<(String, StreamTrigger)>,
     objects: Vec<(String, u64, ObjectTrigger)>,
-    /// Held for as long as events are handed on.
+    /// Locked while events are delivered.
     written: tokio::sync::Mutex<UnboundedReceiver<Value>>,
     nudge: Notify,
     dead: Mutex<Vec<DeadLetter>>,
 }
 
 impl Pump {
-    /// Takes the triggers out of the template. `written` gives S3 notifications.
+    /// Takes the triggers from the template. `written` receives S3 notifications.
     pub fn new(
         template: &mut Template,
         machine: Arc<Machine>,
@@ -83,12 +82,12 @@ impl Pump {
         }
     }
 
-    /// Something may have been written: look soon.
+    /// Signals that something may have been written.
     pub fn nudge(&self) {
         self.nudge.notify_one();
     }
 
-    /// Hands events on until it is dropped.
+    /// Delivers events until the future is dropped.
     pub async fn run(&self) {
         loop {
             let _ = tokio::time::timeout(LOOK_EVERY, self.nudge.notified()).await;
@@ -96,7 +95,8 @@ impl Pump {
         }
     }
 
-    /// Returns once everything written so far has been handled, and what that caused.
+    /// Returns once everything written so far has been handled, and everything that this
+    /// caused.
     pub async fn settle(&self) {
         let mut written = self.written.lock().await;
         for _ in 0..MAX_ROUNDS {
@@ -136,7 +136,7 @@ impl Pump {
             .push(letter);
     }
 
-    /// Hands on the next part of every stream. False if there was none.
+    /// Delivers the next part of every stream. False if there was none.
     async fn hand_on_streams(&self) -> bool {
         let mut tables: Vec<_> = self
             .streams
@@ -177,13 +177,14 @@ impl Pump {
                     self.hand_on_batch(function, trigger, batch).await;
                 }
             }
-            // Only now: what was handed on but not handled before a crash comes again.
+            // Only now: records that were delivered but not handled before a crash are
+            // delivered again.
             self.machine.kept.set_position(table, last);
         }
         any
     }
 
-    /// Hands a batch on until each record is handled or buried. Nothing overtakes.
+    /// Delivers a batch until each record is handled or a dead letter. Order is preserved.
     async fn hand_on_batch(&self, function: &str, trigger: &StreamTrigger, batch: &[Value]) {
         let mut waiting = VecDeque::from([(batch.to_vec(), 0)]);
         while let Some((mut records, tries)) = waiting.pop_front() {
@@ -211,7 +212,7 @@ impl Pump {
                 pause(tries).await;
                 continue;
             }
-            // AWS gives the whole batch up here. Only its first record is known to fail.
+            // AWS gives up on the whole batch here. Only its first record is known to fail.
             let rest = records.split_off(1);
             self.bury(function, &problem, json!({"Records": records}));
             if !rest.is_empty() {
@@ -251,7 +252,7 @@ impl Pump {
     }
 }
 
-/// How many records, from the first, have been handled, and what became of the next.
+/// How many records from the first have been handled, and the problem of the next.
 fn outcome(
     called: &Result<Value, Failure>,
     trigger: &StreamTrigger,
@@ -272,7 +273,7 @@ fn outcome(
             .iter()
             .position(|record| number(record).as_ref() == named)
     };
-    // The first that failed counts. A name that nobody knows fails the whole batch.
+    // The first failed record counts. An unknown identifier fails the whole batch.
     let handled = failures
         .iter()
         .map(|failure| place(failure).unwrap_or(0))

@@ -1,8 +1,8 @@
-//! Checks one day of a tenant's activity log from the outside: by what the API shows, the
-//! published keys and arithmetic alone.
+//! Verifies one day of a tenant's activity log from the outside: uses only API responses, the
+//! published keys and arithmetic.
 //!
-//! Owns what makes a day valid. Must not know where what it checks was had from, nor trust
-//! anything in it that is not signed.
+//! Owns the conditions of a valid day. Knows nothing of the evidence's source, and trusts only
+//! what is signed.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,25 +17,25 @@ mod evidence;
 
 pub use evidence::{Before, Evidence, Seal, Source};
 
-/// What a check came to, told line by line.
+/// The result of a verification, line by line.
 #[derive(Debug)]
 pub struct Report {
     day: Date,
     lines: Vec<(Verdict, String)>,
 }
 
-/// What a line of a report means for the whole.
+/// The effect of a line on the whole result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Holds,
-    /// Worth knowing, and no sign of a change: a day nobody showed, the log of a tenant that
-    /// has left.
+    /// Worth noting, but not a sign of a change: a day that was not provided, or the log of a
+    /// tenant that has left.
     Noted,
     Broken,
 }
 
 impl Report {
-    /// Whether the day is as it was sealed.
+    /// Whether the day is unchanged since it was signed.
     pub fn valid(&self) -> bool {
         self.lines
             .iter()
@@ -77,8 +77,8 @@ impl fmt::Display for Report {
     }
 }
 
-/// Checks a day: the seal's signature, the root over the leaves, each entry against its
-/// leaf, and the chain to the day before.
+/// Verifies a day: the signature of its log root, the root over the leaves, each entry against
+/// its leaf, and the chain to the previous day.
 pub fn check(evidence: &Evidence) -> Report {
     let Evidence {
         day,
@@ -153,8 +153,8 @@ fn root(report: &mut Report, seal: &Seal, claims: &Value) {
     );
 }
 
-/// Each seal signs the root of the day before as well: a day that was sealed anew breaks
-/// the chain at the next.
+/// Each log root also signs the previous day's root: a day that is signed again breaks the
+/// chain at the next.
 fn chain(report: &mut Report, before: &Before, jwks: &Value, claims: &Value) {
     let previous = claims["previous"].as_str();
     let seal = match (before, previous) {
@@ -191,9 +191,9 @@ fn yesterday(day: Date) -> Option<String> {
     day.yesterday().ok().map(|day| day.to_string())
 }
 
-/// Compares the entries, as they read now, with the leaves that were signed. Both are in
-/// the order of the entries' ids, so what stands between two that match belongs together.
-/// The places of the leaves that no entry has.
+/// Compares the current entries with the signed leaves. Both are in the order of the entries'
+/// ids, so unmatched items between two matches belong together. Returns the positions of
+/// leaves without an entry.
 fn compare(report: &mut Report, leaves: &[Hash], entries: &[Value]) -> Vec<usize> {
     let mut free: HashMap<Hash, usize> = leaves.iter().copied().zip(0..).collect();
     let mut entries: Vec<_> = entries.iter().collect();
@@ -202,7 +202,7 @@ fn compare(report: &mut Report, leaves: &[Hash], entries: &[Value]) -> Vec<usize
     let mut missing = Vec::new();
     let mut strange: Vec<&Value> = Vec::new();
     let mut next = 0;
-    // The end stands for an entry that matches behind the last leaf.
+    // `None` represents the end: a match behind the last leaf.
     for entry in entries.into_iter().map(Some).chain([None]) {
         let place = match entry {
             None => leaves.len(),

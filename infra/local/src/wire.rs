@@ -1,9 +1,9 @@
-//! The wire between the SDKs and the engines, for tests that want it to fail.
+//! A proxy between the SDKs and the engines, for tests with failing calls.
 //!
-//! Owns how a call fails, as seen from the SDK: what each service answers when it is not
-//! well, an answer that never comes, a process that ends in the middle. Which call is to
-//! fail is decided elsewhere, and somebody else may watch what is asked, and by which
-//! function. Without either there is no wire: the SDKs talk to the engines.
+//! Owns how a call fails from the SDK's view: each service's error responses, a missing
+//! response, a process that is killed during a call. The test decides which call fails, and
+//! may observe which function calls what. Without either there is no proxy: the SDKs call the
+//! engines directly.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,28 +20,28 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::functions::Processes;
 
-/// Says what becomes of a call. Asked once for each request that an SDK sends.
+/// Decides the fate of a call. Called once for each request of an SDK.
 pub type Decide = Arc<dyn Fn(&Call) -> Fate + Send + Sync>;
 
-/// Is told of each request that reaches an engine, once it is answered. Then DynamoDB is
-/// asked what each call consumes.
+/// Observes each request that reaches an engine, after its response. DynamoDB is then asked
+/// for consumed capacity.
 pub type Watch = Arc<dyn Fn(&Sent<'_>) + Send + Sync>;
 
-/// A request to an engine, and its answer.
+/// A request to an engine, and its response.
 pub struct Sent<'r> {
-    /// The function whose credentials have signed it, if one's have.
+    /// The function whose credentials signed it, if any.
     pub function: Option<String>,
     pub engine: Engine,
     /// As in [`Call`].
     pub operation: &'r str,
-    /// Whether it is a link that a function has signed, and somebody outside follows.
+    /// Whether it is a presigned link that an outside client follows.
     pub link: bool,
     pub request: &'r Request<Bytes>,
     pub answer: &'r Bytes,
 }
 
 impl Sent<'_> {
-    /// Capacity units of DynamoDB that it consumed, of tables and indexes.
+    /// The DynamoDB capacity units that it consumed, for tables and indexes.
     pub fn units(&self) -> f64 {
         let answer: Value = serde_json::from_slice(self.answer).unwrap_or_default();
         let units = |consumed: &Value| consumed["CapacityUnits"].as_f64().unwrap_or_default();
@@ -60,7 +60,7 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// The environment variable that tells an SDK where the engine is.
+    /// The environment variable for the engine's endpoint.
     pub(crate) const fn variable(self) -> &'static str {
         match self {
             Engine::DynamoDb => "AWS_ENDPOINT_URL_DYNAMODB",
@@ -74,21 +74,21 @@ impl Engine {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     pub engine: Engine,
-    /// As the service's API reference calls it: `PutItem`, `ListObjectVersions`.
+    /// The operation's name in the API reference: `PutItem`, `ListObjectVersions`.
     pub operation: String,
-    /// How many calls came before, of all functions to all engines.
+    /// The number of earlier calls, of all functions to all engines.
     pub number: usize,
-    /// 1, or more when the SDK sends the same call again: that keeps its number.
+    /// 1, or more when the SDK retries the call. Retries keep the number.
     pub attempt: u32,
-    /// The function whose credentials have signed it, if one's have.
+    /// The function whose credentials signed it, if any.
     pub function: Option<String>,
-    /// What is asked: of S3 the object stands in the path.
+    /// The request's path, which for S3 names the object.
     pub path: String,
     pub body: Bytes,
 }
 
 impl Call {
-    /// Whether it asks about something of this name.
+    /// Whether it mentions this name.
     pub fn mentions(&self, name: &str) -> bool {
         let mut words = self.body.windows(name.len());
         self.path.contains(name) || words.any(|word| word == name.as_bytes())
@@ -98,33 +98,34 @@ impl Call {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     Pass,
-    /// It passes, so much later.
+    /// Passes after a delay.
     Delay(Duration),
     /// The service fails before it does anything.
     Refuse,
-    /// The service asks for patience, and does nothing.
+    /// The service throttles the call and does nothing.
     Throttle,
-    /// Another transaction stands in the way of a write to DynamoDB; nothing is written.
-    /// What is no such write passes.
+    /// A write to DynamoDB conflicts with another transaction; nothing is written. Other calls
+    /// pass.
     Conflict,
-    /// The service does it, and its answer is lost: the connection ends.
+    /// The service executes the call, but its response is lost: the connection closes.
     LoseAnswer,
-    /// The service does it, and its answer never comes: the connection stays.
+    /// The service executes the call, but never responds: the connection stays open.
     Swallow,
-    /// DynamoDB is still at the same transaction, from an earlier try.
+    /// DynamoDB still runs the same transaction, from an earlier attempt.
     InProgress,
-    /// Every process ends before the service hears of the call.
+    /// Every process is killed before the service receives the call.
     KillBefore,
-    /// Every process ends when the service has done it, before the answer arrives.
+    /// Every process is killed after the service has executed the call, before the response
+    /// arrives.
     KillAfter,
 }
 
-/// A connection that ends without an answer.
+/// A connection that closes without a response.
 #[derive(Debug, thiserror::Error)]
 #[error("the wire broke, as it was told to")]
 struct Broken;
 
-/// A way to each engine that passes by whoever decides.
+/// A proxy in front of each engine.
 pub struct Wire {
     ends: Vec<(Engine, Server)>,
 }
@@ -158,7 +159,7 @@ impl Wire {
         Ok(Wire { ends })
     }
 
-    /// Where the engine is to be reached through the wire.
+    /// The engine's endpoint through the proxy.
     pub fn endpoint(&self, engine: Engine) -> &str {
         let of = |(of, _): &&(Engine, Server)| *of == engine;
         let end = self.ends.iter().find(of);
@@ -171,7 +172,7 @@ fn authority(endpoint: &str) -> Result<Authority, EngineError> {
     authority.map_err(|_| EngineError::Refused(format!("{endpoint} is no endpoint")))
 }
 
-/// The way to one engine.
+/// The proxy of one engine.
 struct Way {
     engine: Engine,
     to: Authority,
@@ -187,7 +188,7 @@ impl Way {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(|_| Broken)?.to_bytes();
         let request = Request::from_parts(head, body);
-        // A link that a function has signed: who follows it is outside.
+        // A presigned link: its client is outside the deployment.
         let link = query(request.uri(), "X-Amz-Signature").is_some();
         let Some(decide) = self.decide.as_ref().filter(|_| !link) else {
             return self.pass_on(request).await;
@@ -231,7 +232,7 @@ impl Way {
 
     fn call(&self, request: &Request<Bytes>) -> Call {
         let header = |name| request.headers().get(name)?.to_str().ok();
-        // `ttl=20260301T120003Z; attempt=2; max=3`, without the first where nobody waits.
+        // `ttl=20260301T120003Z; attempt=2; max=3`, where `ttl` is optional.
         let attempt = header("amz-sdk-request")
             .and_then(|told| {
                 let mut parts = told.split(';');
@@ -254,7 +255,7 @@ impl Way {
     fn operation(&self, request: &Request<Bytes>) -> String {
         match self.engine {
             Engine::S3 => object_operation(request).to_owned(),
-            // AWS Backup's, which answers at the same place.
+            // AWS Backup, which is served at the same endpoint.
             Engine::DynamoDb if request.uri().path().starts_with("/resources/") => {
                 "ListRecoveryPointsByResource".to_owned()
             }
@@ -268,7 +269,7 @@ impl Way {
         }
     }
 
-    /// Passes it on, and tells whoever watches.
+    /// Forwards the request and calls the observer.
     async fn pass_on(&self, request: Request<Bytes>) -> Result<Response<ResponseBody>, Broken> {
         let Some(watch) = &self.watch else {
             return Ok(self.send(request).await?.map(whole));
@@ -289,7 +290,8 @@ impl Way {
         Ok(answer.map(whole))
     }
 
-    /// The engine's answer, read to its end. The `Host` stays what the SDK has signed.
+    /// The engine's response, fully read. The `Host` header is unchanged, as the SDK signed
+    /// it.
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Broken> {
         let (mut head, body) = request.into_parts();
         let mut to = head.uri.into_parts();
@@ -301,7 +303,7 @@ impl Way {
     }
 }
 
-/// The same request to DynamoDB, which also asks what it consumes.
+/// The same DynamoDB request, with the consumed capacity requested.
 fn metered(request: Request<Bytes>) -> Request<Bytes> {
     let (mut head, body) = request.into_parts();
     let Ok(mut asked) = serde_json::from_slice::<Value>(&body) else {
@@ -314,7 +316,7 @@ fn metered(request: Request<Bytes>) -> Request<Bytes> {
     Request::from_parts(head, body)
 }
 
-/// The numbers of the calls, by the id that the SDK gives each.
+/// The numbers of calls, by the id that the SDK assigns.
 #[derive(Default)]
 struct Counted(Mutex<HashMap<String, usize>>);
 
@@ -326,7 +328,7 @@ impl Counted {
     }
 }
 
-/// Whose credentials have signed the request.
+/// The session of the credentials that signed the request.
 fn session(request: &Request<Bytes>) -> Option<String> {
     let header = request.headers().get("x-amz-security-token");
     let header = header.and_then(|token| token.to_str().ok());
@@ -334,7 +336,7 @@ fn session(request: &Request<Bytes>) -> Option<String> {
     token.map(str::to_owned)
 }
 
-/// The S3 operation that a request asks for, among those that exist here.
+/// The S3 operation of a request, among those used here.
 fn object_operation(request: &Request<Bytes>) -> &'static str {
     let path = request.uri().path().trim_matches('/');
     let object = path.contains('/');
@@ -363,7 +365,7 @@ fn object_operation(request: &Request<Bytes>) -> &'static str {
     }
 }
 
-/// The value of a parameter of a request's query, as it stands there.
+/// The raw value of a query parameter.
 pub fn query<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
     let pairs = uri.query().unwrap_or_default().split('&');
     pairs
@@ -389,7 +391,8 @@ fn throttling(engine: Engine) -> Response<ResponseBody> {
     json_error(StatusCode::BAD_REQUEST, kind, json!({}))
 }
 
-/// What a write hears that met another transaction. For a transaction: its first item did.
+/// The response to a write that conflicts with another transaction. In a transaction, its
+/// first item conflicts.
 fn conflict(call: &Call, body: &Bytes) -> Option<Response<ResponseBody>> {
     let kind = match call.operation.as_str() {
         "PutItem" | "UpdateItem" | "DeleteItem" => {

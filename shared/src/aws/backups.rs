@@ -1,4 +1,4 @@
-//! AWS Backup: what it keeps of a table. DynamoDB's own list of backups leaves these out.
+//! AWS Backup: the recovery points of a table. DynamoDB's own list of backups omits them.
 
 use aws_sdk_backup::Client;
 use jiff::Timestamp;
@@ -16,8 +16,8 @@ impl Backups {
         Backups { client }
     }
 
-    /// Whether there is a recovery point of the table, in any vault of this account and
-    /// region: any, or one that was made before this time. One without a time counts.
+    /// Whether the table has a recovery point in any vault of this account and region; with
+    /// `before`, whether one was created before that time. One without a time counts.
     ///
     /// # Errors
     /// [`crate::base::error::Error::Unavailable`] when AWS Backup does not answer.

@@ -1,10 +1,9 @@
-//! How AWS is called: for how long an answer is awaited, how often a call is made again, and
-//! what is told of one that fails.
+//! How AWS is called: timeouts, retries, and what is reported of a failed call.
 //!
-//! Each try of a call has an end of its own, so that an answer that never comes costs a second
-//! or two and not all of the function's time: a connection that was cut while the function lay
-//! frozen, a host that dies, a packet that is lost. A write whose answer is lost is then made
-//! twice. [`crate::aws::dynamo`] says why it happens once.
+//! Each attempt has its own timeout, so a lost response costs a second or two, not all of the
+//! function's time. Causes are a connection that was cut while the function was frozen, a host
+//! that fails, a lost packet. A write whose response is lost is then sent twice.
+//! [`crate::aws::dynamo`] explains why it takes effect once.
 
 use std::time::Duration;
 
@@ -23,67 +22,70 @@ use crate::base::error::Error;
 
 /// TCP and TLS within a region take some milliseconds.
 const CONNECT: Duration = Duration::from_secs(1);
-/// The longest pause between two tries.
+/// The longest backoff between two attempts.
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
-/// Between the first bytes of an answer and its end: a page of DynamoDB is up to 1 MB, a batch
-/// up to 16 MB, and reading it takes a small function's CPU.
+/// From the first byte of a response to its end: a DynamoDB page is up to 1 MB, a batch up to
+/// 16 MB, and reading it takes a small function's CPU.
 const BODY: Duration = Duration::from_secs(4);
 
-/// How many retries a function's instance has for a service before it must save them up, and
-/// how many it saves up in a second. Without a rate the SDK gives one back for some successful
-/// calls alone: after an outage, nothing would be made again for a long time.
+/// The retry quota that a function's instance has for a service, and its refill rate per
+/// second. Without a rate, the SDK refills only on some successful calls, so after an outage
+/// there would be no retries for a long time.
 const RETRIES: u32 = 100;
 const RETRIES_A_SECOND: f32 = 5.0;
 
-/// How patient the calls to one service are.
+/// Timeouts and retries for one service.
 struct Patience {
-    /// From the first byte of a request to the first of its answer.
+    /// From the first byte of a request to the first byte of its response.
     answer: Duration,
-    /// With the first. Together they stay below the 15 s of a function that answers callers.
+    /// Attempts, the first included. Together they stay below the 15 s of a function that
+    /// answers callers.
     tries: u32,
-    /// The pause before the second try, on average half of this; twice as long before the next.
+    /// The backoff before the second attempt, on average half of this. It doubles each time.
     backoff: Duration,
 }
 
-/// DynamoDB answers in milliseconds, so a second is an answer that does not come. Its reference
-/// advises no less for transactions. Its own SDKs pause for 25 to 50 ms, and try often: what is
-/// throttled passes in a moment, when a partition has split or its capacity has adapted.
+/// DynamoDB answers in milliseconds, so after a second no response will come. Its reference
+/// advises no less for transactions. Its own SDKs back off for 25 to 50 ms and retry often:
+/// throttling ends quickly, once a partition has split or its capacity has adapted.
 const TABLES: Patience = Patience {
     answer: Duration::from_secs(1),
     tries: 6,
     backoff: Duration::from_millis(25),
 };
 
-/// KMS answers in tens of milliseconds. Three tries fit into the 5 s of the console's function.
+/// KMS answers in tens of milliseconds. Three attempts fit into the 5 s of the console's
+/// function.
 const KEYS: Patience = Patience {
     answer: Duration::from_secs(1),
     tries: 3,
     backoff: Duration::from_millis(50),
 };
 
-/// S3's performance guidelines: a small request that has had no answer for two seconds is
-/// better made again.
+/// S3's performance guidelines advise retrying a small request after two seconds without a
+/// response.
 const OBJECTS: Patience = Patience {
     answer: Duration::from_secs(2),
     tries: 4,
     backoff: Duration::from_millis(50),
 };
 
-/// AWS Backup lists what it has in its own time.
+/// AWS Backup takes longer to list recovery points.
 const LISTS: Patience = Patience {
     answer: Duration::from_secs(5),
     tries: 3,
     backoff: Duration::from_millis(50),
 };
 
-/// What S3 takes at the least of a body within a second: a function sends many times as much.
+/// The minimum upload rate to S3, in bytes per second. A function sends many times as much.
 const SENT_A_SECOND: u64 = 1024 * 1024;
-/// How many versions S3 deletes at the least within a second.
+/// The minimum number of versions that S3 deletes per second.
 const DELETED_A_SECOND: u64 = 250;
-/// S3 puts parts together before it answers, or answers at once and goes on for minutes.
+/// S3 either completes an upload before it answers, or answers at once and continues for
+/// minutes.
 const COMPLETION: Duration = Duration::from_secs(3);
 const COMPLETED: Duration = Duration::from_secs(120);
-/// For how long a body may stand still, either way.
+/// How long a body may stall, in either direction.
 const STALLED: Duration = Duration::from_secs(5);
 
 impl Patience {
@@ -99,7 +101,7 @@ impl Patience {
     }
 }
 
-/// Of each client its own, so that one service's outage costs another no retry.
+/// Each client has its own quota, so that one service's outage uses up no other's retries.
 fn quota(service: &'static str) -> RetryPartition {
     let cost = 5;
     let bucket = TokenBucket::builder()
@@ -120,7 +122,7 @@ fn timeouts(answer: Duration, attempt: Duration) -> TimeoutConfig {
         .build()
 }
 
-/// The clients of every service that functions call.
+/// Clients for every service that functions call.
 pub struct Clients {
     pub dynamodb: aws_sdk_dynamodb::Client,
     pub s3: aws_sdk_s3::Client,
@@ -138,11 +140,11 @@ impl Clients {
         }
     }
 
-    /// With credentials from the environment, and from nowhere else: the SDK's own search for
-    /// them would look for files and ask the network.
+    /// Takes credentials from the environment only. The SDK's default chain would also read
+    /// files and call the network.
     ///
     /// # Errors
-    /// Names the variable that is wrong.
+    /// Names the variable that is missing or invalid.
     pub fn from_environment(config: &Config) -> Result<Clients, ConfigError> {
         let roots = std::env::var_os("AWS_CA_BUNDLE").map(std::fs::read);
         let roots = roots.transpose().map_err(|_| ConfigError {
@@ -179,7 +181,7 @@ fn keys(sdk: &SdkConfig, endpoints: &Endpoints) -> aws_sdk_kms::Client {
     aws_sdk_kms::Client::from_conf(config.build())
 }
 
-/// Asked once a day: nobody waits for it.
+/// Called once a day; no request waits for it.
 fn backups(sdk: &SdkConfig, endpoints: &Endpoints) -> aws_sdk_backup::Client {
     let mut config = aws_sdk_backup::config::Builder::from(sdk)
         .timeout_config(LISTS.timeouts())
@@ -189,7 +191,7 @@ fn backups(sdk: &SdkConfig, endpoints: &Endpoints) -> aws_sdk_backup::Client {
     aws_sdk_backup::Client::from_conf(config.build())
 }
 
-/// The body of an object that is read may take as long as it moves.
+/// Reading an object's body has no time limit as long as data arrives.
 fn objects(sdk: &SdkConfig, endpoints: &Endpoints) -> aws_sdk_s3::Client {
     let stalled = StalledStreamProtectionConfig::enabled().grace_period(STALLED);
     let mut config = aws_sdk_s3::config::Builder::from(sdk)
@@ -201,12 +203,12 @@ fn objects(sdk: &SdkConfig, endpoints: &Endpoints) -> aws_sdk_s3::Client {
     aws_sdk_s3::Client::from_conf(config.build())
 }
 
-/// For a call to S3 that sends a body of so many bytes.
+/// For an S3 call that sends a body of this size.
 pub fn sending(bytes: usize) -> aws_sdk_s3::config::Builder {
     taking(bytes as u64, SENT_A_SECOND)
 }
 
-/// For a call to S3 that deletes so many versions.
+/// For an S3 call that deletes this many versions.
 pub fn deleting(versions: usize) -> aws_sdk_s3::config::Builder {
     taking(versions as u64, DELETED_A_SECOND)
 }
@@ -216,13 +218,13 @@ fn taking(amount: u64, a_second: u64) -> aws_sdk_s3::config::Builder {
     aws_sdk_s3::config::Builder::new().timeout_config(timeouts(answer, answer + BODY))
 }
 
-/// For the call that completes an upload in parts.
+/// For the call that completes a multipart upload.
 pub fn completing() -> aws_sdk_s3::config::Builder {
     aws_sdk_s3::config::Builder::new().timeout_config(timeouts(COMPLETION, COMPLETED))
 }
 
-/// An AWS call that failed, by operation and error code: messages may repeat what was
-/// sent, so they go nowhere.
+/// A failed AWS call, by operation and error code. The message is dropped because it may
+/// repeat what was sent.
 pub fn unavailable(operation: &str, cause: &impl ProvideErrorMetadata) -> Error {
     Error::Unavailable(format!(
         "{operation}: {}",

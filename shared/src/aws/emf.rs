@@ -1,6 +1,6 @@
-//! Numbers for alarms. CloudWatch takes them out of lines of the log that have its
-//! Embedded Metric Format. Owns that form, and that such a line reaches the log as it is:
-//! an event of `tracing` cannot hold the objects that the format asks for.
+//! Metrics for alarms. CloudWatch extracts them from log lines in its Embedded Metric Format.
+//! Owns that format and writes such a line to the log unchanged, because a `tracing` event
+//! cannot hold the objects that the format requires.
 
 use std::fmt;
 
@@ -12,29 +12,29 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// What the alarms of the template look into.
+/// The namespace that the template's alarms use.
 const NAMESPACE: &str = "Lethe";
 
-/// What a number is of, as CloudWatch calls it.
+/// The unit of a metric, in CloudWatch's terms.
 #[derive(Clone, Copy, Debug)]
 pub enum Unit {
     Count,
     Seconds,
 }
 
-/// A number that was counted of something, such as a table.
+/// A number measured of something, such as a table.
 pub struct Metric<'a> {
     pub name: &'a str,
     pub value: usize,
     pub unit: Unit,
-    /// What kind of thing it was counted of, and which: several stages may share an account.
+    /// The dimension: kind and name of what was counted. Several stages may share an account.
     pub of: (&'a str, &'a str),
-    /// A word and what it says, for whoever is woken. Never anything of a person.
+    /// A field with context for the on-call engineer. Never personal data.
     pub about: (&'a str, Value),
 }
 
 impl Metric<'_> {
-    /// Puts the number into the log.
+    /// Writes the metric to the log.
     pub fn log(self, at: Timestamp) {
         let line = self.line(at).to_string();
         tracing::info!(line = line.as_str());
@@ -59,7 +59,7 @@ impl Metric<'_> {
     }
 }
 
-/// The form of the log's lines: a metric as it is, everything else as `E` has it.
+/// Formats log lines: a metric unchanged, everything else as `E` does.
 pub struct Lines<E>(pub E);
 
 impl<S, N, E> FormatEvent<S, N> for Lines<E>

@@ -1,4 +1,4 @@
-//! KMS: wraps the keys of tenants and signs statements. Knows nothing of what is signed.
+//! KMS: wraps tenants' keys and signs statements. Knows nothing about what is signed.
 
 use std::sync::Arc;
 
@@ -13,17 +13,17 @@ use crate::base::id::TenantId;
 use crate::crypto::TenantKeys;
 use crate::proof::jws::{PublicKey, Unsigned};
 
-/// The purpose of a tenant's keys, in the encryption context.
+/// The purpose of a tenant's keys in the encryption context.
 const TENANT_KEYS: &str = "tenant_keys";
 
-/// KMS. Every call that wraps names the tenant and the purpose in the encryption context,
-/// so that a wrapped key put in another's place does not open.
+/// A KMS client. Every call that wraps a key names the tenant and the purpose in the
+/// encryption context, so a wrapped key that is moved elsewhere does not open.
 #[derive(Clone)]
 pub struct Vault {
     kms: aws_sdk_kms::Client,
     key: String,
     signing_key: String,
-    /// Its public half, once it was asked for: it never changes.
+    /// Its public half, cached after the first request: it never changes.
     public_key: Arc<OnceCell<PublicKey>>,
 }
 
@@ -37,7 +37,7 @@ impl Vault {
         }
     }
 
-    /// Wraps a tenant's keys: all of them are one blob, which one call opens.
+    /// Wraps a tenant's keys. They form one blob, so that one call unwraps all of them.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when KMS does not answer.
@@ -61,10 +61,11 @@ impl Vault {
     }
 
     /// Unwraps a tenant's keys. `newest`: whether the newest version of the wrapping key
-    /// seals already.
+    /// already seals.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when KMS does not answer, or refuses: a foreign context.
+    /// [`Error::Unavailable`] when KMS does not answer, or refuses because the context
+    /// differs.
     pub(crate) async fn unwrap_tenant_keys(
         &self,
         tenant: TenantId,
@@ -86,8 +87,8 @@ impl Vault {
             .ok_or_else(|| Error::Corrupt("a tenant's keys are not as they were made".into()))
     }
 
-    /// Signs claims as a compact JWS (RFC 7515) under ES256. `typ` says what kind of
-    /// statement it is.
+    /// Signs claims as a compact JWS (RFC 7515) under ES256. `typ` names the kind of
+    /// statement.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when KMS does not answer.
@@ -97,7 +98,7 @@ impl Vault {
             .kms
             .sign()
             .key_id(&self.signing_key)
-            // KMS takes no message above 4 KiB: it is given the digest.
+            // KMS accepts messages up to 4 KiB, so it receives the digest.
             .message_type(MessageType::Digest)
             .message(Blob::new(unsigned.digest()))
             .signing_algorithm(SigningAlgorithmSpec::EcdsaSha256)
@@ -110,7 +111,7 @@ impl Vault {
             .ok_or_else(|| Error::Unavailable("Sign gave no signature of P-256".into()))
     }
 
-    /// The keys that check what [`Vault::sign`] signs, as a JWK set (RFC 7517, 5).
+    /// The keys that verify signatures of [`Vault::sign`], as a JWK set (RFC 7517, 5).
     ///
     /// # Errors
     /// As [`Vault::sign`].

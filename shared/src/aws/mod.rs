@@ -1,4 +1,4 @@
-//! The drivers of AWS: the only folder with SDK types. None of them knows what it carries.
+//! AWS drivers: the only folder with SDK types. They do not know what they carry.
 
 pub mod backups;
 pub mod clients;

@@ -1,14 +1,14 @@
-//! The one source of "now". Owns the current time; knows nothing of what is timed.
+//! The one source of the current time. Knows nothing of what is timed.
 //!
-//! In AWS it is the machine's clock. The local run moves it ahead so that anyone
-//! can watch thirty days pass; a test freezes it and moves it by hand.
+//! In AWS it is the machine's clock. The local run moves it ahead, so that thirty days can
+//! pass in a demo; tests freeze it and move it by hand.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 
-/// A clock shared by everything in one process. Clones move together.
+/// A clock shared by the whole process. Clones move together.
 #[derive(Clone, Debug)]
 pub struct Clock {
     frozen_at: Option<Timestamp>,
@@ -24,7 +24,7 @@ impl Clock {
         }
     }
 
-    /// A clock that stands still at `start` until it is moved.
+    /// A clock that is frozen at `start` until it is moved.
     pub fn frozen(start: Timestamp) -> Clock {
         Clock {
             frozen_at: Some(start),
@@ -32,7 +32,7 @@ impl Clock {
         }
     }
 
-    /// The current time, in whole milliseconds: what the stored form keeps.
+    /// The current time, in whole milliseconds, the precision that is stored.
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place that asks the machine"
@@ -46,7 +46,7 @@ impl Clock {
         Timestamp::from_millisecond(base.saturating_add(ahead)).unwrap_or(Timestamp::MAX)
     }
 
-    /// Moves this clock, and every clone of it, ahead.
+    /// Moves this clock and all its clones ahead.
     pub fn advance(&self, by: SignedDuration) {
         let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         self.ahead_ms.fetch_add(by, Ordering::SeqCst);

@@ -1,5 +1,5 @@
-//! What a function needs to be told. Production reads the environment and fails loudly;
-//! the local run passes the same names out of the same template. Nothing has a default.
+//! Configuration. Production reads the environment and fails on any missing variable; the
+//! local run passes the same names from the same template. There are no defaults.
 
 /// Names of the resources that one deployment owns.
 #[derive(Clone, Debug)]
@@ -11,17 +11,17 @@ pub struct Config {
     pub key: String,
     /// The KMS key that signs receipts and seals.
     pub signing_key: String,
-    /// For how many days what was deleted from a table, backups and older versions of
-    /// files included, can be brought back.
+    /// For how many days data deleted from a table can be recovered, backups and older
+    /// versions of files included.
     pub records_recovery_days: u8,
     pub keyring_recovery_days: u8,
-    /// The AWS region that all of it lies in.
+    /// The AWS region of all resources.
     pub region: String,
     pub endpoints: Endpoints,
 }
 
-/// Where each service answers, when not at AWS: the SDKs' own variables, one for each
-/// service before the one for all.
+/// Endpoint overrides for services that do not run at AWS: the SDKs' own variables. One for a
+/// service takes precedence over the one for all.
 #[derive(Clone, Debug, Default)]
 pub struct Endpoints {
     pub dynamodb: Option<String>,
@@ -30,7 +30,7 @@ pub struct Endpoints {
     pub backup: Option<String>,
 }
 
-/// A variable that must be set is not, or not to what it must be.
+/// A required variable is not set or not valid.
 #[derive(Debug, thiserror::Error)]
 #[error("environment variable {variable} {problem}")]
 pub struct ConfigError {
@@ -42,7 +42,7 @@ impl Config {
     /// Reads the configuration through `variable`.
     ///
     /// # Errors
-    /// The first variable that is missing, empty or not what it must be.
+    /// The first variable that is missing, empty or invalid.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
         let need = |name: &'static str| {
             variable(name)
@@ -52,7 +52,7 @@ impl Config {
                     problem: "is not set",
                 })
         };
-        // As many days as DynamoDB can recover.
+        // The range that DynamoDB's point-in-time recovery allows.
         let days = |name: &'static str| {
             let days = need(name)?.parse().ok();
             days.filter(|days| (1..=35).contains(days))

@@ -1,8 +1,8 @@
-//! What can go wrong, as callers may learn of it. One enum, matched in one place
-//! (`http::problem`) to become a status.
+//! Errors, as callers may see them. One enum, matched in one place (`http::problem`) to become
+//! a status.
 //!
 //! The public text never repeats a submitted value. The cause of an [`Error::Unavailable`]
-//! is for the log alone, and names an AWS operation and its error code, nothing else.
+//! appears in the log only, and names an AWS operation and its error code, nothing else.
 
 /// Why a request was refused.
 #[derive(Debug, thiserror::Error)]
@@ -10,20 +10,20 @@
 pub enum Error {
     /// 400: the body is not JSON.
     NotJson,
-    /// 401: no key, or none that we know.
+    /// 401: no key, or an unknown one.
     Unauthorized,
-    /// 403: the key is good, and not for this.
+    /// 403: the key is valid but does not allow this.
     Forbidden(Lacks),
-    /// 404: not there, or another tenant's: the two are the same.
+    /// 404: does not exist, or belongs to another tenant; both look the same.
     NotFound,
-    /// 405: the path has only these methods.
+    /// 405: the path supports only these methods.
     MethodNotAllowed(Vec<&'static str>),
-    /// 409: the thing is in a state that does not allow it.
+    /// 409: the current state does not allow it.
     Conflict {
         code: &'static str,
         detail: &'static str,
     },
-    /// 409: several people are meant, and only one may be.
+    /// 409: several people match, and only one may.
     Ambiguous(Vec<crate::base::id::SubjectId>),
     /// 412: `If-Match` names a revision that is no longer current.
     Stale,
@@ -34,25 +34,25 @@ pub enum Error {
     /// 422: these fields break a rule.
     #[error("invalid: {} fields", .0.len())]
     Invalid(Vec<FieldError>),
-    /// 429: over a budget; try again after this many seconds.
+    /// 429: over the rate limit; retry after this many seconds.
     TooMany { retry_after: u32 },
-    /// 500: what is stored is not as it was written. The request cannot succeed until somebody
-    /// has looked into it; nothing that a caller sends leads here.
+    /// 500: stored data is not as it was written. The request cannot succeed until an operator
+    /// has investigated; nothing that a caller sends causes this.
     #[error("corrupt: {0}")]
     Corrupt(String),
     /// 503: a store did not answer; the same request may succeed later.
     #[error("unavailable: {0}")]
     Unavailable(String),
-    /// 503: a row does not open under the keys that its life had when they were read. The
-    /// life may have been re-keyed since: who reads again, keys first, can open it.
+    /// 503: a row does not open under the keys that its life had when they were read. The life
+    /// may have been re-keyed since; reading again, keys first, can open it.
     Unreadable,
 }
 
-/// What a good key lacks.
+/// What a valid key lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lacks {
     Scope(&'static str),
-    /// Every scope, as the tenant's owner has.
+    /// Every scope: only the tenant's owner has them.
     Ownership,
     /// The page that sent the request is not among the key's origins.
     Origin,
@@ -84,7 +84,7 @@ impl FieldError {
 }
 
 impl Error {
-    /// A single field at fault.
+    /// An error for a single field.
     pub fn field(
         pointer: impl Into<String>,
         code: &'static str,
@@ -94,10 +94,10 @@ impl Error {
     }
 }
 
-/// What is there; `None` where the error says that it is not.
+/// The value; `None` where the error says that it does not exist.
 ///
 /// # Errors
-/// All but [`Error::NotFound`].
+/// All except [`Error::NotFound`].
 pub fn found<T>(outcome: Result<T>) -> Result<Option<T>> {
     match outcome {
         Ok(found) => Ok(Some(found)),

@@ -1,14 +1,14 @@
-//! Names of things. Owns their shape and how they are parsed; knows nothing of what they name.
+//! Identifiers. Owns their format and parsing; knows nothing of what they identify.
 //!
-//! Every id is `prefix_` + lower-case hexadecimal, so none can hold a `#` (which parts
-//! keys) or anything personal.
+//! Every id is `prefix_` + lower-case hexadecimal, so it contains neither a `#`, the separator
+//! of keys, nor anything personal.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use uuid::Uuid;
 
-/// 128 bits of a keyed hash: what stands in keys for a name that a tenant chose.
+/// 128 bits of a keyed hash. In keys it replaces a name that a tenant chose.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyedHash(pub [u8; 16]);
 
@@ -114,15 +114,15 @@ id!(
     SubjectId, "sub_"
 );
 id!(
-    /// One unbroken acquaintance with a subject. Random: it says nothing of who or when.
+    /// One life of a subject. Random: it reveals neither the person nor the time.
     LifeId, "life_"
 );
 id!(
-    /// One uploaded file.
+    /// An uploaded file.
     AttachmentId, "att_"
 );
 id!(
-    /// An API key's public half.
+    /// The public half of an API key.
     KeyId, "key_"
 );
 id!(
@@ -167,7 +167,7 @@ impl AttachmentId {
         AttachmentId(Uuid::new_v4().into_bytes())
     }
 
-    /// As it stands in keys.
+    /// The form used in keys.
     pub fn uuid(&self) -> Uuid {
         Uuid::from_bytes(self.0)
     }
@@ -183,11 +183,11 @@ impl KeyId {
     }
 }
 
-/// A UUID v7 for a moment by the app's clock. Those that one process makes for the same
-/// millisecond sort in the order in which they were made.
+/// A UUID v7 for a moment by the app's clock. UUIDs that one process makes for the same
+/// millisecond sort in the order of their creation.
 pub fn uuid_at(at: jiff::Timestamp) -> Uuid {
     static MADE: AtomicU64 = AtomicU64::new(0);
-    /// Bits of the count; RFC 9562 leaves 74 for it and for randomness.
+    /// Bits of the counter; RFC 9562 leaves 74 for counter and randomness.
     const COUNTED: u8 = 42;
     let count = u128::from(MADE.fetch_add(1, Ordering::Relaxed) & ((1 << COUNTED) - 1));
     let millis = u64::try_from(at.as_millisecond()).unwrap_or(0);
@@ -201,8 +201,7 @@ impl JobId {
         JobId(uuid_at(at).into_bytes())
     }
 
-    /// What sorts before every id that is made at this moment or later, and after all
-    /// that were made before.
+    /// Sorts before every id made at this moment or later, and after every earlier one.
     pub fn bound(at: jiff::Timestamp) -> JobId {
         let millis = u64::try_from(at.as_millisecond()).unwrap_or(0);
         let mut bytes = [0; 16];
@@ -211,8 +210,8 @@ impl JobId {
     }
 }
 
-/// A message: the keyed hash of its conversation and a UUID of its own (never the one that
-/// its sender chose), so that the public name alone finds the row.
+/// A message: the keyed hash of its conversation and its own UUID (never the one that the
+/// sender chose), so that the public id is enough to find the row.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageId {
     pub conversation: KeyedHash,

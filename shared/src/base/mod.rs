@@ -1,4 +1,4 @@
-//! The ground floor: ids, errors, time, configuration. Pure, but for the clock.
+//! Foundations: ids, errors, time, configuration. Pure, except for the clock.
 
 pub mod clock;
 pub mod config;

@@ -1,8 +1,8 @@
-//! What a page's key may cost: a count for each key and network in each minute. Held by one
-//! running instance of a function; API Gateway throttles the whole besides.
+//! Rate limits for browser keys: a count for each key and network in each minute. Kept by one
+//! running instance of a function; API Gateway throttles overall traffic.
 //!
-//! Of IPv6 a network is a /64: the least that a subscriber has (RFC 6177), and any of its
-//! addresses is there for the taking.
+//! For IPv6 a network is a /64: the least that a subscriber gets (RFC 6177), so a caller can
+//! use any address of it.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -13,16 +13,16 @@ use jiff::Timestamp;
 use crate::base::error::{Error, Result};
 use crate::base::id::KeyId;
 
-/// What is counted.
+/// A limited operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Spending {
     Request,
-    /// A link to upload a file by.
+    /// A presigned upload link.
     Link,
 }
 
 impl Spending {
-    /// How often one network may have it with one `collect` key in a minute.
+    /// The limit for one network with one `collect` key per minute.
     const fn limit(self) -> u32 {
         match self {
             Spending::Request => 600,
@@ -72,7 +72,7 @@ impl RateLimit {
     }
 }
 
-/// What an address is counted by: itself, or the /64 that it lies in.
+/// The network of an address: the address itself, or its /64.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -93,7 +93,7 @@ mod tests {
         Some(text.parse().unwrap())
     }
 
-    /// A budget that one address has used up.
+    /// A budget that one address has exhausted.
     fn spent(what: Spending, key: KeyId, by: &str) -> RateLimit {
         let budget = RateLimit::default();
         for _ in 0..what.limit() {
@@ -111,7 +111,7 @@ mod tests {
         let spend = |what, by, now| budget.spend(what, key, address(by), now);
         let refused = spend(Spending::Request, "203.0.113.7", now).unwrap_err();
         assert!(matches!(refused, Error::TooMany { retry_after: 40 }));
-        // The same address, as a dual-stack listener has it.
+        // The same address, as a dual-stack listener reports it.
         spend(Spending::Request, "::ffff:203.0.113.7", now).unwrap_err();
         spend(Spending::Request, "203.0.113.8", now).unwrap();
         spend(Spending::Link, "203.0.113.7", now).unwrap();

@@ -1,22 +1,22 @@
-//! Trying again: the one backoff, and how often.
+//! Retries: the one backoff and its limits.
 
 use std::time::Duration;
 
 use super::error::{Error, Result};
 
-/// Tries of an optimistic write against others who change the same rows.
+/// Attempts of an optimistic write under contention.
 const TRIES: u32 = 12;
 
-/// The tries of an optimistic write: each reads anew, and is refused when anything has changed
-/// before it could write.
+/// The attempts of an optimistic write. Each reads again, and is refused when the rows have
+/// changed before it writes.
 #[derive(Default)]
 pub struct Tries(u32);
 
 impl Tries {
-    /// Begins the next try, after a pause unless it is the first.
+    /// Starts the next attempt, after a pause unless it is the first.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when there have been enough.
+    /// [`Error::Unavailable`] when the attempts are used up.
     pub async fn next(&mut self) -> Result<()> {
         if self.0 == TRIES {
             let cause = "it changes faster than it can be written";
@@ -29,15 +29,15 @@ impl Tries {
         Ok(())
     }
 
-    /// Whether this is the first.
+    /// Whether this is the first attempt.
     pub fn first(&self) -> bool {
         self.0 <= 1
     }
 }
 
-/// Waits before another try: about twice as long each time, from 5 ms up to 0.6 s. The half of
-/// it is random, so that those who met do not meet again (AWS Architecture Blog, "Exponential
-/// Backoff And Jitter").
+/// Waits before another attempt: about twice as long each time, from 5 ms up to 0.6 s. Half of
+/// it is random, so that competing writers do not collide again (AWS Architecture Blog,
+/// "Exponential Backoff And Jitter").
 pub async fn pause(attempt: u32) {
     let longest = 5_u64 << attempt.min(6);
     let mut random = [0; 2];

@@ -1,5 +1,6 @@
-//! Values held in memory for a while: how long a change may take to be in force everywhere,
-//! and how long a tenant's keys may lie in the clear. Pure but for its lock and its dice.
+//! An in-memory cache with expiry. Its times bound how long a change takes to be in force
+//! everywhere, and how long a tenant's keys stay in memory. Pure, except for its lock and its
+//! randomness.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -8,19 +9,19 @@ use std::sync::{Arc, RwLock};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-/// How long an API key and a tenant's settings are held: a revoked key may be used for as
+/// How long an API key and a tenant's settings are cached. A revoked key works for up to this
 /// long.
 pub const SETTINGS_HELD: SignedDuration = SignedDuration::from_secs(60);
-/// How long a tenant's keys are held at most: once they are removed, they may be used for as
-/// long.
+/// The longest time that a tenant's keys are cached. Removed keys work for up to this long.
 pub const TENANT_KEYS_HELD: SignedDuration = SignedDuration::from_mins(15);
-/// And at least. Each time is another, so that instances do not ask KMS all at once.
+/// The shortest time. Each entry's time is random, so that instances do not call KMS all at
+/// once.
 const TENANT_KEYS_HELD_FOR: SignedDuration = SignedDuration::from_mins(5);
 
-/// A cache. Clones share it.
+/// A cache. Clones share their entries.
 pub struct TtlCache<K, V> {
     entries: Arc<RwLock<HashMap<K, Entry<V>>>>,
-    /// Each value is held for a random time between these.
+    /// Each value is cached for a random time between these.
     between: [SignedDuration; 2],
 }
 
@@ -31,7 +32,7 @@ struct Entry<V> {
 }
 
 impl<V> Entry<V> {
-    /// A clock that was set back makes an entry old as well.
+    /// A clock that was set back also expires an entry.
     fn fresh(&self, now: Timestamp) -> bool {
         now >= self.read_at && now.duration_since(self.read_at) < self.good_for
     }
@@ -72,7 +73,7 @@ impl<K: Hash + Eq, V: Clone> TtlCache<K, V> {
             .map(|entry| entry.value.clone())
     }
 
-    /// Holds a value, and drops what has run out: nothing outstays its time for want of a
+    /// Caches a value and drops expired entries, so that none outlives its time for lack of a
     /// reader.
     pub fn put(&self, key: K, value: V, now: Timestamp) {
         let [shortest, longest] = self.between;
@@ -87,7 +88,7 @@ impl<K: Hash + Eq, V: Clone> TtlCache<K, V> {
         entries.insert(key, entry);
     }
 
-    /// Drops the entries for which this holds.
+    /// Drops the entries whose keys match.
     pub fn forget(&self, which: impl Fn(&K) -> bool) {
         self.entries
             .write()

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use super::{KEY, fill_random, random_key};
 use crate::base::error::Error;
 
-/// Bytes that only their key can read. Cannot be shown.
+/// Encrypted bytes. Only their key reads them; `Debug` never prints them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed(pub(crate) Vec<u8>);
 
@@ -16,8 +16,8 @@ impl std::fmt::Debug for Sealed {
     }
 }
 
-/// Where sealed bytes belong. Bound to them as associated data, so that bytes moved to
-/// another tenant, person, record or category do not open.
+/// The row and attribute that sealed bytes belong to, bound to them as associated data. Bytes
+/// moved to another tenant, person, record or category do not open.
 #[derive(Clone, Copy, Debug)]
 pub struct Aad<'a> {
     /// The partition: tenant, subject and life.
@@ -29,7 +29,7 @@ pub struct Aad<'a> {
 }
 
 impl Aad<'_> {
-    /// Each part with its length ahead, so that no two places share a form.
+    /// Each part is prefixed with its length, so no two values share an encoding.
     pub(super) fn associated_data(&self) -> Vec<u8> {
         let mut data = Vec::new();
         for part in [self.partition, self.row, self.part] {
@@ -40,7 +40,7 @@ impl Aad<'_> {
     }
 }
 
-/// The sealed bytes do not open: another key, another aad, or changed.
+/// The sealed bytes do not open: wrong key, wrong [`Aad`], or changed bytes.
 #[derive(Debug)]
 pub struct Unreadable;
 
@@ -50,10 +50,10 @@ impl From<Unreadable> for Error {
     }
 }
 
-/// A 256-bit AES key. Wiped from memory when dropped; never shown.
+/// A 256-bit AES key. It is wiped from memory when dropped and never printed.
 pub struct SealingKey(pub(super) Zeroizing<[u8; KEY]>);
 
-/// The first byte of everything sealed, so that the form can change.
+/// The first byte of all sealed data: a version, so that the format can change.
 const FORM: u8 = 1;
 
 impl SealingKey {
@@ -73,7 +73,7 @@ impl SealingKey {
         LessSafeKey::new(key)
     }
 
-    /// Seals `plain` to a place: form, nonce, ciphertext, tag.
+    /// Seals `plain`, bound to `aad`. The result holds version, nonce, ciphertext and tag.
     pub fn seal(&self, aad: Aad<'_>, plain: &[u8]) -> Sealed {
         let mut nonce = [0; NONCE_LEN];
         fill_random(&mut nonce);
@@ -94,10 +94,10 @@ impl SealingKey {
         Sealed(bytes)
     }
 
-    /// Opens what was sealed to this place under this key.
+    /// Opens bytes that were sealed for `aad` under this key.
     ///
     /// # Errors
-    /// [`Unreadable`] when the key or the place is another, or a bit has changed.
+    /// [`Unreadable`] when the key or `aad` differs, or a bit has changed.
     pub fn open(&self, aad: Aad<'_>, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, Unreadable> {
         let (form, rest) = sealed.0.split_first().ok_or(Unreadable)?;
         if *form != FORM || rest.len() < NONCE_LEN {

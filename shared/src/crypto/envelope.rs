@@ -1,4 +1,4 @@
-//! Envelope encryption: a tenant's keys, and what they wrap.
+//! Envelope encryption: a tenant's keys and the keys that they wrap.
 
 use aws_lc_rs::hkdf;
 use zeroize::Zeroizing;
@@ -6,14 +6,14 @@ use zeroize::Zeroizing;
 use super::{Aad, HashKey, KEY, Sealed, SealingKey, Unreadable, random_key};
 use crate::base::id::TenantId;
 
-/// What something is sealed for under a tenant's key. Each purpose has keys of its own.
+/// The purpose of sealing under a tenant's key. Each purpose has its own derived keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// The data key of a life.
     DataKey,
     /// The text of an API key, which visitor tokens are verified with.
     ApiKey,
-    /// A place in a list, in the caller's hands.
+    /// A list cursor that the caller holds.
     Cursor,
 }
 
@@ -27,15 +27,15 @@ impl Purpose {
     }
 }
 
-/// The keys of a tenant, in the clear, for as long as a cache may hold them.
+/// A tenant's keys in plaintext, for as long as a cache may hold them.
 ///
-/// The wrapping key seals nothing itself. What it is asked to seal is sealed under a key
-/// derived for that purpose and aad, behind the number of the version that it was derived
-/// from: so no key comes near the number of random nonces that AES-GCM allows, and whatever
-/// was sealed opens as long as its version is kept.
+/// The wrapping key encrypts nothing itself. Data is sealed under a key that is derived for
+/// its purpose and `aad`, and is prefixed with the version of the wrapping key. No derived key
+/// comes near the number of random nonces that AES-GCM allows, and sealed data opens as long
+/// as its version is kept.
 pub struct TenantKeys {
     pub hash: HashKey,
-    /// Every version so far, oldest first; the first has number 1.
+    /// Every version, oldest first; the first has number 1.
     wrapping: Vec<Zeroizing<[u8; KEY]>>,
     /// The number of the version that seals.
     current: u32,
@@ -59,13 +59,13 @@ impl TenantKeys {
         self.wrapping.push(random_key());
     }
 
-    /// The hash key, then every version of the wrapping key.
+    /// The hash key, followed by every version of the wrapping key.
     pub(crate) fn bytes(&self) -> Zeroizing<Vec<u8>> {
         let keys = [&self.hash.key].into_iter().chain(&self.wrapping);
         Zeroizing::new(keys.flat_map(|key| key.iter().copied()).collect())
     }
 
-    /// `newest`: whether the newest version seals already, or still the one before.
+    /// `newest`: whether the newest version already seals, or still the one before it.
     pub(crate) fn from_bytes(tenant: TenantId, bytes: &[u8], newest: bool) -> Option<TenantKeys> {
         let (keys, []) = bytes.as_chunks::<KEY>() else {
             return None;
@@ -86,7 +86,7 @@ impl TenantKeys {
         })
     }
 
-    /// The key for a purpose and aad, derived from a version of the wrapping key.
+    /// The key for a purpose and `aad`, derived from a version of the wrapping key.
     fn key(&self, version: u32, purpose: Purpose, aad: Aad<'_>) -> Option<SealingKey> {
         let at = usize::try_from(version).ok()?.checked_sub(1)?;
         let root = hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, &**self.wrapping.get(at)?);
@@ -99,14 +99,14 @@ impl TenantKeys {
         Some(SealingKey(key))
     }
 
-    /// Seals `plain` for a purpose, to a aad.
+    /// Seals `plain` for a purpose, bound to `aad`.
     pub fn seal(&self, purpose: Purpose, aad: Aad<'_>, plain: &[u8]) -> Sealed {
         let key = self.key(self.current, purpose, aad);
         let sealed = key.expect("it has this version").seal(aad, plain);
         Sealed([&self.current.to_be_bytes()[..], &sealed.0].concat())
     }
 
-    /// Opens what was sealed for this purpose, to this aad, under any version.
+    /// Opens data that was sealed for this purpose and `aad`, under any version.
     ///
     /// # Errors
     /// As [`SealingKey::open`].
@@ -122,7 +122,7 @@ impl TenantKeys {
         key.open(aad, &Sealed(sealed.to_vec()))
     }
 
-    /// Wraps a data key to a aad.
+    /// Wraps a data key, bound to `aad`.
     pub fn wrap(&self, aad: Aad<'_>, key: &SealingKey) -> Sealed {
         self.seal(Purpose::DataKey, aad, &*key.0)
     }
@@ -163,7 +163,8 @@ mod tests {
             keys.open(Purpose::Cursor, HERE, &Sealed(vec![0; 3]))
                 .is_err()
         );
-        // Another purpose and another place are other keys, not only other associated data.
+        // A different purpose or `aad` gives a different key, not only different associated
+        // data.
         let key = |purpose, aad| *keys.key(1, purpose, aad).unwrap().0;
         assert_ne!(key(Purpose::Cursor, HERE), key(Purpose::ApiKey, HERE));
         assert_ne!(key(Purpose::Cursor, HERE), key(Purpose::Cursor, elsewhere));

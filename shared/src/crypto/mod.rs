@@ -1,9 +1,10 @@
-//! Every cryptographic decision that needs no call: sealing, pseudonyms, envelope encryption.
+//! Cryptography that needs no network call: sealing, pseudonyms, envelope encryption.
 //!
-//! Hierarchy: KMS key → a tenant's keys, one blob: the hash key (makes `sub_…` and lookups)
-//! and the versions of its wrapping key → a key for each purpose and place (HKDF, RFC 5869)
-//! → data key of a life → sealed categories. Sealing is AES-256-GCM with a random 96-bit
-//! nonce (NIST SP 800-38D); names are HMAC-SHA-256 (RFC 2104), cut to 128 bits.
+//! Key hierarchy: KMS key → a tenant's keys, in one blob: the hash key (for `sub_…` and
+//! lookups) and the versions of its wrapping key → a key for each purpose and [`Aad`] (HKDF,
+//! RFC 5869) → data key of a life → sealed categories. Sealing is AES-256-GCM with a random
+//! 96-bit nonce (NIST SP 800-38D). Names are hashed with HMAC-SHA-256 (RFC 2104), truncated to
+//! 128 bits.
 
 mod aead;
 mod envelope;

@@ -1,9 +1,9 @@
-//! Which groups of a run are payment cards.
+//! Decides which groups of a run are payment cards.
 //!
-//! A candidate is neighbouring groups, never a part of one. It is a card by its network, its
-//! length, its checksum and the way it is written; then its neighbours decide, since in a
-//! row of numbers some always look like a card. Each group begins at most as many candidates
-//! as a card has digits, so the time is linear in the run.
+//! A candidate consists of whole adjacent groups. Network, length, checksum and grouping
+//! decide first. Its neighbours decide next, because in a row of numbers some always look like
+//! a card. Each group begins at most as many candidates as a card has digits, so the time is
+//! linear in the run.
 
 use std::ops::Range;
 
@@ -11,18 +11,18 @@ use super::networks::{issued, luhn};
 use super::run::{Gap, Group, Lead, Run};
 use super::signs::Separator;
 
-/// Digits of a card number (ISO/IEC 7812-1).
+/// Lengths of a card number in digits (ISO/IEC 7812-1).
 const LENGTHS: Range<usize> = 12..20;
-/// Digits of an international telephone number (ITU-T E.164), those of the country included.
+/// Lengths of an international telephone number (ITU-T E.164), country code included.
 const PHONE: Range<usize> = 10..16;
 
 /// How a candidate is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     Unbroken,
-    /// As cards are printed: 4-4-4-4, then one to three more; 4-6-5; 4-6-4.
+    /// As printed on cards: 4-4-4-4, then one to three more; 4-6-5; 4-6-4.
     Printed,
-    /// Any other groups of two digits and more, with one separator: a card only after a cue.
+    /// Any other groups of at least two digits with one separator. A card only after a cue.
     Grouped,
 }
 
@@ -30,14 +30,14 @@ pub enum Form {
 pub struct Candidate {
     pub groups: Range<usize>,
     pub form: Form,
-    /// No network issues it, or nobody prints it so: the words before must say that it is a
-    /// card.
+    /// No network issues this number, or cards are never printed this way. It needs a cue
+    /// word.
     needs_cue: bool,
     cued: bool,
 }
 
-/// The cards in a run, as ranges of its digits. `cued` says whether the words before a place
-/// in the text announce a card.
+/// The cards in a run, as ranges of its digits. `cued` says whether the words before a
+/// position in the text announce a card.
 pub fn cards(run: &Run, cued: impl Fn(usize) -> bool) -> Vec<Range<usize>> {
     if run.digits.len() < LENGTHS.start {
         return Vec::new();
@@ -50,7 +50,7 @@ pub fn cards(run: &Run, cued: impl Fn(usize) -> bool) -> Vec<Range<usize>> {
     chains(run, &candidates)
 }
 
-/// How the whole run is written, if it is one card.
+/// How the whole run is written, if it is a single card.
 pub fn whole(run: &Run) -> Option<Form> {
     let mut gaps = run.groups.iter().filter_map(|group| group.gap);
     let separator = gaps.try_fold(Separator::Invisible, |all, gap| join(all, gap.separator))?;
@@ -92,7 +92,7 @@ fn candidate(run: &Run, groups: Range<usize>, separator: Separator) -> Option<Ca
     let form = form(&run.groups[groups.clone()], separator)?;
     let number = &run.values[run.digits_of(&groups)];
     let needs_cue = form == Form::Grouped || !issued(number);
-    // No network's numbers begin with a zero, whatever the words before say.
+    // No network's numbers begin with a zero, even after a cue word.
     if !checked(number) || number[0] == 0 {
         return None;
     }
@@ -108,7 +108,7 @@ fn checked(number: &[u8]) -> bool {
     luhn(number) && number.iter().any(|digit| *digit != number[0])
 }
 
-/// How groups with one separator are written, if cards are.
+/// How groups with one separator are written, if cards are written so.
 fn form(groups: &[Group], separator: Separator) -> Option<Form> {
     if separator == Separator::Invisible {
         return Some(Form::Unbroken);
@@ -127,7 +127,7 @@ fn form(groups: &[Group], separator: Separator) -> Option<Form> {
     grouped.then_some(Form::Grouped)
 }
 
-/// The one separator of groups after one more; a line may break at a blank.
+/// The common separator of groups after one more is added. A line may break at a blank.
 fn join(all: Separator, next: Separator) -> Option<Separator> {
     use Separator::{Blank, Invisible, Line};
     let wrapped = matches!((all, next), (Blank, Line) | (Line, Blank));
@@ -135,12 +135,12 @@ fn join(all: Separator, next: Separator) -> Option<Separator> {
     (all == next || wrapped || seen).then(|| all.and(next))
 }
 
-/// The candidates whose neighbours allow them: harmless on either side, or cards themselves.
+/// The candidates whose neighbours on both sides are harmless or cards themselves.
 fn chains(run: &Run, candidates: &[Candidate]) -> Vec<Range<usize>> {
     let mut ends = vec![false; run.groups.len() + 1];
     let mut starts = ends.clone();
     let mut left = vec![false; candidates.len()];
-    // In order of where they start, so what ends where one starts has been judged before.
+    // In order of their start: a candidate that ends where another starts is judged before it.
     for (place, card) in candidates.iter().enumerate() {
         left[place] = ends[card.groups.start] || may_begin(run, card);
         ends[card.groups.end] |= left[place];
@@ -156,7 +156,7 @@ fn chains(run: &Run, candidates: &[Candidate]) -> Vec<Range<usize>> {
     cards
 }
 
-/// Whether what stands before a card leaves it one.
+/// Whether the text before a candidate allows it to be a card.
 fn may_begin(run: &Run, card: &Candidate) -> bool {
     let start = card.groups.start;
     if run.lead == Lead::Plus && within_phone(run, card) {
@@ -182,7 +182,7 @@ fn may_begin(run: &Run, card: &Candidate) -> bool {
     }
 }
 
-/// Whether what follows a card leaves it one.
+/// Whether the text after a candidate allows it to be a card.
 fn may_end(run: &Run, card: &Candidate) -> bool {
     let end = card.groups.end;
     let rest = &run.groups[end..];
@@ -208,7 +208,7 @@ fn may_end(run: &Run, card: &Candidate) -> bool {
             let further = beyond.first().filter(|_| run.groups[end - 1].len == 4);
             let row = beside(*next, further, further.and_then(|group| group.gap), gap);
             row.is_none_or(|group| {
-                // An expiry date, and perhaps a code after it, belong to the card.
+                // An expiry date, and an optional code after it, belong to the card.
                 let code = rest.iter().find(|code| code.first > group.first);
                 let last = code.is_none_or(|code| code.len == 3);
                 last && (is_year(run, group) || expires(run, group))
@@ -225,7 +225,7 @@ fn inner(run: &Run, card: &Candidate, group: usize) -> Separator {
     gap.map_or(Separator::Invisible, |gap| gap.separator)
 }
 
-/// The neighbour that makes a card one of a row of numbers: a group of four, or one behind a
+/// The neighbour that makes a card part of a row of numbers: a group of four, or one behind a
 /// shorter group.
 fn beside(near: Group, far: Option<&Group>, between: Option<Gap>, gap: Gap) -> Option<Group> {
     if near.len == 4 {
@@ -236,13 +236,13 @@ fn beside(near: Group, far: Option<&Group>, between: Option<Gap>, gap: Gap) -> O
         .copied()
 }
 
-/// Whether a gap makes its two groups one word, as `-` does in `4111111111111111-17`.
+/// Whether a gap joins its two groups into one word, as `-` does in `4111111111111111-17`.
 fn binds(gap: Gap) -> bool {
     use Separator::{Dash, Dot, Invisible, Slash, Underscore};
     gap.tight && matches!(gap.separator, Dash | Dot | Invisible | Slash | Underscore)
 }
 
-/// A date beside a number, in the path of a URL or before and after a `/`.
+/// A date next to a number: in the path of a URL, or before or after a `/`.
 fn slash_date(run: &Run, gap: Gap, group: Group) -> bool {
     let date = match group.len {
         1 | 2 => (1..=31).contains(&value(run, group)),
@@ -256,7 +256,7 @@ fn is_year(run: &Run, group: Group) -> bool {
     (2000..2040).contains(&value(run, group))
 }
 
-/// The month and year in which a card expires, in four digits.
+/// An expiry month and year in four digits.
 fn expires(run: &Run, group: Group) -> bool {
     let value = value(run, group);
     (1..=12).contains(&(value / 100)) && (20..40).contains(&(value % 100))
@@ -269,7 +269,7 @@ fn value(run: &Run, group: Group) -> u32 {
     digits.iter().take(5).fold(0, value)
 }
 
-/// A month and a year, by the same separator as before the month.
+/// A month and a year, with the same separator as before the month.
 fn is_expiry(run: &Run, rest: &[Group]) -> bool {
     let [month, year, ..] = rest else {
         return false;
@@ -278,8 +278,8 @@ fn is_expiry(run: &Run, rest: &[Group]) -> bool {
     same && (1..=12).contains(&value(run, *month)) && matches!(year.len, 2 | 4)
 }
 
-/// Whether a card would begin inside an international telephone number, which has no more
-/// digits than fifteen, and is not whole with fewer than ten.
+/// Whether a card would begin inside an international telephone number. Such a number has 10
+/// to 15 digits.
 fn within_phone(run: &Run, card: &Candidate) -> bool {
     let groups = &run.groups;
     let before = groups[card.groups.start].first;
@@ -290,8 +290,8 @@ fn within_phone(run: &Run, card: &Candidate) -> bool {
         || card.needs_cue && before + digits < PHONE.end
 }
 
-/// Whether the groups before this one end with a whole telephone number: international, with
-/// a zero or a bracket before it, or of three, three and four digits.
+/// Whether the groups before this one end with a complete telephone number: international,
+/// with a leading zero or bracket, or of three, three and four digits.
 fn phone_before(run: &Run, end: usize) -> bool {
     let mut digits = 0;
     for start in (0..end).rev() {

@@ -1,4 +1,4 @@
-//! The words that say what a number is.
+//! Cue words: the words before a number that say what it is.
 
 /// A number after one of these is a card.
 const CARD: &[&str] = &[
@@ -48,7 +48,7 @@ const CARD: &[&str] = &[
     "银行卡",
 ];
 
-/// A number after one of these is something else.
+/// A number after one of these words is not a card.
 const OTHER: &[&str] = &[
     "account",
     "barcode",
@@ -88,10 +88,10 @@ const OTHER: &[&str] = &[
     "uuid",
 ];
 
-/// Characters before a number in which a word counts.
+/// How many characters before a number are searched for a cue word.
 const REACH: usize = 60;
 
-/// Whether the nearest telling word before `at` says that a card follows.
+/// Whether the nearest cue word before `at` announces a card.
 pub fn card_before(text: &str, at: usize) -> bool {
     let before = &text[..at];
     let start = before.char_indices().rev().nth(REACH - 1);

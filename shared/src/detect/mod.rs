@@ -1,5 +1,5 @@
-//! Finds personal data in text. Pure. For now: payment-card numbers, which are masked
-//! wherever they are before anything is stored (PCI DSS 3.3), and nothing else is.
+//! Finds personal data in text. Pure. It currently finds payment-card numbers only, which are
+//! masked before anything is stored (PCI DSS 3.3).
 
 mod card;
 mod cues;
@@ -18,8 +18,8 @@ use card::Form;
 /// Masks every payment-card number in `text`, one `█` for each digit.
 ///
 /// A card number has 12 to 19 digits (ISO/IEC 7812) of any script and satisfies the Luhn
-/// checksum. It is in a network's range, and unbroken or grouped as cards are printed; or a
-/// word before it says that it is a card.
+/// checksum. Either it lies in a network's range and is unbroken or grouped as cards are
+/// printed, or a word before it announces a card.
 pub fn mask_cards(text: &str) -> String {
     let mut masked = String::new();
     let mut copied = 0;
@@ -55,8 +55,8 @@ pub fn mask_cards(text: &str) -> String {
     masked
 }
 
-/// Whether the whole of a name is a payment-card number. A checksum is no reason to refuse an
-/// id: an unbroken number of 17 digits or more is rather a snowflake or a time.
+/// Whether a whole name is a payment-card number. A checksum alone is no reason to refuse an
+/// id: an unbroken number of 17 digits or more is more likely a snowflake id or a time.
 pub fn is_card(name: &str) -> bool {
     let name = name.trim_matches(|c| {
         signs::Separator::of(c).is_some_and(|s| s.is_space() || s == signs::Separator::Invisible)
@@ -77,7 +77,7 @@ fn bytes(run: &run::Run, digits: Range<usize>) -> Range<usize> {
     run.digits[digits.start].at..run.digits[digits.end - 1].end
 }
 
-/// `shields` are in order and apart.
+/// `shields` are sorted and do not overlap.
 fn overlaps(shields: &[Range<usize>], bytes: Range<usize>) -> bool {
     let next = shields.partition_point(|shield| shield.end <= bytes.start);
     shields

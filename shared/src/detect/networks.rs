@@ -1,10 +1,10 @@
-//! Which numbers the card networks issue: one table. From the networks' published ranges, as
-//! the article "Payment card number" of Wikipedia collects them (ISO/IEC 7812-1).
+//! The number ranges that the card networks issue, in one table. Source: the networks'
+//! published ranges as collected in Wikipedia's "Payment card number" (ISO/IEC 7812-1).
 
 use std::ops::RangeInclusive;
 
 struct Network {
-    /// The first and the last prefix of a range, of equally many digits.
+    /// The first and the last prefix of a range. Both have the same number of digits.
     prefixes: RangeInclusive<u32>,
     lengths: RangeInclusive<usize>,
 }
@@ -31,8 +31,9 @@ const NETWORKS: &[Network] = &[
     issues(3095, 3095, 14, 14),
     issues(36, 36, 14, 14),
     issues(38, 39, 14, 14),
-    // Maestro, and within its range Discover, UnionPay (62), RuPay, Troy, Verve and Elo.
-    // Those of 12 and 13 digits are left out: so many article numbers and times look like them.
+    // Maestro, whose range includes Discover, UnionPay (62), RuPay, Troy, Verve and Elo.
+    // Lengths of 12 and 13 digits are left out: too many article numbers and times look like
+    // them.
     issues(50, 50, 14, 19),
     issues(56, 69, 14, 19),
     // JCB
@@ -54,7 +55,7 @@ const NETWORKS: &[Network] = &[
     issues(9792, 9792, 16, 16),
 ];
 
-/// Whether a network issues numbers of this length that begin so.
+/// Whether a network issues numbers of this length with this prefix.
 pub fn issued(number: &[u8]) -> bool {
     NETWORKS.iter().any(|network| {
         let width = network.prefixes.end().ilog10() as usize + 1;

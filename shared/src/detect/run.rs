@@ -1,34 +1,34 @@
-//! A run: groups of digits with at most three separators between two of them.
+//! A run: groups of digits with at most three separators between two groups.
 
 use std::ops::Range;
 
 use super::signs::{Separator, digit};
 
-/// Separators between two digits of a run; CRLF counts as one.
+/// The most separators between two digits of a run; CRLF counts as one.
 const GAP: usize = 3;
 
-/// The bytes of one digit in the text.
+/// The bytes that one digit takes in the text.
 #[derive(Clone)]
 pub struct Digit {
     pub at: usize,
     pub end: usize,
 }
 
-/// What stands before a group of a run.
+/// The separators before a group of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Gap {
     pub separator: Separator,
-    /// There is no blank in it.
+    /// It contains no blank.
     pub tight: bool,
 }
 
-/// Neighbouring digits.
+/// Adjacent digits.
 #[derive(Clone, Copy, Debug)]
 pub struct Group {
-    /// Its first digit, among the digits of the run.
+    /// The index of its first digit within the run.
     pub first: usize,
     pub len: usize,
-    /// None before the first group.
+    /// `None` for the first group.
     pub gap: Option<Gap>,
 }
 
@@ -37,7 +37,7 @@ pub struct Group {
 pub enum Lead {
     #[default]
     Plain,
-    /// After a `+`, as international telephone numbers do.
+    /// After a `+`, as in international telephone numbers.
     Plus,
     Bracket,
 }
@@ -71,13 +71,13 @@ impl Run {
         self.digits.push(digit);
     }
 
-    /// The digits of neighbouring groups.
+    /// The digits of adjacent groups.
     pub fn digits_of(&self, groups: &Range<usize>) -> Range<usize> {
         let last = self.groups[groups.end - 1];
         self.groups[groups.start].first..last.first + last.len
     }
 
-    /// The same run as it is seen, if invisible characters part some of its digits.
+    /// The run as readers see it, if invisible characters separate some of its digits.
     pub fn seen(&self) -> Option<Run> {
         let invisible =
             |gap: Option<Gap>| gap.is_some_and(|gap| gap.separator == Separator::Invisible);
@@ -96,7 +96,7 @@ impl Run {
     }
 }
 
-/// Reads a text and shows every run of it, in order. Linear in the text.
+/// Calls `see` with every run of a text, in order. Linear in the length of the text.
 pub fn each(text: &str, mut see: impl FnMut(&Run)) {
     let mut run = Run::default();
     let mut gap = Between::default();
@@ -113,7 +113,7 @@ pub fn each(text: &str, mut see: impl FnMut(&Run)) {
             }
             run.push(value, Digit { at, end }, gap.take());
         } else if !run.digits.is_empty() {
-            // A blank as URLs write it.
+            // A blank in URL encoding.
             let encoded = text[at..].starts_with("%20");
             let separator = if encoded {
                 skip = at + 3;
@@ -135,7 +135,7 @@ pub fn each(text: &str, mut see: impl FnMut(&Run)) {
     }
 }
 
-/// A `+` after a letter or a digit is no sign of a telephone number.
+/// A `+` after a letter or a digit does not begin a telephone number.
 fn lead(before: [char; 2]) -> Lead {
     match before {
         [c, '+' | '\u{ff0b}'] if !c.is_alphanumeric() => Lead::Plus,
@@ -144,7 +144,7 @@ fn lead(before: [char; 2]) -> Lead {
     }
 }
 
-/// What has been read since the last digit.
+/// The characters read since the last digit.
 #[derive(Default)]
 struct Between {
     gap: Option<Gap>,
@@ -153,7 +153,7 @@ struct Between {
 }
 
 impl Between {
-    /// Whether the run goes on after this character.
+    /// Whether the run continues after this character.
     fn add(&mut self, separator: Option<Separator>, c: char, next: Option<char>) -> bool {
         let Some(separator) = separator else {
             return false;

@@ -1,9 +1,9 @@
-//! Where a text holds what is proven to be something else than a card: UUIDs and IBANs.
+//! Finds what is certainly not a card: UUIDs and IBANs.
 
 use std::ops::Range;
 
-/// The bytes that UUIDs (RFC 9562) and valid IBANs (ISO 13616-1) take. Linear: each attempt
-/// is bounded.
+/// The byte ranges of UUIDs (RFC 9562) and valid IBANs (ISO 13616-1). Linear: each attempt is
+/// bounded.
 pub fn shielded(text: &str) -> Vec<Range<usize>> {
     let bytes = text.as_bytes();
     let mut found: Vec<Range<usize>> = Vec::new();
@@ -37,8 +37,8 @@ fn uuid(bytes: &[u8], at: usize) -> Option<usize> {
     (shaped && starts_word(bytes, at) && ends_word(bytes, at + 36)).then_some(at + 36)
 }
 
-/// A country, two check digits and 11 to 30 letters or digits, unbroken or in groups; the
-/// remainder by 97 is one (ISO 7064).
+/// A country code, two check digits and 11 to 30 letters or digits, unbroken or in groups. The
+/// remainder modulo 97 is one (ISO 7064).
 fn iban(bytes: &[u8], at: usize) -> Option<usize> {
     let head = bytes.get(at..at + 4)?;
     let shaped = head[..2].iter().all(u8::is_ascii_alphabetic)
@@ -64,7 +64,7 @@ fn iban(bytes: &[u8], at: usize) -> Option<usize> {
     None
 }
 
-/// The remainder by 97 of a number after one more letter or digit; letters count from ten.
+/// Appends a letter or digit to a number modulo 97; letters count from ten.
 fn append(rest: u32, byte: u8) -> u32 {
     match (byte as char).to_digit(36) {
         Some(value) if value > 9 => (rest * 100 + value) % 97,

@@ -1,8 +1,8 @@
-//! What single characters are to a number: decimal digits of every script, and what people
-//! and programs put between digits.
+//! Classifies single characters: decimal digits of every script, and the separators that
+//! people and programs put between digits.
 
-/// The zero of every script's decimal digits (Unicode 17, general category Nd). The digits
-/// one to nine follow each.
+/// The zero of every script's decimal digits (Unicode 17, general category Nd). The digits one
+/// to nine follow each zero.
 const ZEROS: &[char] = &[
     '0',
     '\u{660}',
@@ -93,10 +93,10 @@ pub fn digit(c: char) -> Option<u8> {
         .filter(|value| *value < 10)
 }
 
-/// What may stand between two digits of one number.
+/// A separator between two digits of one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Separator {
-    /// Takes no room, such as a soft hyphen: those who read the number don't see it.
+    /// Zero-width, such as a soft hyphen: readers do not see it.
     Invisible,
     Blank,
     Tab,
@@ -108,7 +108,7 @@ pub enum Separator {
     /// A blank in the query of a URL.
     Plus,
     Comma,
-    /// Brackets, and whatever mixes several kinds.
+    /// Brackets, and mixtures of several kinds.
     Other,
 }
 
@@ -143,7 +143,7 @@ impl Separator {
             '\u{2044}' | '\u{2215}' | '\u{ff0f}' => Separator::Slash,
             '\u{ff3f}' => Separator::Underscore,
             '\u{ff08}' | '\u{ff09}' => Separator::Other,
-            // The default ignorable code points, and the frame that makes a digit a key.
+            // The default ignorable code points, and the combining enclosing keycap.
             '\u{ad}'
             | '\u{34f}'
             | '\u{61c}'
@@ -170,8 +170,8 @@ impl Separator {
         matches!(self, Separator::Blank | Separator::Tab | Separator::Line)
     }
 
-    /// What two separators are together: a dash among blanks is a dash, a blank at the end
-    /// of a line belongs to the line break.
+    /// Combines two separators: a dash among blanks is a dash; a blank at the end of a line
+    /// belongs to the line break.
     pub fn and(self, other: Separator) -> Separator {
         match (self, other) {
             (one, other) if one == other => one,

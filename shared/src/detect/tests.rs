@@ -5,7 +5,7 @@ use super::*;
 
 const SEED: u64 = 20_260_301;
 const VALUES: usize = 4_000;
-/// Separators with which a card is printed or typed.
+/// Separators used when cards are printed or typed.
 const SEPARATORS: &[&str] = &[
     " ",
     "\u{a0}",
@@ -59,7 +59,7 @@ fn card(rng: &mut StdRng, prefix: u32, length: usize) -> String {
     number
 }
 
-/// Every network's ranges, at every length that it issues.
+/// A card of every network range, in every length that the network issues.
 fn every_card() -> impl Iterator<Item = String> {
     let mut rng = StdRng::seed_from_u64(SEED);
     networks::rows().map(move |(prefix, length)| card(&mut rng, prefix, length))
@@ -141,7 +141,7 @@ fn every_network_is_masked_unbroken_and_as_cards_are_printed() {
     }
 }
 
-/// Numbers that the networks publish for tests: the table holds what it should.
+/// Test numbers that the networks publish.
 #[test]
 fn the_networks_are_known() {
     for number in [
@@ -484,7 +484,7 @@ fn uuid(rng: &mut StdRng) -> String {
         .to_string()
 }
 
-/// What the checksum and the networks' ranges leave, at most, of a thousand.
+/// Upper bounds, per thousand, for what passes the checksum and the network ranges.
 #[test]
 fn numbers_like_cards_are_rarely_masked() {
     type Family = (&'static str, usize, fn(&mut StdRng) -> String);

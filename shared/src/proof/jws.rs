@@ -1,6 +1,5 @@
-//! Signed statements as JOSE writes them: compact JWS (RFC 7515) under ES256 (RFC 7518,
-//! 3.4), and the key that checks them as a JWK (RFC 7517). Pure: who holds the private key
-//! and where it signs is the vault's to know.
+//! Signed statements in JOSE: compact JWS (RFC 7515) under ES256 (RFC 7518, 3.4), and the
+//! verification key as a JWK (RFC 7517). Pure: `aws::kms` holds the private key and signs.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
@@ -8,10 +7,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use serde_json::{Value, json};
 
-/// Bytes of one coordinate of P-256, and of one half of a signature.
+/// Bytes of one P-256 coordinate, and of one half of a signature.
 const HALF: usize = 32;
-/// What stands before the point in a P-256 key's SubjectPublicKeyInfo (RFC 5480): the
-/// algorithm, the curve, and that the point is not compressed.
+/// The prefix of a P-256 key's SubjectPublicKeyInfo (RFC 5480): algorithm, curve, and the mark
+/// of an uncompressed point.
 const P256_INFO: [u8; 27] = [
     0x30,
     0x59,
@@ -48,7 +47,7 @@ const UNCOMPRESSED: u8 = 0x04;
 pub struct PublicKey([u8; 2 * HALF]);
 
 impl PublicKey {
-    /// From a SubjectPublicKeyInfo in DER, as KMS gives it. `None` for any other key.
+    /// From a SubjectPublicKeyInfo in DER, as KMS returns it. `None` for any other key.
     pub fn from_der(der: &[u8]) -> Option<PublicKey> {
         let point = der.strip_prefix(&P256_INFO)?;
         point.try_into().ok().map(PublicKey)
@@ -63,19 +62,19 @@ impl PublicKey {
         point.try_into().ok().map(PublicKey)
     }
 
-    /// The members that its thumbprint covers, in the order that RFC 7638 wants.
+    /// The members that the thumbprint covers, in the order of RFC 7638.
     fn required(&self) -> String {
         let (x, y) = self.0.split_at(HALF);
         let (x, y) = (BASE64URL.encode(x), BASE64URL.encode(y));
         format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#)
     }
 
-    /// The key's name: its thumbprint (RFC 7638).
+    /// The key id: its thumbprint (RFC 7638).
     pub fn kid(&self) -> String {
         BASE64URL.encode(digest(&SHA256, self.required().as_bytes()))
     }
 
-    /// The key as it is published.
+    /// The key in its published form.
     pub fn jwk(&self) -> Value {
         let (x, y) = self.0.split_at(HALF);
         json!({
@@ -90,32 +89,32 @@ impl PublicKey {
     }
 }
 
-/// A statement on its way to be signed: header and claims, as the signature covers them.
+/// A statement before it is signed: header and claims, as the signature covers them.
 pub struct Unsigned(String);
 
 impl Unsigned {
-    /// `typ` says what kind of statement it is, so that one cannot pass for another.
+    /// `typ` names the kind of statement, so that one kind cannot pass for another.
     pub fn new(key: &PublicKey, typ: &str, claims: &Value) -> Unsigned {
         let header = json!({"alg": "ES256", "kid": key.kid(), "typ": typ});
         let part = |part: &Value| BASE64URL.encode(part.to_string());
         Unsigned(format!("{}.{}", part(&header), part(claims)))
     }
 
-    /// What is to be signed: the SHA-256 of header and claims.
+    /// The digest to sign: SHA-256 of header and claims.
     pub fn digest(&self) -> Vec<u8> {
         digest(&SHA256, self.0.as_bytes()).as_ref().to_vec()
     }
 
-    /// The whole statement. `None` when the signature, in DER as KMS gives it, is none of
-    /// P-256.
+    /// The signed statement. `None` when `signature`, in DER as KMS returns it, is not a P-256
+    /// signature.
     pub fn signed(self, signature: &[u8]) -> Option<String> {
         let signature = fixed(signature)?;
         Some(format!("{}.{}", self.0, BASE64URL.encode(signature)))
     }
 }
 
-/// Both numbers of an ECDSA signature in 32 bytes each, as JOSE wants them, out of a DER
-/// sequence of two integers.
+/// Converts an ECDSA signature from a DER sequence of two integers to JOSE's two 32-byte
+/// numbers.
 fn fixed(der: &[u8]) -> Option<[u8; 2 * HALF]> {
     let (rest, tail) = element(der, 0x30)?;
     let (r, rest) = element(rest, 0x02)?;
@@ -125,7 +124,7 @@ fn fixed(der: &[u8]) -> Option<[u8; 2 * HALF]> {
     }
     let mut signature = [0; 2 * HALF];
     for (number, half) in [r, s].into_iter().zip(signature.chunks_mut(HALF)) {
-        // DER has no leading zeros but one that keeps a number positive; JOSE has a width.
+        // DER allows a leading zero only to keep a number positive; JOSE has a fixed width.
         let first = number.iter().position(|byte| *byte != 0)?;
         let number = &number[first..];
         half[HALF.checked_sub(number.len())?..].copy_from_slice(number);
@@ -133,7 +132,7 @@ fn fixed(der: &[u8]) -> Option<[u8; 2 * HALF]> {
     Some(signature)
 }
 
-/// A DER element of this tag, shorter than 128 bytes, and what follows it.
+/// A DER element with this tag, shorter than 128 bytes, and the bytes after it.
 fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (head, rest) = der.split_first_chunk::<2>()?;
     let [found, length] = *head;
@@ -142,24 +141,24 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
         .flatten()
 }
 
-/// Why a statement proves nothing.
+/// Why verification failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Doubt {
-    /// It is no compact JWS of this kind, or not under ES256.
+    /// Not a compact JWS of this kind, or not under ES256.
     #[error("this is not a signed statement of the expected type")]
     Form,
-    /// None of the keys made it.
+    /// None of the given keys has the statement's key id.
     #[error("the signing key is not published")]
     UnknownKey,
-    /// The key that it names did not sign this.
+    /// The named key did not sign this statement.
     #[error("the signature is invalid")]
     Signature,
 }
 
-/// The claims of a statement of a kind, if one of these keys (a JWK set) has signed it.
+/// Verifies a statement of a kind against a JWK set and returns its claims.
 ///
 /// # Errors
-/// Why it proves nothing.
+/// The reason why verification failed.
 pub fn verify(statement: &str, typ: &str, jwks: &Value) -> Result<Value, Doubt> {
     let (signed, signature) = statement.rsplit_once('.').ok_or(Doubt::Form)?;
     let (header, claims) = signed.split_once('.').ok_or(Doubt::Form)?;
@@ -214,7 +213,7 @@ mod tests {
         let (pair, public) = pair();
         let jwks = json!({"keys": [public.jwk()]});
         let claims = json!({"day": "2026-03-01"});
-        // Often, since the DER of one signature in some has a number that is shorter.
+        // Many times, since only some DER signatures contain a shorter number.
         for _ in 0..300 {
             let unsigned = Unsigned::new(&public, "seal", &claims);
             let message = unsigned.0.clone();

@@ -8,24 +8,24 @@ use serde_json::Value;
 
 use crate::proof::merkle::Hash;
 
-/// The `typ` of a day's seal: a signed statement (JWS) with the claims `tenant`, `day`,
-/// `entries`, `root`, `previous` (the root of the day before, `null` on the first) and
+/// The `typ` of a signed log root (the seal of a day): a JWS with the claims `tenant`, `day`,
+/// `entries`, `root`, `previous` (the root of the previous day, `null` on the first) and
 /// `iat`.
 pub const SEAL: &str = "lethe-seal";
 
-/// Bytes of an entry's salt.
+/// Length of an entry's salt, in bytes.
 pub const SALT: usize = 16;
 
-/// An entry's leaf in the tree of its day: its salt, then the rest of it as the API shows
-/// it, in canonical JSON (RFC 8785). `None` for what is no entry.
+/// An entry's leaf in the tree of its day: its salt, then the entry as the API shows it, in
+/// canonical JSON (RFC 8785). `None` when `entry` is not an entry.
 ///
-/// Whatever is shown of an entry is thereby sealed, so one that is written already must be
-/// shown the same for ever: a new field may stand only in entries that have it.
+/// The leaf seals everything that the API shows of an entry. A stored entry must therefore be
+/// shown unchanged for ever; a new field may appear only in entries that have it.
 pub fn leaf(entry: &Value) -> Option<Hash> {
     let mut fields: BTreeMap<_, _> = entry.as_object()?.iter().collect();
     let salt = BASE64URL.decode(fields.remove(&"salt".to_owned())?.as_str()?);
     let salt = salt.ok().filter(|salt| salt.len() == SALT)?;
-    // Texts and lists of texts alone: for these, sorted fields are all that RFC 8785 asks.
+    // Only texts and lists of texts: for these, RFC 8785 requires no more than sorted fields.
     let text = serde_json::to_vec(&fields).ok()?;
     Some(Hash::leaf(&[&salt, &text]))
 }

@@ -1,6 +1,6 @@
-//! One hash that stands for a whole list: the Merkle tree hash of RFC 6962 (2.1) under
-//! SHA-256. Grows by one leaf at a time and holds only what it needs for the next. Pure:
-//! knows nothing of what the leaves are made from.
+//! The Merkle tree hash of RFC 6962 (2.1) under SHA-256: one hash for a whole list. The tree
+//! grows leaf by leaf and stores only what the next leaf needs. Pure: knows nothing about the
+//! contents of the leaves.
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
 use base64::Engine as _;
@@ -10,15 +10,15 @@ use serde::{Deserialize, Serialize};
 /// Bytes of a hash.
 pub const LENGTH: usize = 32;
 
-/// The hash of a leaf, of a part of the tree, or of all of it. As text it is base64url.
+/// The hash of a leaf, of a subtree, or of the whole tree. As text it is base64url.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Hash([u8; LENGTH]);
 
 impl Hash {
-    /// The hash of a leaf, whose contents are these parts one after another.
+    /// The hash of a leaf whose content is the concatenation of `parts`.
     pub fn leaf(parts: &[&[u8]]) -> Hash {
-        // The first byte keeps a leaf from passing for a node.
+        // The first byte distinguishes a leaf from a node.
         Hash::of(0x00, parts)
     }
 
@@ -72,13 +72,13 @@ impl TryFrom<String> for Hash {
     }
 }
 
-/// A tree that grows. It holds the roots of the perfect trees that it is made of, one for
-/// each bit of its size, so at most 64; serialised, it can be gone on with later.
+/// A growing tree. It stores the roots of its perfect subtrees, one for each bit of its size,
+/// so at most 64. It can be serialised and extended later.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Stored")]
 pub struct Tree {
     size: u64,
-    /// The largest first.
+    /// Largest first.
     peaks: Vec<Hash>,
 }
 
@@ -103,7 +103,7 @@ impl Tree {
     pub fn push(&mut self, leaf: Hash) {
         self.size += 1;
         let mut joined = leaf;
-        // Two trees of the same size become one, as a carry does.
+        // Two trees of the same size merge, as a carry does.
         for _ in 0..self.size.trailing_zeros() {
             if let Some(left) = self.peaks.pop() {
                 joined = Hash::node(left, joined);
@@ -112,12 +112,12 @@ impl Tree {
         self.peaks.push(joined);
     }
 
-    /// How many leaves it has.
+    /// The number of leaves.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// The hash of the whole list as it is now.
+    /// The root hash of the current list.
     pub fn root(&self) -> Hash {
         let peaks = self.peaks.iter().rev().copied();
         peaks
@@ -147,7 +147,7 @@ mod tests {
         hash.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// RFC 6962, 2.1, word for word.
+    /// The definition of RFC 6962, 2.1, verbatim.
     fn defined(leaves: &[Hash]) -> Hash {
         match leaves {
             [] => Tree::default().root(),
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn roots_are_those_of_certificate_transparency() {
-        // The test vectors of its reference implementation.
+        // The test vectors of the reference implementation.
         let leaves: [&[u8]; 8] = [
             b"",
             b"\x00",
@@ -212,7 +212,7 @@ mod tests {
             let mut tree = Tree::default();
             for (at, leaf) in leaves.iter().enumerate() {
                 if at == stop {
-                    // Put away, and gone on with.
+                    // Serialised, then extended.
                     let stored = serde_json::to_string(&tree).unwrap();
                     tree = serde_json::from_str(&stored).unwrap();
                 }

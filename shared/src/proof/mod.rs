@@ -1,4 +1,4 @@
-//! How a statement is proven: Merkle trees (RFC 6962) and signed statements (RFC 7515). Pure.
+//! Proofs: Merkle trees (RFC 6962) and signed statements (RFC 7515). Pure.
 
 pub mod jws;
 pub mod leaf;

@@ -1,4 +1,4 @@
-//! What may be kept, and in which form. Pure.
+//! Which data may be stored, and in which form. Pure.
 
 pub mod catalog;
 pub mod normalize;

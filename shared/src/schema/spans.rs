@@ -1,11 +1,11 @@
-//! What redaction does to a text: spans of Unicode code points become blocks. Pure.
+//! Text redaction: replaces spans of Unicode code points with blocks. Pure.
 
 use serde::{Deserialize, Serialize};
 
-/// What stands for a redacted character.
+/// Replaces a redacted character.
 pub const BLOCK: char = '█';
 
-/// Part of a text: from the code point `start` up to but not including `end`.
+/// Part of a text, from code point `start` to `end`, exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "(u32, u32)", into = "(u32, u32)")]
 pub struct Span {
@@ -25,9 +25,9 @@ impl From<Span> for (u32, u32) {
     }
 }
 
-/// The text with a block in place of each code point of the spans, which may overlap and
-/// come in any order; as long as it was, so that other offsets stay good. `None` when a
-/// span is empty, or reaches beyond the text.
+/// Replaces each code point of the spans with a block. Spans may overlap and need no order.
+/// The length does not change, so other offsets remain valid. `None` when a span is empty or
+/// exceeds the text.
 pub fn redact(text: &str, spans: &[Span]) -> Option<String> {
     let length = text.chars().count();
     let fits = |span: &Span| span.start < span.end && span.end as usize <= length;

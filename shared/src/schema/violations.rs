@@ -1,5 +1,5 @@
-//! Reading a request's JSON by name: every fault is collected with its place, and what was
-//! sent is never repeated. Pure.
+//! Reads a request's JSON by field name and collects every violation with its pointer. Never
+//! repeats submitted values. Pure.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use crate::schema::normalize;
 #[derive(Debug, Default)]
 pub struct Violations(Vec<FieldError>);
 
-/// One object of the body that is being read, and where it stands.
+/// One object of the body being read, with its pointer.
 pub struct Object<'a> {
     at: String,
     fields: &'a Map<String, Value>,
@@ -25,7 +25,7 @@ impl Violations {
         self.0.push(FieldError::new(pointer, code, message));
     }
 
-    /// The object at a place, if it is one; a field that is not `known` is a fault.
+    /// Reads an object. A field that is not in `known` is a violation.
     pub fn object<'a>(
         &mut self,
         value: &'a Value,
@@ -43,7 +43,7 @@ impl Violations {
         Some(object)
     }
 
-    /// The object at a place, whatever its fields.
+    /// Reads an object with arbitrary fields.
     pub fn any_object<'a>(
         &mut self,
         value: &'a Value,
@@ -61,20 +61,20 @@ impl Violations {
         })
     }
 
-    /// Whether nothing was wrong so far.
+    /// Whether there are no violations so far.
     pub fn none(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Every fault.
+    /// Every violation.
     pub fn into_errors(self) -> Vec<FieldError> {
         self.0
     }
 
-    /// What was read, if nothing was wrong.
+    /// The value that was read, if there are no violations.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with every fault. A reader that gives nothing has named one.
+    /// [`Error::Invalid`] with every violation. A reader that returns `None` has added one.
     pub fn unless_any<T>(self, read: Option<T>) -> Result<T> {
         match read {
             Some(read) if self.none() => Ok(read),
@@ -83,7 +83,7 @@ impl Violations {
     }
 
     /// # Errors
-    /// [`Error::Invalid`] with every fault, if there was one.
+    /// [`Error::Invalid`] with every violation, if there is one.
     pub fn end(self) -> Result<()> {
         if self.0.is_empty() {
             Ok(())
@@ -100,13 +100,13 @@ impl From<Violations> for Error {
 }
 
 impl<'a> Object<'a> {
-    /// The place of a field.
+    /// The JSON Pointer of a field.
     pub fn pointer(&self, name: &str) -> String {
         pointer(&self.at, name)
     }
 
-    /// Takes `null` for not sent, and an optional field's empty text or list: SDKs send both
-    /// for what they do not know.
+    /// Treats `null` as absent, and an optional field's empty text or list as well: SDKs send
+    /// these for unknown values.
     #[must_use]
     pub fn lenient(mut self) -> Object<'a> {
         self.lenient = true;
@@ -122,7 +122,7 @@ impl<'a> Object<'a> {
         self.get(name).is_some()
     }
 
-    /// An optional field, if something was sent in it.
+    /// An optional field, if it was sent with a value.
     pub fn said(&self, name: &str) -> Option<&'a Value> {
         let blank = |value: &Value| value.as_str().is_some_and(normalize::blank);
         self.get(name).filter(|it| !(self.lenient && blank(it)))
@@ -137,7 +137,7 @@ impl<'a> Object<'a> {
         text
     }
 
-    /// A field that is true or false; false when it was not sent.
+    /// A boolean field; false when it was not sent.
     pub fn flag(&self, name: &str, violations: &mut Violations) -> bool {
         let flag = self.said(name).map(Value::as_bool);
         if flag == Some(None) {
@@ -146,7 +146,7 @@ impl<'a> Object<'a> {
         flag.flatten().unwrap_or(false)
     }
 
-    /// A field that `parse` understands, if it was sent.
+    /// A field that `parse` accepts, if it was sent.
     pub fn parsed<T>(
         &self,
         name: &str,
@@ -161,12 +161,12 @@ impl<'a> Object<'a> {
         parsed
     }
 
-    /// A field of the catalog as it will be stored, if it was sent.
+    /// A field of the catalog in its stored form, if it was sent.
     pub fn field(&self, record: Record, name: &str, violations: &mut Violations) -> Option<Value> {
         self.accept(record, name, self.said(name)?, violations)
     }
 
-    /// A value of a field of the catalog, as it will be stored.
+    /// A value of a catalog field in its stored form.
     pub fn accept(
         &self,
         record: Record,
@@ -184,7 +184,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The tenant's own values that can be stored, as they will be, if they were sent.
+    /// The tenant's own values that can be stored, in their stored form, if they were sent.
     pub fn custom(&self, name: &str, violations: &mut Violations) -> Option<Map<String, Value>> {
         let mut sent = self.said(name)?.clone();
         if let (true, Value::Object(values)) = (self.lenient, &mut sent) {
@@ -200,7 +200,7 @@ impl<'a> Object<'a> {
         kept
     }
 
-    /// A text of the catalog as it will be stored, if it was sent.
+    /// A text field of the catalog in its stored form, if it was sent.
     pub fn stored_text(
         &self,
         record: Record,
@@ -213,7 +213,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// A text of the catalog that must be sent.
+    /// A required text field of the catalog.
     pub fn required_text(
         &self,
         record: Record,
@@ -230,8 +230,8 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The fields of one category that stand in this object, as they will be stored. Those
-    /// that are not `wanted` are not judged either.
+    /// The fields of one category in this object, in their stored form. Fields that are not
+    /// `wanted` are not validated either.
     pub fn category(
         &self,
         record: Record,
@@ -250,7 +250,7 @@ impl<'a> Object<'a> {
             .collect()
     }
 
-    /// A whole number in a range, if it was sent.
+    /// An integer in a range, if it was sent.
     pub fn number(
         &self,
         name: &str,
@@ -284,7 +284,7 @@ impl<'a> Object<'a> {
         self.choice(name, choices, violations)
     }
 
-    /// One of a closed list of words, which must be sent.
+    /// One of a closed list of words; required.
     pub fn choice<T: Copy>(
         &self,
         name: &str,
@@ -328,9 +328,9 @@ impl<'a> Object<'a> {
     }
 }
 
-/// The one value that a lookup is by: its kind (the visitor's own id, or what the catalog
-/// says people are found by) and the value as it would be stored. One that could never have
-/// been stored is at fault, rather than of nobody.
+/// The single value of a lookup: its kind (the visitor's own id, or a searchable field of the
+/// catalog) and the value in its stored form. A value that could never have been stored is a
+/// violation, not an empty result.
 pub fn lookup(
     value: &Value,
     at: &str,
@@ -350,7 +350,7 @@ pub fn lookup(
         violations.add(at, "exactly_one", &expected);
         return None;
     };
-    // A text first: the catalog may take a number for one.
+    // Must be a text: the catalog may accept a number for one.
     fields.text(kind, violations)?;
     let value = fields.stored_text(Record::Person, kind, violations)?;
     Some((kind, value))
@@ -404,7 +404,8 @@ pub fn pointer(at: &str, name: &str) -> String {
     format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
-/// What a `reason` or a `reference` may be: it is kept for good, so it is no free text.
+/// The format of a `reason` or `reference`. Both are kept permanently, so free text is
+/// refused.
 pub fn code(text: &str) -> Option<&str> {
     let fits = (1..=64).contains(&text.len())
         && text

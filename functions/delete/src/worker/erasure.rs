@@ -1,6 +1,5 @@
-//! An erasure, turn by turn: lives that have not ended yet end, whatever is left of them
-//! goes, then everything is looked at again until a look finds nothing. Only then are the
-//! expiry index entries deleted, and the receipt made.
+//! An erasure, turn by turn: ends the remaining lives, purges their data, then verifies until
+//! a pass finds nothing. Only then deletes the expiry index entries and issues the receipt.
 
 use std::collections::HashSet;
 
@@ -24,10 +23,10 @@ use crate::worker::purge::purge;
 use crate::worker::tenant;
 use crate::worker::verify::{Look, close, look_back, record_in_ledger};
 
-/// How long an erasure that cannot be completed is tried again without a word, and how
-/// often after that.
+/// How long a failing erasure is retried without notice, and the interval of retries after
+/// that.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
-/// Lives that are closed at the same time.
+/// Lives that are closed concurrently.
 const AT_ONCE: usize = 8;
 
 /// Works on an erasure until it is done, waits, or its time is over.
@@ -51,7 +50,7 @@ async fn failed(turn: &mut Turn<'_, Erasing>, error: Error) -> Result<End, Halt>
     let now = turn.app.clock.now();
     let since = *turn.job.progress.failing_since.get_or_insert(now);
     if now < since + DAY {
-        // Where it cannot be saved either, the day begins with the next try.
+        // If this fails as well, the day begins with the next attempt.
         let _unsaved = turn.save().await;
         return Err(error.into());
     }
@@ -87,7 +86,7 @@ async fn end_rest(turn: &mut Turn<'_, Erasing>) -> Result<(), Halt> {
     let (app, now) = (turn.app, turn.app.clock.now());
     let mut lives = app.store.all_lives_of(turn.job.key, &turn.job.spec).await?;
     if let Some(waiting) = &waiting {
-        // All others have ended, and are none of this job's any more.
+        // All others have ended and do not concern this job any more.
         lives.retain(|life| waiting.contains(&life.subject));
     }
     let ended = end(app, &turn.job, &lives).await?.ok_or(Halt::Fenced)?;
@@ -100,12 +99,12 @@ async fn end_rest(turn: &mut Turn<'_, Erasing>) -> Result<(), Halt> {
         turn.job.progress.began = None;
         turn.job.progress.pass = 0;
     }
-    // Others may have ended than were noted before.
+    // More lives may have ended than were recorded.
     turn.job.progress.in_ledger = false;
     turn.save().await
 }
 
-/// Who waits for a hold to end; `None` before the lives of the job have ended.
+/// People who wait for a hold to end; `None` before the job's lives have ended.
 fn blocked(job: &Job<Erasing>) -> Option<HashSet<SubjectId>> {
     let blocked = job.outcome.blocked.as_ref()?;
     Some(blocked.iter().map(|it| it.subject).collect())

@@ -1,5 +1,5 @@
-//! The worker: turns of jobs, as the table's stream hands them over, and lives whose door TTL
-//! has taken.
+//! The worker: processes turns of jobs from the table's stream, and lives whose door TTL has
+//! deleted.
 
 mod erasure;
 mod purge;
@@ -19,7 +19,7 @@ use shared::domain::keys::{self, DOOR, LifeKey};
 use shared::domain::redaction;
 use shared::lambda::{StreamRecord, Work, batch};
 
-/// How long the turns of one batch may work; then their next ones are handed over.
+/// How long the turns of one batch may work before their next ones are handed over.
 const BATCH: Duration = Duration::from_secs(60);
 
 /// Does a batch of the stream.
@@ -30,7 +30,7 @@ pub async fn work_on(app: &App, records: &[StreamRecord]) -> Value {
 
 async fn one(app: &App, record: &StreamRecord, deadline: Instant) -> Result<()> {
     if record.sort == DOOR {
-        // TTL has taken the door of a life whose time is over.
+        // TTL has deleted the door of an expired life.
         if let Some(life) = LifeKey::parse(&record.partition) {
             app.store.begin_expiry(&life, app.clock.now()).await?;
         }

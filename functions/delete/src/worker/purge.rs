@@ -1,9 +1,9 @@
-//! What is left of a life goes, object by object and row by row.
+//! Purges a life's remaining data, object by object and row by row.
 //!
-//! Every step may be the last before a crash, and may be done again: what is gone stays
-//! gone, and keys carry the life. What a step removes is counted, and the count saved,
-//! before it is removed; who comes after a crash removes the rest of it without counting
-//! again. So progress only grows, and the counts are exact.
+//! A crash can follow any step, and every step is idempotent, because deleted data stays
+//! deleted and keys contain the life. A step counts what it removes, and saves the count,
+//! before the removal; a retry removes the rest without counting it again. Progress therefore
+//! only grows, and the counts are exact.
 
 use shared::aws::dynamo::{Query, Range};
 use shared::base::error::Result;
@@ -16,7 +16,7 @@ use shared::domain::keys::{self, EXPIRY, LifeKey};
 /// Rows removed in one step.
 const PAGE: usize = 500;
 
-/// A page of a life's rows: their sort keys, and where the next one begins.
+/// A page of a life's rows: their sort keys, and the start of the next page.
 type Rows = (Vec<String>, Option<String>);
 
 /// Removes what is left of a life but its expiry index entry. Most people never sent a file, and S3 need
@@ -25,7 +25,7 @@ type Rows = (Vec<String>, Option<String>);
 pub async fn purge(turn: &mut Turn<'_, Erasing>, life: &LifeKey) -> Result<(), Halt> {
     let first = rows(turn.app, life).await?;
     let led = first.1.is_some() || first.0.iter().any(|sort| keys::leads_to_objects(sort));
-    // Its rows are gone when this is gone through again.
+    // A later pass will not find the rows any more.
     turn.job.progress.objects |= led;
     if turn.job.progress.objects {
         clear_objects(turn, &life.object_prefixes()).await?;
@@ -84,7 +84,7 @@ pub async fn clear_rows(turn: &mut Turn<'_, Erasing>, life: &LifeKey) -> Result<
     remove_rows(turn, life, first).await
 }
 
-/// The first page of what a life has.
+/// The first page of a life's rows.
 async fn rows(app: &App, life: &LifeKey) -> Result<Rows> {
     let query = Query {
         partition: &life.partition(),

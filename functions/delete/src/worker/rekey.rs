@@ -1,11 +1,11 @@
-//! One turn of a re-keying: a life gets a new data key, all that is sealed under the one
-//! before is sealed anew, row by row, and when a look at every row finds none left, the old
-//! key goes. What was redacted before then cannot be read in any backup.
+//! One turn of a re-keying. A life gets a new data key, and all rows sealed under the previous
+//! key are sealed again. When a pass over every row finds none left, the old key is deleted.
+//! Data redacted before then cannot be read in any backup.
 //!
-//! Nothing can be sealed under the old key once it has begun: the transaction that brings
-//! the new key brings a new rules version, and whoever still holds the old one is refused at the
-//! door. So ingest, redaction and the rest may go on meanwhile, and an erasure just ends it.
-//! Every step may be the last one before a crash, and every step may be done again.
+//! Nothing can be sealed under the old key once the re-keying has begun: the transaction that
+//! stores the new key also increments the rules version, so a writer with the old key is
+//! refused at the door. Ingest, redaction and other writes may therefore continue, and an
+//! erasure ends the re-keying. A crash can follow any step, and every step is idempotent.
 
 use futures::stream::{self, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
@@ -24,18 +24,18 @@ use shared::domain::records::rows::reseal;
 
 /// Rows read before the progress is saved.
 const PAGE: usize = 200;
-/// Rows that are sealed anew at the same time.
+/// Rows that are sealed again concurrently.
 const ABREAST: usize = 8;
-/// How long to wait for a re-keying that should have been over for long.
+/// How long to wait for an earlier re-keying that is overdue.
 const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
 
-/// Where a re-keying stands.
+/// The state of a re-keying.
 enum Stand {
-    /// It has begun: the life, with its new key and the old.
+    /// It has begun: the life with its new key and the old.
     Begun(Box<Living>),
-    /// An earlier one of the same life is still under way.
+    /// An earlier re-keying of the same life is still under way.
     Early,
-    /// The life has ended, and all its keys with it.
+    /// The life has ended, and its keys are deleted.
     Over,
 }
 
@@ -58,7 +58,7 @@ pub async fn work(turn: &mut Turn<'_, Rekeying>) -> Result<End, Halt> {
     Ok(finish(&mut turn.job, &living, app.clock.now()))
 }
 
-/// Brings the new key, unless an earlier turn has.
+/// Stores the new key, unless an earlier turn has.
 async fn begin(app: &App, job: &Job<Rekeying>, life: &LifeKey) -> Result<Stand> {
     let mut tries = Tries::default();
     loop {
@@ -83,13 +83,13 @@ async fn begin(app: &App, job: &Job<Rekeying>, life: &LifeKey) -> Result<Stand> 
             app.keyring.rekey_write(&entry, job.key.id, now).await?,
             next_rules_version_write(&entry, now),
         ];
-        // Refused: something has changed. In either case it is read again.
+        // Refused: something has changed. In either case, read again.
         let _refused = app.store.transact(writes).await?;
     }
 }
 
-/// Looks at one page of the life's rows, and seals anew what is sealed under an old key.
-/// True at the end of a look at all of them that found no such row.
+/// Reads one page of the life's rows and seals again what is sealed under an old key. True at
+/// the end of a pass that found no such row.
 async fn look(app: &App, job: &mut Job<Rekeying>, living: &Living) -> Result<bool> {
     let partition = living.key.partition();
     let query = Query {
@@ -112,7 +112,7 @@ async fn look(app: &App, job: &mut Job<Rekeying>, living: &Living) -> Result<boo
     job.done += found as u64;
     let clean = found == 0 && !job.progress.found;
     let ends = page.next.is_none();
-    // After the last page from the start again.
+    // After the last page, start again.
     job.progress = Progress {
         found: !clean && !ends,
         after: page.next,
@@ -121,7 +121,7 @@ async fn look(app: &App, job: &mut Job<Rekeying>, living: &Living) -> Result<boo
 }
 
 async fn renew(app: &App, row: Item, living: &Living) -> Result<()> {
-    // Refused: it has been sealed anew by somebody else, or deleted.
+    // Refused: another writer has sealed it again or deleted it.
     let _renewed = app.store.write(reseal(&row, living)?).await?;
     Ok(())
 }

@@ -1,13 +1,13 @@
-//! One turn of a tenant's rotation: its wrapping key gets a new version once a year. The job
-//! is made with the tenant and ends with it; until then it waits for its next look.
+//! One turn of a tenant's key rotation: its wrapping key gets a new version once a year. The
+//! job is created with the tenant and ends with it; between checks it waits.
 
 use jiff::SignedDuration;
 use shared::base::error::Result;
 use shared::domain::jobs::JobState;
 use shared::domain::jobs::turn::{End, Halt, Turn};
 
-/// From one look to the next. The key itself says how old it is: a restore may have taken a
-/// rotation back.
+/// The interval of checks. The key itself stores its age, since a restore may have undone a
+/// rotation.
 const LOOKS: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 /// Gives the key another version if it is due.

@@ -1,8 +1,8 @@
-//! A tenant leaves, unless somebody is held. First nobody may call for it any more; once no
-//! cache holds an API key of it, its own keys go, and with them everything that was sealed
-//! under them; once no cache holds those, everybody whom `due` lists is removed, and everything
-//! is gone through again after
-//! the last upload link. Receipts stay, and the operator's record.
+//! Offboarding of a tenant, unless a person is held. First its API keys are deleted. Once no
+//! cache holds them, the tenant's own keys are deleted, and everything sealed under them
+//! becomes unreadable. Once no cache holds those, everybody in the index `due` is removed, and
+//! everything is verified after the last upload link has expired. Receipts and the operator's
+//! record remain.
 
 use std::collections::HashSet;
 
@@ -25,9 +25,10 @@ use shared::proof::merkle::Hash;
 use crate::worker::purge::{clear_objects, clear_rows};
 use crate::worker::verify::{Look, close, look_back, record_in_ledger};
 
-/// The longest that a request runs: with what it has from a cache, beyond the cache's time.
+/// The longest duration of a request: cached values can be used this much longer than they are
+/// cached.
 const REQUEST: SignedDuration = SignedDuration::from_secs(60);
-/// How soon somebody looks again whether the holds are gone.
+/// How soon to verify again whether the holds have been lifted.
 const HELD: SignedDuration = SignedDuration::from_hours(1);
 const PAGE: usize = 100;
 
@@ -58,7 +59,7 @@ pub async fn work(turn: &mut Turn<'_, Erasing>) -> Result<Option<End>, Halt> {
             Stage::People => {
                 if turn.job.outcome.unreadable_at.is_none() {
                     turn.job.outcome.unreadable_at = Some(UnreadableAt::records(now));
-                    // A link may have been handed out by a key from a cache.
+                    // A cached key may have issued a link.
                     turn.job.spec.uploads_until = Some(last_upload(now));
                 }
                 if turn.job.progress.began.is_none() {
@@ -139,12 +140,12 @@ async fn person(turn: &mut Turn<'_, Erasing>, life: &LifeKey) -> Result<(), Halt
         (place(turn).at, place(turn).counted) = (Some(life.short()), false);
         turn.job.progress.within = Within::default();
     }
-    // Rows are the last of the stores; the next life begins there again.
+    // Rows are the last store; the next life begins there again.
     turn.job.progress.within.store = STORES.len() - 1;
     app.store.end_life(life).await?;
     clear_rows(turn, life).await?;
-    // Counted before the expiry index entry goes, since then nothing leads here any more; and
-    // once, since a crash between the two brings this life here again.
+    // Counted before the expiry index entry is deleted, since nothing leads here after that.
+    // Counted once, since a crash between the two steps repeats this life.
     if !place(turn).counted {
         turn.job.progress.found += 1;
         for store in ["records", "keyring"] {
@@ -183,7 +184,7 @@ async fn rest(turn: &mut Turn<'_, Erasing>) -> Result<(), Halt> {
         turn.still_time()?;
     }
     delete_partition(turn, &keys::watermarks(tenant)).await?;
-    // The settings last: with them goes what cleanup knows the tenant by.
+    // The settings last: cleanup finds the tenant by them.
     delete_partition(turn, &keys::settings(tenant)).await
 }
 

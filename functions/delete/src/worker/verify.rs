@@ -1,5 +1,5 @@
-//! What every erasure has in common, of people or of a tenant: it is noted before anything
-//! is removed, looked back upon after each pass, and a life is closed last.
+//! Common to all erasures, of people and of tenants: record in the ledger before anything is
+//! removed, verify after each pass, close lives last.
 
 use std::collections::HashSet;
 
@@ -17,7 +17,7 @@ use shared::domain::life::door::verified_write;
 
 /// Passes that still find something: then somebody is told.
 const PASSES: u32 = 12;
-/// How soon what could not be removed is tried again.
+/// The interval of retries for data that could not be removed.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// Writes down in the bucket whose lives have ended, before anything is removed: should both
@@ -40,8 +40,8 @@ pub async fn record_in_ledger(turn: &mut Turn<'_, Erasing>) -> Result<(), Halt> 
         "begun_at": turn.job.created_at,
         "lives": lives.iter().map(LifeKey::short).collect::<Vec<_>>(),
     });
-    // Lives only ever join: a turn that has been overtaken puts fewer, and so in place of
-    // nothing that holds more.
+    // The number of lives only grows. A turn that was overtaken writes fewer, under another
+    // key, and never replaces a larger list.
     let ended = erasing.closed.tree.size() + lives.len() as u64;
     let object = keys::ledger_object(job.tenant, job.id, ended);
     let body = ledger.to_string().into_bytes();
@@ -72,7 +72,7 @@ pub fn look_back(turn: &mut Turn<'_, Erasing>) -> Look {
             *time = Some(now);
         }
     }
-    // A link that was handed out before may still bring an object: look again after it.
+    // A link that was issued before may still create an object: verify again after it expires.
     let until = turn.job.spec.uploads_until;
     let late =
         until.is_some_and(|until| turn.job.progress.began.is_none_or(|began| began <= until));
@@ -82,14 +82,14 @@ pub fn look_back(turn: &mut Turn<'_, Erasing>) -> Look {
     let again = turn.job.progress.pass >= PASSES && turn.job.progress.found > 0;
     turn.job.begin_pass(now);
     if again {
-        // Something goes on writing here.
+        // Something continues to write here.
         turn.job.progress.pass = 0;
         turn.job.outcome.partial = vec![turn.job.progress.within.store().to_owned()];
         return Look::Wait(End::Wait(JobState::Partial, now + DAY));
     }
     match until.filter(|until| late && *until >= now) {
         Some(until) => {
-            // The pass begins when the wait is over.
+            // The pass begins after the wait.
             turn.job.progress.began = None;
             let after = until + SignedDuration::from_millis(1);
             Look::Wait(End::Wait(JobState::Verifying, after))
@@ -98,8 +98,8 @@ pub fn look_back(turn: &mut Turn<'_, Erasing>) -> Look {
     }
 }
 
-/// Deletes a life's expiry index entry and marks it as erased in the keyring, unless the keyring has
-/// gone on to a later life: that one is not touched.
+/// Deletes a life's expiry index entry and marks it as erased in the keyring, unless the
+/// keyring has a later life of the subject, which is not changed.
 pub async fn close(app: &App, life: &LifeKey, now: Timestamp) -> Result<()> {
     let entry = verified_write(life);
     for kept in [false, true] {

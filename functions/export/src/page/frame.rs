@@ -1,4 +1,4 @@
-//! What stands around the records: who the person is, when it all goes, how it is used.
+//! The sections around the records: the person, the expiry, how the data is processed.
 
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, display, html};
@@ -12,12 +12,12 @@ use crate::processing::RECIPIENTS;
 
 const STYLE: &str = include_str!("style.css");
 
-/// What `index.html` says before the records.
+/// The sections of `index.html` before the records.
 pub fn before(facts: &Facts<'_>, pages: &[String]) -> Markup {
     html! { (top(facts)) (person(facts)) (when(facts)) (earlier(pages)) }
 }
 
-/// What it says after them.
+/// The sections after the records.
 pub fn after(facts: &Facts<'_>) -> Markup {
     html! { (processing(facts)) (bottom(facts)) }
 }
@@ -46,7 +46,7 @@ fn top(facts: &Facts<'_>) -> Markup {
     begin(title, &intro)
 }
 
-/// The beginning of a page that takes what would be too much for one.
+/// The beginning of a continuation page.
 pub fn more(number: usize) -> Markup {
     let intro = html! {
         p { "Times are in UTC." }
@@ -55,8 +55,8 @@ pub fn more(number: usize) -> Markup {
     begin(&format!("Your personal data, part {number}"), &intro)
 }
 
-/// How a page begins. What it leaves open, since the records follow piece by piece, is closed
-/// by [`END`].
+/// The beginning of a page. Leaves elements open for the records that follow; [`END`] closes
+/// them.
 fn begin(title: &str, intro: &Markup) -> Markup {
     html! {
         (DOCTYPE)
@@ -76,10 +76,10 @@ fn begin(title: &str, intro: &Markup) -> Markup {
     }
 }
 
-/// How a page ends.
+/// The end of a page.
 pub const END: &str = "</main></body></html>\n";
 
-/// Where the pages are that were written before.
+/// Links to the pages that were written earlier.
 fn earlier(pages: &[String]) -> Markup {
     html! {
         @if !pages.is_empty() {
@@ -132,7 +132,7 @@ fn person(facts: &Facts<'_>) -> Markup {
 }
 
 fn basis(title: &str, consent: &Consent, until: Option<Timestamp>) -> Markup {
-    // When it was given stands below, as a time.
+    // The time of consent is shown separately below.
     let consent_alone = Consent {
         at: None,
         ..consent.clone()

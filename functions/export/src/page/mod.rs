@@ -1,9 +1,9 @@
-//! `index.html`: what is kept about a person, as that person can read it. One file, without
-//! scripts and without anything fetched. All text in it comes from strangers: `html!` escapes it.
+//! `index.html`: a person's data in a form that the person can read. One file without scripts
+//! or external resources. All text in it is untrusted: `html!` escapes it.
 //!
-//! Messages are stored by conversation, not by time. So each is laid down as it is read, and
-//! the page picks them up in the order in which they were written. What waits is kept in
-//! memory: when it is a lot, it becomes a page of its own, which `index.html` leads to.
+//! Messages are stored by conversation, not by time. Each is rendered as it is read, and the
+//! page writes them in chronological order. Rendered records wait in memory; when they become
+//! too large, they are written to a separate page that `index.html` links to.
 
 mod frame;
 mod text;
@@ -23,35 +23,35 @@ use shared::domain::records::rows::{Attachment, Conversation, Interaction, Messa
 use crate::processing::Processing;
 use text::{address, line, size, time};
 
-/// Conversations that are shown with their titles; a person may have millions.
+/// Conversations shown with their titles; a person may have millions.
 const TITLES: usize = 50_000;
 
-/// What the page says besides the records.
+/// Everything that the page shows besides the records.
 pub struct Facts<'a> {
     pub kind: Kind,
     pub made_at: Timestamp,
     pub profile: &'a Profile,
-    /// None of it for an export that serves portability.
+    /// Empty for an export for portability.
     pub processing: &'a [Processing],
     pub left_out: &'a [Value],
 }
 
-/// The page in the making.
+/// The page under construction.
 #[derive(Default)]
 pub struct Page {
     /// Whether agents are named.
     agents: bool,
-    /// When each conversation began, and what stands above it.
+    /// The start of each conversation, and its heading.
     conversations: HashMap<KeyedHash, (Timestamp, String)>,
     messages: String,
     placed: Vec<Placed>,
     files: String,
     usage: String,
-    /// The pages that were written before.
+    /// The pages that were written earlier.
     earlier: Vec<String>,
 }
 
-/// Where a message lies among the others.
+/// The position of a message among the others.
 struct Placed {
     conversation: KeyedHash,
     at: Timestamp,
@@ -67,7 +67,7 @@ impl Page {
         }
     }
 
-    /// Takes in a record. `path`: where its file lies in the archive.
+    /// Adds a record. `path`: its file in the archive.
     pub fn add(&mut self, record: &Record, path: Option<&str>) {
         match record {
             Record::Conversation(it) if self.conversations.len() < TITLES => {
@@ -90,7 +90,7 @@ impl Page {
         }
     }
 
-    /// How much waits.
+    /// The bytes held in memory.
     pub fn length(&self) -> usize {
         let placed = self.placed.len() * size_of::<Placed>();
         self.messages.len() + placed + self.files.len() + self.usage.len()
@@ -101,10 +101,10 @@ impl Page {
         format!("more-{}.html", self.earlier.len() + 1)
     }
 
-    /// Writes what waits as a page of its own.
+    /// Writes the waiting records as a separate page.
     ///
     /// # Errors
-    /// When it cannot be written, as below.
+    /// When writing fails, as below.
     pub fn turn(&mut self, page: &mut impl Write) -> io::Result<()> {
         let name = self.next_name();
         page.write_all(line(frame::more(self.earlier.len() + 1)).as_bytes())?;
@@ -118,7 +118,7 @@ impl Page {
         Ok(())
     }
 
-    /// The whole page, but what stands in earlier ones.
+    /// Writes the whole page, except for what earlier pages hold.
     ///
     /// # Errors
     /// As [`Page::turn`].
@@ -129,7 +129,7 @@ impl Page {
         page.write_all(frame::END.as_bytes())
     }
 
-    /// The records that wait.
+    /// The waiting records.
     fn records(&mut self, page: &mut impl Write) -> io::Result<()> {
         self.talk(page)?;
         let heads = html! {
@@ -146,7 +146,7 @@ impl Page {
         rows(page, "usage", title, &heads, &self.usage, None)
     }
 
-    /// Conversations by their beginning, messages by their time.
+    /// Conversations by their start, messages by their time.
     fn talk(&mut self, page: &mut impl Write) -> io::Result<()> {
         if self.placed.is_empty() && !self.earlier.is_empty() {
             return Ok(());
@@ -251,7 +251,7 @@ fn interaction(it: &Interaction) -> Markup {
     }
 }
 
-/// A section with a table of rows that were laid down before.
+/// A section with a table of rows that were rendered before.
 fn rows(
     page: &mut impl Write,
     id: &str,
@@ -437,7 +437,7 @@ mod tests {
         assert!(html.contains("<bdi>&lt;b&gt;plan&lt;/b&gt;</bdi>"));
         assert!(html.contains("href=\"attachments/att_1-a%20%22b%22%20%231%3F.pdf\""));
         assert!(html.contains("default-src 'none'"));
-        // Nothing is fetched: the only addresses are within the archive.
+        // No external resources: every address is within the archive.
         for scheme in ["http:", "https:", "src=", "url(", "@import"] {
             assert!(!html.contains(scheme), "{scheme}");
         }

@@ -1,10 +1,10 @@
-//! Values as the page shows them.
+//! The display forms of values.
 
 use jiff::Timestamp;
 use maud::{Markup, display, html};
 
-/// A piece of the page, as a line of the file. Control characters have no place in HTML and are
-/// shown as what they are: something unreadable.
+/// A piece of the page as a line of the file. HTML does not allow control characters; they
+/// become the replacement character.
 pub fn line(piece: Markup) -> String {
     let mut line = piece.into_string();
     line.retain(|c| c != '\r');
@@ -12,7 +12,7 @@ pub fn line(piece: Markup) -> String {
     line.replace(unreadable, "\u{FFFD}") + "\n"
 }
 
-/// A field's name as people write it: `user_id` is "User ID".
+/// A field's display name: `user_id` becomes "User ID".
 pub fn label(name: &str) -> String {
     let mut label = String::new();
     for word in name.split('_') {
@@ -43,7 +43,8 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// A path as a relative URL (RFC 3986): whatever is not unreserved is percent-encoded.
+/// A path as a relative URL (RFC 3986): percent-encodes every character that is not
+/// unreserved.
 pub fn address(path: &str) -> String {
     let mut url = String::with_capacity(path.len());
     for byte in path.bytes() {

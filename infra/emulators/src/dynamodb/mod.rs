@@ -1,4 +1,4 @@
-//! DynamoDB: the `dynoxide` engine on loopback, going by the given clock.
+//! DynamoDB: the `dynoxide` engine on loopback, with the given clock.
 //!
 //! Creates tables, deletes expired items, and reads streams in the form that Lambda's event
 //! source mapping delivers. Two gaps of the engine are closed here:
@@ -86,7 +86,7 @@ pub struct DynamoDb {
     _stop: oneshot::Sender<()>,
 }
 
-/// What sweeping a database on disk needs.
+/// The state needed to sweep a database on disk.
 struct Kept {
     file: PathBuf,
     clock: Arc<EngineClock>,
@@ -248,8 +248,8 @@ impl dynoxide::storage_backend::Clock for EngineClock {
     }
 }
 
-/// Nothing outside can connect to a database in memory. The index is added by restoring a
-/// snapshot that has it.
+/// A second connection to an in-memory database is impossible, so the index is added by
+/// restoring a snapshot that has it.
 fn open_in_memory(clock: Arc<EngineClock>) -> Result<Database, EngineError> {
     let folder =
         tempfile::tempdir().map_err(|e| EngineError::unreadable(std::env::temp_dir(), e))?;

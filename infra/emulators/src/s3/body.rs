@@ -24,7 +24,7 @@ pub(super) struct Received {
 }
 
 impl Received {
-    /// With SSE-KMS an ETag is no MD5: S3 promises only that it changes with the body.
+    /// With SSE-KMS an ETag is not an MD5: S3 guarantees only that it changes with the body.
     pub(super) fn etag(&self) -> String {
         hex(&digest(&SHA256, &self.bytes).as_ref()[..16])
     }

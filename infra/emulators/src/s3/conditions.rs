@@ -42,7 +42,7 @@ pub(super) fn matches(condition: &ETagCondition, etag: &str) -> bool {
     }
 }
 
-/// Sets the encryption of an object, or refuses what the request asks for.
+/// Sets the encryption of an object, or refuses the requested one.
 pub(super) fn encrypt(
     bucket: &Bucket,
     algorithm: Option<&ServerSideEncryption>,

@@ -1,8 +1,8 @@
 //! Authentication and CORS.
 //!
-//! `s3s` verifies signatures in headers, by the machine's time. Signatures in the query are
-//! verified here, by the given clock, and removed. Everything else is refused, including
-//! Signature Version 2 and anonymous requests.
+//! `s3s` verifies signatures in headers by the machine's time. Signatures in the query are
+//! verified here by the given clock, and removed. All other requests are refused, including
+//! Signature Version 2 and anonymous ones.
 
 use std::sync::Arc;
 

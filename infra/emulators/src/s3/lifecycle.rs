@@ -1,5 +1,5 @@
-//! Lifecycle rules. S3 applies them once a day; the engine, when the caller says so. Rules
-//! that a request puts are kept in memory only.
+//! Lifecycle rules. S3 applies them once a day, the engine when the caller requests it. Rules
+//! from requests are kept in memory only.
 
 use std::io;
 
@@ -74,7 +74,7 @@ pub(super) fn to_dto(rule: &LifecycleRule) -> dto::LifecycleRule {
     }
 }
 
-/// Reads a rule, and refuses one that has anything else than a [`LifecycleRule`].
+/// Reads a rule, and refuses one with anything that a [`LifecycleRule`] lacks.
 pub(super) fn from_dto(rule: dto::LifecycleRule) -> S3Result<LifecycleRule> {
     let days = |days: Option<i32>| days.and_then(|days| u32::try_from(days).ok());
     let read = LifecycleRule {

@@ -243,7 +243,7 @@ pub(super) fn uploads(
     let (max_uploads, size) = page_size(input.max_uploads);
     let prefix = input.prefix.clone().unwrap_or_default();
     let key_marker = input.key_marker.clone().unwrap_or_default();
-    // An upload-id marker means nothing without a key marker; alone, a key marker is passed over whole.
+    // An upload-id marker requires a key marker. A key marker alone skips the whole key.
     let id_marker = input
         .upload_id_marker
         .clone()

@@ -1,6 +1,6 @@
 //! S3: versioned buckets on loopback. The `s3s` crate parses requests and writes responses.
 //!
-//! Adds bucket policies, presigned URLs that go by the given clock, CORS, notifications and
+//! Adds bucket policies, presigned URLs that use the given clock, CORS, notifications and
 //! lifecycle rules. Bodies are stored unencrypted: encryption headers are checked, stored and
 //! returned.
 
@@ -55,7 +55,7 @@ pub struct BucketSpec {
     pub name: String,
     /// The default KMS key, which makes SSE-KMS the default encryption.
     pub encryption_key: Option<String>,
-    /// Refuses writes that ask for another encryption than SSE-KMS with `encryption_key`.
+    /// Refuses writes that request an encryption other than SSE-KMS with `encryption_key`.
     pub own_key_only: bool,
     /// The tag that presigned reads require.
     pub presigned_read_tag: Option<RequiredTag>,
@@ -121,7 +121,7 @@ impl S3 {
         self.server.endpoint()
     }
 
-    /// Everything in every bucket, for tests that assert what is left.
+    /// Everything in every bucket, for tests that verify what remains.
     pub fn everything(&self) -> Vec<Held> {
         self.store.everything()
     }

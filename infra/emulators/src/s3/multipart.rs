@@ -182,7 +182,7 @@ impl Service {
     }
 }
 
-/// The checksum of a part, by the algorithm of its upload, without which it is refused.
+/// The checksum of a part by the algorithm of its upload; without it the part is refused.
 fn agreed_checksum(
     agreed: Option<&str>,
     came: &BTreeMap<&'static str, String>,

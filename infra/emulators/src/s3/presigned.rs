@@ -1,5 +1,5 @@
-//! Presigned URLs: AWS Signature Version 4 in the query, as "Authenticating Requests: Using
-//! Query Parameters" in the S3 API reference has it. Expiry follows the given clock.
+//! Presigned URLs: AWS Signature Version 4 in the query ("Authenticating Requests: Using Query
+//! Parameters" in the S3 API reference). Expiry follows the given clock.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
@@ -188,7 +188,7 @@ fn header(headers: &HeaderMap, name: &str) -> Option<String> {
     (!values.is_empty()).then(|| values.join(","))
 }
 
-/// The key for a scope `<day>/<region>/s3/aws4_request`, the day being the claim's.
+/// The key for a scope `<day>/<region>/s3/aws4_request`, where the day is the claim's.
 fn signing_key(secret: &str, claim: &Claim<'_>, scope: &str) -> S3Result<hmac::Key> {
     let steps: Vec<_> = scope.split('/').collect();
     let sound = matches!(steps[..], [day, _, "s3", "aws4_request"] if claim.date.split('T').next() == Some(day));
@@ -254,7 +254,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-/// AWS's URI encoding: everything but RFC 3986's unreserved characters.
+/// AWS's URI encoding: encodes all but RFC 3986's unreserved characters.
 fn encode(text: &str, path: bool) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {

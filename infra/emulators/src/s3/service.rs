@@ -53,7 +53,7 @@ impl Service {
                 .is_some_and(|prefix| version.key.starts_with(prefix))
         });
         if notified == Some(true) {
-            // The receiver may be gone: notifications are optional.
+            // The receiver may have been dropped: notifications are optional.
             let _ = self.events.send(event::created(bucket, version, how));
         }
     }

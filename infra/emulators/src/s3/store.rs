@@ -142,7 +142,7 @@ impl Store {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // No panic can leave it half changed.
+        // No panic can leave it partially changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,7 +1,7 @@
-//! HTTP requests as Lambda gets them, and results as HTTP gets them.
+//! Converts HTTP requests to Lambda events, and results to HTTP responses.
 //!
-//! Owns API Gateway's payload format 2.0, both ways. Must not know routes beyond the
-//! one that was found, nor what is called.
+//! Owns API Gateway's payload format 2.0 in both directions. Knows no routes besides the
+//! matched one, and no functions.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -18,23 +18,23 @@ use serde_json::{Map, Value, json};
 
 use crate::routes::{Route, decode};
 
-/// The largest result that Lambda hands on, in bytes.
+/// The largest result that Lambda returns, in bytes.
 const MAX_RESULT: usize = 6 * 1024 * 1024;
 
-/// One request, read to its end.
+/// One request, fully read.
 pub struct Incoming<'r> {
     pub method: &'r Method,
     pub path: &'r str,
     pub query: &'r str,
     pub headers: &'r HeaderMap,
     pub body: Bytes,
-    /// Who connected, whatever the request says about that.
+    /// The address of the connection, regardless of the request's headers.
     pub peer: IpAddr,
     pub id: &'r str,
     pub at: Timestamp,
 }
 
-/// The event for a request that came in by this route.
+/// The event for a request with a matched route.
 pub fn event(
     request: &Incoming<'_>,
     route: &Route,
@@ -111,7 +111,7 @@ pub fn event(
     event
 }
 
-/// Lower-cased names, repeated ones joined by commas. Cookies stand elsewhere.
+/// Lower-cased names; repeated ones are joined by commas. Cookies are a separate field.
 fn headers(request: &Incoming<'_>) -> Map<String, Value> {
     let mut map = Map::new();
     for name in request.headers.keys().filter(|name| *name != COOKIE) {
@@ -125,7 +125,7 @@ fn headers(request: &Incoming<'_>) -> Map<String, Value> {
             values.collect::<Vec<_>>().join(",").into(),
         );
     }
-    // As in AWS, what a client claims stays in front, and who connected comes last.
+    // As in AWS, the client's values come first, and the connection's address last.
     let claimed = map
         .get("x-forwarded-for")
         .and_then(Value::as_str)
@@ -138,7 +138,7 @@ fn headers(request: &Incoming<'_>) -> Map<String, Value> {
     map
 }
 
-/// Decoded, repeated names joined by commas.
+/// Decoded; repeated names are joined by commas.
 fn query(text: &str) -> Value {
     let mut map: BTreeMap<String, String> = BTreeMap::new();
     for pair in text.split('&').filter(|pair| !pair.is_empty()) {
@@ -155,9 +155,9 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The response that a function's result stands for, or why it stands for none.
+/// The response for a function's result, or why there is none.
 ///
-/// A result without a status is a body in JSON, as API Gateway has it.
+/// A result without a status is a JSON body, as in API Gateway.
 pub fn response(result: &Value) -> Result<Response<Full<Bytes>>, String> {
     let Some(status) = result.get("statusCode") else {
         let mut response = Response::new(Full::new(Bytes::from(result.to_string())));
@@ -172,7 +172,7 @@ pub fn response(result: &Value) -> Result<Response<Full<Bytes>>, String> {
     let status = status
         .and_then(|status| StatusCode::from_u16(status).ok())
         .ok_or("statusCode is not a status")?;
-    // The body is a text in the result, so its quotes count twice.
+    // The body is a string in the result, so its quotes count twice.
     let size = result.to_string().len();
     if size > MAX_RESULT {
         return Err(format!(

@@ -1,7 +1,7 @@
 //! A bucket of the template: its properties, and what its policy refuses.
 //!
-//! Owns the few policy statements that the local S3 can honour. One that it cannot
-//! is an error: what AWS would refuse must not work here.
+//! Owns the few policy statements that the local S3 supports. Any other is an error: what AWS
+//! would refuse must not work here.
 
 use emulators::s3::{BucketSpec, LifecycleRule, RequiredTag};
 
@@ -47,7 +47,7 @@ pub fn read(node: &Node<'_>) -> Result<BucketSpec, TemplateError> {
     })
 }
 
-/// The rules that the bucket's objects age by.
+/// The lifecycle rules of the bucket.
 fn lifecycle(node: &Node<'_>) -> Result<Vec<LifecycleRule>, TemplateError> {
     let mut rules = Vec::new();
     if let Some(lifecycle) = node.find("LifecycleConfiguration") {
@@ -78,7 +78,7 @@ fn days(node: &Node<'_>) -> Result<u32, TemplateError> {
     u32::try_from(node.number()?).map_err(|_| node.error("is too many days"))
 }
 
-/// Adds what the policy refuses to the bucket it belongs to.
+/// Adds the refusals of a policy to its bucket.
 pub fn read_policy(node: &Node<'_>, buckets: &mut [BucketSpec]) -> Result<(), TemplateError> {
     let name = node.get("Bucket")?.text()?;
     let bucket = buckets.iter_mut().find(|bucket| bucket.name == name);
@@ -90,7 +90,8 @@ pub fn read_policy(node: &Node<'_>, buckets: &mut [BucketSpec]) -> Result<(), Te
         for (operator, conditions) in statement.get("Condition")?.entries()? {
             for (name, value) in conditions.entries()? {
                 match name {
-                    // What names nothing is refused too: no part of an upload names it.
+                    // It also refuses requests without the header, and parts of an upload have
+                    // none.
                     ENCRYPTION | ENCRYPTION_KEY if operator == "StringNotEquals" => {
                         return Err(value.error("would refuse the parts of every upload"));
                     }

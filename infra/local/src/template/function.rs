@@ -1,4 +1,4 @@
-//! A function of the template: its code, its environment and what calls it.
+//! A function of the template: its code, its environment and its triggers.
 
 use std::collections::BTreeMap;
 
@@ -8,43 +8,43 @@ use super::tree::{Node, TemplateError};
 use crate::pattern::Pattern;
 use crate::routes::Route;
 
-/// One Lambda function and what calls it, apart from its routes.
+/// One Lambda function and its triggers, except for its routes.
 #[derive(Debug)]
 pub struct Function {
-    /// The folder its code is built into, which is its crate's name: `ingest`.
+    /// The folder that its code is built into, named like its crate: `ingest`.
     pub name: String,
     pub timeout: SignedDuration,
     pub environment: BTreeMap<String, String>,
-    /// How often an asynchronous call is tried again.
+    /// How often an asynchronous invocation is retried.
     pub retries: u64,
     pub streams: Vec<StreamTrigger>,
     pub objects: Vec<ObjectTrigger>,
     pub schedules: Vec<Schedule>,
 }
 
-/// Calls a function with the records of a table's stream.
+/// Invokes a function with the records of a table's stream.
 #[derive(Debug)]
 pub struct StreamTrigger {
     pub table: String,
-    /// A record is handed on when any of them matches.
+    /// A record is delivered when at least one of them matches.
     pub patterns: Vec<Pattern>,
     pub batch: usize,
     pub retries: u64,
     pub bisect: bool,
-    /// Whether the function says which records of a batch failed.
+    /// Whether the function reports the failed records of a batch.
     pub reports_items: bool,
 }
 
-/// Calls a function with an object that was written.
+/// Invokes a function when an object is written.
 #[derive(Debug)]
 pub struct ObjectTrigger {
     pub bucket: String,
-    /// `ObjectCreated:`; what the event's name begins with.
+    /// The prefix of the event's name, such as `ObjectCreated:`.
     pub events: String,
     pub prefix: String,
 }
 
-/// Calls a function again and again.
+/// Invokes a function at an interval.
 #[derive(Debug)]
 pub struct Schedule {
     /// Its logical id in the template.
@@ -52,7 +52,7 @@ pub struct Schedule {
     pub every: SignedDuration,
 }
 
-/// Reads the function; its routes go to `routes`.
+/// Reads the function and appends its routes to `routes`.
 pub fn read(
     node: &Node<'_>,
     globals: &Node<'_>,
@@ -183,7 +183,7 @@ fn object_trigger(node: &Node<'_>) -> Result<ObjectTrigger, TemplateError> {
     if let Some(filter) = node.find("Filter") {
         for rule in filter.at("S3Key.Rules")?.items()? {
             let value = rule.get("Value")?.text()?;
-            // Keys stand URL-encoded in events; these characters stand for themselves.
+            // Keys are URL-encoded in events; these characters encode as themselves.
             let plain = value
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"/-_.".contains(&b));

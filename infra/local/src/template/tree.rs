@@ -1,9 +1,9 @@
-//! A CloudFormation template as a tree that knows its own paths.
+//! A CloudFormation template as a tree whose nodes know their paths.
 //!
-//! Owns YAML, the short-form tags and the resolving of `Ref`, `Fn::Sub`, `Fn::GetAtt`,
-//! `Fn::FindInMap` and `Fn::If` to what things are called, or are, on this machine. A parameter
-//! has its default unless it is set; a resource whose condition does not hold does not exist.
-//! Must not know which properties there are: that is the reader's part (`super`).
+//! Owns YAML, the short-form tags, and the resolution of `Ref`, `Fn::Sub`, `Fn::GetAtt`,
+//! `Fn::FindInMap` and `Fn::If` to local names and values. A parameter has its default unless
+//! it is set; a resource whose condition is false does not exist. Knows nothing of individual
+//! properties: the reader (`super`) does.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use emulators::{ACCOUNT, REGION};
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value, json};
 
-/// What is wrong with a template, in one line: where, and what.
+/// A problem with a template, in one line: place and problem.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {problem}")]
 pub struct TemplateError {
@@ -40,7 +40,7 @@ impl Tree {
         Ok(Tree(value))
     }
 
-    /// Gives a parameter another value than its default.
+    /// Sets a parameter to a value other than its default.
     ///
     /// # Errors
     /// If the template has no such parameter.
@@ -61,11 +61,11 @@ impl Tree {
         }
     }
 
-    /// The logical ids and nodes of the resources of this type that exist.
+    /// The logical ids and nodes of the existing resources of this type.
     pub fn resources(&self, kind: &str) -> Result<Vec<(&str, Node<'_>)>, TemplateError> {
         let mut of_kind = Vec::new();
         for (id, node) in self.root().get("Resources")?.entries()? {
-            // Messages begin with the resource: "Resources." would only be in the way.
+            // Messages begin with the resource: "Resources." would add nothing.
             let path = id.to_owned();
             let node = Node { path, ..node };
             if node.value["Type"] == kind && self.exists(&node)? {
@@ -87,7 +87,7 @@ impl Tree {
         self.0["Resources"].get(id)
     }
 
-    /// What `Ref` gives: a parameter's default, or a resource's name on this machine.
+    /// The value of `Ref`: a parameter's default, or a resource's local name.
     fn reference(&self, name: &str) -> Option<String> {
         let pseudo = match name {
             "AWS::AccountId" => ACCOUNT,
@@ -104,8 +104,7 @@ impl Tree {
             return text(&parameter["Default"]);
         }
         let properties = &self.resource(name)?["Properties"];
-        // Buckets and tables have names of their own; any other resource goes by its
-        // logical id.
+        // Buckets and tables have explicit names; other resources use their logical id.
         let given = ["BucketName", "TableName"].map(|name| &properties[name]);
         match given.into_iter().find(|given| !given.is_null()) {
             None => Some(name.to_owned()),
@@ -113,7 +112,7 @@ impl Tree {
         }
     }
 
-    /// What stands there: of an `Fn::If` the branch that its condition chooses.
+    /// The effective value: for `Fn::If`, the branch that its condition selects.
     fn chosen<'t>(&'t self, value: &'t Value) -> &'t Value {
         let Some(("Fn::If", Value::Array(parts))) = intrinsic(value) else {
             return value;
@@ -172,7 +171,7 @@ impl Tree {
         }
     }
 
-    /// A constant of the template's, by the map and the two keys that it stands under.
+    /// A constant from the template's mappings, by map and two keys.
     fn lookup(&self, names: &[Value]) -> Option<String> {
         let [map, top, second] = names else {
             return None;
@@ -203,12 +202,12 @@ impl Tree {
     }
 }
 
-/// The ARN that a key of the template has on this machine.
+/// The local ARN of a key of the template.
 pub fn key_arn(id: &str) -> String {
     format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/{id}")
 }
 
-/// One place in the tree.
+/// One node of the tree.
 #[derive(Clone)]
 pub struct Node<'t> {
     tree: &'t Tree,
@@ -217,7 +216,7 @@ pub struct Node<'t> {
 }
 
 impl<'t> Node<'t> {
-    /// An error at this place.
+    /// An error at this node.
     pub fn error(&self, problem: impl Into<String>) -> TemplateError {
         let place = if self.path.is_empty() {
             "not a template"
@@ -252,7 +251,7 @@ impl<'t> Node<'t> {
             .ok_or_else(|| self.error(format!("{name} is missing")))
     }
 
-    /// The node a path leads to, of names parted by dots.
+    /// The node at a path of names separated by dots.
     pub fn at(&self, path: &str) -> Result<Node<'t>, TemplateError> {
         path.split('.')
             .try_fold(self.clone(), |node, name| node.get(name))
@@ -308,7 +307,7 @@ impl<'t> Node<'t> {
             .collect())
     }
 
-    /// The logical id of the resource, of this type, that the node refers to.
+    /// The logical id of the resource of this type that the node refers to.
     pub fn target(&self, kind: &str) -> Result<String, TemplateError> {
         let id = match intrinsic(self.value) {
             Some(("Ref", Value::String(id))) => Some(id.as_str()),
@@ -328,7 +327,7 @@ impl<'t> Node<'t> {
 }
 
 impl Node<'_> {
-    /// What the resource, of this type, is called that the node refers to.
+    /// The local name of the resource of this type that the node refers to.
     pub fn named(&self, kind: &str) -> Result<String, TemplateError> {
         let id = self.target(kind)?;
         let name = self.tree.reference(&id);

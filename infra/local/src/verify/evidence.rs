@@ -1,4 +1,4 @@
-//! Where what is checked comes from: the API, or answers of it that were saved.
+//! The evidence for a verification, from the API or from saved responses.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ const JWKS: &str = "/.well-known/jwks.json";
 const SEALS: &str = "/v1/activity/seals";
 const ACTIVITY: &str = "/v1/activity";
 
-/// Everything that a day is checked by.
+/// Everything that a day is verified against.
 #[derive(Debug)]
 pub struct Evidence {
     pub day: Date,
@@ -26,13 +26,13 @@ pub struct Evidence {
     pub jwks: Value,
     pub seal: Seal,
     pub before: Before,
-    /// The day's entries, as the API shows them.
+    /// The day's entries as the API returns them.
     pub entries: Vec<Value>,
-    /// Whether the tenant has left: nothing else lawfully deletes an entry.
+    /// Whether the tenant has left: nothing else legitimately deletes an entry.
     pub left: bool,
 }
 
-/// A seal as the API shows it.
+/// A signed log root as the API returns it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Seal {
     pub day: String,
@@ -43,31 +43,31 @@ pub struct Seal {
     pub leaves: Vec<Hash>,
 }
 
-/// What is known of the day before.
+/// The log root of the previous day, as far as known.
 #[derive(Clone, Debug)]
 pub enum Before {
     Sealed(Seal),
-    /// The service says that it has no seal of it.
+    /// The service reports that it has none.
     Unsealed,
-    /// Nobody has asked.
+    /// It was not requested.
     Unknown,
 }
 
-/// Who is asked.
+/// The source of the evidence.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// A service, with a key that may see the activity.
+    /// A service, with a key that may read the activity log.
     Service { url: String, key: String },
-    /// A folder of answers: `jwks.json`, and the pages `seals*.json` and `activity*.json`,
-    /// the last only unless the tenant has left.
+    /// A folder of responses: `jwks.json`, and the pages `seals*.json` and `activity*.json`.
+    /// Activity pages may be missing only if the tenant has left.
     Folder { folder: PathBuf, left: bool },
 }
 
 impl Source {
-    /// Fetches what a day is checked by.
+    /// Fetches the evidence for a day.
     ///
     /// # Errors
-    /// What could not be had, in one line.
+    /// What could not be fetched, in one line.
     pub async fn evidence(&self, day: Date) -> Result<Evidence, String> {
         match self {
             Source::Service { url, key } => from_service(url, key, day).await,
@@ -80,7 +80,7 @@ fn unsealed(day: Date) -> String {
     format!("{day} has no signed log root: it is signed one hour after the day ends")
 }
 
-/// The pages of one day's seal are one seal with all of the leaves.
+/// Joins the pages of one day's log root into one with all leaves.
 fn join(pages: Vec<Value>, day: Date) -> Result<Option<Seal>, String> {
     let mut joined: Option<Seal> = None;
     for page in pages {
@@ -141,7 +141,7 @@ async fn from_service(url: &str, key: &str, day: Date) -> Result<Evidence, Strin
         seal: seal.ok_or_else(|| unsealed(day))?,
         before: before.map_or(Before::Unsealed, Before::Sealed),
         entries: list(ACTIVITY, day).await?,
-        // Who can still be asked has not left.
+        // A tenant whose API answers has not left.
         left: false,
     })
 }
@@ -155,7 +155,7 @@ fn from_folder(folder: &Path, left: bool, day: Date) -> Result<Evidence, String>
                 .collect::<Result<Vec<_>, _>>()
         })
         .map_err(in_folder)?;
-    // As pages are numbered: activity-2 before activity-10.
+    // In the order of page numbers: activity-2 before activity-10.
     files.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
     let pages = |prefix: &str, needed: bool| {
         let mut data = Vec::new();
@@ -189,7 +189,7 @@ fn from_folder(folder: &Path, left: bool, day: Date) -> Result<Evidence, String>
     })
 }
 
-/// The day that an entry's id says it is of: all else of it may have been changed.
+/// The day of an entry according to its id: any other field may have been changed.
 fn day_of(entry: &Value) -> Option<Date> {
     let id = Uuid::try_parse(entry["id"].as_str()?.strip_prefix("act_")?).ok()?;
     let (seconds, _) = id.get_timestamp()?.to_unix();

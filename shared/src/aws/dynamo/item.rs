@@ -1,5 +1,5 @@
-//! One row, and how its attributes are read and written. Knows the wire's types, not what
-//! a row means.
+//! One row, and how its attributes are read and written. Knows DynamoDB's types, not the
+//! meaning of a row.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use crate::crypto::Sealed;
 #[derive(Clone, Default)]
 pub struct Item(pub(crate) HashMap<String, AttributeValue>);
 
-/// A value on its way to the wire.
+/// An attribute value in DynamoDB's form.
 #[derive(Clone)]
 pub struct Attribute(pub(crate) AttributeValue);
 
@@ -48,7 +48,7 @@ impl From<u64> for Attribute {
     }
 }
 
-/// A moment is kept in milliseconds of Unix time.
+/// A timestamp is stored as milliseconds since the Unix epoch.
 impl From<Timestamp> for Attribute {
     fn from(at: Timestamp) -> Attribute {
         at.as_millisecond().into()
@@ -75,13 +75,13 @@ impl From<&[Timestamp]> for Attribute {
 }
 
 impl From<Vec<String>> for Attribute {
-    /// A set: DynamoDB has no empty ones, so `texts` must not be empty.
+    /// A set. DynamoDB has no empty sets, so `texts` must not be empty.
     fn from(texts: Vec<String>) -> Attribute {
         Attribute(AttributeValue::Ss(texts))
     }
 }
 
-/// The two keys of a row.
+/// The primary key of a row.
 pub(crate) fn key(partition: &str, sort: &str) -> HashMap<String, AttributeValue> {
     HashMap::from([
         ("PK".to_owned(), AttributeValue::S(partition.to_owned())),
@@ -123,7 +123,7 @@ impl Item {
     }
 
     /// # Errors
-    /// [`Error::Corrupt`] when the row lacks it: it is not as we wrote it.
+    /// [`Error::Corrupt`] when the row lacks the attribute: it is not as it was written.
     pub fn text(&self, name: &'static str) -> Result<&str> {
         self.try_text(name).ok_or_else(|| missing(name))
     }
@@ -138,7 +138,7 @@ impl Item {
         self.try_number(name).ok_or_else(|| missing(name))
     }
 
-    /// A count; nothing written yet is none.
+    /// A count; zero when there is none.
     pub fn count(&self, name: &str) -> u64 {
         self.try_number(name)
             .and_then(|count| u64::try_from(count).ok())
@@ -167,7 +167,7 @@ impl Item {
         self.bytes(name).map(|bytes| Sealed(bytes.to_vec()))
     }
 
-    /// The attributes that are bytes, by their names.
+    /// The binary attributes, by name.
     pub fn sealed_parts(&self) -> impl Iterator<Item = (&str, Sealed)> {
         let names = self.0.keys().map(String::as_str);
         names.filter_map(|name| Some((name, self.sealed(name)?)))

@@ -1,7 +1,7 @@
-//! DynamoDB: the tables' rows and how they are read and written. Owns conditions, paging
-//! and retries; knows nothing of HTTP, and of sealed bytes only that they are bytes.
+//! DynamoDB: the tables' rows, how they are read and written. Owns conditions, paging and
+//! retries. Knows nothing of HTTP, and treats sealed values as opaque bytes.
 //!
-//! Nothing here scans a table, but for `scan`.
+//! Only `scan` scans a table.
 
 mod item;
 mod pages;
@@ -22,7 +22,7 @@ pub use item::{Attribute, Item};
 pub use pages::Pages;
 pub use write::{Refusal, Weigh, Write, in_transactions};
 
-/// Tries against a transaction conflict or unprocessed rows, with a growing pause.
+/// Attempts against transaction conflicts or unprocessed rows, with a growing backoff.
 const TRIES: u32 = 8;
 
 /// The two tables.
@@ -39,18 +39,18 @@ pub(crate) enum Table {
     Keyring,
 }
 
-/// What to read of one partition.
+/// What to read from one partition.
 pub struct Query<'a> {
     pub partition: &'a str,
     pub range: Range<'a>,
     pub ascending: bool,
-    /// Rows to read at most in this page (DynamoDB stops at 1 MB as well).
+    /// The most rows to read for this page (DynamoDB also stops at 1 MB).
     pub limit: Option<usize>,
-    /// The sort key to go on after.
+    /// The sort key to continue after.
     pub after: Option<String>,
 }
 
-/// Which sort keys.
+/// A range of sort keys.
 pub enum Range<'a> {
     All,
     Prefix(&'a str),
@@ -67,7 +67,7 @@ pub struct Filter<'a> {
 /// One page of rows.
 pub struct Page {
     pub rows: Vec<Item>,
-    /// The sort key to go on after, when there may be more.
+    /// The sort key to continue after, if there may be more.
     pub next: Option<String>,
 }
 
@@ -118,7 +118,7 @@ impl Store {
         Ok(answer.item.map(Item))
     }
 
-    /// Several rows of `records`, strongly consistent, in no order; absent ones are left out.
+    /// Several rows of `records`, strongly consistent, in no order. Missing rows are omitted.
     ///
     /// # Errors
     /// As [`Store::get`].
@@ -187,8 +187,8 @@ impl Store {
         self.query_where(query, None).await
     }
 
-    /// One page of a partition, keeping the rows for which `filter` holds. A page may be
-    /// empty and still have a next.
+    /// One page of a partition, reduced to the rows that match `filter`. A page may be empty
+    /// and still have a next page.
     ///
     /// # Errors
     /// As [`Store::get`].
@@ -247,8 +247,8 @@ impl Store {
         }
     }
 
-    /// The sort keys of one page of a partition, strongly consistent, and the one to go on
-    /// after: no contents are sent.
+    /// The sort keys of one page of a partition, strongly consistent, and the one to continue
+    /// after. Only the sort keys are transferred.
     ///
     /// # Errors
     /// As [`Store::get`].
@@ -265,7 +265,7 @@ impl Store {
         Ok((rows.map(|row| row.sort().to_owned()).collect(), next))
     }
 
-    /// Every row of a partition with this prefix, page after page.
+    /// Every row of a partition with this prefix, read page by page.
     ///
     /// # Errors
     /// As [`Store::get`].
@@ -293,7 +293,7 @@ impl Store {
     }
 
     /// One page of the index `due`, earliest first: the rows' `due_sk`, after `after`, up to
-    /// and including those that start with `until`; and the one to go on after, when there
+    /// and including those that start with `until`; and the one to continue after, if there
     /// may be more. Eventually consistent, as indexes are.
     ///
     /// # Errors
@@ -305,8 +305,8 @@ impl Store {
         limit: usize,
         after: Option<String>,
     ) -> Result<(Vec<String>, Option<String>)> {
-        // '~' sorts after every character that a key can hold, and a space before; no key is
-        // the beginning of another.
+        // '~' sorts after every character of a key, a space before. No key is a prefix of
+        // another.
         let from = after.map_or_else(|| " ".to_owned(), |after| after + "~");
         let until = format!("{}~", until.unwrap_or_default());
         if from > until {
@@ -334,7 +334,7 @@ impl Store {
     }
 }
 
-/// Waits before the next try, longer each time, or gives up.
+/// Backs off before the next attempt, longer each time, or gives up.
 async fn pause(attempt: u32, cause: &str) -> Result<()> {
     if attempt + 1 >= TRIES {
         return Err(Error::Unavailable(cause.to_owned()));

@@ -1,9 +1,9 @@
-//! A list, page by page.
+//! Reads a list page by page.
 
 use crate::base::error::Result;
 
-/// The pages of a list that `read` returns: the first for `None`, and each further one for the
-/// position that the one before it returned.
+/// The pages of a list that `read` returns. `read` gets `None` for the first page, then the
+/// position that the previous page returned.
 pub struct Pages<R, C> {
     read: R,
     after: Option<C>,
@@ -23,7 +23,7 @@ impl<R, C> Pages<R, C> {
         }
     }
 
-    /// The next page, which may be empty; none after the last one.
+    /// The next page, which may be empty; `None` after the last one.
     ///
     /// # Errors
     /// As `read`. The list ends there.

@@ -1,5 +1,5 @@
-//! How the tables are kept, as DynamoDB says now: whatever the template declares, a setting
-//! can have been changed since. Reads settings, never a row.
+//! The tables' current settings, as DynamoDB reports them: a setting can have changed since
+//! the template was deployed. Reads settings, never rows.
 
 use aws_sdk_dynamodb::primitives::DateTime;
 use aws_sdk_dynamodb::types::{BackupTypeFilter, PointInTimeRecoveryStatus, TimeToLiveStatus};
@@ -9,15 +9,15 @@ use crate::aws::clients::unavailable;
 use crate::aws::dynamo::{Store, Table};
 use crate::base::error::{Error, Result};
 
-/// What decides for how long something deleted from a table can still be had.
+/// The settings that determine how long deleted data can be recovered from a table.
 pub struct TablePosture {
-    /// Its name for other services.
+    /// Its ARN.
     pub arn: String,
-    /// How many days back it can be recovered to; `None` when it cannot be.
+    /// How many days back it can be recovered; `None` when it cannot.
     pub recovery_days: Option<i32>,
-    /// What its stream holds of a row, if it has one: `KEYS_ONLY` and so on.
+    /// The view type of its stream, if it has one: `KEYS_ONLY` and so on.
     pub stream: Option<String>,
-    /// The attribute that its rows expire by, if they do.
+    /// Its TTL attribute, if TTL is enabled.
     pub expiry: Option<String>,
 }
 
@@ -71,7 +71,7 @@ impl Store {
         })
     }
 
-    /// Whether there is a backup of `records` that was made before this time.
+    /// Whether `records` has a backup that was created before this time.
     ///
     /// # Errors
     /// As [`Store::records_posture`].
@@ -79,7 +79,7 @@ impl Store {
         self.backed_up(Table::Records, Some(before)).await
     }
 
-    /// Whether there is any backup of the keyring.
+    /// Whether the keyring has any backup.
     ///
     /// # Errors
     /// As [`Store::records_posture`].

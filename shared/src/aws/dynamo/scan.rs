@@ -1,5 +1,6 @@
-//! Going through a whole table. Only the replay after a restore may: it looks for what no key
-//! leads to any more. Everybody else asks for what they know of, or for what is due.
+//! Scans a whole table. Only the replay after a restore may scan, because it looks for rows
+//! that no key refers to any more. All other code reads by key, or by the index of what is
+//! due.
 
 use std::collections::HashMap;
 
@@ -9,16 +10,16 @@ use crate::aws::clients::unavailable;
 use crate::aws::dynamo::{Item, Page, Store, item};
 use crate::base::error::Result;
 
-/// What says of a row whose it is, which key it is sealed under, and whether its file is to
-/// go: never what is sealed.
+/// The attributes that are read: whose row it is, the key that it is sealed under, and whether
+/// its file is to be purged. Never sealed data.
 const CLEAR: &str = "PK, SK, #key, life, purging";
 
-/// A place in `records`: partition and sort key.
+/// A position in `records`: partition and sort key.
 pub type At = (String, String);
 
 impl Store {
-    /// One page of the keyring, strongly consistent, in no order that means anything. What
-    /// follows it is read after the partition in `next`.
+    /// One page of the keyring, strongly consistent, in no meaningful order. The next page
+    /// begins after the partition in `next`.
     ///
     /// # Errors
     /// [`crate::base::error::Error::Unavailable`] when DynamoDB does not answer, as below.
@@ -42,8 +43,8 @@ impl Store {
         })
     }
 
-    /// One page of `records`, strongly consistent: the rows of a partition stand together and
-    /// in order. Of each row its keys, its life, and which data key it is sealed under.
+    /// One page of `records`, strongly consistent. Rows of a partition are adjacent and in
+    /// order. Each row has its keys, its life, and the data key that it is sealed under.
     ///
     /// # Errors
     /// [`crate::base::error::Error::Unavailable`] when DynamoDB does not answer.

@@ -1,11 +1,11 @@
-//! Conditional writes, one by one and in transactions. Owns what happens when a condition
-//! does not hold, when another transaction stands in the way, and when an answer is lost.
+//! Conditional writes, single and transactional. Owns the handling of failed conditions,
+//! transaction conflicts and lost responses.
 //!
-//! The SDK makes a write again whose answer did not come, and the second may be refused by what
-//! the first has done. So a transaction has a name, by which DynamoDB knows it again, and a put
-//! that is refused by the very row it would have written has been done. An update of one row has
-//! neither: its condition must hold after it too, or the refusal mean nothing to whoever reads
-//! it; else it has to be a transaction.
+//! The SDK retries a write whose response is lost, and the first attempt may cause the
+//! condition of the second to fail. A transaction therefore carries a client request token, by
+//! which DynamoDB recognises it, and a put that is refused by the very row that it writes
+//! counts as done. An update of one row has neither. Its condition must still hold after the
+//! update, or its caller must not depend on the refusal; otherwise it has to be a transaction.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -25,13 +25,13 @@ use crate::aws::dynamo::item::{self, Attribute, Item};
 use crate::aws::dynamo::{Store, Table, pause};
 use crate::base::error::{Error, Result};
 
-/// Rows that one transaction may hold: under DynamoDB's 100, with room for the door,
-/// the keyring and activity.
+/// The most rows in one transaction: under DynamoDB's 100, with room for the door, the keyring
+/// and the audit event.
 const TRANSACTION_ROWS: usize = 90;
-/// Bytes that one transaction may hold: under DynamoDB's 4 MB.
+/// The most bytes in one transaction: under DynamoDB's 4 MB.
 const TRANSACTION_BYTES: usize = 3_000_000;
-/// How long to wait for a transaction that is still running, in milliseconds. DynamoDB's
-/// reference: once five seconds have passed since the first try, the next one ends it.
+/// How long to wait for a transaction in progress, in milliseconds. DynamoDB's reference: an
+/// attempt made five seconds after the first one completes the transaction.
 const IN_PROGRESS: [u64; 4] = [500, 1000, 2000, 2000];
 
 /// One conditional write, alone or in a transaction.
@@ -42,7 +42,7 @@ pub struct Write {
     condition: Option<String>,
     names: HashMap<String, String>,
     values: HashMap<String, AttributeValue>,
-    /// What it means when the condition fails, where that is nobody's to decide about.
+    /// What a failed condition means, where callers cannot handle it.
     fault: Option<&'static str>,
 }
 
@@ -100,7 +100,7 @@ impl Write {
         Write::new(Table::Records, Kind::Put(item))
     }
 
-    /// Changes a row of `records`: what follows says how.
+    /// Updates a row of `records`; builder methods add the changes.
     pub fn update(partition: &str, sort: &str) -> Write {
         let (key, changes) = (item::key(partition, sort), Changes::default());
         Write::new(Table::Records, Kind::Update { key, changes })
@@ -115,7 +115,7 @@ impl Write {
         )
     }
 
-    /// Writes nothing: lets a transaction depend on a row.
+    /// Writes nothing; makes a transaction depend on a row.
     pub(crate) fn check(partition: &str, sort: &str) -> Write {
         Write::new(
             Table::Records,
@@ -147,7 +147,7 @@ impl Write {
         }
     }
 
-    /// An attribute's name and the value it gets, as the expressions spell them.
+    /// An attribute's name and its new value, as placeholders of the expressions.
     fn new_value(&mut self, attribute: &str, value: impl Into<Attribute>) -> (String, String) {
         let (name, new) = (format!("#{attribute}"), format!(":new_{attribute}"));
         self.names.insert(name.clone(), attribute.to_owned());
@@ -155,7 +155,7 @@ impl Write {
         (name, new)
     }
 
-    /// Gives an attribute a value.
+    /// Sets an attribute.
     #[must_use]
     pub fn set(mut self, attribute: &str, value: impl Into<Attribute>) -> Write {
         let (name, value) = self.new_value(attribute, value);
@@ -163,7 +163,7 @@ impl Write {
         self
     }
 
-    /// Gives an attribute a value, if there is one.
+    /// Sets an attribute if there is a value.
     #[must_use]
     pub(crate) fn set_some(self, attribute: &str, value: Option<impl Into<Attribute>>) -> Write {
         match value {
@@ -172,7 +172,7 @@ impl Write {
         }
     }
 
-    /// Gives an attribute a value, or removes it.
+    /// Sets an attribute, or removes it if there is no value.
     #[must_use]
     pub(crate) fn set_or_remove(
         self,
@@ -185,7 +185,7 @@ impl Write {
         }
     }
 
-    /// Gives an attribute a value unless it has one.
+    /// Sets an attribute unless it already has a value.
     #[must_use]
     pub(crate) fn set_first(mut self, attribute: &str, value: impl Into<Attribute>) -> Write {
         let (name, value) = self.new_value(attribute, value);
@@ -205,7 +205,7 @@ impl Write {
         self
     }
 
-    /// Adds to a number, or to a set.
+    /// Adds to a number or to a set.
     #[must_use]
     pub(crate) fn add(mut self, attribute: &str, value: impl Into<Attribute>) -> Write {
         let (name, value) = self.new_value(attribute, value);
@@ -213,7 +213,7 @@ impl Write {
         self
     }
 
-    /// Takes out of a set.
+    /// Removes from a set.
     #[must_use]
     pub(crate) fn take(mut self, attribute: &str, value: impl Into<Attribute>) -> Write {
         let (name, value) = self.new_value(attribute, value);
@@ -221,13 +221,13 @@ impl Write {
         self
     }
 
-    /// The write happens only if the row is there.
+    /// Writes only if the row exists.
     #[must_use]
     pub(crate) fn if_there(self) -> Write {
         self.and_if("attribute_exists(PK)")
     }
 
-    /// The write happens only if an attribute has this value.
+    /// Writes only if an attribute has this value.
     #[must_use]
     pub(crate) fn if_is(mut self, attribute: &str, value: impl Into<Attribute>) -> Write {
         let (name, is) = (format!("#{attribute}"), format!(":is_{attribute}"));
@@ -236,7 +236,7 @@ impl Write {
         self.and_if(&format!("{name} = {is}"))
     }
 
-    /// The write happens only without this attribute.
+    /// Writes only if the row lacks this attribute.
     #[must_use]
     pub(crate) fn if_none(mut self, attribute: &str) -> Write {
         let name = format!("#{attribute}");
@@ -244,14 +244,14 @@ impl Write {
         self.and_if(&format!("attribute_not_exists({name})"))
     }
 
-    /// The write happens only if this condition expression holds.
+    /// Writes only if this condition expression holds.
     #[must_use]
     pub(crate) fn only_if(mut self, condition: impl Into<String>) -> Write {
         self.condition = Some(condition.into());
         self
     }
 
-    /// And only if this holds as well.
+    /// Adds a condition to the existing ones.
     #[must_use]
     pub(crate) fn and_if(self, condition: &str) -> Write {
         let both = match &self.condition {
@@ -261,49 +261,49 @@ impl Write {
         self.only_if(both)
     }
 
-    /// The row must not be there yet.
+    /// Writes only if the row does not exist.
     #[must_use]
     pub fn only_new(self) -> Write {
         self.only_if("attribute_not_exists(PK)")
     }
 
-    /// A failed condition is a fault, and no refusal: whoever wrote has nothing to read
-    /// again, and the same at another time may succeed.
+    /// Makes a failed condition an error rather than a refusal: the caller cannot resolve it
+    /// by reading again, and the same write may succeed later.
     #[must_use]
     pub(crate) fn or_fault(mut self, what: &'static str) -> Write {
         self.fault = Some(what);
         self
     }
 
-    /// Gives a `:value` of the expressions.
+    /// Sets a `:value` of the expressions.
     #[must_use]
     pub(crate) fn value(mut self, name: &str, value: impl Into<Attribute>) -> Write {
         self.values.insert(name.to_owned(), value.into().0);
         self
     }
 
-    /// Gives a `#name` of the expressions, for a word that DynamoDB reserves.
+    /// Sets a `#name` of the expressions, for a word that DynamoDB reserves.
     #[must_use]
     pub(crate) fn name(mut self, name: &str, attribute: &str) -> Write {
         self.names.insert(name.to_owned(), attribute.to_owned());
         self
     }
 
-    /// Whether it changes nothing.
+    /// Whether it writes nothing.
     pub(crate) fn only_checks(&self) -> bool {
         matches!(self.kind, Kind::Check { .. })
     }
 
-    /// Whether the row that refuses it is what it would have written: an earlier try has, and
-    /// its answer was lost.
+    /// Whether the row that refused this write equals what it writes. An earlier attempt has
+    /// then succeeded, and its response was lost.
     fn is_done(&self, row: Option<&Row>) -> bool {
         matches!((&self.kind, row), (Kind::Put(item), Some(row)) if item.0 == *row)
     }
 }
 
-/// What can be split into transactions.
+/// Something that can be split into transactions.
 pub trait Weigh {
-    /// Roughly how many bytes it takes up in one.
+    /// Its approximate size in a transaction, in bytes.
     fn weight(&self) -> usize;
 }
 
@@ -325,20 +325,20 @@ fn weight(value: &AttributeValue) -> usize {
     }
 }
 
-/// Why a conditional write did not happen.
+/// Why a conditional write was refused.
 #[derive(Debug)]
 pub enum Refusal {
-    /// The condition of this write (its place in the transaction) failed; the row as it
-    /// was, if there was one.
+    /// The condition of the write at this place in the transaction failed. `row` is the row at
+    /// that time, if it existed.
     Condition { place: usize, row: Option<Item> },
 }
 
 type Row = HashMap<String, AttributeValue>;
 
-/// Why one try of a write failed.
+/// Why one attempt of a write failed.
 enum Failed {
     Condition(Option<Row>),
-    /// A transaction is at the row.
+    /// Another transaction holds the row.
     Conflict,
     Other(Error),
 }
@@ -355,11 +355,11 @@ macro_rules! failed {
 }
 
 impl Store {
-    /// One conditional write, retried when a transaction stands in its way. The changed
-    /// row, for an update.
+    /// One conditional write, retried on transaction conflicts. Returns the changed row of an
+    /// update.
     ///
     /// # Errors
-    /// As [`Store::get`]; the inner error says that the condition did not hold.
+    /// As [`Store::get`]; the inner error reports the failed condition.
     pub async fn write(&self, write: Write) -> Result<Result<Item, Refusal>> {
         for attempt in 0.. {
             match self.try_write(write.clone()).await {
@@ -437,11 +437,11 @@ impl Store {
         }
     }
 
-    /// All of `writes`, or none. Retried when another transaction stands in the way.
+    /// Writes all of `writes`, or none. Retried on transaction conflicts.
     ///
     /// # Errors
-    /// As [`Store::write`]; the refusal names the first condition that failed. Also when
-    /// a condition did not hold that nobody is to decide about.
+    /// As [`Store::write`]; the refusal names the first condition that failed. Also an error
+    /// when a condition failed that was marked as a fault.
     pub async fn transact(&self, writes: Vec<Write>) -> Result<Result<(), Refusal>> {
         let violations: Vec<_> = writes.iter().map(|write| write.fault).collect();
         let items: Vec<_> = writes
@@ -461,7 +461,8 @@ impl Store {
             };
             let cause = cause.into_service_error();
             let TransactWriteItemsError::TransactionCanceledException(cancelled) = &cause else {
-                // This very transaction is still running, from a try whose answer was lost.
+                // This same transaction is still in progress, from an attempt whose response
+                // was lost.
                 if cause.is_transaction_in_progress_exception() && waited < IN_PROGRESS.len() {
                     tokio::time::sleep(Duration::from_millis(IN_PROGRESS[waited])).await;
                     waited += 1;
@@ -496,7 +497,7 @@ impl Store {
                 return Err(unavailable("TransactWriteItems", &cause));
             }
             pause(attempt, "TransactWriteItems: conflict").await?;
-            // It was cancelled for good: what comes next is another one.
+            // The transaction was cancelled. The next attempt is a new one.
             token = Uuid::new_v4();
         }
         unreachable!("the pause ends the tries")
@@ -599,7 +600,7 @@ fn some<K, V>(map: HashMap<K, V>) -> Option<HashMap<K, V>> {
     (!map.is_empty()).then_some(map)
 }
 
-/// Splits writes into transactions that DynamoDB will take.
+/// Splits writes into transactions within DynamoDB's limits.
 pub fn in_transactions<W: Weigh>(writes: Vec<W>) -> Vec<Vec<W>> {
     let mut groups = vec![Vec::new()];
     let mut bytes = 0;

@@ -1,5 +1,5 @@
-//! S3: the files of a life, in every version, and the links to them. Knows keys and bytes,
-//! not what a file means.
+//! S3: the files of a life in every version, and presigned links to them. Knows keys and
+//! bytes, not what a file means.
 
 pub mod posture;
 
@@ -25,14 +25,14 @@ use crate::aws::clients::{self, unavailable};
 use crate::base::clock::Clock;
 use crate::base::error::{Error, Result};
 
-/// How long an upload link may be used.
+/// How long an upload link is valid.
 pub const UPLOAD_SECONDS: i64 = 600;
-/// How long an upload may last: S3 checks a link when the upload begins, and takes what is
-/// on its way.
+/// How long an upload may take: S3 checks a link when the upload begins, and accepts the rest
+/// after the link has expired.
 const UPLOAD_TAKES: SignedDuration = SignedDuration::from_mins(10);
-/// How long a download link may be used.
+/// How long a download link is valid.
 pub const DOWNLOAD_SECONDS: i64 = 60;
-/// The tag that opens an attachment to download links: the bucket policy refuses the rest.
+/// The tag that allows download links to an attachment: the bucket policy refuses all others.
 pub const VERDICT_TAG: &str = "lethe-verdict";
 pub const CLEAN: &str = "clean";
 
@@ -45,7 +45,7 @@ pub struct Objects {
     clock: Clock,
 }
 
-/// What may be uploaded through a link: all of it is signed.
+/// An upload that a link allows. The link signs every field.
 pub struct Upload<'a> {
     pub object: &'a str,
     pub size: u64,
@@ -73,15 +73,15 @@ impl std::fmt::Debug for Link {
     }
 }
 
-/// One part of an upload, as S3 took it.
+/// One part of a multipart upload, as S3 accepted it.
 pub type Part = CompletedPart;
 
-/// When the last upload by a link that runs out then has come to its end.
+/// The latest end of an upload by a link that expires at this time.
 pub fn upload_ends(link: Timestamp) -> Timestamp {
     link + UPLOAD_TAKES
 }
 
-/// When the last upload by a link that is handed out now has come to its end.
+/// The latest end of an upload by a link that is issued now.
 pub fn last_upload(now: Timestamp) -> Timestamp {
     upload_ends(now + SignedDuration::from_secs(UPLOAD_SECONDS))
 }
@@ -112,9 +112,9 @@ impl Objects {
         (config, now + SignedDuration::from_secs(seconds))
     }
 
-    /// A link for one upload: size, type, checksum and encryption are signed, and an
-    /// object that is there is not replaced. The type is every object's: S3 keeps it in
-    /// the clear, and what was announced is the person's, sealed in the file's row.
+    /// A link for one upload: size, type, checksum and encryption are signed, and an existing
+    /// object is not replaced. The type is the same for every object, because S3 stores it in
+    /// plaintext. The announced type is personal data and is sealed in the file's row.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when there are no credentials to sign with.
@@ -137,7 +137,7 @@ impl Objects {
         Ok(link(&signed, expires_at))
     }
 
-    /// A link to fetch one version of an object under a name.
+    /// A link to download one version of an object.
     ///
     /// # Errors
     /// As [`Objects::upload_link`].
@@ -149,7 +149,7 @@ impl Objects {
             .bucket(&self.bucket)
             .key(object)
             .version_id(version)
-            // Never shown inline: a file that somebody sent must not run in a browser.
+            // Never inline: an uploaded file must not run in a browser.
             .response_content_disposition("attachment")
             .presigned(config)
             .await
@@ -157,7 +157,7 @@ impl Objects {
         Ok(link(&signed, expires_at))
     }
 
-    /// One version of an object, its body as a stream. `None` when it is gone.
+    /// One version of an object, its body as a stream. `None` when it does not exist.
     ///
     /// # Errors
     /// [`Error::Unavailable`], as everywhere below.
@@ -175,7 +175,8 @@ impl Objects {
         }
     }
 
-    /// Writes a small object whole, encrypted under the service's key. Its version.
+    /// Writes a small object in one call, encrypted under the service's key. Returns its
+    /// version.
     ///
     /// # Errors
     /// As [`Objects::open`].
@@ -201,7 +202,7 @@ impl Objects {
             .ok_or_else(|| Error::Unavailable("PutObject: no version".into()))
     }
 
-    /// Sets the verdict's tag on one version.
+    /// Tags one version with the verdict.
     ///
     /// # Errors
     /// As [`Objects::open`].
@@ -227,7 +228,7 @@ impl Objects {
         Ok(())
     }
 
-    /// A small object whole. `None` when there is none.
+    /// Reads a small object in one call. `None` when it does not exist.
     ///
     /// # Errors
     /// As [`Objects::open`].
@@ -243,7 +244,7 @@ impl Objects {
         Ok(Some(body.to_vec()))
     }
 
-    /// The keys of up to 1,000 objects under a prefix, after this one, in order.
+    /// The keys of up to 1,000 objects under a prefix, after this key, in order.
     ///
     /// # Errors
     /// As [`Objects::open`].
@@ -293,7 +294,7 @@ impl Objects {
         Ok(bodies.chain(markers).flatten().collect())
     }
 
-    /// How many versions and delete markers lie under a prefix.
+    /// The number of versions and delete markers under a prefix.
     ///
     /// # Errors
     /// As [`Objects::open`].
@@ -318,10 +319,10 @@ impl Objects {
         }
     }
 
-    /// Deletes versions for good, up to 1,000.
+    /// Permanently deletes up to 1,000 versions.
     ///
     /// # Errors
-    /// As [`Objects::open`]; also when S3 names one that it did not delete.
+    /// As [`Objects::open`]; also when S3 reports a version that it did not delete.
     pub async fn delete(&self, versions: &[Version]) -> Result<()> {
         if versions.is_empty() {
             return Ok(());
@@ -357,7 +358,7 @@ impl Objects {
         }
     }
 
-    /// Deletes every version of one object. How many there were.
+    /// Deletes every version under a prefix. Returns how many there were.
     ///
     /// # Errors
     /// As [`Objects::delete`].
@@ -373,7 +374,7 @@ impl Objects {
         }
     }
 
-    /// Ends the unfinished uploads under a prefix. How many there were.
+    /// Aborts the unfinished multipart uploads under a prefix. Returns how many there were.
     ///
     /// # Errors
     /// As [`Objects::open`].
@@ -402,8 +403,8 @@ impl Objects {
         }
     }
 
-    /// Begins an upload in parts, encrypted under the service's key. Its id. S3 takes no
-    /// part without the checksum that is agreed on here.
+    /// Starts a multipart upload, encrypted under the service's key. Returns its id. Every
+    /// part must carry the checksum that is chosen here.
     ///
     /// # Errors
     /// As [`Objects::open`].
@@ -425,7 +426,7 @@ impl Objects {
             .ok_or_else(|| Error::Unavailable("CreateMultipartUpload: no id".into()))
     }
 
-    /// Sends one part: at least 5 MiB, but for the last.
+    /// Uploads one part: at least 5 MiB, except for the last.
     ///
     /// # Errors
     /// As [`Objects::open`].
@@ -458,7 +459,7 @@ impl Objects {
             .build())
     }
 
-    /// Puts the parts together. The new object's version.
+    /// Completes a multipart upload. Returns the new object's version.
     ///
     /// # Errors
     /// As [`Objects::open`].
@@ -481,7 +482,8 @@ impl Objects {
         let patience = clients::completing();
         let version = match call.customize().config_override(patience).send().await {
             Ok(answer) => answer.version_id,
-            // An earlier try has completed it, and its answer was lost: the newest is it.
+            // An earlier attempt completed it and its response was lost: the newest version is
+            // the result.
             Err(cause) if cause.code() == Some("NoSuchUpload") => {
                 let versions = self.versions(object).await?;
                 let newest = versions.into_iter().find(|it| it.object == object);
@@ -492,7 +494,7 @@ impl Objects {
         version.ok_or_else(|| Error::Unavailable("CompleteMultipartUpload: no version".into()))
     }
 
-    /// Ends an unfinished upload, if there still is one.
+    /// Aborts an unfinished multipart upload, if it still exists.
     ///
     /// # Errors
     /// As [`Objects::open`].
@@ -510,7 +512,7 @@ impl Objects {
     }
 }
 
-/// SHA-256 in base64, as S3 takes it.
+/// SHA-256 in base64, as S3 expects it.
 fn checksum(body: &[u8]) -> String {
     STANDARD.encode(digest(&SHA256, body))
 }

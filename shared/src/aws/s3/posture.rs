@@ -1,5 +1,5 @@
-//! How the bucket is kept, as S3 says now: whatever the template declares, a setting can
-//! have been changed since.
+//! The bucket's current settings, as S3 reports them: a setting can have changed since the
+//! template was deployed.
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::types::{BucketVersioningStatus, ExpirationStatus, LifecycleRule};
@@ -8,22 +8,22 @@ use crate::aws::clients::unavailable;
 use crate::aws::s3::Objects;
 use crate::base::error::Result;
 
-/// How old something under a prefix gets, in days; `None` is for ever.
+/// The maximum age of objects under a prefix, in days; `None` means unlimited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ages {
-    /// Empty for every object.
+    /// Empty for all objects.
     pub prefix: String,
     /// A current version, until it is deleted.
     pub current: Option<i32>,
-    /// A version that is no longer the current one.
+    /// A noncurrent version.
     pub older: Option<i32>,
-    /// An upload that was never completed.
+    /// An incomplete multipart upload.
     pub unfinished: Option<i32>,
 }
 
 impl Ages {
-    /// What the rule sees to for everything under its prefix. One that is off, or goes by
-    /// more than a prefix, sees to nothing.
+    /// The ages that a lifecycle rule enforces for everything under its prefix. `None` for a
+    /// rule that is disabled or filters by more than a prefix.
     fn read(rule: &LifecycleRule) -> Option<Ages> {
         let filter = rule.filter();
         let by_prefix = filter.is_none_or(|filter| {
@@ -42,7 +42,7 @@ impl Ages {
         Some(Ages {
             prefix: prefix.unwrap_or_default().to_owned(),
             current: rule.expiration().and_then(|it| it.days),
-            // Some of them are kept, whatever their age.
+            // Such a rule keeps some versions regardless of age.
             older: older
                 .filter(|it| it.newer_noncurrent_versions.is_none())
                 .and_then(|it| it.noncurrent_days),
@@ -52,7 +52,7 @@ impl Ages {
 }
 
 impl Objects {
-    /// Whether what is replaced or deleted stays as an older version.
+    /// Whether replaced or deleted objects remain as older versions.
     ///
     /// # Errors
     /// [`crate::base::error::Error::Unavailable`] when S3 does not answer.
@@ -65,7 +65,7 @@ impl Objects {
         Ok(told.status == Some(BucketVersioningStatus::Enabled))
     }
 
-    /// By which rules objects age.
+    /// The lifecycle rules in force.
     ///
     /// # Errors
     /// As [`Objects::versioning`].

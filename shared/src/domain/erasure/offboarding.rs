@@ -20,12 +20,12 @@ use crate::domain::keys::{self, JobKey, Rule, TENANTS};
 /// Until an erasure of everybody begins, unless the owner says sooner.
 pub const GRACE: SignedDuration = SignedDuration::from_hours(24);
 
-/// Asks for everybody of a tenant, and the tenant, to be erased, in one transaction with
-/// what else the caller has to write.
+/// Requests the erasure of a tenant and all its people, in one transaction with the caller's
+/// other writes.
 ///
 /// # Errors
 /// [`Error::NotFound`] without such a tenant; [`Error::Conflict`] when somebody is held, or
-/// it was asked for before; [`Error::Unavailable`] when a store does not answer.
+/// the erasure was requested before; [`Error::Unavailable`] when a store does not answer.
 pub async fn begin(
     app: &App,
     tenant: TenantId,
@@ -80,7 +80,7 @@ fn already() -> Error {
     }
 }
 
-/// The job of erasing a tenant, not begun before this moment.
+/// The job that erases a tenant, beginning no earlier than `not_before`.
 pub fn job(tenant: TenantId, not_before: Timestamp, now: Timestamp) -> Job<Erasing> {
     let mut erasing = Erasing::default();
     erasing.tenant = true;
@@ -90,7 +90,7 @@ pub fn job(tenant: TenantId, not_before: Timestamp, now: Timestamp) -> Job<Erasi
     job
 }
 
-/// The writes that take it back: the tenant stays.
+/// The writes that cancel it: the tenant stays.
 pub fn cancel_writes(job: &mut Job<Erasing>, now: Timestamp) -> Vec<Write> {
     let tenant = job.key.tenant.to_string();
     vec![
@@ -102,7 +102,7 @@ pub fn cancel_writes(job: &mut Job<Erasing>, now: Timestamp) -> Vec<Write> {
     ]
 }
 
-/// Begins to leave: from here on nobody can be held.
+/// Begins the offboarding: from here on nobody can be held.
 pub fn going_write(job: JobKey) -> Write {
     let id = job.id.to_string();
     Write::update(TENANTS, &job.tenant.to_string())
@@ -110,17 +110,17 @@ pub fn going_write(job: JobKey) -> Write {
         .if_is("leaving", id)
 }
 
-/// Leaves later: somebody is held.
+/// Undoes the beginning, because somebody is held.
 pub fn staying_write(job: JobKey) -> Write {
     Write::update(TENANTS, &job.tenant.to_string()).remove(&["going"])
 }
 
-/// Lets a transaction depend on the tenant not going.
+/// Makes a transaction depend on the tenant not going.
 pub fn stays_check(tenant: TenantId) -> Write {
     Write::check(TENANTS, &tenant.to_string()).if_none("going")
 }
 
-/// What is refused to a tenant that is going.
+/// The error for requests to a tenant that is going.
 pub const fn gone() -> Error {
     Error::Conflict {
         code: "leaving",
@@ -128,7 +128,7 @@ pub const fn gone() -> Error {
     }
 }
 
-/// The tenant's row once it has left: the operator's record of it.
+/// The tenant's row after it has left: the operator's record.
 pub fn left_write(tenant: TenantId, job: JobId, receipt: &str, now: Timestamp) -> Write {
     Write::update(TENANTS, &tenant.to_string())
         .set("erased_at", now)

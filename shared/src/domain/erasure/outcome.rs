@@ -77,7 +77,7 @@ pub struct UnreadableAt {
 }
 
 impl UnreadableAt {
-    /// Records that became unreadable at this moment.
+    /// Records that became unreadable at this time.
     pub fn records(at: Timestamp) -> UnreadableAt {
         UnreadableAt {
             records: Some(at),
@@ -122,13 +122,13 @@ pub struct ErasureCounts {
 }
 
 impl Outcome {
-    /// Those who stay as they are: held, or held when the rest was cancelled.
+    /// People who are not erased: held, or held when the rest was cancelled.
     pub fn excluded(&self) -> impl Iterator<Item = SubjectId> {
         let lists = [&self.blocked, &self.cancelled];
         lists.into_iter().flatten().flatten().map(|it| it.subject)
     }
 
-    /// Adds to the count of a store.
+    /// Adds to a store's count.
     pub fn count(&mut self, store: &str, more: u64) {
         *self.stores.entry(store.to_owned()).or_default() += more;
     }

@@ -53,8 +53,7 @@ impl Within {
         self.counted = None;
     }
 
-    /// How many of these keys, which are in order, have not been counted yet. From here on
-    /// they have.
+    /// How many of these sorted keys have not been counted yet. Marks them as counted.
     pub fn count(&mut self, keys: &[&str]) -> u64 {
         let counted = self.counted.as_deref();
         let new = keys.iter().filter(|key| Some(**key) > counted).count();
@@ -102,7 +101,7 @@ mod tests {
     fn what_was_counted_before_a_crash_is_not_counted_again() {
         let mut place = Within::default();
         assert_eq!(place.count(&["a", "b", "c"]), 3);
-        // The crash left "c", and a page holds more now.
+        // The crash left "c", and the page holds more now.
         assert_eq!(place.count(&["c", "d", "e"]), 2);
         assert_eq!(place.count(&["b"]), 0);
         assert_eq!(place.counted.as_deref(), Some("e"));

@@ -40,7 +40,7 @@ impl Lives {
         Lives::after(Closed::default(), lives)
     }
 
-    /// Those that were closed before, and then these.
+    /// The lives that were closed before, followed by these.
     pub fn after(mut closed: Closed, lives: &[LifeKey]) -> Lives {
         lives.iter().for_each(|life| closed.push(life));
         match closed.names.len() as u64 == closed.tree.size() {
@@ -49,7 +49,7 @@ impl Lives {
         }
     }
 
-    /// As the log has them: by name while they are few, else their number.
+    /// The lives in the log: by name while they are few, otherwise their number.
     pub fn about(&self) -> Vec<String> {
         match self {
             Lives::Named(names) => names.clone(),
@@ -82,7 +82,7 @@ impl Receipt {
         receipt.claims["requested_at"] = json!(job.created_at);
         receipt.claims["unreadable_at"] = json!(outcome.unreadable_at);
         receipt.claims["stores"] = json!(outcome.stores);
-        // As in the log: a receipt is kept for good, and names nobody.
+        // As in the log: a receipt is kept permanently and names nobody.
         for (name, said) in [
             ("reason", &outcome.reason),
             ("reference", &outcome.reference),
@@ -94,7 +94,8 @@ impl Receipt {
         receipt
     }
 
-    /// The receipt of all expiries of a day. `stores`: the sum of what each removed.
+    /// The receipt of all expiries of a day. `stores`: the total that was removed from each
+    /// store.
     pub fn of_day(
         tenant: TenantId,
         day: jiff::civil::Date,
@@ -137,9 +138,8 @@ impl Receipt {
         }
     }
 
-    /// Signs the receipt and puts it into the bucket: its text, and the write that keeps it
-    /// in the table, part of the transaction that ends the work. Done again it is as good as
-    /// the first.
+    /// Signs the receipt and writes it to the bucket. Returns its text, and the write that
+    /// stores it in the table as part of the transaction that ends the work. Idempotent.
     ///
     /// # Errors
     /// [`crate::base::error::Error::Unavailable`] when KMS or S3 does not answer.

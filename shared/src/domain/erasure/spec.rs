@@ -78,7 +78,7 @@ impl Erasing {
         }
     }
 
-    /// The lives that the job itself names.
+    /// The lives that are stored in the job itself.
     ///
     /// # Errors
     /// [`Error::Corrupt`] when the job is not as it was written.
@@ -133,15 +133,15 @@ impl Job<Erasing> {
         now: Timestamp,
     ) -> (Job<Erasing>, Vec<Write>) {
         let mut job = Job::new(tenant, kind, Vec::new(), erasing, now);
-        // Besides what the door counts, each life has its door, person and clock.
+        // Besides the counted records, each life has its door, person and expiry index entry.
         job.total = lives.iter().map(|(_, count)| count + 3).sum();
         let keys: Vec<LifeKey> = lives.iter().map(|(key, _)| *key).collect();
         let lists = job.name(&keys);
         (job, lists)
     }
 
-    /// Names these lives and no others: in the job where they are few, else in the lists that
-    /// are returned.
+    /// Stores exactly these lives: in the job if they are few, otherwise in the returned
+    /// lists.
     fn name(&mut self, lives: &[LifeKey]) -> Vec<Write> {
         self.spec.count = lives.len();
         (self.spec.lives, self.subjects) = (Vec::new(), Vec::new());
@@ -156,8 +156,8 @@ impl Job<Erasing> {
         Vec::new()
     }
 
-    /// From here on the job leads to nobody but these: the others are erased. The writes that
-    /// bring its lists to that.
+    /// Reduces the job to these lives; the others are erased. Returns the writes that update
+    /// its lists.
     pub fn keep_only(&mut self, kept: &[LifeKey]) -> Vec<Write> {
         let before = self.spec.lists();
         let mut writes = self.name(kept);
@@ -170,7 +170,7 @@ impl Job<Erasing> {
         writes
     }
 
-    /// Lets the lists of an erasure go with it: part of the transaction that ends it.
+    /// Lets an erasure's lists expire with it: part of the transaction that ends it.
     pub fn lists_end_writes(&self, now: Timestamp) -> Vec<Write> {
         let partition = keys::jobs(self.key.tenant, self.key.kind);
         let until = (now + KEPT).as_second();
@@ -181,11 +181,11 @@ impl Job<Erasing> {
         (0..self.spec.lists()).map(end).collect()
     }
 
-    /// The job of erasing a life whose time is over.
+    /// The job that erases an expired life.
     pub fn expiry(key: LifeKey, now: Timestamp) -> Job<Erasing> {
         let erasing = Erasing {
             ended: true,
-            // Links may have been handed out until the very end.
+            // Links may have been issued until the very end.
             uploads_until: Some(last_upload(now)),
             ..Erasing::default()
         };
@@ -195,7 +195,7 @@ impl Job<Erasing> {
     }
 }
 
-/// One part of a long list, found by its subjects as the job itself would be.
+/// One part of a long list, indexed by its subjects as the job itself would be.
 fn list_write(job: JobKey, number: usize, lives: &[LifeKey]) -> Write {
     let row = Item::new(
         &keys::jobs(job.tenant, job.kind),
@@ -216,10 +216,11 @@ fn list_write(job: JobKey, number: usize, lives: &[LifeKey]) -> Write {
 }
 
 impl Store {
-    /// The lives of an erasure, from this place on: as many as stand together.
+    /// The lives of an erasure from this position on, as many as are stored together.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when DynamoDB does not answer, or a list is not as written.
+    /// [`Error::Unavailable`] when DynamoDB does not answer, or a list is not as it was
+    /// written.
     pub async fn lives_of(
         &self,
         job: JobKey,
@@ -252,7 +253,7 @@ impl Store {
         Ok(lives)
     }
 
-    /// The last day whose expiries have their receipt, if there was any.
+    /// The last day whose expiries have a receipt, if any.
     ///
     /// # Errors
     /// As [`Store::lives_of`].

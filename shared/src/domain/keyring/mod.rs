@@ -98,12 +98,12 @@ named! {
 }
 
 impl Rules {
-    /// Whether the life has no end for the time being.
+    /// Whether expiry is paused.
     pub const fn stop_clock(self) -> bool {
         self.restricted || self.held
     }
 
-    /// Whether a rule outlasts the life, and keeps the row when it has ended.
+    /// Whether a rule outlasts the life, and keeps the row after it.
     pub const fn outlast(self) -> bool {
         self.objected || self.suppressed
     }
@@ -117,7 +117,7 @@ impl Rules {
         }
     }
 
-    /// These rules, with one of them in force or not.
+    /// These rules, with one of them set.
     #[must_use]
     pub const fn with(mut self, rule: Rule, in_force: bool) -> Rules {
         match rule {
@@ -143,7 +143,7 @@ impl Rules {
         }
     }
 
-    /// Whether what is kept may be changed or taken out: a hold keeps it as it is.
+    /// Requires that stored data may be changed or removed, which a hold forbids.
     ///
     /// # Errors
     /// [`Error::Conflict`] under a hold.
@@ -217,14 +217,14 @@ impl Living {
     /// Opens a part of one of this life's rows.
     ///
     /// # Errors
-    /// [`Error::Unreadable`] when none of the life's keys opens it, and
-    /// [`Error::Corrupt`] when what was sealed is not as we wrote it.
+    /// [`Error::Unreadable`] when none of the life's keys opens it, and [`Error::Corrupt`]
+    /// when the sealed value is not as it was written.
     pub fn open<T: DeserializeOwned>(&self, row: &str, part: &str, sealed: &Sealed) -> Result<T> {
         serde_json::from_slice(&self.unseal(row, part, sealed)?)
             .map_err(|_| Error::Corrupt("a sealed value is not as it was written".into()))
     }
 
-    /// Seals a part under the current key, whichever it was sealed under.
+    /// Seals a part again under the current key, whichever key it was sealed under.
     ///
     /// # Errors
     /// [`Error::Unreadable`] when none of the life's keys opens it.
@@ -232,7 +232,7 @@ impl Living {
         Ok(self.seal(row, part, &self.unseal(row, part, sealed)?))
     }
 
-    /// Opens a part of a row as read; `None` when it has no such part.
+    /// Opens a part of a row; `None` when the row has no such part.
     ///
     /// # Errors
     /// As [`Living::open`].
@@ -252,7 +252,7 @@ pub const ROTATION: SignedDuration = SignedDuration::from_hours(365 * 24);
 /// and so has every copy that the keyring can be recovered to.
 const SETTLED: SignedDuration = SignedDuration::from_hours(48);
 
-/// Where a life's data key is bound: to the life, in the keyring.
+/// The [`Aad`] of a life's data key: binds the key to the life, in the keyring.
 fn data_key_place(partition: &str) -> Aad<'_> {
     Aad {
         partition,
@@ -280,7 +280,7 @@ impl Keyring {
         }
     }
 
-    /// Makes the keys of a new tenant.
+    /// Creates the keys of a new tenant.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when a store does not answer, as everywhere below.
@@ -300,7 +300,7 @@ impl Keyring {
         Ok(())
     }
 
-    /// A tenant's keys, from memory for up to [`crate::base::ttl_cache::TENANT_KEYS_HELD`].
+    /// A tenant's keys, cached for up to [`crate::base::ttl_cache::TENANT_KEYS_HELD`].
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is no such tenant.
@@ -319,9 +319,9 @@ impl Keyring {
         Ok(keys)
     }
 
-    /// Gives a tenant's wrapping key a new version, once the newest is a year old. The versions
-    /// before are kept, as KMS keeps those of its own keys: what they sealed opens until it is
-    /// deleted or sealed anew. False when the tenant has no keys any more.
+    /// Adds a version to a tenant's wrapping key once the newest is a year old. Earlier
+    /// versions are kept, as KMS keeps those of its own keys: data sealed under them opens
+    /// until it is deleted or sealed again. False when the tenant's keys have been deleted.
     ///
     /// # Errors
     /// As [`Keyring::add_tenant`].
@@ -347,8 +347,8 @@ impl Keyring {
         Ok(true)
     }
 
-    /// Deletes the keys of a tenant: nothing that was sealed under them opens any more, and
-    /// no name leads to a pseudonym, once no cache holds them any more.
+    /// Deletes a tenant's keys. Once no cache holds them, nothing sealed under them opens, and
+    /// no name leads to a pseudonym.
     ///
     /// # Errors
     /// As [`Keyring::add_tenant`].
@@ -403,7 +403,7 @@ impl Keyring {
             .collect()
     }
 
-    /// Opens the data key of a life that goes on.
+    /// Opens the data key of an active life.
     ///
     /// # Errors
     /// As [`Keyring::add_tenant`].
@@ -426,9 +426,10 @@ impl Keyring {
         }))
     }
 
-    /// A new data key for a life, with a new rules version: from here on everything is sealed under
-    /// it, and the one before only opens what is left. For the transaction that brings the
-    /// rules version to the door, if this is still the re-keying to come and none is under way.
+    /// A new data key for a life, with a new rules version. From then on everything is sealed
+    /// under it, and the previous key only opens remaining data. Part of the transaction that
+    /// also writes the rules version to the door. Refused unless this is the scheduled
+    /// re-keying and none is under way.
     ///
     /// # Errors
     /// As [`Keyring::tenant`].
@@ -448,8 +449,8 @@ impl Keyring {
             .if_none("retiring_key"))
     }
 
-    /// A new life with a new key, and that key wrapped. Nothing is stored yet. `follows`:
-    /// what the keyring holds of the subject.
+    /// A new life with a new key, and the wrapped key. Stores nothing. `follows`: the
+    /// keyring's current entry of the subject.
     ///
     /// # Errors
     /// As [`Keyring::tenant`].
@@ -524,19 +525,20 @@ impl Entry {
         })
     }
 
-    /// Whether a re-keying is under way: some rows may still be sealed under the key before.
+    /// Whether a re-keying is under way: some rows may still be sealed under the previous key.
     pub fn rekeying(&self) -> bool {
         self.retiring.is_some()
     }
 
-    /// When TTL deletes this row under these rules: only a tombstone that nothing keeps.
+    /// When TTL deletes this row under these rules. Only a tombstone without a lasting rule
+    /// expires.
     pub fn expires_at(&self, rules: Rules) -> Option<Timestamp> {
         let erased_at = self.erased_at.filter(|_| self.state == State::Erased)?;
         (!rules.outlast()).then_some(erased_at + KEPT)
     }
 
-    /// The write happens only if the erasures that wait for the hold are still those that were
-    /// read: one that comes or is cancelled meanwhile changes no rules version.
+    /// Requires that the erasures that wait for the hold are unchanged since they were read:
+    /// adding or cancelling one does not change the rules version.
     pub(crate) fn if_blocked_as_read(&self, write: Write) -> Write {
         if self.blocked.is_empty() {
             return write.if_none("blocked");
@@ -545,13 +547,13 @@ impl Entry {
         write.if_is("blocked", blocked)
     }
 
-    /// Deletes this row, if it is still as it was read.
+    /// Deletes this row, if it is unchanged since it was read.
     pub fn forget_write(&self) -> Write {
         self.as_read(Write::delete_keyring(&partition(&self.key)))
     }
 
-    /// A change of this row that happens only if the row is still as it was read: a rules version
-    /// never comes twice.
+    /// A change of this row that requires it to be unchanged since it was read: a rules
+    /// version is never reused.
     pub(crate) fn change(&self) -> Write {
         self.as_read(Write::update_keyring(&partition(&self.key)))
     }
@@ -573,7 +575,7 @@ fn rules(row: &Item) -> Rules {
     }
 }
 
-/// Puts a person into the list of those who stand under a rule, or takes them out.
+/// Adds a person to the list of a rule, or removes them.
 pub fn list_write(life: &LifeKey, rule: Rule, in_force: bool) -> Write {
     let (list, subject) = (keys::listed(life.tenant, rule), life.subject.to_string());
     match in_force {
@@ -591,7 +593,7 @@ fn partition(key: &LifeKey) -> String {
     keys::keyring_subject(key.tenant, key.subject)
 }
 
-/// Puts a life's key into the keyring, in place of what it follows and only of that.
+/// Writes a new life's key to the keyring, in place of exactly the entry that it follows.
 pub(crate) fn begin_write(living: &Living, wrapped: Sealed, follows: Option<&Entry>) -> Write {
     let row = Item::default()
         .with("PK", partition(&living.key))
@@ -600,7 +602,7 @@ pub(crate) fn begin_write(living: &Living, wrapped: Sealed, follows: Option<&Ent
         .with("rules_version", living.rules_version)
         .with("generation", living.generation)
         .with_some("objected", living.rules.objected.then_some(true))
-        // Kept through the next life: an event older than the erasure is still refused.
+        // Kept through the next life: events older than the erasure are still refused.
         .with_some("erased_at", follows.and_then(|entry| entry.erased_at))
         .with_some("welcome_at", follows.and_then(|entry| entry.welcome_at))
         .with("data_key", wrapped);
@@ -625,8 +627,8 @@ const ENDS: [&str; 7] = [
 /// A hold, without the erasures that wait for its end.
 const HOLD: [&str; 3] = ["held", "hold_reason", "hold_until"];
 
-/// Deletes the keys of a life whose time is over, if it is the current one and nothing
-/// holds it. Nobody asked for it, so who returns meanwhile is welcome.
+/// Deletes the keys of an expired life, if it is the current one and not held. Nobody
+/// requested its end, so the person may return meanwhile.
 pub(crate) fn expiring_write(key: &LifeKey) -> Write {
     ending_write(key).set("expired", true).if_none("held")
 }
@@ -643,16 +645,16 @@ fn ending_write(key: &LifeKey) -> Write {
         .remove(&ENDS)
 }
 
-/// A change of the row of this life, while it is the current one and has not ended.
+/// A change of this life's row, while it is the current life and active.
 fn active_write(key: &LifeKey) -> Write {
     Write::update_keyring(&partition(key))
         .if_is("state", State::Active.name())
         .if_is("life", key.life.to_string())
 }
 
-/// Deletes the keys of a life that is asked to be erased, if its row is still as it was
-/// read: unreadable from here on. A hold ends with it; the erasures that wait for it stay
-/// noted until they are released. `suppress`: the person stays away afterwards.
+/// Deletes the keys of a life by request, if its row is unchanged since it was read: from here
+/// on the life is unreadable. Ends a hold as well; the erasures that wait for it stay recorded
+/// until they are released. `suppress`: the person is suppressed afterwards.
 pub(crate) fn erasing_write(entry: &Entry, suppress: bool) -> Write {
     let write = entry
         .change()
@@ -667,7 +669,7 @@ pub(crate) fn erasing_write(entry: &Entry, suppress: bool) -> Write {
     }
 }
 
-/// Notes an erasure that waits for a hold to end. Refused when as many wait as may.
+/// Records an erasure that waits for a hold to end. Refused when the maximum already waits.
 pub fn block_write(entry: &Entry, job: JobId) -> Write {
     entry
         .change()
@@ -676,7 +678,7 @@ pub fn block_write(entry: &Entry, job: JobId) -> Write {
         .value(":most", BLOCKED as u64)
 }
 
-/// Takes an erasure back that waits for the hold on this life, if the hold still stands.
+/// Removes an erasure that waits for the hold on this life, if the hold is still in force.
 pub fn unblock_write(key: &LifeKey, job: JobId) -> Write {
     Write::update_keyring(&partition(key))
         .take("blocked", vec![job.to_string()])
@@ -684,7 +686,8 @@ pub fn unblock_write(key: &LifeKey, job: JobId) -> Write {
         .and_if("attribute_exists(held)")
 }
 
-/// Forgets which erasures waited for the hold on this life, once it has ended.
+/// Removes the record of the erasures that waited for the hold on this life, once it has
+/// ended.
 pub(crate) fn released_write(key: &LifeKey) -> Write {
     Write::update_keyring(&partition(key))
         .remove(&["blocked"])
@@ -692,7 +695,7 @@ pub(crate) fn released_write(key: &LifeKey) -> Write {
         .if_none("held")
 }
 
-/// Notes the re-keying to come, if there is none, and the life is still behind the rules version at
+/// Schedules a re-keying, if none is scheduled and the life still has the rules version at
 /// which it was read.
 pub(crate) fn rekey_later_write(living: &Living, rekey: Rekey) -> Write {
     active_write(&living.key)
@@ -702,8 +705,8 @@ pub(crate) fn rekey_later_write(living: &Living, rekey: Rekey) -> Write {
         .if_none("rekey")
 }
 
-/// Deletes the key that nothing is sealed under any more. Whatever rules have changed
-/// meanwhile: it is about the keys alone.
+/// Deletes the key under which nothing is sealed any more. Changes of rules meanwhile do not
+/// matter.
 pub fn retire_write(living: &Living, now: Timestamp) -> Write {
     active_write(&living.key)
         .set("retired_at", now)
@@ -711,9 +714,9 @@ pub fn retire_write(living: &Living, now: Timestamp) -> Write {
         .if_is("generation", living.generation)
 }
 
-/// Marks a life as erased, if the keyring has not gone on to a later one. What is left is a
-/// tombstone, which TTL deletes; `kept`: it stays, for a rule that outlasts lives. Refused
-/// where that is not so.
+/// Marks a life as erased, if the keyring has no later life of the subject. The row becomes a
+/// tombstone, which TTL deletes. `kept`: the row stays, for a rule that outlasts lives;
+/// refused without such a rule.
 pub fn erased_write(key: &LifeKey, kept: bool, now: Timestamp) -> Write {
     let write = Write::update_keyring(&partition(key))
         .set("state", State::Erased.name())

@@ -25,12 +25,12 @@ pub enum Row {
 }
 
 impl Keyring {
-    /// One page of all rows, and the partition to go on after. Rows that are nobody's are
-    /// left out.
+    /// One page of all rows, and the partition to continue after. Skips rows that are neither
+    /// a tenant's nor a subject's.
     ///
     /// # Errors
-    /// [`crate::base::error::Error::Unavailable`] when DynamoDB does not answer or a row is not as
-    /// it was written, as below.
+    /// [`crate::base::error::Error::Unavailable`] when DynamoDB does not answer or a row is
+    /// not as it was written, as below.
     pub async fn scan(
         &self,
         limit: usize,
@@ -51,7 +51,7 @@ impl Keyring {
         Ok((rows, page.next))
     }
 
-    /// Whether the keyring has the keys of a tenant; `None` when it does not know of it.
+    /// Whether the keyring has the keys of a tenant; `None` when it does not know the tenant.
     ///
     /// # Errors
     /// As [`Keyring::scan`].
@@ -66,7 +66,7 @@ fn has_keys(row: &Item) -> bool {
 }
 
 impl Living {
-    /// Whether everything that is sealed in a row can be opened.
+    /// Whether every sealed value of a row can be opened.
     pub fn opens(&self, row: &Item) -> bool {
         let mut parts = row.sealed_parts();
         parts.all(|(part, sealed)| self.unseal(row.sort(), part, &sealed).is_ok())
@@ -74,17 +74,17 @@ impl Living {
 }
 
 impl Entry {
-    /// Whether this is a key of the life that a row may be sealed under.
+    /// Whether a row of the life may be sealed under the key of this generation.
     pub fn has_generation(&self, generation: u64) -> bool {
         generation == self.generation || (self.rekeying() && generation + 1 == self.generation)
     }
 
-    /// Deletes the keys of a life that a restore has ended, held or not: what a hold was to
-    /// keep is gone. `rules`: those that outlast it. `welcome`: nobody asked for this, so who
-    /// returns meanwhile may.
+    /// Deletes the keys of a life that a restore has ended, even under a hold: the data that
+    /// the hold preserved is lost. `rules`: the rules that outlast it. `welcome`: nobody
+    /// requested this end, so the person may return meanwhile.
     pub fn lost_write(&self, rules: Rules, welcome: bool) -> Write {
         let mut ends = ENDS.to_vec();
-        // It is removed with the other rules.
+        // Removed below, with the other rules.
         ends.retain(|it| *it != Rule::Restricted.name());
         let rules = Rules {
             held: false,
@@ -98,7 +98,7 @@ impl Entry {
             .remove(&HOLD)
     }
 
-    /// Deletes the keys and rules of somebody whose tenant has left.
+    /// Deletes the keys and rules of a person whose tenant has left.
     pub fn left_write(&self, now: Timestamp) -> Write {
         self.change()
             .set("state", State::Erased.name())
@@ -109,7 +109,7 @@ impl Entry {
             .remove(&HOLD)
     }
 
-    /// Puts these rules in force, at this rules version.
+    /// Puts these rules in force at this rules version.
     pub fn rules_write(&self, rules: Rules, rules_version: u64) -> Write {
         let write = self
             .under_write(rules)
@@ -125,7 +125,7 @@ impl Entry {
         }
     }
 
-    /// The rules as they are to be, if the row is still as it was read.
+    /// Sets the rules to these, if the row is unchanged since it was read.
     fn under_write(&self, rules: Rules) -> Write {
         Rule::ALL.into_iter().fold(self.change(), |write, rule| {
             let in_force = rules.under(rule);
@@ -136,7 +136,7 @@ impl Entry {
         })
     }
 
-    /// Notes another re-keying in place of one that has no job any more.
+    /// Schedules another re-keying in place of one whose job is lost.
     pub fn rekey_anew_write(&self, rekey: Rekey) -> Write {
         Write::update_keyring(&partition(&self.key))
             .set("rekey", rekey.job.to_string())
@@ -149,8 +149,8 @@ impl Entry {
     }
 }
 
-/// The row of somebody whom the keyring does not know, and who stands under a rule that
-/// outlasts lives.
+/// The row of a person whom the keyring does not know and to whom a rule applies that outlasts
+/// lives.
 pub fn unknown_write(tenant: TenantId, subject: SubjectId, rules: Rules, now: Timestamp) -> Write {
     let row = Item::default()
         .with("PK", keys::keyring_subject(tenant, subject))
@@ -163,7 +163,7 @@ pub fn unknown_write(tenant: TenantId, subject: SubjectId, rules: Rules, now: Ti
     Write::put_keyring(row).only_new()
 }
 
-/// The rules that some lists know somebody by.
+/// The rules that apply to a person according to the lists.
 pub fn listed(rule: impl Fn(Rule) -> bool) -> Rules {
     Rules {
         restricted: rule(Rule::Restricted),
@@ -173,7 +173,7 @@ pub fn listed(rule: impl Fn(Rule) -> bool) -> Rules {
     }
 }
 
-/// Whether a life is the one that the keyring says goes on.
+/// Whether this life is the active one in the keyring.
 pub fn lives(entry: Option<&Entry>, life: &LifeKey) -> bool {
     entry.is_some_and(|entry| entry.state == State::Active && entry.key == *life)
 }

@@ -101,12 +101,12 @@ impl Door {
         })
     }
 
-    /// Whether the life is over, though nobody may have noticed yet.
+    /// Whether the life has expired, even if nothing has processed that yet.
     pub fn expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|at| at <= now)
     }
 
-    /// When the last upload by a link that was handed out has come to its end.
+    /// The latest end of an upload by an issued link.
     pub fn uploads_until(&self) -> Option<Timestamp> {
         self.uploads.iter().max().copied().map(upload_ends)
     }
@@ -116,7 +116,7 @@ fn expiry(row: &Item) -> Option<Timestamp> {
     Timestamp::from_second(row.try_number("expires_at")?).ok()
 }
 
-/// When a life ends that was last seen then: whole seconds, since TTL knows no less.
+/// When a life expires that was last seen then. In whole seconds, the precision of TTL.
 pub fn expires_at(last_seen: Timestamp, retention_days: u8) -> Timestamp {
     let seconds = last_seen.as_second() + i64::from(retention_days) * 86_400;
     Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
@@ -150,8 +150,8 @@ pub enum Exports {
 }
 
 impl Passing {
-    /// Gives up what the door, as it stands now, does not let pass: what is older than what
-    /// it has seen, whom nobody has vouched for too long, a visit that a hold keeps out.
+    /// Drops what the current door does not accept: activity older than the last that it has
+    /// seen, activity that nobody has vouched for too long, a visit that a hold excludes.
     pub fn give_way(&mut self, door: &Door, rules: Rules) {
         let vouched = |at| self.vouched || door.vouched_at > at - UNVOUCHED;
         let passes = |(at, _): &(Timestamp, _)| *at >= door.last_seen && vouched(*at);
@@ -201,7 +201,7 @@ pub enum Shut {
     Row { place: usize, row: Option<Item> },
 }
 
-/// The door of a life, if it stands, is not past its time, and carries the rules that were
+/// Requires that the life's door exists, has not expired, and has the rules version that was
 /// read.
 fn standing(write: Write, rules_version: u64, now: Timestamp) -> Write {
     write
@@ -211,7 +211,7 @@ fn standing(write: Write, rules_version: u64, now: Timestamp) -> Write {
 }
 
 impl Passing {
-    /// An update of the door; a mere check where nothing changes.
+    /// An update of the door, or only a check when nothing changes.
     fn write(&self, living: &Living, now: Timestamp) -> Write {
         let partition = living.key.partition();
         if self.changes_nothing() {
@@ -230,7 +230,7 @@ impl Passing {
             }
         }
         if let Some(visit) = &self.visit {
-            // Both sealed parts of the door are the visit's, and are written together.
+            // Both sealed parts of the door belong to the visit and are written together.
             write = visit
                 .write(write, living.rules.held)
                 .set("key", living.generation);
@@ -264,7 +264,7 @@ impl Passing {
             && self.added == Counts::default()
     }
 
-    /// The person was active. What nobody vouches for counts for a while only.
+    /// Records activity. Activity that nobody vouches for counts for a limited time only.
     fn see(&self, write: Write, seen: Timestamp) -> Write {
         let write = write
             .set("last_seen", seen)
@@ -280,7 +280,7 @@ impl Passing {
 }
 
 impl Visit {
-    /// The last visit: what it did not tell is removed.
+    /// Writes the last visit. Removes fields that the visit does not have.
     fn write(&self, write: Write, held: bool) -> Write {
         let write = match held {
             true => write.if_none("visit_at"),
@@ -295,7 +295,7 @@ impl Visit {
     }
 }
 
-/// Open links, if they are still as they were read.
+/// Requires that the open links are unchanged since they were read.
 fn uploads(write: Write, old: &[Timestamp]) -> Write {
     match old {
         [] => write
@@ -305,7 +305,7 @@ fn uploads(write: Write, old: &[Timestamp]) -> Write {
     }
 }
 
-/// Reads a refusal at the door.
+/// Interprets a refusal at the door.
 fn why_shut(row: Option<Item>, living: &Living, now: Timestamp) -> Result<Shut> {
     let Some(door) = row.as_ref().map(Door::read).transpose()? else {
         return Ok(Shut::Over);
@@ -320,7 +320,7 @@ fn why_shut(row: Option<Item>, living: &Living, now: Timestamp) -> Result<Shut> 
 }
 
 impl Store {
-    /// The door of a life, if it stands.
+    /// The door of a life, if it exists.
     ///
     /// # Errors
     /// [`crate::base::error::Error::Unavailable`], as everywhere below.
@@ -332,7 +332,7 @@ impl Store {
             .transpose()
     }
 
-    /// The door and these rows of a life, those that are there, in one call.
+    /// The door and the existing ones of these rows of a life, in one call.
     ///
     /// # Errors
     /// As [`Store::door`].
@@ -354,13 +354,12 @@ impl Store {
         Ok((door.transpose()?, rows))
     }
 
-    /// Writes about a life, through its door: all of it, or nothing. With nothing but the
-    /// door to change it is a single `UpdateItem` (but for its open links: a list that has
-    /// changed refuses the same change again); with nothing at all, it says whether the door
-    /// would let it pass.
+    /// Writes about a life through its door, all or nothing. If only the door changes, this is
+    /// a single `UpdateItem`, except for open links: a changed list refuses the same change
+    /// again. Without any change, it reports whether the door would accept a write.
     ///
     /// # Errors
-    /// The inner error says why the door, or a row, refused.
+    /// The inner error says why the door or a row refused.
     pub async fn through_door(
         &self,
         living: &Living,
@@ -390,9 +389,9 @@ impl Store {
         }
     }
 
-    /// Begins a life: keyring, door, person, clock and the first records in one
-    /// transaction, together with the end of the expired life it follows, if any.
-    /// False when somebody else was first: read again.
+    /// Begins a life: keyring, door, person, expiry index entry and the first records in one
+    /// transaction, together with the end of the expired life that it follows, if any. False
+    /// when another request was first: read again.
     ///
     /// # Errors
     /// As [`Store::door`].
@@ -411,7 +410,7 @@ impl Store {
         let key = &living.key;
         let partition = key.partition();
         let door = Item::new(&partition, DOOR)
-            // An event may be told of later than it happened.
+            // An event may arrive later than it happened.
             .with("created_at", now.min(seen))
             .with("last_seen", seen)
             .with("vouched_at", seen)
@@ -437,7 +436,7 @@ impl Store {
             person.only_new(),
             expiry_entry_write(key, expires).only_new(),
         ];
-        // The end of an expired life that nobody had noticed.
+        // The end of an expired life that nothing has processed yet.
         if let Some(old) = follows.filter(|entry| entry.state == State::Active) {
             all.push(close_expired(&old.key, now));
             all.extend(Job::expiry(old.key, now).begin_writes());
@@ -446,8 +445,8 @@ impl Store {
         Ok(self.transact(all).await?.is_ok())
     }
 
-    /// Begins the expiry of a life, in a transaction that insists on its being the current
-    /// one and over. False when it is not: it goes on, or has been seen to.
+    /// Begins the expiry of a life, in a transaction that requires it to be current and
+    /// expired. False when it is not: it continues, or has been processed already.
     ///
     /// # Errors
     /// As [`Store::door`].
@@ -460,8 +459,8 @@ impl Store {
         Ok(self.transact(writes).await?.is_ok())
     }
 
-    /// Ends a life of a tenant that leaves, whatever rules it stands under: nobody is left
-    /// who could lift them.
+    /// Ends a life of a tenant that leaves, regardless of its rules: nobody remains who could
+    /// lift them.
     ///
     /// # Errors
     /// As [`Store::door`].
@@ -475,8 +474,8 @@ impl Store {
         Ok(())
     }
 
-    /// Puts the expiry index entry of a life at the day on which its door, as read, ends. False
-    /// when that has changed since, and perhaps the entry with it.
+    /// Moves a life's expiry index entry to the day on which its door, as read, expires. False
+    /// when the door has changed since, and perhaps the entry with it.
     ///
     /// # Errors
     /// As [`Store::door`].
@@ -489,9 +488,9 @@ impl Store {
         Ok(self.transact(writes).await?.is_ok())
     }
 
-    /// Puts the expiry index entry of a life that has no end for the time being at the day on
-    /// which it is checked again. False when its rules have changed since they were read, and
-    /// perhaps the entry with them.
+    /// Moves the expiry index entry of a life with paused expiry to the day of its next check.
+    /// False when its rules have changed since they were read, and perhaps the entry with
+    /// them.
     ///
     /// # Errors
     /// As [`Store::door`].
@@ -503,8 +502,8 @@ impl Store {
         Ok(self.transact(writes).await?.is_ok())
     }
 
-    /// Shortens a life, whose door is as read, to what the tenant's settings now allow.
-    /// Never lengthens it. False when the person has been seen since, or ends earlier already.
+    /// Shortens a life to what the tenant's settings now allow. Never lengthens it. False when
+    /// the person has been seen since `door` was read, or the life already expires earlier.
     ///
     /// # Errors
     /// As [`Store::door`].
@@ -519,7 +518,7 @@ impl Store {
     }
 }
 
-/// Puts the expiry index entry of a life at a day, if the life has not been erased.
+/// Moves a life's expiry index entry to a day, if the life has not been erased.
 pub(crate) fn expiry_write(key: &LifeKey, at: Timestamp) -> Write {
     let day = day_of(at);
     Write::update(&key.partition(), EXPIRY)
@@ -528,25 +527,26 @@ pub(crate) fn expiry_write(key: &LifeKey, at: Timestamp) -> Write {
         .if_there()
 }
 
-/// Brings the rules version that follows the keyring's to the door, if it stands and is not over.
+/// Writes the keyring's next rules version to the door, if the door exists and has not
+/// expired.
 pub fn next_rules_version_write(entry: &Entry, now: Timestamp) -> Write {
     let door = Write::update(&entry.key.partition(), DOOR);
     standing(door, entry.rules_version, now).set("rules_version", entry.rules_version + 1)
 }
 
-/// Notes that the bucket may hold something of a life: its erasure asks.
+/// Records that the bucket may hold objects of a life, so that its erasure checks.
 pub fn objects_write(life: &LifeKey) -> Write {
     Write::put(Item::new(&life.partition(), keys::OBJECTS))
 }
 
-/// Calls the worker to delete what lies in the bucket of a life's withdrawn exports.
+/// Calls the worker to delete a life's withdrawn exports from the bucket.
 fn withdrawal_write(life: &LifeKey, now: Timestamp) -> Write {
     let sort = keys::withdrawal(uuid_at(now));
     let row = Item::new(&life.partition(), &sort).with("expires_at", (now + TURN_KEPT).as_second());
     Write::put(row)
 }
 
-/// A life's entry in the expiry index, at the day on which it is checked.
+/// A life's expiry index entry, for the day of its next check.
 pub fn expiry_entry_write(key: &LifeKey, at: Timestamp) -> Write {
     let day = day_of(at);
     let entry = Item::new(&key.partition(), EXPIRY)
@@ -556,12 +556,12 @@ pub fn expiry_entry_write(key: &LifeKey, at: Timestamp) -> Write {
     Write::put(entry)
 }
 
-/// Takes a life whose erasure is verified out of the expiry index.
+/// Removes a life whose erasure is verified from the expiry index.
 pub fn verified_write(key: &LifeKey) -> Write {
     Write::delete(&key.partition(), EXPIRY)
 }
 
-/// The end of a door whose time is over, or which TTL has taken already.
+/// Deletes the door of an expired life, which TTL may have deleted already.
 fn close_expired(key: &LifeKey, now: Timestamp) -> Write {
     Write::delete(&key.partition(), DOOR)
         .only_if("attribute_not_exists(PK) OR expires_at <= :now")
@@ -584,9 +584,9 @@ pub struct Beginning<'a> {
     pub writes: Vec<LifeWrite>,
 }
 
-/// A requested erasure's writes for one life: the keys go, the door closes, a hold ends. `door` is as
-/// just read; a door that changes its links meanwhile makes the transaction fail.
-/// `suppress`: the person stays away afterwards.
+/// The writes of a requested erasure for one life: delete the keys and the door, end a hold.
+/// `door` is as just read; if its links change meanwhile, the transaction fails. `suppress`:
+/// the person is suppressed afterwards.
 pub fn erase_writes(entry: &Entry, door: Option<&Door>, suppress: bool) -> Vec<Write> {
     let key = &entry.key;
     let close = Write::delete(&key.partition(), DOOR);

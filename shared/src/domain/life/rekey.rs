@@ -60,9 +60,9 @@ impl Rekeying {
     }
 }
 
-/// The writes by which a life is sure to be re-keyed after something was taken out of it:
-/// part of the transaction that does, which passes the door. None where a re-keying is to
-/// come already: once it begins, the rules version is another, and the transaction is refused.
+/// The writes that schedule a re-keying of a life after data was removed from it. Part of the
+/// transaction that removes the data, which passes the door. Empty if a re-keying is already
+/// scheduled: once that begins, the rules version differs, and the transaction is refused.
 pub fn rekey_writes(living: &Living, now: Timestamp) -> Vec<LifeWrite> {
     if living.rekey.is_some() {
         return Vec::new();
@@ -81,8 +81,8 @@ pub fn rekey_writes(living: &Living, now: Timestamp) -> Vec<LifeWrite> {
     ]
 }
 
-/// From when on nothing that has been redacted in these lives so far can be read in any
-/// backup; `None` without lives.
+/// From when on no backup can be read for data redacted so far in these lives; `None` without
+/// lives.
 ///
 /// # Errors
 /// [`crate::base::error::Error::Unavailable`] when a store does not answer.
@@ -98,17 +98,17 @@ pub async fn clear_by(app: &App, tenant: TenantId, lives: &[LifeKey]) -> Result<
     Ok(lives.iter().map(gone_by).max())
 }
 
-/// When the keyring has no key any more that something redacted is sealed under.
+/// When the keyring has deleted every key under which redacted data is sealed.
 fn key_gone_by(entry: Option<&Entry>, now: Timestamp) -> Timestamp {
     let Some(entry) = entry else {
-        // All keys went with their life.
+        // All keys were deleted with their life.
         return now;
     };
     let begun = entry.rekeyed_at.filter(|_| entry.rekeying());
     match (entry.rekey, begun) {
         (Some(rekey), _) => rekey.at.max(now) + DONE_WITHIN,
         (None, Some(begun)) if begun + DONE_WITHIN > now => begun + DONE_WITHIN,
-        // Held up for longer than ever before.
+        // Delayed for longer than expected.
         (None, Some(_)) => now + DONE_WITHIN,
         (None, None) => entry.retired_at.unwrap_or(now),
     }

@@ -20,7 +20,7 @@ pub struct DoorRepair {
 }
 
 impl DoorRepair {
-    /// The change of a door that was read at a rules version, if there is any.
+    /// The change of a door that was read at this rules version, if there is any.
     pub fn write(self, life: &LifeKey, before: u64) -> Option<Write> {
         if self.rules_version.is_none() && self.end.is_none() && self.visit.is_none() {
             return None;
@@ -38,7 +38,7 @@ impl DoorRepair {
     }
 }
 
-/// Ends a life whose keys are gone, and remembers that it has been handed to an erasure.
+/// Ends a life whose keys are deleted, and records that it was handed to an erasure.
 pub fn end_writes(life: &LifeKey) -> [Write; 2] {
     let partition = life.partition();
     [
@@ -47,13 +47,13 @@ pub fn end_writes(life: &LifeKey) -> [Write; 2] {
     ]
 }
 
-/// Deletes a row as read, of a list or a lookup.
+/// Deletes a row of a list or a lookup.
 pub fn remove_write(row: &Item) -> Write {
     Write::delete(row.partition(), row.sort())
 }
 
-/// Deletes records of a life, each with the name of the count that it is in, and brings down
-/// what the door and their conversations count.
+/// Deletes records of a life, each with the name of its counter, and decrements the counts of
+/// the door and of their conversations.
 ///
 /// # Errors
 /// [`crate::base::error::Error::Unavailable`] when DynamoDB does not answer.

@@ -26,7 +26,7 @@ pub struct Whom<'a> {
 }
 
 impl<'a> Whom<'a> {
-    /// The current life of a subject, whichever that is.
+    /// The current life of a subject.
     pub const fn subject(tenant: TenantId, subject: SubjectId) -> Whom<'a> {
         Whom {
             tenant,
@@ -46,7 +46,7 @@ impl<'a> Whom<'a> {
         }
     }
 
-    /// With these rows of it, by their sort keys: up to 99 cost no further call.
+    /// Also reads these rows of the life, by their sort keys: up to 99 need no further call.
     #[must_use]
     pub const fn with(mut self, rows: &'a [&'a str]) -> Whom<'a> {
         self.rows = rows;
@@ -65,10 +65,10 @@ pub struct Life {
 }
 
 impl Life {
-    /// One of the rows that were asked for.
+    /// One of the requested rows.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when it is not there.
+    /// [`Error::NotFound`] when it does not exist.
     pub fn row(&self, sort: &str) -> Result<&Item> {
         let row = self.rows.iter().find(|row| row.sort() == sort);
         row.ok_or(Error::NotFound)
@@ -100,8 +100,8 @@ pub struct Change<T> {
     then: T,
 }
 
-/// Reads a life, lets `decide` say what to write, and writes it behind the door. When the
-/// life, its rules or one of the rows have changed meanwhile, it is read and decided anew.
+/// Reads a life, calls `decide`, and writes its decision behind the door. When the life, its
+/// rules or one of the rows have changed meanwhile, reads and decides again.
 ///
 /// # Errors
 /// [`Error::NotFound`] when the life has ended, [`Error::Unavailable`] when it changes faster
@@ -138,11 +138,11 @@ where
 }
 
 impl App {
-    /// A life that goes on, by the keyring and by its door.
+    /// A life that is active in the keyring and has a valid door.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for one that is unknown, erased, expired, or not the one meant: they
-    /// all look the same.
+    /// [`Error::NotFound`] for a life that is unknown, erased, expired, or not the requested
+    /// one: they are indistinguishable.
     pub async fn life(&self, whom: Whom<'_>) -> Result<Life> {
         let entry = self.keyring.entry(whom.tenant, whom.subject).await?;
         let entry = entry

@@ -116,7 +116,7 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// What an entry of the log is about, besides what was done to.
+    /// What an audit event is about, besides the redacted data.
     pub fn about(&self) -> impl Iterator<Item = String> {
         let job = self.job.map(|job| job.to_string());
         let reason = self.reason.as_deref();
@@ -182,7 +182,7 @@ pub struct Missed {
 }
 
 impl Outcome {
-    /// Counts targets by what became of them, and names those that are not redacted.
+    /// Counts targets by status, and lists those that were not redacted.
     fn tally(&mut self, ended: &[(usize, Status)]) {
         for (index, status) in ended {
             *match status {
@@ -207,7 +207,7 @@ impl crate::domain::jobs::Work for Redacting {
     type Outcome = Outcome;
 }
 
-/// How many records a piece of work is about, files of conversations apart.
+/// The number of records in a work item, without the files of conversations.
 ///
 /// # Errors
 /// [`Error::Unavailable`], as everywhere below.
@@ -237,10 +237,10 @@ pub async fn size(app: &App, work: &Work) -> Result<u64> {
     Ok(work.targets.len() as u64 + messages)
 }
 
-/// Redacts everything at once. What became of each target.
+/// Redacts everything in this request. Returns the status of each target.
 ///
 /// # Errors
-/// [`Error::Unavailable`]: some of it may be done; it can be asked for again.
+/// [`Error::Unavailable`]: some of it may be done; the request can be repeated.
 pub async fn at_once(app: &App, work: &[Work], cause: &Cause) -> Result<Vec<(usize, Status)>> {
     let mut progress = Progress::default();
     let mut ended = Vec::new();
@@ -250,7 +250,7 @@ pub async fn at_once(app: &App, work: &[Work], cause: &Cause) -> Result<Vec<(usi
     Ok(ended)
 }
 
-/// The job of this work, `total` records, of which some targets are done with already.
+/// The job for this work of `total` records, of which some targets are already done.
 pub fn job(
     tenant: TenantId,
     work: &[Work],
@@ -271,7 +271,7 @@ pub fn job(
     job
 }
 
-/// Works on a redaction until it is done, or the turn's time is over.
+/// Works on a redaction until it is complete, or the turn's time is over.
 ///
 /// # Errors
 /// [`Halt::Failed`]: the turn can be done again.
@@ -315,7 +315,7 @@ pub async fn work(turn: &mut Turn<'_, Redacting>) -> Result<End, Halt> {
     Ok(End::Job(JobState::Completed, entry::writes(&[entry])))
 }
 
-/// Does the next few targets of one life, or one page of a conversation.
+/// Processes the next few targets of one life, or one page of a conversation.
 async fn step(app: &App, all: &[Work], progress: &mut Progress, cause: &Cause) -> Result<Step> {
     let work = &all[progress.work];
     let step = match work.targets.get(progress.target) {
@@ -348,7 +348,7 @@ async fn step(app: &App, all: &[Work], progress: &mut Progress, cause: &Cause) -
     Ok(step)
 }
 
-/// One page of a conversation: some messages and their files; with the last of them, the
+/// One page of a conversation: some messages and their files. The last page includes the
 /// conversation's own files and its title.
 async fn conversation(
     app: &App,
@@ -390,7 +390,7 @@ async fn conversation(
     Ok(step)
 }
 
-/// The sort keys of one page of a conversation's records, and the message to go on after.
+/// The sort keys of one page of a conversation's records, and the message to continue after.
 async fn page(
     app: &App,
     life: &LifeKey,
@@ -401,8 +401,8 @@ async fn page(
         return Ok((Vec::new(), None));
     };
     let partition = life.partition();
-    // Before its messages: one that begins between the two is later than this redaction, and
-    // must not be said to be redacted when its first message is not.
+    // Read before its messages: a conversation that begins between the two reads is later than
+    // this redaction, and must not be reported as redacted when its first message is not.
     let own = keys::conversation(hash);
     let begun = app.store.get(&partition, &own).await?.is_some();
     let messages = app
@@ -439,8 +439,8 @@ async fn files_of(app: &App, partition: &str, hash: KeyedHash) -> Result<Vec<Str
     files_where(app, partition, "conversation = :conversation", &of_it).await
 }
 
-/// Deletes what is left of redacted files. A request or a turn does that by itself; a row
-/// in the stream, of the same transaction, calls for it again in case it was cut off.
+/// Deletes the remaining redacted files. A request or turn does this itself; a stream record
+/// of the same transaction triggers it again in case it was interrupted.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when a store does not answer.
@@ -454,7 +454,7 @@ pub async fn purge(app: &App, life: &LifeKey) -> Result<()> {
     Ok(())
 }
 
-/// The attachments of a life for which a filter expression holds.
+/// The attachments of a life that match a filter expression.
 async fn files_where(
     app: &App,
     partition: &str,
@@ -485,7 +485,7 @@ async fn files_where(
     }
 }
 
-/// The entry for records redacted in one transaction.
+/// The audit event's subject for records redacted in one transaction.
 fn entry_about(life: &LifeKey, records: usize, cause: &Cause) -> Vec<String> {
     [life.life.to_string(), format!("records:{records}")]
         .into_iter()
@@ -493,7 +493,7 @@ fn entry_about(life: &LifeKey, records: usize, cause: &Cause) -> Vec<String> {
         .collect()
 }
 
-/// The tenant's writes that say a job has been asked for.
+/// The writes that log the request of a job.
 pub fn requested(tenant: TenantId, job: &Job<Redacting>) -> Vec<crate::aws::dynamo::Write> {
     let cause = &job.spec.cause;
     let about: Vec<_> = std::iter::once(job.key.id.to_string())

@@ -39,7 +39,7 @@ impl<'a> Piece<'a> {
         }
     }
 
-    /// The row behind a target; `None` for a conversation, which is many.
+    /// The row of a target; `None` for a conversation, which has many.
     pub(super) fn of(what: &'a What) -> Option<Piece<'a>> {
         match what {
             What::Message(message) => Some(Piece::whole(keys::message(*message))),
@@ -61,7 +61,7 @@ struct Done {
     more: bool,
 }
 
-/// Redacts the pieces. What became of each, in their order.
+/// Redacts the pieces. Returns their statuses in order.
 pub(super) async fn redact(
     app: &App,
     life: &LifeKey,
@@ -102,9 +102,9 @@ pub(super) async fn redact(
     }
 }
 
-/// The first transaction of what is left to redact, with its own entry in the log, with what
-/// calls for redacted files to be deleted, and with the re-keying that takes what it redacts
-/// out of backups. Exports that hold it are withdrawn.
+/// The first transaction of the remaining redactions: with its audit event, the stream record
+/// that triggers the deletion of redacted files, and the re-keying that removes the redacted
+/// data from backups. Withdraws exports that contain it.
 fn decide(
     life: Life,
     opened: Opened,
@@ -153,7 +153,7 @@ fn decide(
     life.write(passing, writes, done)
 }
 
-/// Deletes a file whose row is redacted, then the mark that it may still be there.
+/// Deletes a file whose row is redacted, then the mark that the file may still exist.
 ///
 /// # Errors
 /// [`crate::base::error::Error::Unavailable`] when a store does not answer.
@@ -161,7 +161,7 @@ pub(super) async fn purge(app: &App, life: &LifeKey, file: AttachmentId) -> Resu
     let object = life.attachment_object(file);
     app.objects.delete_all_versions(&object).await?;
     let write = Attachment::purged(life, file);
-    // Refused: the life has ended meanwhile, and its erasure sees to its files.
+    // Refused: the life has ended meanwhile, and its erasure deletes its files.
     let _gone = app.store.write(write).await?;
     Ok(())
 }
@@ -225,7 +225,7 @@ impl Opened {
         }
     }
 
-    /// The files that have to go.
+    /// The files to delete.
     fn files(&self) -> Vec<AttachmentId> {
         let file = |row: &Row| match &row.after {
             Record::Attachment(file) => file.purging.then_some(file.id),
@@ -238,7 +238,7 @@ impl Opened {
         self.0.get(sort).is_some_and(Row::changes)
     }
 
-    /// What has changed.
+    /// The writes for the changed rows.
     fn writes(self, living: &Living) -> Vec<LifeWrite> {
         let changed = self.0.into_values().filter(Row::changes);
         let write = |row: Row| match (row.before, row.after) {
@@ -274,9 +274,9 @@ impl Row {
     }
 }
 
-/// Blackens a passage. `known`: the fingerprints of the body as stored, and as it stands
-/// after earlier targets of the same request, by either of which the spans may have been
-/// chosen, since blocks keep every offset.
+/// Redacts a passage. `known`: the fingerprints of the body as stored, and after earlier
+/// targets of the same request. The spans may have been chosen by either, since blocks keep
+/// every offset.
 fn blacken(
     message: &mut Message,
     passage: &Passage,
@@ -288,7 +288,7 @@ fn blacken(
     };
     let fresh = known.contains(&Some(passage.content_hash));
     match crate::schema::spans::redact(body, &passage.spans) {
-        // Asked for again: it is done, though the body has another fingerprint since.
+        // Repeated request: already done, though the body's fingerprint has changed since.
         Some(redacted) if redacted == *body => Status::Redacted(known[1]),
         Some(redacted) if fresh => {
             let fingerprint = hash.content(&redacted);

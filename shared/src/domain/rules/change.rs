@@ -20,7 +20,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// The rule that it is about.
+    /// The rule that it changes.
     pub const fn rule(&self) -> Rule {
         match self {
             Change::Restrict => Rule::Restricted,
@@ -35,7 +35,7 @@ impl Change {
         matches!(self, Change::Lift(_))
     }
 
-    /// Whether all is as asked already. A hold may be given another reason or end.
+    /// Whether the change is already in force. A hold may get another reason or end.
     pub fn done(&self, entry: &Entry) -> bool {
         entry.rules.under(self.rule()) != self.lifts()
             && match self {
@@ -48,8 +48,8 @@ impl Change {
         before.with(self.rule(), !self.lifts())
     }
 
-    /// What the keyring's row becomes; the attributes that [`Entry`] reads. A row that only
-    /// the rule kept is deleted when its time as a tombstone is over, or by TTL when it is.
+    /// The change of the keyring's row, in the attributes that [`Entry`] reads. A row that
+    /// only the rule kept is deleted once its time as a tombstone is over, now or by TTL.
     fn keyring_write(&self, entry: &Entry, now: Timestamp) -> Write {
         let expires = entry.expires_at(self.after(entry.rules));
         if self.lifts() && expires.is_some_and(|at| at <= now) {
@@ -74,9 +74,9 @@ impl Change {
         }
     }
 
-    /// The rows that the change writes, all in one transaction: it happens if the keyring
-    /// is still as read, and the life, if one goes on, is still behind the same door.
-    /// `end`: when that life ends once nothing stops its clock.
+    /// The rows that the change writes, in one transaction. It requires that the keyring is
+    /// unchanged since it was read, and that the life, if there is one, still has the same
+    /// door. `end`: when that life expires once nothing pauses its expiry.
     pub fn writes(
         &self,
         entry: &Entry,
@@ -93,7 +93,7 @@ impl Change {
         let stops = [entry.rules, self.after(entry.rules)].map(Rules::stop_clock);
         writes.push(self.door_write(entry, door, stops, end, now));
         let look_at = match self {
-            // The clock wakes whoever lifts the hold.
+            // The expiry index entry triggers the sweep that ends the hold.
             Change::Hold(hold) => hold.until,
             _ => (stops == [true, false]).then_some(end),
         };
@@ -101,7 +101,7 @@ impl Change {
         writes
     }
 
-    /// The new rules version on the door, and its end taken away or given back.
+    /// Writes the new rules version to the door, and pauses or resumes its expiry.
     fn door_write(
         &self,
         entry: &Entry,
@@ -113,7 +113,7 @@ impl Change {
         let write = next_rules_version_write(entry, now);
         match stops {
             [false, true] => write.remove(&["expires_at"]),
-            // The end follows from when the person was last seen: that must still be so.
+            // The expiry is computed from the last visit, which must not have changed.
             [true, false] => write
                 .set("expires_at", end.as_second())
                 .if_is("last_seen", door.last_seen),

@@ -29,12 +29,11 @@ use crate::domain::life::door::{Door, erase_writes, expires_at};
 use crate::domain::rules::change::Change;
 
 impl App {
-    /// Puts a rule in force, or lifts it. What is so already is left as it is.
+    /// Puts a rule in force or lifts it. Does nothing if that is already so.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for somebody who was never known, and for a hold or a
-    /// restriction of somebody of whom nothing is kept; [`Error::Conflict`] for a hold when
-    /// the tenant is being erased.
+    /// [`Error::NotFound`] for an unknown person, and for a hold or a restriction of a person
+    /// without stored data; [`Error::Conflict`] for a hold when the tenant is being erased.
     pub async fn change_rule(
         &self,
         tenant: TenantId,
@@ -53,12 +52,12 @@ impl App {
             if try_change(self, &entry, change, by).await? {
                 return Ok(());
             }
-            // Somebody was seen, erased or put under another rule meanwhile: read again.
+            // The person was seen, erased or put under another rule meanwhile: read again.
         }
     }
 
-    /// Ends the hold of a life whose time is over, if it is. False when it is not, or
-    /// something has changed meanwhile: there will be another look.
+    /// Ends a life's hold if its time is over. False when it is not, or when something has
+    /// changed meanwhile: it will be verified again.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when a store does not answer.
@@ -73,9 +72,9 @@ impl App {
         }
     }
 
-    /// Wakes the erasures that waited for a hold which has ended. One that is just about to
-    /// wait is given its next turn as well, or it would wait for nobody. Each reads again what
-    /// there is to do, so this may be done again; what a crash leaves out, the next sweep does.
+    /// Resumes the erasures that waited for a hold that has ended. One that is just about to
+    /// wait also gets its next turn; otherwise nothing would resume it. Idempotent, since each
+    /// reads again what it has to do; the next sweep completes what a crash leaves.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when a store does not answer.
@@ -83,24 +82,23 @@ impl App {
         for id in &entry.blocked {
             release_one(self, erasure(&entry.key, *id)).await?;
         }
-        // Refused: the person has returned, and the row is another life's.
+        // Refused: the person has returned, and the row belongs to another life.
         let _returned = self.store.write(released_write(&entry.key)).await?;
         Ok(())
     }
 }
 
-/// Changes a rule of somebody whose row was read just now. False when it no longer is as
-/// it was read.
+/// Changes a rule of a person whose row was just read. False when the row has changed since.
 async fn try_change(app: &App, entry: &Entry, change: &Change, by: &str) -> Result<bool> {
     let now = app.clock.now();
     let lifts_hold = matches!(change, Change::Lift(Rule::Held));
     if lifts_hold && !entry.rules.held && !entry.blocked.is_empty() {
-        // Lifted before, by somebody who did not come to release them all.
+        // Lifted earlier, by a request that did not release them all.
         app.release(entry).await?;
         return Ok(true);
     }
     let door = open_door(app, entry, now).await?;
-    // A life is held and restricted; objection and suppression outlast it.
+    // Holds and restrictions belong to a life; objection and suppression outlast it.
     let of_a_life = matches!(change.rule(), Rule::Held | Rule::Restricted);
     // A tombstone may outlast its time by TTL's delay.
     let forgotten = entry.expires_at(entry.rules).is_some_and(|at| at <= now);
@@ -120,7 +118,7 @@ async fn try_change(app: &App, entry: &Entry, change: &Change, by: &str) -> Resu
             erase_writes(entry, Some(door), suppress)
         }
         Some(door) => {
-            // As stored, not as remembered: a retention that became shorter counts.
+            // As stored, not as cached: a shortened retention must apply.
             let stored = app.store.settings(entry.key.tenant).await?;
             let end = expires_at(door.last_seen, stored.settings.retention_days);
             change.writes(entry, Some((door, end)), now)
@@ -145,7 +143,7 @@ async fn try_change(app: &App, entry: &Entry, change: &Change, by: &str) -> Resu
     Ok(true)
 }
 
-/// The door of a life that goes on.
+/// The door of an active life.
 async fn open_door(app: &App, entry: &Entry, now: Timestamp) -> Result<Option<Door>> {
     if entry.state != State::Active {
         return Ok(None);
@@ -162,7 +160,7 @@ fn erasure(life: &LifeKey, id: JobId) -> JobKey {
     }
 }
 
-/// The erasures that wait for the hold to end: none that was cancelled meanwhile.
+/// The erasures that wait for the hold to end, without cancelled ones.
 async fn waiting(app: &App, entry: &Entry) -> Result<Vec<Erasing>> {
     let keys = entry.blocked.iter().map(|id| erasure(&entry.key, *id));
     let jobs = app.store.jobs_named(&keys.collect::<Vec<_>>()).await?;
@@ -187,7 +185,7 @@ async fn release_one(app: &App, key: JobKey) -> Result<()> {
     }
 }
 
-/// The entry in the tenant's log: it names the life, never the subject.
+/// The audit event: it names the life, never the subject.
 fn logged(entry: &Entry, change: &Change, by: &str, now: Timestamp) -> Vec<Write> {
     let mut about = vec![entry.key.life.to_string()];
     match change {

@@ -26,7 +26,7 @@ impl Tenants {
         }
     }
 
-    /// An API key, if there is one by this id.
+    /// The API key with this id, if it exists.
     ///
     /// # Errors
     /// [`crate::base::error::Error::Unavailable`] when DynamoDB does not answer.
@@ -56,7 +56,7 @@ impl Tenants {
         Ok(settings)
     }
 
-    /// Forgets what is held of a tenant, after a change made by this process.
+    /// Drops a tenant's cached values, after a change made by this process.
     pub fn forget(&self, tenant: TenantId) {
         self.keys.forget(|(of, _)| *of == tenant);
         self.settings.forget(|of| *of == tenant);

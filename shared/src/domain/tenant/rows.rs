@@ -69,7 +69,7 @@ impl ApiKey {
         Write::delete(&keys::api_keys(tenant), &keys::api_key(id)).if_there()
     }
 
-    /// Lets a transaction depend on a key being there.
+    /// Makes a transaction depend on the existence of a key.
     pub fn stays_check(tenant: TenantId, id: KeyId) -> Write {
         Write::check(&keys::api_keys(tenant), &keys::api_key(id)).if_there()
     }
@@ -119,7 +119,7 @@ impl Record {
     }
 }
 
-/// The writes that make a tenant known, besides its keys in the keyring.
+/// The writes that create a tenant, besides its keys in the keyring.
 pub fn create_writes(tenant: TenantId, now: Timestamp) -> Vec<Write> {
     let row = Item::new(TENANTS, &tenant.to_string()).with("created_at", now);
     let settings = Stored {
@@ -145,7 +145,7 @@ fn settings_item(tenant: TenantId, stored: &Stored) -> Item {
         .with("applied_days", u64::from(stored.applied_days))
 }
 
-/// Replaces the settings, if nobody has changed them since `before` was read.
+/// Replaces the settings, if they are unchanged since `before` was read.
 pub fn change_write(
     tenant: TenantId,
     before: &Stored,
@@ -190,7 +190,7 @@ impl Store {
         })
     }
 
-    /// Records that every door has been brought to the retention of this revision.
+    /// Records that every door has the retention of this revision.
     ///
     /// # Errors
     /// As [`Store::settings`].
@@ -199,12 +199,13 @@ impl Store {
             .set("applied_days", u64::from(stored.settings.retention_days))
             .remove(&["shortened_shard", "shortened_after", "shortened_missed"])
             .if_is("rev", stored.rev);
-        // Refused: they have changed again, and all doors are to be brought to that.
+        // Refused: the settings have changed again, and all doors will be updated to that
+        // revision.
         let _changed = self.write(write).await?;
         Ok(())
     }
 
-    /// Records how far the doors have been brought to the retention of this revision.
+    /// Records the progress of applying this revision's retention to the doors.
     ///
     /// # Errors
     /// As [`Store::settings`].

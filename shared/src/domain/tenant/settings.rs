@@ -79,8 +79,8 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// What data protection by default asks for (GDPR Art. 25(2)), within the service's
-    /// purpose: everything goes after 30 days, addresses and pages are kept short.
+    /// Data protection by default (GDPR Art. 25(2)), within the service's purpose: everything
+    /// is erased after 30 days; addresses and URLs are shortened.
     fn default() -> Settings {
         Settings {
             retention_days: 30,
@@ -96,10 +96,10 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The settings in a body, each field checked by name.
+    /// Parses the settings in a body and validates each field by name.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::base::error::Error::Invalid) naming every field at fault.
+    /// [`Error::Invalid`](crate::base::error::Error::Invalid) with every invalid field.
     pub fn parse(body: &Value) -> Result<Settings> {
         let mut violations = Violations::default();
         let settings = read(body, &mut violations);

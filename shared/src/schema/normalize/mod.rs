@@ -1,8 +1,8 @@
-//! The form in which a value is kept, and the one by which it is found. Pure.
+//! The form in which a value is stored, and the form by which it is found. Pure.
 //!
-//! Values arrive as people paste them, and as proxies and SDKs pass them on. What can be
-//! seen of a value decides: invisible characters are dropped, typographic ones are read as
-//! the plain ones they stand for, and both forms of a domain are one.
+//! Values arrive as people paste them and as proxies and SDKs forward them. Only visible
+//! characters count: invisible ones are dropped, typographic ones become their plain
+//! equivalents, and the Unicode and punycode forms of a domain are equal.
 
 mod phone;
 
@@ -15,11 +15,10 @@ use crate::detect::signs::Separator;
 
 pub use phone::phone;
 
-/// The form by which people are found, of a value of a kind (`user_id`, `email`, `phone`).
-/// Whatever is stored or looked up is hashed in this form, so a value is found however it
-/// is written.
+/// The searchable form of a value of a kind (`user_id`, `email`, `phone`). Stored values and
+/// lookups are hashed in this form, so a value is found in any notation.
 ///
-/// `None` when a value has no such form: it is kept, but nobody is found by it.
+/// `None` when a value has no searchable form: it is stored but nobody is found by it.
 pub fn found_by(kind: &str, value: &str) -> Option<String> {
     match kind {
         "email" => Some(mailbox(value)),
@@ -28,10 +27,10 @@ pub fn found_by(kind: &str, value: &str) -> Option<String> {
     }
 }
 
-/// An e-mail address as it is kept: as sent, in NFC, without what cannot be seen. A link
-/// (`mailto:`, RFC 6068) or a name around it (`Ada <ada@example.com>`) is left out.
+/// An e-mail address in its stored form: as sent, in NFC, without invisible characters. A link
+/// scheme (`mailto:`, RFC 6068) or a display name (`Ada <ada@example.com>`) is removed.
 ///
-/// `None` when it is not an address: something, one `@`, and a domain.
+/// `None` when it is not an address: a local part, one `@`, and a domain.
 pub fn email(text: &str) -> Option<String> {
     let text = plain(text);
     let address = match (text.strip_suffix('>'), strip_scheme(&text, "mailto:")) {
@@ -45,9 +44,9 @@ pub fn email(text: &str) -> Option<String> {
     (fits && !domain.contains(odd)).then(|| format!("{local}@{domain}").nfc().collect())
 }
 
-/// An e-mail address in the form by which it is found: the domain in Unicode (UTS #46,
-/// which makes a name and its punycode one), all of it in lower case and NFC. RFC 5321, 2.4
-/// allows case to matter in the local part; no provider in use lets it.
+/// An e-mail address in its searchable form: the domain in Unicode (UTS #46, which unifies a
+/// name and its punycode), all of it in lower case and NFC. RFC 5321, 2.4 allows a
+/// case-sensitive local part; no provider in use has one.
 fn mailbox(text: &str) -> String {
     let address = email(text).unwrap_or_else(|| plain(text));
     let Some((local, domain)) = address.rsplit_once('@') else {
@@ -57,11 +56,11 @@ fn mailbox(text: &str) -> String {
         (unicode, Ok(())) => visible(&unicode),
         (_, Err(_)) => domain.to_owned(),
     };
-    // The root's dot may stand at the end of any domain (RFC 1034, 3.1).
+    // Any domain may end with the root's dot (RFC 1034, 3.1).
     format!("{}@{}", fold(local), fold(domain.trim_end_matches('.')))
 }
 
-/// Lower case, letter by letter, in NFC. The sigma at the end of a word is one as well.
+/// Lower case, letter by letter, in NFC. A final sigma becomes a sigma.
 fn fold(text: &str) -> String {
     let lower = text.nfc().flat_map(char::to_lowercase);
     lower
@@ -70,8 +69,8 @@ fn fold(text: &str) -> String {
         .collect()
 }
 
-/// The address of a client as proxies give it: with a port, in brackets, with a zone
-/// (RFC 4007), or first in a list of those it came through (`X-Forwarded-For`).
+/// A client address as proxies report it: with a port, in brackets, with a zone (RFC 4007), or
+/// first in an `X-Forwarded-For` list.
 pub fn address(text: &str) -> Option<IpAddr> {
     let text = plain(text);
     let mut list = text.split(',').map(|it| it.trim_matches([' ', '"']));
@@ -89,7 +88,7 @@ pub fn address(text: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// A text of one line: line breaks and other control characters become a blank.
+/// A text on one line: line breaks and other control characters become a blank.
 pub fn one_line(text: &str) -> Cow<'_, str> {
     let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
     if !text.contains(breaks) {
@@ -100,19 +99,19 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(parts.join(" "))
 }
 
-/// Whether nothing of a text can be seen.
+/// Whether a text has no visible character.
 pub fn blank(text: &str) -> bool {
     text.chars().all(|c| c.is_whitespace() || invisible(c))
 }
 
-/// A text without what cannot be seen: invisible characters, and blanks at its ends.
+/// A text without invisible characters, and without blanks at its ends.
 fn visible(text: &str) -> String {
     let seen: String = text.chars().filter(|c| !invisible(*c)).collect();
     seen.trim_matches(space).to_owned()
 }
 
-/// The visible text of a value that is one word to a machine: any blank or control
-/// character reads as a space, and the full-width forms of East Asian keyboards as ASCII.
+/// The visible text of a machine-readable value: any blank or control character becomes a
+/// space, and full-width East Asian forms become ASCII.
 fn plain(text: &str) -> String {
     let plain = |c: char| match c {
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
@@ -126,12 +125,12 @@ fn space(c: char) -> bool {
     c.is_control() || Separator::of(c).is_some_and(Separator::is_space)
 }
 
-/// Soft hyphens, marks of direction, joiners and the like.
+/// Soft hyphens, directional marks, joiners and similar characters.
 fn invisible(c: char) -> bool {
     !c.is_control() && Separator::of(c) == Some(Separator::Invisible)
 }
 
-/// What follows a URI's scheme, written in any case.
+/// The text after a URI scheme, matched in any case.
 fn strip_scheme<'a>(text: &'a str, scheme: &str) -> Option<&'a str> {
     let (start, rest) = text.split_at_checked(scheme.len())?;
     start.eq_ignore_ascii_case(scheme).then_some(rest)

@@ -1,12 +1,12 @@
-//! Telephone numbers as people write them, and their one form (ITU-T E.164).
+//! Telephone numbers in any notation, and their canonical form (ITU-T E.164).
 
 use super::{plain, strip_scheme};
 use crate::detect::signs::{Separator, digit};
 
-/// Schemes of links to a number (RFC 3966 and its kin).
+/// URI schemes of telephone links (RFC 3966 and similar).
 const SCHEMES: [&str; 4] = ["tel:", "sms:", "callto:", "whatsapp:"];
 
-/// What people write before an extension, the longer first.
+/// Words before an extension, longer ones first.
 const EXTENSION: [&str; 10] = [
     "extension",
     "extensión",
@@ -20,36 +20,36 @@ const EXTENSION: [&str; 10] = [
     "#",
 ];
 
-/// Country codes of one and two digits (ITU-T E.164, annex to the Operational Bulletin);
-/// every other has three.
+/// Country codes of one and two digits (ITU-T E.164, annex to the Operational Bulletin). All
+/// others have three.
 const SHORT_CODES: [&str; 46] = [
     "1", "7", "20", "27", "30", "31", "32", "33", "34", "36", "39", "40", "41", "43", "44", "45",
     "46", "47", "48", "49", "51", "52", "53", "54", "55", "56", "57", "58", "60", "61", "62", "63",
     "64", "65", "66", "81", "82", "84", "86", "90", "91", "92", "93", "94", "95", "98",
 ];
 
-/// Countries whose numbers may begin with a zero: Italy, San Marino, Côte d'Ivoire, Burkina
-/// Faso, Benin and the Congo. Elsewhere a zero after the country's code is the one that is
-/// dialled at home only.
+/// Countries whose national numbers may begin with a zero: Italy, San Marino, Côte d'Ivoire,
+/// Burkina Faso, Benin and the Congo. Elsewhere a zero after the country code is the trunk
+/// prefix.
 const ZERO_STAYS: [&str; 6] = ["39", "378", "225", "226", "229", "242"];
 
-/// A number as it was read.
+/// A parsed number.
 struct Phone {
-    /// As it is kept.
+    /// In the stored form.
     text: String,
-    /// In E.164 form, where it is international.
+    /// In E.164 form, if it is international.
     e164: Option<String>,
 }
 
-/// A telephone number as it is kept: as sent, in plain digits and separators, with its
-/// extension, without what cannot be seen and without a link's scheme.
+/// A telephone number in its stored form: as sent, in plain digits and separators, with its
+/// extension, without invisible characters and link scheme.
 ///
-/// `None` when it is not a number of 3 to 15 digits.
+/// `None` unless it is a number of 3 to 15 digits.
 pub fn phone(text: &str) -> Option<String> {
     read(text).map(|phone| phone.text)
 }
 
-/// An international number in E.164 form. An extension is no part of it.
+/// An international number in E.164 form, without its extension.
 pub(super) fn e164(text: &str) -> Option<String> {
     read(text)?.e164
 }
@@ -65,7 +65,7 @@ fn read(text: &str) -> Option<Phone> {
     if !rest.is_empty() && !extension(rest) {
         return None;
     }
-    // A plus stands before the number, once.
+    // A plus sign appears at most once, before the number.
     let (before, plus, number) = match number.split_once('+') {
         Some((before, number)) => (before, true, number),
         None => ("", false, number),
@@ -86,8 +86,7 @@ fn read(text: &str) -> Option<Phone> {
     })
 }
 
-/// An international number's digits in E.164 form, without the zero that is dialled at home
-/// only.
+/// An international number's digits in E.164 form, without the trunk prefix.
 fn significant(digits: &str) -> Option<String> {
     let short = SHORT_CODES.iter().find(|code| digits.starts_with(**code));
     let (country, national) = digits.split_at_checked(short.map_or(3, |code| code.len()))?;
@@ -99,8 +98,8 @@ fn significant(digits: &str) -> Option<String> {
     (fits && !country.starts_with('0')).then(|| format!("+{country}{national}"))
 }
 
-/// Whether what follows a number is an extension (`ext. 5`, `x5`, `#5`, `,,5`), or are a
-/// link's parameters (`;ext=5`).
+/// Whether the text after a number is an extension (`ext. 5`, `x5`, `#5`, `,,5`) or a link's
+/// parameters (`;ext=5`).
 fn extension(rest: &str) -> bool {
     if let Some(parameters) = rest.strip_prefix(';')
         && parameters.split(';').all(parameter)
@@ -120,7 +119,7 @@ fn extension(rest: &str) -> bool {
     (1..=12).contains(&digits.len()) && digits.bytes().all(|it| it.is_ascii_digit())
 }
 
-/// Whether a link's parameter is `name=value`, and its extension a number (RFC 3966, 3).
+/// Whether a link parameter is `name=value`, with a number for `ext` (RFC 3966, 3).
 fn parameter(text: &str) -> bool {
     text.split_once('=')
         .is_some_and(|(name, value)| match name {
@@ -132,8 +131,8 @@ fn parameter(text: &str) -> bool {
         })
 }
 
-/// The character that a typewriter has for one: any script's decimal digit, any dash, dot,
-/// slash or plus.
+/// The ASCII equivalent of a character: any script's decimal digit, any dash, dot, slash or
+/// plus.
 fn typewritten(c: char) -> char {
     let digit = digit(c).and_then(|digit| char::from_digit(digit.into(), 10));
     match (c, Separator::of(c)) {

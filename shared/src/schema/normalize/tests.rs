@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What is invisible wherever it is pasted.
+/// Invisible wherever it is pasted.
 const NOTHING: &[&str] = &[
     "\u{200b}",
     "\u{feff}",
@@ -50,7 +50,7 @@ fn an_address_is_found_however_it_is_pasted() {
         found("email", "ΟΔΟΣ@x.example"),
         found("email", "οδος@x.example")
     );
-    // An Indic or Persian domain may hold a joiner, which nobody sees.
+    // An Indic or Persian domain may contain an invisible joiner.
     let persian = found("email", "ada@نامه\u{200c}ای.example");
     assert_eq!(found("email", "ada@xn--mgba3gch31f060k.example"), persian);
     assert_ne!(
@@ -201,7 +201,7 @@ fn a_line_break_is_a_blank() {
     assert!(blank(" \u{200b}\r\n\u{3000}") && !blank(" a ") && !blank("\0"));
 }
 
-/// A text of these letters.
+/// A text made of these letters.
 fn word(
     letters: &'static str,
     lengths: std::ops::Range<usize>,
@@ -211,7 +211,7 @@ fn word(
     letters.prop_map(String::from_iter)
 }
 
-/// A text, and the same with something invisible, or nothing, around each character.
+/// A text, and the same text with an invisible character, or nothing, around each character.
 fn decorated(text: String) -> impl Strategy<Value = (String, String)> {
     let length = text.chars().count() + 1;
     let between = prop::collection::vec(prop::sample::select(NOTHING), length);
@@ -239,7 +239,7 @@ fn a_number() -> impl Strategy<Value = String> {
         .prop_map(|(country, first, rest)| format!("+{country}{first}{rest}"))
 }
 
-/// Anything, with the characters that matter among it.
+/// Any text, biased towards significant characters.
 fn anything() -> impl Strategy<Value = String> {
     let known = word(
         "aßΣς.@<>:;,+-() 00149x#İﬃＡ＠９٣\u{200b}\u{301}\u{ad}\n",
