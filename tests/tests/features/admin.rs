@@ -177,10 +177,7 @@ async fn the_log_reads_newest_first_over_days_and_pages() {
     let owner = &service.ours.owner;
     for day in 1..=4 {
         let body = json!({"retention_days": 30 - day});
-        service
-            .call("PUT", "/v1/settings", owner, Some(&body))
-            .await
-            .expect(200);
+        service.settings(body).await;
         service
             .post("/v1/keys", owner, json!({"scopes": ["read"]}))
             .await

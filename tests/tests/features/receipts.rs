@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::future::join_all;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use lethe_tests::{Reply, Service, days, minutes, sha256, subject};
+use lethe_tests::{Service, assert_has, by_hand, days, hours, id_of, minutes, sha256, subject};
 use local::Options;
 use local::wire::Fate;
 use serde_json::{Value, json};
@@ -25,11 +25,6 @@ async fn claims(service: &Service, jws: &str) -> Value {
     rules.required_spec_claims.clear();
     let read = jsonwebtoken::decode::<Value>(jws, &key, &rules);
     read.expect("the signature holds").claims
-}
-
-async fn receipt(service: &Service, name: &str) -> Reply {
-    let path = format!("/v1/erasures/{name}/receipt");
-    service.get(&path, &service.ours.owner).await
 }
 
 fn id(job: &Value) -> String {
@@ -58,9 +53,7 @@ async fn crowd(service: &Service, people: usize) -> Vec<String> {
 async fn an_erasure_comes_with_a_receipt_that_anybody_can_check() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
-    service
-        .upload("ada", "note.txt", "text/plain", b"hello")
-        .await;
+    service.attach("ada").await;
     let owner = &service.ours.owner;
     let asked_at = service.now();
     let request = json!({"subjects": [ada], "reason": "subject_request", "reference": "DSR-7"});
@@ -69,13 +62,13 @@ async fn an_erasure_comes_with_a_receipt_that_anybody_can_check() {
     let path = format!("/v1/erasures/{job}");
     // Not before the last look, which waits for the last upload link.
     assert_eq!(service.job(&path).await["state"], "verifying");
-    let early = receipt(&service, &job).await.expect(409);
+    let early = service.receipt(&job).await.expect(409);
     assert_eq!(early["code"], "not_completed");
     service.advance(minutes(30)).await;
     let done = service.job(&path).await;
     assert_eq!(done["state"], "completed", "{done}");
 
-    let reply = receipt(&service, &job).await;
+    let reply = service.receipt(&job).await;
     assert_eq!(reply.status, 200);
     assert_eq!(reply.header("content-type"), Some("application/jose"));
     let claims = claims(&service, &reply.text).await;
@@ -143,7 +136,7 @@ async fn many_people_are_unreadable_in_the_answer_and_their_job_is_found_by_each
     // Person, clock, conversation and message of each; the doors closed with the request.
     assert_eq!(done["stores"]["records"], 4 * 230);
     assert_eq!(done["progress"]["done"], done["progress"]["total"]);
-    let claims = claims(&service, &receipt(&service, &id(&job)).await.text).await;
+    let claims = claims(&service, &service.receipt(id_of(&job)).await.text).await;
     assert_eq!(claims["lives"]["count"], 230);
     assert_eq!(claims["lives"]["root"].as_str().map(str::len), Some(43));
     for (who, found) in [(&gone[0], 1), (&gone[229], 1), (&left[0], 0)] {
@@ -152,8 +145,7 @@ async fn many_people_are_unreadable_in_the_answer_and_their_job_is_found_by_each
         assert_eq!(listed["data"].as_array().unwrap().len(), found, "{who}");
     }
     for who in [&left[0], &left[19]] {
-        let path = format!("/v1/subjects/{who}");
-        service.get(&path, owner).await.expect(200);
+        service.person(&who).await;
     }
 }
 
@@ -175,10 +167,7 @@ async fn a_request_for_too_many_is_refused_and_the_unknown_are_passed_over() {
         .await;
     let path = format!("/v1/erasures/{}", id(&job.expect(202)));
     assert_eq!(service.job(&path).await["stores"]["keyring"], 1);
-    service
-        .get(&format!("/v1/subjects/{ada}"), owner)
-        .await
-        .expect(404);
+    service.no_person(&ada).await;
 }
 
 #[tokio::test]
@@ -203,8 +192,7 @@ async fn who_shares_a_user_id_goes_too_when_asked_and_when_both_are_vouched_for(
     let path = format!("/v1/erasures/{}", id(&job.expect(202)));
     assert_eq!(service.job(&path).await["stores"]["keyring"], 2);
     for gone in [&phone, &laptop] {
-        let path = format!("/v1/subjects/{gone}");
-        service.get(&path, owner).await.expect(404);
+        service.no_person(&gone).await;
     }
 }
 
@@ -219,7 +207,7 @@ async fn everybody_who_expires_on_a_day_stands_in_one_receipt() {
     for day in 27..40 {
         let at = lethe_tests::NOON.parse::<jiff::Timestamp>().unwrap() + days(day);
         let day = at.strftime("%Y-%m-%d").to_string();
-        let reply = receipt(&service, &day).await;
+        let reply = service.receipt(&day).await;
         if reply.status == 404 {
             continue;
         }
@@ -264,7 +252,7 @@ async fn a_tombstone_goes_when_no_backup_can_bring_anything_back() {
         .get(&format!("/v1/erasures/{job}"), owner)
         .await
         .expect(404);
-    assert_eq!(receipt(&service, &job).await.status, 200, "receipts stay");
+    assert_eq!(service.receipt(&job).await.status, 200, "receipts stay");
     service.advance(days(35)).await;
     assert!(!known(&bob).await);
 }
@@ -274,9 +262,7 @@ async fn a_tenant_leaves_with_everybody_and_everything_but_the_proof() {
     let service = Service::start().await;
     let people = crowd(&service, 30).await;
     let ada = service.acquaint("ada").await;
-    service
-        .upload("ada", "note.txt", "text/plain", b"hello")
-        .await;
+    service.attach("ada").await;
     let owner = &service.ours.owner;
     let export = json!({"subject": ada});
     service.post("/v1/exports", owner, export).await.expect(202);
@@ -303,21 +289,15 @@ async fn a_tenant_leaves_with_everybody_and_everything_but_the_proof() {
     assert_eq!(ask(body).await.expect(409)["code"], "leaving");
 
     // A day of grace: nothing has changed, and it can be taken back and asked for again.
-    service
-        .get(&format!("/v1/subjects/{ada}"), owner)
-        .await
-        .expect(200);
+    service.person(&ada).await;
     let path = format!("/v1/erasures/{}/cancel", id(&job));
     let cancelled = service.call("POST", &path, owner, None).await.expect(200);
     assert_eq!(cancelled["state"], "cancelled");
     service.call("POST", &path, owner, None).await.expect(409);
     let job = ask(json!({"tenant": true, "confirm": service.ours.id})).await;
     let job = id(&job.expect(202));
-    service.advance(minutes(23 * 60)).await;
-    service
-        .get(&format!("/v1/subjects/{ada}"), owner)
-        .await
-        .expect(200);
+    service.advance(hours(23)).await;
+    service.person(&ada).await;
     let theirs = json!({"events": [{"type": "visit", "visitor_id": "neighbour"}]});
     let neighbour = service.post("/v1/events", &service.theirs.ingest, theirs);
     let neighbour = subject(&neighbour.await.expect(200)["results"][0]);
@@ -382,15 +362,10 @@ async fn what_a_request_that_died_left_is_ended_by_the_worker() {
     use shared::domain::erasure::spec::Erasing;
     use shared::domain::jobs::{Job, JobKind};
 
-    let service = Service::with(Options {
-        ttl: false,
-        schedules: false,
-        ..Options::default()
-    })
-    .await;
+    let service = Service::by_hand().await;
     let people = crowd(&service, 120).await;
     let (app, now) = (service.cloud.app(), service.now());
-    let tenant = shared::base::id::TenantId::parse(&service.ours.id).unwrap();
+    let tenant = service.tenant();
     let subjects: Vec<_> = people
         .iter()
         .map(|it| shared::base::id::SubjectId::parse(it).unwrap())
@@ -422,26 +397,22 @@ async fn what_a_store_refuses_for_a_day_is_named_and_tried_until_it_goes() {
     let refuses = Arc::new(AtomicBool::new(true));
     let refusing = refuses.clone();
     let service = Service::with(Options {
-        ttl: false,
-        schedules: false,
         wire: Some(Arc::new(move |call| {
             let refused = call.operation == "DeleteObjects" && refusing.load(Ordering::SeqCst);
             if refused { Fate::Refuse } else { Fate::Pass }
         })),
-        ..Options::default()
+        ..by_hand()
     })
     .await;
     let ada = service.acquaint("ada").await;
-    service
-        .upload("ada", "note.txt", "text/plain", b"hello")
-        .await;
+    service.attach("ada").await;
     let owner = &service.ours.owner;
     let person = format!("/v1/subjects/{ada}");
     let job = service.call("DELETE", &person, owner, None).await;
     let job = id(&job.expect(202));
     let path = format!("/v1/erasures/{job}");
     let pass = async |hours: i64| {
-        service.cloud.clock().advance(minutes(60 * hours));
+        service.skip(minutes(60 * hours));
         service.sweep().await;
         service.job(&path).await
     };
@@ -456,35 +427,20 @@ async fn what_a_store_refuses_for_a_day_is_named_and_tried_until_it_goes() {
     assert_eq!(told["state"], "partial", "{told}");
     assert_eq!(told["partial"], json!(["attachments"]));
     assert_eq!(told["stores"]["attachments"], 1, "counted once: {told}");
-    assert_eq!(receipt(&service, &job).await.status, 409);
+    assert_eq!(service.receipt(&job).await.status, 409);
     refuses.store(false, Ordering::SeqCst);
     pass(25).await;
     let done = pass(1).await;
     assert_eq!(done["state"], "completed", "{done}");
     assert!(done["partial"].is_null());
     assert_eq!(done["stores"]["attachments"], 1);
-    assert_eq!(receipt(&service, &job).await.status, 200);
+    assert_eq!(service.receipt(&job).await.status, 200);
     assert!(rows::files(&service).is_empty());
-}
-
-/// Moves time, and lets everything happen that it makes due.
-async fn wait(service: &Service, by: jiff::SignedDuration) {
-    service.cloud.clock().advance(by);
-    service.sweep().await;
-    service.cloud.settle().await;
-}
-
-fn by_hand() -> Options {
-    Options {
-        ttl: false,
-        schedules: false,
-        ..Options::default()
-    }
 }
 
 #[tokio::test]
 async fn a_receipt_dates_by_the_last_of_those_whom_it_is_about() {
-    let service = Service::with(by_hand()).await;
+    let service = Service::by_hand().await;
     let mut people = Vec::new();
     for visitor in ["ada", "bob", "eve"] {
         people.push(service.acquaint(visitor).await);
@@ -493,29 +449,30 @@ async fn a_receipt_dates_by_the_last_of_those_whom_it_is_about() {
     for who in &people[1..] {
         let path = format!("/v1/subjects/{who}/hold");
         let body = json!({"reason": "litigation"});
-        let set = service.call("PUT", &path, owner, Some(&body)).await;
-        set.expect(204);
+        service
+            .call("PUT", &path, owner, Some(&body))
+            .await
+            .expect(204);
     }
     let body = json!({"subjects": people});
-    let job = service.post("/v1/erasures", owner, body).await.expect(202);
+    let job = service.erasure(body).await;
     let path = format!("/v1/erasures/{}", id(&job));
     let asked_at = service.now();
     assert_eq!(job["backups_clear_by"], json!(asked_at + days(1)));
     let mut lifted_at = asked_at;
     for who in &people[1..] {
-        wait(&service, days(5)).await;
+        service.pass(days(5)).await;
         lifted_at = service.now();
-        let hold = format!("/v1/subjects/{who}/hold");
-        service.call("DELETE", &hold, owner, None).await.expect(204);
+        service.lift_hold(&who).await;
         service.cloud.settle().await;
         let now = service.job(&path).await;
         assert_eq!(now["unreadable_at"]["records"], json!(lifted_at), "{now}");
         assert_eq!(now["backups_clear_by"], json!(lifted_at + days(1)));
     }
-    wait(&service, minutes(21)).await;
+    service.pass(minutes(21)).await;
     let done = service.job(&path).await;
     assert_eq!(done["state"], "completed", "{done}");
-    let claims = claims(&service, &receipt(&service, &id(&job)).await.text).await;
+    let claims = claims(&service, &service.receipt(id_of(&job)).await.text).await;
     assert_eq!(claims["lives"]["count"], 3);
     assert_eq!(claims["requested_at"], json!(asked_at));
     for store in ["records", "attachments", "exports"] {
@@ -537,19 +494,17 @@ async fn a_receipt_dates_by_the_last_file_that_was_removed() {
                       "size": body.len(), "sha256": sha256(body)});
     let announced = service.post("/v1/attachments", &service.ours.ingest, file);
     let upload = announced.await.expect(201)["upload"].clone();
-    let owner = &service.ours.owner;
-    let path = format!("/v1/subjects/{ada}");
-    let job = service.call("DELETE", &path, owner, None).await.expect(202);
+    let job = service.erase(&ada).await;
     service.cloud.settle().await;
     // It comes after the first look, and before its link has run out.
-    wait(&service, minutes(9)).await;
+    service.pass(minutes(9)).await;
     let sent = service.put(&upload, body).await;
     assert_eq!(sent.status, 200, "{}", sent.text);
     // An upload that began before its link ran out may take some time yet.
-    wait(&service, minutes(10)).await;
+    service.pass(minutes(10)).await;
     let path = format!("/v1/erasures/{}", id(&job));
     assert_eq!(service.job(&path).await["state"], "verifying");
-    wait(&service, minutes(2)).await;
+    service.pass(minutes(2)).await;
     let done = service.job(&path).await;
     assert_eq!(done["state"], "completed", "{done}");
     assert_eq!(done["unreadable_at"]["attachments"], json!(service.now()));
@@ -571,11 +526,8 @@ async fn a_receipt_masks_what_the_log_masks() {
         let job = id(&job.await.expect(202));
         service.settle().await;
         service.advance(minutes(30)).await;
-        let claims = claims(&service, &receipt(&service, &job).await.text).await;
-        assert_eq!(
-            (&claims["reference"], &claims["reason"]),
-            (&json!(kept), &json!(kept))
-        );
+        let claims = claims(&service, &service.receipt(&job).await.text).await;
+        assert_has(&claims, json!({"reference": kept, "reason": kept}));
     }
 }
 
@@ -583,22 +535,24 @@ async fn a_receipt_masks_what_the_log_masks() {
 async fn a_dry_run_says_what_the_erasure_then_does() {
     let service = Service::start().await;
     let (ada, bob) = (service.acquaint("ada").await, service.visit("bob").await);
-    service.upload("ada", "a.txt", "text/plain", b"hello").await;
+    service.attach("ada").await;
     let owner = &service.ours.owner;
     let export = json!({"subject": ada});
     service.post("/v1/exports", owner, export).await.expect(202);
     // Announced, and never sent.
     let file = json!({"visitor_id": "ada", "filename": "b.txt", "content_type": "text/plain",
                       "size": 5, "sha256": sha256(b"hello")});
-    let announced = service.post("/v1/attachments", &service.ours.ingest, file);
-    announced.await.expect(201);
+    service
+        .post("/v1/attachments", &service.ours.ingest, file)
+        .await
+        .expect(201);
     service.settle().await;
     let body = json!({"subjects": [ada, bob], "dry_run": true});
     let dry = service.post("/v1/erasures", owner, body).await.expect(200);
     assert_eq!(dry["stores"]["attachments"], 1, "{dry}");
     assert_eq!(dry["stores"]["exports"], 1);
     let body = json!({"subjects": [ada, bob]});
-    let job = service.post("/v1/erasures", owner, body).await.expect(202);
+    let job = service.erasure(body).await;
     service.advance(minutes(30)).await;
     let done = service.job(&format!("/v1/erasures/{}", id(&job))).await;
     assert_eq!(done["state"], "completed", "{done}");
@@ -619,10 +573,10 @@ async fn when_pseudonymous_rows_are_clear_no_row_names_them() {
         .expect(200);
     service.settle().await;
     let body = json!({"subjects": [ada], "reference": "DSR-7"});
-    let job = service.post("/v1/erasures", owner, body).await.expect(202);
+    let job = service.erasure(body).await;
     service.settle().await;
     service.advance(minutes(30)).await;
-    let claims = claims(&service, &receipt(&service, &id(&job)).await.text).await;
+    let claims = claims(&service, &service.receipt(id_of(&job)).await.text).await;
     let clear_by = claims["pseudonymous_rows_clear_by"]
         .as_str()
         .expect("a time");
@@ -639,15 +593,17 @@ async fn when_pseudonymous_rows_are_clear_no_row_names_them() {
 
 #[tokio::test]
 async fn a_ledger_that_names_more_is_not_replaced_by_one_that_names_less() {
-    let service = Service::with(by_hand()).await;
+    let service = Service::by_hand().await;
     let (ada, bob) = (service.acquaint("ada").await, service.acquaint("bob").await);
     let owner = &service.ours.owner;
     let hold = format!("/v1/subjects/{bob}/hold");
     let body = json!({"reason": "litigation"});
-    let set = service.call("PUT", &hold, owner, Some(&body)).await;
-    set.expect(204);
+    service
+        .call("PUT", &hold, owner, Some(&body))
+        .await
+        .expect(204);
     let body = json!({"subjects": [ada, bob]});
-    let job = service.post("/v1/erasures", owner, body).await.expect(202);
+    let job = service.erasure(body).await;
     service.cloud.settle().await;
     let ledger = || {
         let mut keys = rows::objects(&service);
@@ -664,7 +620,7 @@ async fn a_ledger_that_names_more_is_not_replaced_by_one_that_names_less() {
         .await
         .expect("an answer")
         .expect("a note");
-    service.call("DELETE", &hold, owner, None).await.expect(204);
+    service.lift_hold(&bob).await;
     service.cloud.settle().await;
     // A turn that was overtaken says at last what it knew.
     let put = objects.put(object, "application/json", less).await;
@@ -679,7 +635,7 @@ async fn a_ledger_that_names_more_is_not_replaced_by_one_that_names_less() {
 
 #[tokio::test]
 async fn a_job_that_waits_for_a_hold_forgets_in_time_whom_it_has_erased() {
-    let service = Service::with(by_hand()).await;
+    let service = Service::by_hand().await;
     let owner = &service.ours.owner;
     // In the job itself; in lists beside it, before and after.
     let mut all = crowd(&service, 107).await;
@@ -690,31 +646,32 @@ async fn a_job_that_waits_for_a_hold_forgets_in_time_whom_it_has_erased() {
         for who in held {
             let hold = format!("/v1/subjects/{who}/hold");
             let body = json!({"reason": "litigation"});
-            let set = service.call("PUT", &hold, owner, Some(&body)).await;
-            set.expect(204);
+            service
+                .call("PUT", &hold, owner, Some(&body))
+                .await
+                .expect(204);
         }
         let body = json!({"subjects": people});
-        let job = service.post("/v1/erasures", owner, body).await.expect(202);
+        let job = service.erasure(body).await;
         service.cloud.settle().await;
         waiting.push((job, &gone[0], held));
     }
     for (job, gone, held) in &waiting {
-        wait(&service, days(36)).await;
+        service.pass(days(36)).await;
         let now = service.job(&format!("/v1/erasures/{}", id(job))).await;
         assert_eq!(now["state"], "blocked", "{now}");
         for row in rows::records(&service).await {
             assert!(!format!("{row:?}").contains(*gone), "{row:?}");
         }
         for who in *held {
-            let hold = format!("/v1/subjects/{who}/hold");
-            service.call("DELETE", &hold, owner, None).await.expect(204);
+            service.lift_hold(&who).await;
         }
         service.cloud.settle().await;
-        wait(&service, minutes(21)).await;
+        service.pass(minutes(21)).await;
         let done = service.job(&format!("/v1/erasures/{}", id(job))).await;
         assert_eq!(done["state"], "completed", "{done}");
         assert_eq!(done["stores"]["keyring"], held.len() + 1);
-        let claims = claims(&service, &receipt(&service, &id(job)).await.text).await;
+        let claims = claims(&service, &service.receipt(id_of(&job)).await.text).await;
         assert_eq!(claims["lives"]["count"], held.len() + 1);
         for who in *held {
             assert!(rows::about(&service, who).await.is_empty());

@@ -3,10 +3,9 @@
 
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use lethe_tests::{Service, days, minutes};
+use lethe_tests::{Service, days, hours, minutes};
 use serde_json::{Value, json};
 use shared::aws::dynamo::{Item, Write};
-use shared::base::id::TenantId;
 use shared::domain::audit::entry::{AuditEvent, Entry, writes};
 use shared::domain::audit::roots::PART;
 use shared::domain::keys::{self, WATERMARKS};
@@ -15,7 +14,7 @@ use shared::proof::merkle::{Hash, Tree};
 
 /// Moves every watermark of our tenant to this day, as signing does.
 async fn close(service: &Service, day: &str) {
-    let tenant = TenantId::parse(&service.ours.id).expect("a tenant");
+    let tenant = service.tenant();
     for number in 0..WATERMARKS {
         let row = Item::new(&keys::watermarks(tenant), &keys::watermark(number))
             .with("sealed_until", day);
@@ -258,9 +257,9 @@ async fn a_day_is_sealed_an_hour_after_it_is_over_and_takes_no_more() {
     };
     assert_eq!(made().await, 201);
     // Somebody's clock goes wrong.
-    service.cloud.clock().advance(minutes(-3 * 60));
+    service.skip(hours(-3));
     assert_eq!(made().await, 503);
-    service.cloud.clock().advance(minutes(3 * 60));
+    service.skip(hours(3));
     let log = service
         .get("/v1/activity?day=2026-03-01", &service.ours.owner)
         .await;
@@ -311,7 +310,7 @@ async fn the_leaves_of_a_day_are_made_of_its_entries_and_make_its_root() {
 
 /// Writes entries of now, as many as one transaction takes at a time.
 async fn write_entries(service: &Service, count: usize) {
-    let tenant = TenantId::parse(&service.ours.id).expect("a tenant");
+    let tenant = service.tenant();
     let entry = Entry {
         tenant,
         event: AuditEvent::SettingsChanged,
@@ -336,7 +335,7 @@ async fn a_busy_day_is_sealed_in_parts_and_gone_on_with_where_a_sweep_stopped() 
     assert_eq!(whole[0]["entries"], json!(PART + 5));
     assert_eq!(whole[0]["leaves"].as_array().map(Vec::len), Some(PART + 5));
     // As after a sweep that was cut off behind the first part.
-    let tenant = TenantId::parse(&service.ours.id).expect("a tenant");
+    let tenant = service.tenant();
     let day = "2026-03-01".parse().expect("a day");
     for write in [
         Write::delete(&keys::seals(tenant), "2026-03-01"),

@@ -179,17 +179,13 @@ async fn files(service: &Service, ada: &str) {
         .await;
     let path = format!("/v1/subjects/{ada}/attachments/{note}");
     let link = service.get(&path, owner).await.expect(200);
-    assert_eq!(
-        lethe_tests::fetch(&link["download"]).await.status(),
-        200,
-        "{link}"
-    );
+    assert_eq!(lethe_tests::fetch(&link["download"]).await.0, 200, "{link}");
     let made = service.post("/v1/exports", owner, json!({"subject": ada}));
     let made = made.await.expect(202);
     let path = format!("/v1/exports/{}", made["id"].as_str().expect("an id"));
     let made = service.job(&path).await;
     assert_eq!(
-        lethe_tests::fetch(&made["downloads"][0]).await.status(),
+        lethe_tests::fetch(&made["downloads"][0]).await.0,
         200,
         "{made}"
     );
