@@ -3,6 +3,8 @@
 use jiff::SignedDuration;
 use local::Options;
 use shared::base::id::{SubjectId, TenantId};
+use shared::domain::erasure::spec::Erasing;
+use shared::domain::jobs::{Job, JobKind};
 use shared::domain::keyring::Entry;
 
 use crate::Service;
@@ -44,5 +46,28 @@ impl Service {
         let keyring = &self.cloud.app().keyring;
         let entry = keyring.entry(self.tenant(), subject).await;
         entry.expect("the store answers").expect("they are known")
+    }
+
+    /// An erasure as a request leaves it that wrote its lists and its job, and died before it
+    /// ended anybody.
+    pub async fn left_behind(&self, people: &[String], suppress: bool) -> Job<Erasing> {
+        let app = self.cloud.app();
+        let subjects: Vec<_> = people
+            .iter()
+            .map(|it| SubjectId::parse(it).expect("a subject"))
+            .collect();
+        let present = app.present(self.tenant(), &subjects).await;
+        let present = present.expect("the store answers");
+        let lives: Vec<_> = present.iter().map(|it| (it.key, 2)).collect();
+        let mut erasing = Erasing::default();
+        erasing.suppress = suppress;
+        let (kind, now) = (JobKind::Erasure, self.now());
+        let (mut job, mut writes) = Job::erasure(kind, self.tenant(), &lives, erasing, now);
+        writes.push(job.prepare_write());
+        for write in writes {
+            let written = app.store.write(write).await;
+            written.expect("the store answers").expect("a new job");
+        }
+        job
     }
 }

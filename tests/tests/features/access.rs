@@ -1,6 +1,6 @@
 //! Access: who is found, what is shown of them, page by page.
 
-use lethe_tests::{Service, days};
+use lethe_tests::{days, Service};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -118,12 +118,7 @@ async fn everybody_is_listed_once_over_pages() {
     assert_eq!(ending.len(), 20);
     let erased = &subjects[0];
     service
-        .call(
-            "DELETE",
-            &format!("/v1/subjects/{erased}"),
-            &service.ours.owner,
-            None,
-        )
+        .delete(&format!("/v1/subjects/{erased}"), &service.ours.owner)
         .await
         .expect(202);
     assert_eq!(service.list("/v1/subjects?limit=100").await.len(), 24);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use lethe_tests::files::{EICAR, follow, note};
-use lethe_tests::{Reply, Service, assert_has, days, fetch, file_of, minutes, seconds, sha256};
+use lethe_tests::{assert_has, days, minutes, seconds, fetch, file_of, sha256, Reply, Service};
 use local::Options;
 use local::wire::Fate;
 use serde_json::{Map, Value, json};
@@ -468,9 +468,8 @@ async fn an_event_that_is_no_news_changes_nothing() {
         assert_eq!(everything(&service).await, before, "{event}");
     }
     assert!(service.cloud.dead_letters().is_empty());
-    let path = format!("/v1/exports/{}", job["id"].as_str().unwrap());
     assert_eq!(
-        service.job(&path).await["downloads"]
+        service.follow(&job).await["downloads"]
             .as_array()
             .unwrap()
             .len(),
@@ -591,14 +590,13 @@ async fn upload_after_erasure(service: &Service) {
     let ada = service.acquaint("ada").await;
     let announced = service.announce("ada", b"hello").await;
     let job = service.erase(&ada).await;
-    let job = format!("/v1/erasures/{}", job["id"].as_str().unwrap());
-    assert_eq!(service.job(&job).await["state"], "verifying");
+    assert_eq!(service.follow(&job).await["state"], "verifying");
     service.advance(minutes(9)).await;
     let sent = service.put(&announced["upload"], b"hello").await;
     assert_eq!(sent.status, 200, "the link is still good");
     service.cloud.settle().await;
     service.advance(minutes(30)).await;
-    assert_eq!(service.job(&job).await["state"], "completed");
+    service.completed(&job).await;
     assert!(rows::files(service).is_empty());
     assert!(rows::about(service, &ada).await.is_empty());
     let sent = service.put(&announced["upload"], b"hello").await;
@@ -798,8 +796,7 @@ async fn an_announcement_repeated_after_its_link_has_run_out_is_given_another() 
     let service = Service::start().await;
     let once = [("idempotency-key", "file-1")];
     let send = async |key: &str| {
-        let body = json!({"visitor_id": "ada", "filename": "hello.txt", "content_type": "text/plain",
-                          "size": 5, "sha256": sha256(b"hello")});
+        let body = note("ada", b"hello");
         service
             .call_with("POST", "/v1/attachments", key, Some(&body), &once)
             .await

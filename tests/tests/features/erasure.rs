@@ -1,6 +1,6 @@
 //! Forgetting when asked.
 
-use lethe_tests::{Service, days, minutes, subject};
+use lethe_tests::{days, minutes, subject, Service};
 use serde_json::json;
 
 use crate::rows;
@@ -12,9 +12,7 @@ async fn an_erased_person_is_unreadable_in_the_answer_and_gone_in_the_end() {
     service.attach("ada").await;
     let owner = &service.ours.owner;
 
-    let job = service
-        .call("DELETE", &format!("/v1/subjects/{ada}"), owner, None)
-        .await;
+    let job = service.delete(&format!("/v1/subjects/{ada}"), owner).await;
     let location = job
         .header("location")
         .expect("a job has a place")
@@ -102,8 +100,7 @@ async fn several_people_are_erased_by_one_request() {
     let owner = &service.ours.owner;
     let request =
         json!({"subjects": [ada, bob], "reason": "subject_request", "reference": "DSR-7"});
-    let dry = json!({"subjects": [ada, bob], "dry_run": true});
-    let counts = service.post("/v1/erasures", owner, dry).await.expect(200);
+    let counts = service.dry_run(json!({"subjects": [ada, bob]})).await;
     assert_eq!(counts["subjects"], 2);
     // Of each: person, clock, conversation, two messages, interaction, two lookups.
     assert_eq!(counts["stores"]["records"], 16);
@@ -111,9 +108,7 @@ async fn several_people_are_erased_by_one_request() {
 
     let job = service.erasure(request).await;
     assert_eq!(job["reference"], "DSR-7");
-    let done = service
-        .job(&format!("/v1/erasures/{}", job["id"].as_str().unwrap()))
-        .await;
+    let done = service.follow(&job).await;
     assert_eq!(done["state"], "completed");
     for gone in [&ada, &bob] {
         service.no_person(&gone).await;
@@ -144,11 +139,12 @@ async fn a_lookup_erases_by_vouched_values_and_one_person_only() {
     let ada = subject(&service.store(identify("ada")).await[0]);
     let bob = subject(&service.store(identify("bob")).await[0]);
     // A page claims the same address; nobody vouches for it.
-    let claim = json!({"events": [{"type": "identify", "visitor_id": "eve", "email": "shared@example.com"}]});
     service
-        .post("/v1/events", &service.ours.collect, claim)
-        .await
-        .expect(200);
+        .send(
+            &service.ours.collect,
+            json!([{"type": "identify", "visitor_id": "eve", "email": "shared@example.com"}]),
+        )
+        .await;
 
     let request = json!({"lookup": {"email": "Shared@Example.com"}});
     let refused = service
@@ -252,12 +248,7 @@ async fn a_bad_request_is_refused_by_name_and_nothing_is_lost() {
         .await
         .expect(404);
     service
-        .call(
-            "DELETE",
-            &format!("/v1/subjects/{ada}"),
-            &service.ours.read,
-            None,
-        )
+        .delete(&format!("/v1/subjects/{ada}"), &service.ours.read)
         .await
         .expect(403);
 }

@@ -1,6 +1,6 @@
 //! Forgetting when the time is over.
 
-use lethe_tests::{Service, days, minutes};
+use lethe_tests::{days, minutes, Service};
 use local::Options;
 use serde_json::json;
 
@@ -98,7 +98,7 @@ async fn an_expired_person_is_invisible_at_once() {
         .await
         .expect(404);
     service
-        .call("DELETE", &format!("/v1/subjects/{ada}"), owner, None)
+        .delete(&format!("/v1/subjects/{ada}"), owner)
         .await
         .expect(404);
     let found = service.lookup(json!({"visitor_id": "ada"})).await;
@@ -152,12 +152,7 @@ async fn only_the_person_moves_the_clock() {
         ]))
         .await;
     service
-        .call(
-            "PATCH",
-            &path,
-            &owner,
-            Some(&json!({"identity": {"name": "A. Lovelace"}})),
-        )
+        .patch(&path, &owner, json!({"identity": {"name": "A. Lovelace"}}))
         .await
         .expect(204);
     assert_eq!(expires().await, before);

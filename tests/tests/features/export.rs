@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 
 use lethe_tests::files::EICAR;
-use lethe_tests::{Service, assert_has, days, fetch, hours, minutes, seconds, sha256, subject};
+use lethe_tests::{assert_has, days, hours, minutes, seconds, fetch, sha256, subject, Service};
 use serde_json::{Value, json};
 use zip::ZipArchive;
 
@@ -147,12 +147,7 @@ async fn know(service: &Service) -> Known {
     let from_agent = service
         .upload("ada", "guide.txt", "text/plain", b"how to pay")
         .await;
-    let announced = json!({"visitor_id": "ada", "filename": "never.txt", "content_type": "text/plain",
-                           "size": 5, "sha256": sha256(b"never")});
-    let announced = service
-        .post("/v1/attachments", &service.ours.ingest, announced)
-        .await
-        .expect(201);
+    let announced = service.announce("ada", b"never").await;
     let awaited = announced["attachment"].as_str().unwrap().to_owned();
     let stored = service
         .store(json!([
@@ -737,9 +732,8 @@ async fn an_erasure_takes_the_exports_along() {
     let erasure = service.erase(&ada).await;
     let after = service.get(&place, owner).await.expect(200);
     assert_eq!(after["downloads"], json!([]), "in the same moment");
-    let erasure = format!("/v1/erasures/{}", erasure["id"].as_str().unwrap());
-    let done = service.job(&erasure).await;
-    assert_eq!(done["state"], "completed", "no link was open: {done}");
+    // No link was open.
+    service.completed(&erasure).await;
     assert!(rows::files(&service).is_empty());
     assert_eq!(
         fetch(&link).await.0,

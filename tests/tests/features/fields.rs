@@ -1,7 +1,7 @@
 //! Input as people, pages and proxies really send it: no odd field costs its event, no odd
 //! event its batch, and people are found by what can be seen of a value.
 
-use lethe_tests::{Service, assert_has, subject};
+use lethe_tests::{assert_has, subject, Service};
 use serde_json::{Value, json};
 
 /// The fields that a result names, without the event's own place.
@@ -76,11 +76,9 @@ async fn everybody_is_found_by_the_address_that_can_be_seen() {
             );
         }
         let owner = &service.ours.owner;
-        let erasure = json!({"lookup": {"email": asked_by}, "dry_run": true});
         let erasure = service
-            .post("/v1/erasures", owner, erasure)
-            .await
-            .expect(200);
+            .dry_run(json!({"lookup": {"email": asked_by}}))
+            .await;
         assert_eq!(erasure["subjects"], 1, "{erasure}");
         let copy = json!({"lookup": {"email": asked_by}});
         let copy = service.post("/v1/exports", owner, copy).await;

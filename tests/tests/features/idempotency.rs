@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use lethe_tests::{Reply, Service, days, hours, minutes};
+use lethe_tests::{days, hours, minutes, Reply, Service};
 use serde_json::{Value, json};
 use shared::aws::dynamo::Item;
 use shared::crypto::{Aad, HashKey, Purpose};
@@ -233,12 +233,10 @@ async fn a_refused_request_frees_its_key_at_once() {
 #[tokio::test]
 async fn a_cancellation_that_is_sent_again_is_a_success() {
     let service = Service::start().await;
-    let body = json!({"tenant": true, "confirm": service.ours.id});
-    let job = service.post("/v1/erasures", &service.ours.owner, body);
-    let path = format!(
-        "/v1/erasures/{}/cancel",
-        job.await.expect(202)["id"].as_str().unwrap()
-    );
+    let job = service
+        .erasure(json!({"tenant": true, "confirm": service.ours.id}))
+        .await;
+    let path = format!("/v1/erasures/{}/cancel", job["id"].as_str().unwrap());
     let first = under(&service, "cancel-1", ("POST", &path), None).await;
     let again = under(&service, "cancel-1", ("POST", &path), None).await;
     assert_eq!(first.expect(200), again.expect(200));

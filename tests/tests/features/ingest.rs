@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use lethe_tests::{Service, minutes, subject};
+use lethe_tests::{minutes, subject, Service};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn every_kind_of_event_is_stored_and_read_back() {
 #[tokio::test]
 async fn one_bad_event_never_spoils_the_others() {
     let service = Service::start().await;
-    let events = json!({"events": [
+    let results = service.send(&service.ours.ingest, json!([
         {"type": "visit", "visitor_id": "ada"},
         {"type": "visit", "visitor_id": "bob", "dom": "<html>", "keystrokes": "abc"},
         "no event",
@@ -62,12 +62,7 @@ async fn one_bad_event_never_spoils_the_others() {
         {"type": "visit"},
         {"type": "interaction", "visitor_id": "eve", "item_id": "i", "action": "hovered"},
         {"type": "visit", "visitor_id": "bob"},
-    ]});
-    let reply = service
-        .post("/v1/events", &service.ours.ingest, events)
-        .await
-        .expect(200);
-    let results = reply["results"].as_array().unwrap();
+    ])).await;
     let pointers = |at: usize| {
         let errors = results[at]["errors"]
             .as_array()
@@ -87,7 +82,7 @@ async fn one_bad_event_never_spoils_the_others() {
     assert_eq!(pointers(6), ["/events/6/action"]);
     assert_eq!(results[7]["status"], "stored");
     assert!(
-        !reply.to_string().contains("<html>"),
+        !json!(results).to_string().contains("<html>"),
         "a submitted value is never echoed"
     );
 }
@@ -430,8 +425,8 @@ async fn a_person_is_corrected_by_a_merge_patch() {
         (json!({"email": "KING@example.com"}), 1),
         (json!({"user_id": "u-ada"}), 0),
     ] {
-        let reply = service.lookup(lookup).await;
-        assert_eq!(reply.len(), found);
+        let results = service.lookup(lookup).await;
+        assert_eq!(results.len(), found);
     }
     let wrong = json!({"identity": {"visitor_id": "x", "email": "y"}, "contact": {"email": "no"}, "device": {}});
     let mut faults = service

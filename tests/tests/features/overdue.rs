@@ -1,6 +1,6 @@
 //! Erasures that take too long are told of: an alarm of the template stands on the number.
 
-use lethe_tests::{Service, minutes};
+use lethe_tests::{minutes, Service};
 use local::Options;
 use local::template::Tree;
 use serde_json::{Value, json};
@@ -30,20 +30,13 @@ async fn the_oldest_erasure_that_does_not_end_is_told_with_its_age() {
     // A time that is this test's own.
     let off = jiff::SignedDuration::from_millis(7);
     service.skip(off);
-    let owner = &service.ours.owner;
     let ada = service.acquaint("ada").await;
     let held = service.acquaint("bob").await;
-    let path = format!("/v1/subjects/{held}/hold");
-    let reason = json!({"reason": "litigation"});
-    service
-        .call("PUT", &path, owner, Some(&reason))
-        .await
-        .expect(204);
+    service.hold(&held).await;
     let body = json!({"subjects": [held]});
     service.erasure(body).await;
     service.skip(minutes(60));
-    let body = json!({"subjects": [ada]});
-    let job = service.erasure(body).await;
+    let job = service.erasure(json!({"subjects": [ada]})).await;
 
     let metric = measured(&service).await;
     assert_eq!(metric["OldestOverdueErasure"], 0, "it has just begun");

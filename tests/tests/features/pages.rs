@@ -1,6 +1,7 @@
 //! A page's key learns nothing of anybody, whatever it asks for.
 
-use lethe_tests::{Service, minutes, sha256};
+use lethe_tests::files::note;
+use lethe_tests::{minutes, Service};
 use serde_json::{Value, json};
 
 use crate::rows;
@@ -136,8 +137,7 @@ async fn a_repeated_announcement_of_a_page_is_answered_alike() {
     let gone = service.acquaint("suppressed").await;
     service.erase_and_suppress(&gone).await;
     for visitor in ["suppressed", "known"] {
-        let file = json!({"visitor_id": visitor, "filename": "a.txt", "content_type": "text/plain",
-                          "size": 5, "sha256": sha256(b"hello")});
+        let file = note(visitor, b"hello");
         let once = [("idempotency-key", visitor)];
         let send = || {
             let key = &service.ours.collect;

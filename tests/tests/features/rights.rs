@@ -1,7 +1,7 @@
 //! What may be done with a person: each rule's effect, what outlasts a life, and what
 //! goes on by itself when a rule ends.
 
-use lethe_tests::{Reply, Service, assert_has, days, hours, minutes, path_of, subject};
+use lethe_tests::{assert_has, days, hours, minutes, path_of, subject, Reply, Service};
 use local::Options;
 use serde_json::{Value, json};
 use shared::base::id::{AttachmentId, SubjectId};
@@ -452,12 +452,7 @@ async fn an_objection_ends_observation_and_outlasts_an_erasure() {
     let bare = json!({"subject": ada, "last_seen": null, "expires_at": null, "state": "objected", "verified": false});
     assert_eq!(service.in_state("objected").await, [bare]);
     // A visit begins no life; what they say themselves does.
-    let visit = json!({"events": [{"type": "visit", "visitor_id": "ada"}]});
-    let reply = service
-        .post("/v1/events", &service.ours.ingest, visit)
-        .await
-        .expect(200);
-    assert_eq!(reply["results"][0]["reason"], "objected");
+    assert_eq!(service.try_visit("ada").await, "objected");
     service.no_person(&ada).await;
     assert_eq!(send(&service, "ada").await, expected);
     let shown = service.person(&ada).await;
@@ -581,13 +576,6 @@ async fn a_suppressed_person_stays_away_after_an_expiry_that_nobody_noticed() {
     assert_eq!(send(&service, "bob").await, ["suppressed"; 4]);
 }
 
-/// Whether the keyring has a row of a subject.
-async fn known(service: &Service, subject: &str) -> bool {
-    let entries = rows::keyring(service).await;
-    let mut named = entries.iter().filter_map(|row| rows::text(row, "PK"));
-    named.any(|key| key.ends_with(subject))
-}
-
 #[tokio::test]
 async fn who_was_erased_and_stands_under_no_rule_any_more_is_forgotten_in_time() {
     let service = Service::start().await;
@@ -620,7 +608,7 @@ async fn who_was_erased_and_stands_under_no_rule_any_more_is_forgotten_in_time()
         .zip([true, true, true, false, true])
         .enumerate()
     {
-        assert_eq!(known(&service, who).await, stays, "{n}");
+        assert_eq!(rows::is_known(&service, who).await, stays, "{n}");
     }
     // Their time as a tombstone is over: they go with their last rule.
     for (who, name) in [
@@ -630,7 +618,7 @@ async fn who_was_erased_and_stands_under_no_rule_any_more_is_forgotten_in_time()
         (&people[4], "suppression"),
     ] {
         service.lift_rule(who, name).await;
-        assert!(!known(&service, who).await, "{name}");
+        assert!(!rows::is_known(&service, who).await, "{name}");
         assert_eq!(rule(&service, "PUT", who, name).await.status, 404);
     }
     for state in ["objected", "suppressed"] {
@@ -646,9 +634,9 @@ async fn who_was_erased_and_stands_under_no_rule_any_more_is_forgotten_in_time()
     service.lift_rule(&bob, "objection").await;
     service.lift_rule(&bob, "suppression").await;
     service.advance(days(14)).await;
-    assert!(known(&service, &bob).await);
+    assert!(rows::is_known(&service, &bob).await);
     service.advance(days(2)).await;
-    assert!(!known(&service, &bob).await);
+    assert!(!rows::is_known(&service, &bob).await);
 }
 
 #[tokio::test]
@@ -664,9 +652,9 @@ async fn a_rule_that_is_lifted_while_a_life_is_erased_leaves_a_tombstone_that_go
     service.lift_rule(&ada, "suppression").await;
     service.cloud.settle().await;
     service.advance(days(1)).await;
-    assert!(known(&service, &ada).await);
+    assert!(rows::is_known(&service, &ada).await);
     service.advance(days(36)).await;
-    assert!(!known(&service, &ada).await);
+    assert!(!rows::is_known(&service, &ada).await);
 }
 
 #[tokio::test]
@@ -679,7 +667,7 @@ async fn a_tombstone_that_ttl_has_yet_to_delete_is_forgotten_already() {
     let ada = service.visit("ada").await;
     service.forget(&ada).await;
     service.advance(days(36)).await;
-    assert!(known(&service, &ada).await);
+    assert!(rows::is_known(&service, &ada).await);
     for name in ["objection", "suppression"] {
         assert_eq!(rule(&service, "PUT", &ada, name).await.status, 404);
     }

@@ -1,7 +1,7 @@
 //! What a hold keeps, against events as against everything else: they add what is absent,
 //! and change nothing.
 
-use lethe_tests::{Service, days, minutes, subject};
+use lethe_tests::{days, minutes, subject, Service};
 use serde_json::{Value, json};
 
 /// The same from a page, which learns nothing.
@@ -70,7 +70,7 @@ async fn events_change_nothing_of_a_held_person() {
     let shown = service.person(&ada).await;
     assert_eq!(shown["last_seen"], json!(service.now()));
     let hold = format!("{path}/hold");
-    service.call("DELETE", &hold, owner, None).await.expect(204);
+    service.delete(&hold, owner).await.expect(204);
     assert_eq!(service.try_store(visit).await, ["stored"]);
     let shown = service.person(&ada).await;
     assert_eq!(shown["network"]["ip"], "198.51.100.0");

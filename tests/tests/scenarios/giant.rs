@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use lethe_tests::{Service, by_hand, minutes, sha256, subject};
+use lethe_tests::{by_hand, minutes, sha256, subject, Service};
 use local::Options;
 use serde_json::json;
 
@@ -92,10 +92,9 @@ async fn a_giant_is_erased_by_a_worker_that_is_cut_off_again_and_again() {
     let job = service.erase(&who).await;
     let answered = asked.elapsed();
     service.no_person(&who).await;
-    let path = format!("/v1/erasures/{}", job["id"].as_str().expect("an id"));
     let (mut before, mut looks, mut cut_offs) = (0, 0, 0);
     let done = loop {
-        let job = service.job(&path).await;
+        let job = service.follow(&job).await;
         let now = job["progress"]["done"].as_u64().expect("a number");
         assert!(now >= before, "progress went back from {before} to {now}");
         before = now;

@@ -4,13 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::join_all;
-use lethe_tests::{Service, assert_has, by_hand, days, hours, id_of, minutes, subject};
+use lethe_tests::{assert_has, by_hand, days, hours, minutes, id_of, subject, Service};
 use local::Options;
 use local::wire::Fate;
 use serde_json::{Value, json};
-use shared::base::id::SubjectId;
-use shared::domain::erasure::spec::Erasing;
-use shared::domain::jobs::{Job, JobKind};
 use shared::domain::keyring::BLOCKED;
 
 use crate::{late, rows};
@@ -64,13 +61,10 @@ async fn a_hold_that_runs_out_lets_the_erasure_go_on() {
 async fn of_several_people_only_who_is_held_waits() {
     let service = Service::start().await;
     let (ada, bob) = (service.acquaint("ada").await, service.acquaint("bob").await);
-    let owner = &service.ours.owner;
     service.hold(&ada).await;
-    let body = json!({"subjects": [ada, bob], "dry_run": true});
-    let dry = service.post("/v1/erasures", owner, body).await.expect(200);
+    let dry = service.dry_run(json!({"subjects": [ada, bob]})).await;
     assert_has(&dry, json!({"subjects": 2, "blocked": 1}));
-    let body = json!({"subjects": [ada, bob]});
-    let job = service.erasure(body).await;
+    let job = service.erasure(json!({"subjects": [ada, bob]})).await;
     assert!(job["unreadable_at"]["records"].is_string(), "{job}");
     service.no_person(&bob).await;
     let waits = service.follow(&job).await;
@@ -217,8 +211,9 @@ async fn a_hold_whose_erasures_were_all_cancelled_leaves_the_life_as_it_is() {
     let (ada, bob) = (service.acquaint("ada").await, service.acquaint("bob").await);
     service.hold(&ada).await;
     let alone = service.erase_and_suppress(&ada).await;
-    let body = json!({"subjects": [ada, bob], "suppress": true});
-    let both = service.erasure(body).await;
+    let both = service
+        .erasure(json!({"subjects": [ada, bob], "suppress": true}))
+        .await;
     service.cloud.settle().await;
     for job in [&alone, &both] {
         service.cancel(job).await.expect(200);
@@ -318,7 +313,7 @@ async fn a_hold_that_was_lifted_by_somebody_who_died_lets_its_erasures_go_all_th
         let hold = format!("/v1/subjects/{ada}/hold");
         let owner = &service.ours.owner;
         dies.store(true, Ordering::SeqCst);
-        let unheard = service.call("DELETE", &hold, owner, None).await;
+        let unheard = service.delete(&hold, owner).await;
         assert!(unheard.status >= 500, "{}", unheard.text);
         // It is lifted, and the life has ended: nothing can be taken back any more.
         assert_eq!(service.try_visit("ada").await, "suppressed");
@@ -383,8 +378,7 @@ async fn sleeps(others: bool) {
     if others {
         people.push(service.acquaint("bob").await);
     }
-    let people = json!({"subjects": people});
-    let job = service.erasure(people).await;
+    let job = service.erasure(json!({"subjects": people})).await;
     for _ in 0..2 {
         delete.wake();
         service.pass(minutes(21)).await;
@@ -449,7 +443,7 @@ async fn an_erasure_for_which_a_hold_has_no_room_looks_again_each_day() {
     for _ in 0..BLOCKED {
         service.erase(&ada).await;
     }
-    let job = left_behind(&service, &[&ada], false).await;
+    let job = service.left_behind(std::slice::from_ref(&ada), false).await;
     let path = format!("/v1/erasures/{}", job.key.id);
     service.advance(minutes(30)).await;
     assert_eq!(service.job(&path).await["state"], "blocked");
@@ -457,24 +451,6 @@ async fn an_erasure_for_which_a_hold_has_no_room_looks_again_each_day() {
     service.lift_hold(&ada).await;
     service.advance(days(1) + minutes(30)).await;
     assert_eq!(service.job(&path).await["state"], "completed");
-}
-
-/// A job that a request has written which died before it ended anybody.
-async fn left_behind(service: &Service, people: &[&String], suppress: bool) -> Job<Erasing> {
-    let app = service.cloud.app();
-    let tenant = service.tenant();
-    let subjects: Vec<_> = people
-        .iter()
-        .map(|it| SubjectId::parse(it).expect("a subject"))
-        .collect();
-    let present = app.present(tenant, &subjects).await.expect("an answer");
-    let lives: Vec<_> = present.iter().map(|it| (it.key, 2)).collect();
-    let mut erasing = Erasing::default();
-    erasing.suppress = suppress;
-    let (mut job, _) = Job::erasure(JobKind::Erasure, tenant, &lives, erasing, service.now());
-    let prepared = app.store.write(job.prepare_write()).await;
-    prepared.expect("an answer").expect("a new job");
-    job
 }
 
 #[tokio::test]
@@ -494,7 +470,7 @@ async fn who_is_to_be_kept_away_stays_away_however_their_life_has_ended_meanwhil
     let [expires, returns, erased, held, let_in, before] = &people[..] else {
         panic!("six people")
     };
-    let job = left_behind(&service, &people.iter().collect::<Vec<_>>(), true).await;
+    let job = service.left_behind(&people, true).await;
     service.erase(erased).await;
     service.cloud.settle().await;
     service.skip(days(30));
@@ -562,7 +538,7 @@ async fn who_was_let_back_in_is_not_kept_away_by_what_was_asked_for_before() {
     dies.store(true, Ordering::SeqCst);
     let hold = format!("/v1/subjects/{ada}/hold");
     let owner = &service.ours.owner;
-    let unheard = service.call("DELETE", &hold, owner, None).await;
+    let unheard = service.delete(&hold, owner).await;
     assert!(unheard.status >= 500);
     service.skip(minutes(5));
     service.lift_rule(&ada, "suppression").await;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::join_all;
-use lethe_tests::{Reply, Service, by_hand, minutes};
+use lethe_tests::{by_hand, minutes, Reply, Service};
 use local::Options;
 use local::wire::{Call, Fate};
 use rand::rngs::StdRng;
@@ -74,7 +74,7 @@ impl Leaver {
         let visit = service.post("/v1/events", &owner, events).await.expect(200);
         let soon = service.now() + minutes(1);
         let body = json!({"tenant": true, "confirm": id, "not_before": soon});
-        let job = service.erasure(body).await;
+        let job = service.post("/v1/erasures", &owner, body).await.expect(202);
         Leaver {
             id,
             owner,
@@ -304,10 +304,7 @@ async fn a_hold_that_is_answered_just_before_its_tenant_goes_keeps_the_tenant() 
     assert_eq!(job["state"], "blocked");
     // While it stays, others can be held, and it can be taken back.
     let path = format!("/v1/subjects/{}/hold", leaver.person);
-    service
-        .call("DELETE", &path, &leaver.owner, None)
-        .await
-        .expect(204);
+    service.delete(&path, &leaver.owner).await.expect(204);
     leaver.hold(&service).await.expect(204);
     leaver.cancel(&service).await.expect(200);
 }

@@ -10,7 +10,7 @@ use std::task::Poll;
 
 use futures::future::{join, join_all, poll_fn};
 use jiff::{SignedDuration, Timestamp};
-use lethe_tests::{NOON, Service, by_hand, days, hours, minutes};
+use lethe_tests::{by_hand, days, hours, minutes, Service, NOON};
 use local::Options;
 use local::functions::Handler;
 use local::template::RESTORING;
@@ -651,11 +651,7 @@ async fn an_erasure_ends_a_rekeying() {
     let midway = Midway::new().await;
     let path = format!("/v1/subjects/{}", midway.subject);
     let owner = &midway.service.ours.owner;
-    midway
-        .service
-        .call("DELETE", &path, owner, None)
-        .await
-        .expect(202);
+    midway.service.delete(&path, owner).await.expect(202);
     ended(midway).await;
 }
 
@@ -765,11 +761,7 @@ async fn act(service: &Service, person: &Person, deed: Deed) -> Told {
         Deed::Visit => {
             let event =
                 json!({"type": "visit", "visitor_id": visitor, "url": "https://x.example/"});
-            let events = json!({"events": [event]});
-            service
-                .post("/v1/events", &service.ours.ingest, events)
-                .await
-                .expect(200);
+            service.send(&service.ours.ingest, json!([event])).await;
             Told::Nothing
         }
         Deed::Read => {
@@ -779,7 +771,7 @@ async fn act(service: &Service, person: &Person, deed: Deed) -> Told {
             Told::Nothing
         }
         Deed::Erase => {
-            let reply = service.call("DELETE", &path, owner, None).await;
+            let reply = service.delete(&path, owner).await;
             assert!(matches!(reply.status, 202 | 404), "{}", reply.text);
             Told::Erased
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use lethe_tests::{Service, by_hand, days, minutes};
+use lethe_tests::{by_hand, days, minutes, Service};
 use local::Options;
 use local::template::{RESTORING, Template};
 use serde_json::{Value, json};
@@ -221,7 +221,7 @@ impl Scene {
         let reply = match function {
             "delete" => {
                 let path = format!("/v1/subjects/{}", self.subject);
-                service.call("DELETE", &path, owner, None).await
+                service.delete(&path, owner).await
             }
             "export" => {
                 let body = json!({"subject": self.subject});

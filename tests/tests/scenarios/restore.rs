@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest};
 use jiff::Timestamp;
-use lethe_tests::{Service, assert_has, days, hours, minutes};
+use lethe_tests::{assert_has, days, hours, minutes, Service};
 use local::Options;
 use local::template::RESTORING;
 use rand::rngs::StdRng;
@@ -107,10 +107,7 @@ impl Scene {
     async fn erase(&self, subject: &str, suppress: bool) {
         let path = format!("/v1/subjects/{subject}?suppress={suppress}");
         let owner = &self.service.ours.owner;
-        self.service
-            .call("DELETE", &path, owner, None)
-            .await
-            .expect(202);
+        self.service.delete(&path, owner).await.expect(202);
         self.service.cloud.settle().await;
     }
 
@@ -697,9 +694,7 @@ async fn whatever_is_restored_the_forgotten_stay_forgotten_and_the_living_live()
         assert_eq!(refused["state"] == "blocked", known, "{way}: {refused}");
         if known {
             // As if nothing had been lost: it goes on when the hold ends.
-            let lifted = service
-                .call("DELETE", &format!("{path}/hold"), owner, None)
-                .await;
+            let lifted = service.delete(&format!("{path}/hold"), owner).await;
             assert_eq!(lifted.status, 204);
         }
         service.cloud.settle().await;
@@ -820,12 +815,13 @@ async fn a_tenant_that_has_left_stays_away() {
         let service = &scene.service;
         let stays = service.acquaint("ada").await;
         let theirs = &service.theirs;
-        let event = json!({"events": [{"type": "visit", "visitor_id": "bob"},
-            {"type": "identify", "visitor_id": "bob", "email": "bob@example.com"}]});
         service
-            .post("/v1/events", &theirs.ingest, event)
-            .await
-            .expect(200);
+            .send(
+                &theirs.ingest,
+                json!([{"type": "visit", "visitor_id": "bob"},
+            {"type": "identify", "visitor_id": "bob", "email": "bob@example.com"}]),
+            )
+            .await;
         let before = scene.tables().await;
         let body = json!({"tenant": true, "confirm": theirs.id, "not_before": service.now()});
         service
@@ -939,16 +935,12 @@ async fn chance(
             let _ = subject;
         }
         _ => {
-            let path = json!({"events": [
+            let results = service.send(&service.ours.ingest, json!([
                 {"type": "visit", "visitor_id": visitor},
                 {"type": "identify", "visitor_id": visitor, "email": format!("{visitor}@example.com")},
                 {"type": "message", "visitor_id": visitor, "conversation_id": "c-1",
-                 "author": "end_user", "body": "hello"}]});
-            let reply = service
-                .post("/v1/events", &service.ours.ingest, path)
-                .await
-                .expect(200);
-            if let Some(subject) = reply["results"][0]["subject"].as_str() {
+                 "author": "end_user", "body": "hello"}])).await;
+            if let Some(subject) = results[0]["subject"].as_str() {
                 known.insert(visitor, subject.to_owned());
             }
         }

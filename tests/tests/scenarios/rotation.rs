@@ -2,7 +2,7 @@
 //! before, and what is sealed later is sealed under the new one.
 
 use lethe_tests::meter::{Cost, Meter};
-use lethe_tests::{Service, days, minutes};
+use lethe_tests::{days, minutes, Service};
 use local::Options;
 use serde_json::json;
 use shared::domain::jobs::{Job, JobFilter, JobKind};
@@ -62,12 +62,7 @@ async fn what_was_sealed_before_a_rotation_is_read_after_it() {
     })
     .await;
     let (owner, ada) = (&service.ours.owner, say(&service, "ada").await);
-    let hold = json!({"reason": "litigation"});
-    let path = format!("/v1/subjects/{ada}/hold");
-    service
-        .call("PUT", &path, owner, Some(&hold))
-        .await
-        .expect(204);
+    service.hold(&ada).await;
     service.visit("bob").await;
     let list = "/v1/subjects?limit=1";
     let page = service.get(list, owner).await.expect(200);

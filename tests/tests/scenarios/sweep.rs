@@ -13,7 +13,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::StreamExt;
 use jiff::SignedDuration;
-use lethe_tests::{Service, Tenant, assert_has, by_hand, days, hours, minutes, seconds};
+use lethe_tests::{assert_has, by_hand, days, hours, minutes, seconds, path_of, Service, Tenant};
 use local::Options;
 use local::template::Tree;
 use local::wire::{Call, Fate};
@@ -153,7 +153,7 @@ async fn a_lot_to_do(service: &Service) -> Vec<Due> {
         let gone = visit(service, tenant, "gone").await;
         keep_for(service, tenant, 3).await;
         let path = format!("/v1/subjects/{gone}");
-        let job = service.call("DELETE", &path, &tenant.owner, None).await;
+        let job = service.delete(&path, &tenant.owner).await;
         let job = job.expect(202)["id"].as_str().expect("an id").to_owned();
         note("job", tenant, Some(&job));
         note("seal", tenant, None);
@@ -607,7 +607,7 @@ async fn a_hand_over_is_refused_once_somebody_has_taken_the_job_up() {
     let service = still(&line).await;
     let ada = service.visit("ada").await;
     let path = format!("/v1/subjects/{ada}");
-    let job = service.call("DELETE", &path, &service.ours.owner, None);
+    let job = service.delete(&path, &service.ours.owner);
     let job = job.await.expect(202)["id"]
         .as_str()
         .expect("an id")
@@ -657,15 +657,14 @@ async fn erasures_that_are_over_are_in_no_index_and_go_by_ttl_with_their_lists()
         subjects.extend(stored.iter().map(lethe_tests::subject));
     }
     let owner = &service.ours.owner;
-    let body = json!({"subjects": subjects});
-    let job = service.erasure(body).await;
-    let path = format!("/v1/erasures/{}", job["id"].as_str().expect("an id"));
+    let job = service.erasure(json!({"subjects": subjects})).await;
+    let path = path_of(&job);
     for _ in 0..3 {
         service.cloud.settle().await;
         service.skip(minutes(15));
         sweep(&service).await;
     }
-    assert_eq!(service.job(&path).await["state"], "completed");
+    service.completed(&job).await;
     let kept = async || {
         let mut rows = rows::records(&service).await;
         rows.retain(|row| rows::text(row, "SK").is_some_and(|sort| sort.starts_with("job_")));

@@ -275,10 +275,9 @@ async fn block(play: &mut Play, held_for: Option<SignedDuration>) {
         .call("PUT", &path, owner, Some(&body))
         .await
         .expect(204);
-    let body = json!({"subjects": [ada, bob]});
-    let both = service.erasure(body).await;
+    let both = service.erasure(json!({"subjects": [ada, bob]})).await;
     let path = format!("/v1/subjects/{ada}?suppress=true");
-    service.call("DELETE", &path, owner, None).await.expect(202);
+    service.delete(&path, owner).await.expect(202);
     service.cloud.settle().await;
     play.known["job"] = both["id"].clone();
 }
