@@ -5,6 +5,8 @@
 //! - `invariants`: what holds for all of them
 //! - `scenarios`: what happens over time, among several, or after a failure
 
+mod signed;
+
 #[path = "features/access.rs"]
 mod access;
 #[path = "features/admin.rs"]

@@ -1,28 +1,7 @@
 //! Access: who is found, what is shown of them, page by page.
 
-use lethe_tests::{Service, days};
+use lethe_tests::{days, Service};
 use serde_json::{Value, json};
-
-fn rows(page: &Value) -> Vec<Value> {
-    page["data"].as_array().cloned().unwrap_or_default()
-}
-
-/// Every page of a list.
-async fn all(service: &Service, path: &str) -> Vec<Value> {
-    let mut found = Vec::new();
-    let mut cursor = String::new();
-    loop {
-        let page = service
-            .get(&format!("{path}{cursor}"), &service.ours.read)
-            .await
-            .expect(200);
-        found.extend(rows(&page));
-        match page["next_cursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return found,
-        }
-    }
-}
 
 #[tokio::test]
 async fn a_person_is_found_by_each_value_in_any_of_its_forms() {
@@ -125,7 +104,7 @@ async fn everybody_is_listed_once_over_pages() {
         service.visit(&format!("v-{at}")).await;
     }
     subjects.sort();
-    let listed = all(&service, "/v1/subjects?limit=4").await;
+    let listed = service.list("/v1/subjects?limit=4").await;
     let mut names: Vec<_> = listed
         .iter()
         .map(|row| row["subject"].as_str().unwrap_or_default())
@@ -133,23 +112,16 @@ async fn everybody_is_listed_once_over_pages() {
     names.sort_unstable();
     assert_eq!(names, subjects);
     let soon = (service.now() + days(25)).to_string();
-    let ending = all(
-        &service,
-        &format!("/v1/subjects?expires_before={soon}&limit=3"),
-    )
-    .await;
+    let ending = service
+        .list(&format!("/v1/subjects?expires_before={soon}&limit=3"))
+        .await;
     assert_eq!(ending.len(), 20);
     let erased = &subjects[0];
     service
-        .call(
-            "DELETE",
-            &format!("/v1/subjects/{erased}"),
-            &service.ours.owner,
-            None,
-        )
+        .delete(&format!("/v1/subjects/{erased}"), &service.ours.owner)
         .await
         .expect(202);
-    assert_eq!(all(&service, "/v1/subjects?limit=100").await.len(), 24);
+    assert_eq!(service.list("/v1/subjects?limit=100").await.len(), 24);
     service
         .get("/v1/subjects?expires_before=soon", &service.ours.read)
         .await
@@ -167,7 +139,7 @@ async fn records_are_paged_and_filtered() {
     };
     service.store((0..7).map(message).collect()).await;
     let base = format!("/v1/subjects/{subject}/records");
-    let everything = all(&service, &format!("{base}?limit=100")).await;
+    let everything = service.list(&format!("{base}?limit=100")).await;
     let types: Vec<_> = everything
         .iter()
         .map(|it| it["type"].as_str().unwrap_or_default())
@@ -178,26 +150,28 @@ async fn records_are_paged_and_filtered() {
     assert_eq!(types, expected);
     for limit in [1, 2, 3, 5] {
         assert_eq!(
-            all(&service, &format!("{base}?limit={limit}")).await,
+            service.list(&format!("{base}?limit={limit}")).await,
             everything
         );
     }
-    let messages = all(&service, &format!("{base}?type=message&limit=4")).await;
+    let messages = service.list(&format!("{base}?type=message&limit=4")).await;
     assert_eq!(messages, everything[2..11]);
-    let mut reversed = all(&service, &format!("{base}?type=message&order=desc&limit=4")).await;
+    let mut reversed = service
+        .list(&format!("{base}?type=message&order=desc&limit=4"))
+        .await;
     reversed.reverse();
     assert_eq!(reversed, messages);
-    let of_one = all(&service, &format!("{base}?conversation=c-2&limit=3")).await;
+    let of_one = service
+        .list(&format!("{base}?conversation=c-2&limit=3"))
+        .await;
     assert_eq!(of_one.len(), 8);
     assert!(of_one.iter().all(|it| it["conversation_id"] == "c-2"));
     let since = (service.now() - days(1) + lethe_tests::minutes(1)).to_string();
-    let late = all(
-        &service,
-        &format!("{base}?type=message&since={since}&limit=2"),
-    )
-    .await;
+    let late = service
+        .list(&format!("{base}?type=message&since={since}&limit=2"))
+        .await;
     assert_eq!(late.len(), 7);
-    let early = all(&service, &format!("{base}?until={since}&limit=2")).await;
+    let early = service.list(&format!("{base}?until={since}&limit=2")).await;
     assert_eq!(early.len(), 4, "{early:?}");
     for wrong in [
         "type=person",
@@ -242,5 +216,5 @@ async fn a_page_of_long_messages_stays_within_what_can_be_answered() {
     let first = service.get(&path, &service.ours.read).await;
     assert!(first.text.len() < 5_000_000, "{}", first.text.len());
     assert!(first.json()["next_cursor"].is_string());
-    assert_eq!(all(&service, &path).await.len(), 30);
+    assert_eq!(service.list(&path).await.len(), 30);
 }

@@ -1,6 +1,6 @@
 //! Settings, keys, activity, tenants.
 
-use lethe_tests::{Service, days};
+use lethe_tests::{days, Service};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -108,14 +108,11 @@ async fn a_key_is_shown_once_and_gone_when_revoked() {
     );
     let path = format!("/v1/keys/{id}");
     assert_eq!(
-        service
-            .call("DELETE", &path, &service.theirs.owner, None)
-            .await
-            .status,
+        service.delete(&path, &service.theirs.owner).await.status,
         404
     );
-    service.call("DELETE", &path, owner, None).await.expect(204);
-    service.call("DELETE", &path, owner, None).await.expect(404);
+    service.delete(&path, owner).await.expect(204);
+    service.delete(&path, owner).await.expect(404);
     service.get("/v1/subjects", secret).await.expect(401);
 }
 
@@ -135,13 +132,13 @@ async fn the_last_key_that_administers_stays() {
         .unwrap()
         .to_owned();
     let path = format!("/v1/keys/{own}");
-    let refused = service.call("DELETE", &path, owner, None).await;
+    let refused = service.delete(&path, owner).await;
     assert_eq!(refused.expect(409)["code"], "last_admin");
     let made = service
         .post("/v1/keys", owner, json!({"scopes": ["admin"]}))
         .await
         .expect(201);
-    service.call("DELETE", &path, owner, None).await.expect(204);
+    service.delete(&path, owner).await.expect(204);
     service
         .get("/v1/keys", made["secret"].as_str().unwrap())
         .await
@@ -177,10 +174,7 @@ async fn the_log_reads_newest_first_over_days_and_pages() {
     let owner = &service.ours.owner;
     for day in 1..=4 {
         let body = json!({"retention_days": 30 - day});
-        service
-            .call("PUT", "/v1/settings", owner, Some(&body))
-            .await
-            .expect(200);
+        service.settings(body).await;
         service
             .post("/v1/keys", owner, json!({"scopes": ["read"]}))
             .await

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use lethe_tests::Service;
+use lethe_tests::{by_hand, Service};
 use local::Options;
 use local::wire::{Call, Fate};
 use serde_json::{Value, json};
@@ -17,13 +17,11 @@ async fn service(decide: impl Fn(&Call) -> Fate + Send + Sync + 'static) -> (Ser
     let fails = Switch::default();
     let switch = fails.clone();
     let options = Options {
-        ttl: false,
-        schedules: false,
         wire: Some(Arc::new(move |call: &Call| match switch.is_on() {
             true => decide(call),
             false => Fate::Pass,
         })),
-        ..Options::default()
+        ..by_hand()
     };
     (Service::with(options).await, fails)
 }
@@ -97,8 +95,10 @@ async fn a_transaction_that_is_still_running_is_asked_for_by_its_name_until_it_e
     let owner = &service.ours.owner;
     let before = service.get("/v1/keys", owner).await.expect(200);
     fails.set(true);
-    let made = service.post("/v1/keys", owner, json!({"scopes": ["read"]}));
-    made.await.expect(201);
+    service
+        .post("/v1/keys", owner, json!({"scopes": ["read"]}))
+        .await
+        .expect(201);
     fails.set(false);
     assert_eq!(tries.load(Ordering::SeqCst), 9);
     let after = service.get("/v1/keys", owner).await.expect(200);

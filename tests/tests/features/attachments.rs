@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use jiff::SignedDuration;
-use lethe_tests::{Reply, Service, days, minutes, sha256};
+use lethe_tests::files::{EICAR, follow, note};
+use lethe_tests::{assert_has, days, minutes, seconds, fetch, file_of, sha256, Reply, Service};
 use local::Options;
 use local::wire::Fate;
 use serde_json::{Map, Value, json};
@@ -14,39 +14,7 @@ use crate::rows;
 const PNG: &[u8] =
     b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\
     \0\0\0\rIDATx\x9cc\0\x01\0\0\x05\0\x01\r\n-\xb4\0\0\0\0IEND\xaeB`\x82";
-const EICAR: &[u8] = br"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*";
 const MIB: usize = 1024 * 1024;
-
-fn note(visitor: &str, body: &[u8]) -> Value {
-    json!({"visitor_id": visitor, "conversation_id": "c-1", "filename": "note.txt",
-           "content_type": "text/plain", "size": body.len(), "sha256": sha256(body)})
-}
-
-/// Announces a text file: the answer's body.
-async fn announce(service: &Service, visitor: &str, body: &[u8]) -> Value {
-    service
-        .post("/v1/attachments", &service.ours.ingest, note(visitor, body))
-        .await
-        .expect(201)
-}
-
-/// Where an attachment stands.
-async fn look(service: &Service, subject: &str, attachment: &str) -> Value {
-    let path = format!("/v1/subjects/{subject}/attachments/{attachment}");
-    service.get(&path, &service.ours.read).await.expect(200)
-}
-
-fn id(announced: &Value) -> &str {
-    announced["attachment"].as_str().expect("an id")
-}
-
-/// Fetches by a link: status, disposition and the bytes as they are.
-async fn fetch(link: &Value) -> (u16, Option<String>, Vec<u8>) {
-    let answer = lethe_tests::fetch(link).await;
-    let disposition = answer.headers().get("content-disposition");
-    let disposition = disposition.map(|it| it.to_str().expect("text").to_owned());
-    (answer.status().as_u16(), disposition, answer.into_body())
-}
 
 /// Uses an upload link with other headers than it was signed for; `None` leaves one out.
 async fn put_with(
@@ -68,13 +36,6 @@ async fn put_with(
     service.put(&upload, body).await
 }
 
-/// What the activity log says of scans.
-async fn scans(service: &Service) -> Vec<Value> {
-    let path = "/v1/activity?kind=attachment.scanned";
-    let log = service.get(path, &service.ours.owner).await.expect(200);
-    log["data"].as_array().expect("a list").clone()
-}
-
 #[tokio::test]
 async fn a_clean_file_comes_back_as_it_was_sent_by_links_that_live_a_minute() {
     let service = Service::start().await;
@@ -93,59 +54,50 @@ async fn a_clean_file_comes_back_as_it_was_sent_by_links_that_live_a_minute() {
     let until = service.now() + minutes(10);
     assert_eq!(upload["expires_at"], json!(until));
 
-    let waiting = look(&service, &ada, id(&announced)).await;
+    let waiting = service.attachment(&ada, file_of(&announced)).await;
     let expected = json!({"state": "awaiting_upload", "verdict": null, "download": null});
     assert_eq!(waiting, expected);
     assert_eq!(service.put(upload, PNG).await.status, 200);
     service.cloud.settle().await;
 
-    let clean = look(&service, &ada, id(&announced)).await;
+    let clean = service.attachment(&ada, file_of(&announced)).await;
     assert_eq!(clean["state"], "clean");
     assert_eq!(clean["verdict"]["media_type"], "image/png");
     assert_eq!(clean["verdict"]["reasons"], json!([]));
     let link = &clean["download"];
-    let until = service.now() + SignedDuration::from_secs(60);
+    let until = service.now() + seconds(60);
     assert_eq!(link["expires_at"], json!(until));
-    let (status, disposition, bytes) = fetch(link).await;
-    assert_eq!((status, bytes.as_slice()), (200, PNG));
-    assert_eq!(disposition.as_deref(), Some("attachment"), "never inline");
+    let answer = follow(link).await;
+    assert_eq!((answer.status().as_u16(), &answer.body()[..]), (200, PNG));
+    let disposition = &answer.headers()["content-disposition"];
+    assert_eq!(disposition, "attachment", "never inline");
 
-    service.advance(SignedDuration::from_secs(61)).await;
+    service.advance(seconds(61)).await;
     assert_eq!(fetch(link).await.0, 403, "the link's minute is over");
-    let again = look(&service, &ada, id(&announced)).await;
-    assert_eq!(fetch(&again["download"]).await.2, PNG);
+    let again = service.attachment(&ada, file_of(&announced)).await;
+    assert_eq!(fetch(&again["download"]).await.1, PNG);
 
-    let person = service
-        .get(&format!("/v1/subjects/{ada}"), &service.ours.read)
-        .await
-        .expect(200);
+    let person = service.person(&ada).await;
     assert_eq!(person["counts"]["attachments"], 1);
     let path = format!("/v1/subjects/{ada}/records?type=attachment");
     let records = service.get(&path, &service.ours.read).await.expect(200);
     let row = &records["data"][0];
-    assert_eq!(
-        (&row["filename"], &row["conversation_id"], &row["state"]),
-        (&json!("dot.png"), &json!("c-1"), &json!("clean"))
+    assert_has(
+        &row,
+        json!({"filename": "dot.png", "conversation_id": "c-1", "state": "clean"}),
     );
 }
 
 #[tokio::test]
 async fn a_first_contact_may_be_a_file() {
     let service = Service::start().await;
-    service.upload("eve", "a.txt", "text/plain", b"hello").await;
-    let found = service
-        .post(
-            "/v1/lookup",
-            &service.ours.read,
-            json!({"visitor_id": "eve"}),
-        )
-        .await
-        .expect(200);
-    assert_eq!(found["subjects"].as_array().unwrap().len(), 1);
-    let collected = service
+    service.attach("eve").await;
+    let found = service.lookup(json!({"visitor_id": "eve"})).await;
+    assert_eq!(found.len(), 1);
+    service
         .post("/v1/attachments", &service.ours.collect, note("eve", b"x"))
-        .await;
-    collected.expect(201);
+        .await
+        .expect(201);
     service
         .post("/v1/attachments", &service.ours.read, note("eve", b"x"))
         .await
@@ -156,7 +108,7 @@ async fn a_first_contact_may_be_a_file() {
 async fn an_upload_link_is_good_for_the_announced_file_only() {
     let service = Service::start().await;
     let ada = service.visit("ada").await;
-    let announced = announce(&service, "ada", b"hello").await;
+    let announced = service.announce("ada", b"hello").await;
     let upload = &announced["upload"];
     let other = sha256(b"world");
     type Changed<'a> = &'a [(&'a str, Option<&'a str>)];
@@ -222,7 +174,10 @@ async fn an_upload_link_is_good_for_the_announced_file_only() {
     assert_eq!(service.put(upload, b"hello").await.status, 412, "used up");
     service.settle().await;
     assert_eq!(service.put(upload, b"hello").await.status, 412, "scanned");
-    assert_eq!(look(&service, &ada, id(&announced)).await["state"], "clean");
+    assert_eq!(
+        service.attachment(&ada, file_of(&announced)).await["state"],
+        "clean"
+    );
     assert_eq!(rows::files(&service).len(), 1);
 }
 
@@ -231,16 +186,19 @@ async fn an_upload_link_lives_ten_minutes() {
     let service = Service::start().await;
     let ada = service.visit("ada").await;
     let (early, late) = (
-        announce(&service, "ada", b"hello").await,
-        announce(&service, "ada", b"hello").await,
+        service.announce("ada", b"hello").await,
+        service.announce("ada", b"hello").await,
     );
     service.advance(minutes(10)).await;
     assert_eq!(service.put(&early["upload"], b"hello").await.status, 200);
-    service.advance(SignedDuration::from_secs(1)).await;
+    service.advance(seconds(1)).await;
     assert_eq!(service.put(&late["upload"], b"hello").await.status, 403);
     service.cloud.settle().await;
-    assert_eq!(look(&service, &ada, id(&early)).await["state"], "clean");
-    let waiting = look(&service, &ada, id(&late)).await;
+    assert_eq!(
+        service.attachment(&ada, file_of(&early)).await["state"],
+        "clean"
+    );
+    let waiting = service.attachment(&ada, file_of(&late)).await;
     assert_eq!(waiting["state"], "awaiting_upload");
 }
 
@@ -259,43 +217,43 @@ async fn what_is_no_clean_file_is_rejected_with_a_reason_and_leaves_no_version()
         ),
     ] {
         let file = service.upload("ada", filename, content_type, body).await;
-        let rejected = look(&service, &ada, &file).await;
+        let rejected = service.attachment(&ada, &file).await;
         assert_eq!(rejected["state"], "rejected", "{rejected}");
         let reasons = rejected["verdict"]["reasons"].as_array().unwrap();
         assert!(reasons.contains(&json!(reason)), "{rejected}");
         assert_eq!(rejected["download"], Value::Null);
         assert_eq!(rows::files(&service), Vec::<String>::new(), "{filename}");
     }
-    assert_eq!(scans(&service).await.len(), 3);
+    assert_eq!(service.activity("attachment.scanned").await.len(), 3);
 }
 
 #[tokio::test]
 async fn a_rejected_files_link_does_not_bring_another() {
     let service = Service::start().await;
     let ada = service.visit("ada").await;
-    let announced = announce(&service, "ada", EICAR).await;
+    let announced = service.announce("ada", EICAR).await;
     for _ in 0..2 {
         // Nothing is there to be replaced, so the bucket takes it; nobody awaits it.
         assert_eq!(service.put(&announced["upload"], EICAR).await.status, 200);
         service.settle().await;
-        let state = look(&service, &ada, id(&announced)).await;
+        let state = service.attachment(&ada, file_of(&announced)).await;
         assert_eq!(state["state"], "rejected");
         assert!(rows::files(&service).is_empty());
     }
-    assert_eq!(scans(&service).await.len(), 1);
+    assert_eq!(service.activity("attachment.scanned").await.len(), 1);
 }
 
 #[tokio::test]
 async fn the_bucket_serves_by_link_only_what_was_found_clean() {
     let (service, scan) = asleep("scan").await;
     let ada = service.visit("ada").await;
-    let announced = announce(&service, "ada", b"hello").await;
+    let announced = service.announce("ada", b"hello").await;
     assert_eq!(
         service.put(&announced["upload"], b"hello").await.status,
         200
     );
     service.cloud.settle().await;
-    let uploaded = look(&service, &ada, id(&announced)).await;
+    let uploaded = service.attachment(&ada, file_of(&announced)).await;
     assert_eq!(uploaded["state"], "awaiting_upload", "nobody has looked");
     assert_eq!(uploaded["download"], Value::Null);
     let objects = &service.cloud.app().objects;
@@ -320,8 +278,8 @@ async fn the_bucket_serves_by_link_only_what_was_found_clean() {
     let second = second.unwrap();
     let untagged = objects.download_link(&held.key, &second).await.unwrap();
     assert_eq!(fetch(&json!(untagged)).await.0, 403);
-    let clean = look(&service, &ada, id(&announced)).await;
-    assert_eq!(fetch(&clean["download"]).await.2, b"hello");
+    let clean = service.attachment(&ada, file_of(&announced)).await;
+    assert_eq!(fetch(&clean["download"]).await.1, b"hello");
     // Its event finds a row that awaits another, and removes it.
     service.cloud.settle().await;
     let left = versions(&service, "attachments/");
@@ -402,9 +360,9 @@ async fn the_largest_file_goes_through() {
     let ada = service.visit("ada").await;
     let body = vec![b'a'; 25 * MIB];
     let file = service.upload("ada", "a.txt", "text/plain", &body).await;
-    let clean = look(&service, &ada, &file).await;
+    let clean = service.attachment(&ada, &file).await;
     assert_eq!(clean["state"], "clean", "{clean}");
-    let (_, _, bytes) = fetch(&clean["download"]).await;
+    let (_, bytes) = fetch(&clean["download"]).await;
     assert!(bytes == body, "the same bytes");
 }
 
@@ -413,7 +371,7 @@ async fn twenty_links_may_be_open_for_one_person() {
     let service = Service::start().await;
     service.visit("ada").await;
     for _ in 0..20 {
-        announce(&service, "ada", b"hello").await;
+        service.announce("ada", b"hello").await;
     }
     let one_more = async || {
         service
@@ -428,13 +386,13 @@ async fn twenty_links_may_be_open_for_one_person() {
     let wait: i64 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((600..=601).contains(&wait), "{wait}");
     assert_eq!(refused.expect(429)["status"], 429);
-    announce(&service, "bob", b"hello").await;
+    service.announce("bob", b"hello").await;
 
-    service.advance(SignedDuration::from_secs(wait - 60)).await;
+    service.advance(seconds(wait - 60)).await;
     let refused = one_more().await;
     let left: i64 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((59..=61).contains(&left), "{left}");
-    service.advance(SignedDuration::from_secs(left)).await;
+    service.advance(seconds(left)).await;
     one_more().await.expect(201);
 }
 
@@ -451,9 +409,11 @@ async fn a_repeated_announcement_is_the_same_file() {
     assert_eq!(send().await.expect(201), first);
     assert_eq!(service.put(&first["upload"], b"hello").await.status, 200);
     service.settle().await;
-    assert_eq!(look(&service, &ada, id(&first)).await["state"], "clean");
-    let path = format!("/v1/subjects/{ada}");
-    let person = service.get(&path, &service.ours.read).await.expect(200);
+    assert_eq!(
+        service.attachment(&ada, file_of(&first)).await["state"],
+        "clean"
+    );
+    let person = service.person(&ada).await;
     assert_eq!(person["counts"]["attachments"], 1);
 }
 
@@ -461,14 +421,9 @@ async fn a_repeated_announcement_is_the_same_file() {
 async fn an_event_that_is_no_news_changes_nothing() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
-    service
-        .upload("ada", "note.txt", "text/plain", b"hello")
-        .await;
-    announce(&service, "ada", b"awaited").await;
-    let job = service
-        .post("/v1/exports", &service.ours.owner, json!({"subject": ada}))
-        .await
-        .expect(202);
+    service.attach("ada").await;
+    service.announce("ada", b"awaited").await;
+    let job = service.export(&ada).await;
     service.cloud.settle().await;
     let note = versions(&service, "attachments/").remove(0);
     let export = versions(&service, "exports/").remove(0);
@@ -513,9 +468,8 @@ async fn an_event_that_is_no_news_changes_nothing() {
         assert_eq!(everything(&service).await, before, "{event}");
     }
     assert!(service.cloud.dead_letters().is_empty());
-    let path = format!("/v1/exports/{}", job["id"].as_str().unwrap());
     assert_eq!(
-        service.job(&path).await["downloads"]
+        service.follow(&job).await["downloads"]
             .as_array()
             .unwrap()
             .len(),
@@ -527,7 +481,7 @@ async fn an_event_that_is_no_news_changes_nothing() {
 async fn one_bad_record_does_not_keep_another_from_being_scanned() {
     let (service, scan) = asleep("scan").await;
     let ada = service.visit("ada").await;
-    let announced = announce(&service, "ada", b"hello").await;
+    let announced = service.announce("ada", b"hello").await;
     service.put(&announced["upload"], b"hello").await;
     service.cloud.settle().await;
     scan.wake();
@@ -542,7 +496,10 @@ async fn one_bad_record_does_not_keep_another_from_being_scanned() {
     let good = created(&held.bucket, &key, &held.id)["Records"][0].clone();
     event["Records"].as_array_mut().unwrap().push(good);
     service.cloud.invoke("scan", event).await.unwrap();
-    assert_eq!(look(&service, &ada, id(&announced)).await["state"], "clean");
+    assert_eq!(
+        service.attachment(&ada, file_of(&announced)).await["state"],
+        "clean"
+    );
 }
 
 #[tokio::test]
@@ -550,8 +507,8 @@ async fn a_scan_that_was_cut_off_is_made_good_by_the_next() {
     let (service, scan) = asleep("scan").await;
     let ada = service.visit("ada").await;
     let (note, virus) = (
-        announce(&service, "ada", b"hello").await,
-        announce(&service, "ada", EICAR).await,
+        service.announce("ada", b"hello").await,
+        service.announce("ada", EICAR).await,
     );
     service.put(&note["upload"], b"hello").await;
     service.put(&virus["upload"], EICAR).await;
@@ -565,7 +522,7 @@ async fn a_scan_that_was_cut_off_is_made_good_by_the_next() {
         objects.tag(&it.key, &it.id, "clean").await.unwrap();
     }
     assert_eq!(
-        look(&service, &ada, id(&note)).await["download"],
+        service.attachment(&ada, file_of(&note)).await["download"],
         Value::Null
     );
     scan.wake();
@@ -573,11 +530,18 @@ async fn a_scan_that_was_cut_off_is_made_good_by_the_next() {
         for it in &held {
             service.cloud.invoke("scan", arrived(it)).await.unwrap();
         }
-        let clean = look(&service, &ada, id(&note)).await;
-        assert_eq!(fetch(&clean["download"]).await.2, b"hello");
-        assert_eq!(look(&service, &ada, id(&virus)).await["state"], "rejected");
+        let clean = service.attachment(&ada, file_of(&note)).await;
+        assert_eq!(fetch(&clean["download"]).await.1, b"hello");
+        assert_eq!(
+            service.attachment(&ada, file_of(&virus)).await["state"],
+            "rejected"
+        );
         assert_eq!(rows::files(&service).len(), 1);
-        assert_eq!(scans(&service).await.len(), 2, "each is logged once");
+        assert_eq!(
+            service.activity("attachment.scanned").await.len(),
+            2,
+            "each is logged once"
+        );
     }
 }
 
@@ -585,7 +549,7 @@ async fn a_scan_that_was_cut_off_is_made_good_by_the_next() {
 async fn two_scans_of_one_version_at_once_end_as_one() {
     let (service, scan) = asleep("scan").await;
     let ada = service.visit("ada").await;
-    let announced = announce(&service, "ada", b"hello").await;
+    let announced = service.announce("ada", b"hello").await;
     service.put(&announced["upload"], b"hello").await;
     service.cloud.settle().await;
     scan.wake();
@@ -595,19 +559,17 @@ async fn two_scans_of_one_version_at_once_end_as_one() {
         service.cloud.invoke("scan", event)
     );
     assert!(one.is_ok() && other.is_ok());
-    let clean = look(&service, &ada, id(&announced)).await;
-    assert_eq!(fetch(&clean["download"]).await.2, b"hello");
-    assert_eq!(scans(&service).await.len(), 1);
+    let clean = service.attachment(&ada, file_of(&announced)).await;
+    assert_eq!(fetch(&clean["download"]).await.1, b"hello");
+    assert_eq!(service.activity("attachment.scanned").await.len(), 1);
 }
 
 #[tokio::test]
 async fn a_scan_is_logged_without_saying_whose_file_it_was() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
-    let file = service
-        .upload("ada", "note.txt", "text/plain", b"hello")
-        .await;
-    let entries = scans(&service).await;
+    let file = service.attach("ada").await;
+    let entries = service.activity("attachment.scanned").await;
     let [entry] = entries.as_slice() else {
         panic!("one entry: {entries:?}");
     };
@@ -626,18 +588,16 @@ async fn a_scan_is_logged_without_saying_whose_file_it_was() {
 /// Hands out a link, ends the life, and sends the file after it.
 async fn upload_after_erasure(service: &Service) {
     let ada = service.acquaint("ada").await;
-    let announced = announce(service, "ada", b"hello").await;
-    let (path, owner) = (format!("/v1/subjects/{ada}"), &service.ours.owner);
-    let job = service.call("DELETE", &path, owner, None).await.expect(202);
-    let job = format!("/v1/erasures/{}", job["id"].as_str().unwrap());
-    assert_eq!(service.job(&job).await["state"], "verifying");
+    let announced = service.announce("ada", b"hello").await;
+    let job = service.erase(&ada).await;
+    assert_eq!(service.follow(&job).await["state"], "verifying");
     service.advance(minutes(9)).await;
     let sent = service.put(&announced["upload"], b"hello").await;
     assert_eq!(sent.status, 200, "the link is still good");
     service.cloud.settle().await;
     service.advance(minutes(30)).await;
-    assert_eq!(service.job(&job).await["state"], "completed");
-    assert_eq!(rows::files(service), Vec::<String>::new());
+    service.completed(&job).await;
+    assert!(rows::files(service).is_empty());
     assert!(rows::about(service, &ada).await.is_empty());
     let sent = service.put(&announced["upload"], b"hello").await;
     assert_eq!(sent.status, 403, "nothing comes after the last look");
@@ -647,9 +607,8 @@ async fn upload_after_erasure(service: &Service) {
 async fn what_is_uploaded_after_an_erasure_is_removed_by_scan() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
-    let announced = announce(&service, "ada", b"hello").await;
-    let (path, owner) = (format!("/v1/subjects/{ada}"), &service.ours.owner);
-    service.call("DELETE", &path, owner, None).await.expect(202);
+    let announced = service.announce("ada", b"hello").await;
+    service.erase(&ada).await;
     service.cloud.settle().await;
     assert_eq!(
         service.put(&announced["upload"], b"hello").await.status,
@@ -670,7 +629,7 @@ async fn what_is_uploaded_after_an_erasure_is_removed_by_it_even_if_scan_never_r
 async fn what_is_uploaded_after_its_redaction_is_removed() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
-    let announced = announce(&service, "ada", b"hello").await;
+    let announced = service.announce("ada", b"hello").await;
     let body = json!({"subject": ada, "targets": [{"attachment": announced["attachment"]}]});
     let done = service.post("/v1/redactions", &service.ours.owner, body);
     assert_eq!(done.await.expect(200)["results"][0]["status"], "redacted");
@@ -680,11 +639,8 @@ async fn what_is_uploaded_after_its_redaction_is_removed() {
     );
     service.settle().await;
     assert!(rows::files(&service).is_empty());
-    let after = look(&service, &ada, id(&announced)).await;
-    assert_eq!(
-        (&after["state"], &after["download"]),
-        (&json!("redacted"), &Value::Null)
-    );
+    let after = service.attachment(&ada, file_of(&announced)).await;
+    assert_has(&after, json!({"state": "redacted", "download": null}));
 }
 
 #[tokio::test]
@@ -692,7 +648,7 @@ async fn files_belong_to_one_life_of_one_person() {
     let service = Service::start().await;
     let (ada, bob) = (service.acquaint("ada").await, service.acquaint("bob").await);
     let old = service.upload("ada", "old.txt", "text/plain", b"old").await;
-    let link = look(&service, &ada, &old).await["download"].clone();
+    let link = service.attachment(&ada, &old).await["download"].clone();
     let held = versions(&service, "attachments/").remove(0);
     let at = |subject: &str, file: &str| format!("/v1/subjects/{subject}/attachments/{file}");
     let read = &service.ours.read;
@@ -705,10 +661,8 @@ async fn files_belong_to_one_life_of_one_person() {
         service.get(&at(&ada, unknown), read).await.expect(404);
     }
 
-    let announced = announce(&service, "ada", b"hello").await;
-    let path = format!("/v1/subjects/{ada}");
-    let owner = &service.ours.owner;
-    service.call("DELETE", &path, owner, None).await.expect(202);
+    let announced = service.announce("ada", b"hello").await;
+    service.erase(&ada).await;
     service.get(&at(&ada, &old), read).await.expect(404);
     service.cloud.settle().await;
     assert_ne!(
@@ -721,7 +675,7 @@ async fn files_belong_to_one_life_of_one_person() {
     let new = service.upload("ada", "new.txt", "text/plain", b"new").await;
     service.get(&at(&ada, &old), read).await.expect(404);
     service
-        .get(&at(&ada, id(&announced)), read)
+        .get(&at(&ada, file_of(&announced)), read)
         .await
         .expect(404);
     // The old life's events find nothing of the new one.
@@ -730,15 +684,15 @@ async fn files_belong_to_one_life_of_one_person() {
     let stale = created(&held.bucket, &key, &held.id);
     service.cloud.invoke("scan", stale).await.unwrap();
     assert_eq!(versions(&service, "attachments/").len(), 1);
-    let clean = look(&service, &ada, &new).await;
-    assert_eq!(fetch(&clean["download"]).await.2, b"new");
+    let clean = service.attachment(&ada, &new).await;
+    assert_eq!(fetch(&clean["download"]).await.1, b"new");
 }
 
 #[tokio::test]
 async fn an_event_of_an_expired_life_removes_what_it_brings() {
     let (service, scan) = asleep("scan").await;
     service.visit("ada").await;
-    let announced = announce(&service, "ada", b"hello").await;
+    let announced = service.announce("ada", b"hello").await;
     service.put(&announced["upload"], b"hello").await;
     service.cloud.settle().await;
     let held = versions(&service, "attachments/").remove(0);
@@ -767,7 +721,7 @@ async fn a_link_runs_out_when_the_door_says_so_however_long_the_request_takes() 
             // Every call takes seconds.
             let clock = slowed.lock().expect("no holder panics");
             if let Some(clock) = &*clock {
-                clock.advance(SignedDuration::from_secs(3));
+                clock.advance(seconds(3));
             }
             Fate::Pass
         })),
@@ -776,7 +730,7 @@ async fn a_link_runs_out_when_the_door_says_so_however_long_the_request_takes() 
     let service = Service::with(options).await;
     let ada = service.visit("ada").await;
     *slow.lock().expect("no holder panics") = Some(service.cloud.clock().clone());
-    let announced = announce(&service, "ada", b"hello").await;
+    let announced = service.announce("ada", b"hello").await;
     slow.lock().expect("no holder panics").take();
     let ends: jiff::Timestamp = announced["upload"]["expires_at"]
         .as_str()
@@ -842,8 +796,7 @@ async fn an_announcement_repeated_after_its_link_has_run_out_is_given_another() 
     let service = Service::start().await;
     let once = [("idempotency-key", "file-1")];
     let send = async |key: &str| {
-        let body = json!({"visitor_id": "ada", "filename": "hello.txt", "content_type": "text/plain",
-                          "size": 5, "sha256": sha256(b"hello")});
+        let body = note("ada", b"hello");
         service
             .call_with("POST", "/v1/attachments", key, Some(&body), &once)
             .await
@@ -860,9 +813,8 @@ async fn an_announcement_repeated_after_its_link_has_run_out_is_given_another() 
         assert_eq!(service.put(&again["upload"], b"hello").await.status, 200);
         service.settle().await;
         let file = first["attachment"].as_str().expect("an id");
-        assert_eq!(look(&service, &ada, file).await["state"], "clean");
-        let path = format!("/v1/subjects/{ada}");
-        let counts = service.get(&path, &service.ours.read).await.expect(200)["counts"].clone();
+        assert_eq!(service.attachment(&ada, file).await["state"], "clean");
+        let counts = service.person(&ada).await["counts"].clone();
         assert!(
             counts["attachments"].as_u64() <= Some(2),
             "no second row: {counts}"
@@ -872,13 +824,11 @@ async fn an_announcement_repeated_after_its_link_has_run_out_is_given_another() 
     let refused = send(&service.ours.ingest).await.expect(409);
     assert_eq!(refused["code"], "uploaded");
     service.advance(minutes(15)).await;
-    let owner = &service.ours.owner;
-    let path = format!("/v1/subjects/{ada}");
-    service.call("DELETE", &path, owner, None).await.expect(202);
+    service.erase(&ada).await;
     send(&service.ours.ingest).await.expect(404);
     let void = send(&service.ours.collect).await.expect(201);
     service.put(&void["upload"], b"hello").await;
     service.advance(minutes(40)).await;
     assert!(rows::files(&service).is_empty());
-    service.get(&path, owner).await.expect(404);
+    service.no_person(&ada).await;
 }

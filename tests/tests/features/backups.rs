@@ -3,7 +3,7 @@
 
 use aws_sdk_dynamodb::types::{PointInTimeRecoverySpecification, TimeToLiveSpecification};
 use emulators::{ACCOUNT, REGION};
-use lethe_tests::{Service, days};
+use lethe_tests::{days, Service};
 use local::Options;
 use local::template::{Node, TemplateError, Tree};
 use serde_json::{Value, json};
@@ -419,7 +419,7 @@ async fn service(template: &str, millis: i64) -> Service {
     };
     let service = Service::with(options).await;
     let off = jiff::SignedDuration::from_millis(millis);
-    service.cloud.clock().advance(off);
+    service.skip(off);
     service
 }
 
@@ -451,12 +451,12 @@ async fn settings_that_drift_are_counted_and_named_once_a_day() {
             .await
             .expect("TTL is turned off");
     }
-    service.cloud.clock().advance(lethe_tests::minutes(15));
+    service.skip(lethe_tests::minutes(15));
     assert!(metrics(&service).await.is_empty(), "it has looked today");
-    service.cloud.clock().advance(days(1));
+    service.skip(days(1));
     let drifting = ["records.expiry", "keyring.recovery", "keyring.expiry"];
     expect(&service, &drifting).await;
-    service.cloud.clock().advance(days(1));
+    service.skip(days(1));
     expect(&service, &drifting).await;
 }
 
@@ -471,12 +471,12 @@ async fn a_backup_of_the_keyring_drifts_at_once_and_one_of_the_records_after_a_m
     };
     back_up(&config.records_table).await;
     expect(&service, &[]).await;
-    service.cloud.clock().advance(days(31));
+    service.skip(days(31));
     expect(&service, &[]).await;
-    service.cloud.clock().advance(days(1));
+    service.skip(days(1));
     expect(&service, &["records.backups"]).await;
     back_up(&config.keyring_table).await;
-    service.cloud.clock().advance(days(1));
+    service.skip(days(1));
     expect(&service, &["records.backups", "keyring.backups"]).await;
 }
 
@@ -503,12 +503,12 @@ async fn a_backup_by_aws_backup_drifts_as_any_other_does() {
     };
     back_up(&config.records_table).await;
     expect(&service, &[]).await;
-    service.cloud.clock().advance(days(31));
+    service.skip(days(31));
     expect(&service, &[]).await;
-    service.cloud.clock().advance(days(1));
+    service.skip(days(1));
     expect(&service, &["records.backups"]).await;
     back_up(&config.keyring_table).await;
-    service.cloud.clock().advance(days(1));
+    service.skip(days(1));
     expect(&service, &["records.backups", "keyring.backups"]).await;
 }
 
@@ -523,10 +523,10 @@ async fn an_export_of_a_table_drifts() {
         made.await.expect("an export is made");
     };
     export(&config.keyring_table).await;
-    service.cloud.clock().advance(days(1));
+    service.skip(days(1));
     expect(&service, &["keyring.exports"]).await;
     export(&config.records_table).await;
-    service.cloud.clock().advance(days(1));
+    service.skip(days(1));
     expect(&service, &["records.exports", "keyring.exports"]).await;
 }
 

@@ -1,28 +1,9 @@
 //! Payment-card numbers are never stored, and nothing that merely looks like one is touched.
 
-use lethe_tests::{Service, sha256, subject};
+use lethe_tests::{sha256, subject, Service};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
-
-async fn results(service: &Service, events: Vec<Value>) -> Vec<Value> {
-    let body = json!({"events": events});
-    let reply = service
-        .post("/v1/events", &service.ours.ingest, body)
-        .await
-        .expect(200);
-    reply["results"].as_array().unwrap().clone()
-}
-
-async fn read(service: &Service, subject: &str, path: &str) -> Value {
-    service
-        .get(
-            &format!("/v1/subjects/{subject}{path}"),
-            &service.ours.owner,
-        )
-        .await
-        .expect(200)
-}
 
 /// The messages as they read once they are stored.
 async fn said(service: &Service, bodies: &[&str]) -> Vec<String> {
@@ -33,15 +14,11 @@ async fn said(service: &Service, bodies: &[&str]) -> Vec<String> {
     let stored = service
         .store(bodies.iter().map(event).collect::<Vec<_>>().into())
         .await;
-    let records = read(
-        service,
-        &subject(&stored[0]),
-        "/records?type=message&limit=100",
-    )
-    .await;
+    let records = service.records(&subject(&stored[0]), "message").await;
     let body = |result: &Value| {
-        let rows = records["data"].as_array().unwrap().iter();
-        let mut rows = rows.filter(|row| row["message"] == result["message"]);
+        let mut rows = records
+            .iter()
+            .filter(|row| row["message"] == result["message"]);
         rows.next().unwrap()["body"].as_str().unwrap().to_owned()
     };
     stored.iter().map(body).collect()
@@ -102,7 +79,7 @@ async fn numbers_in_custom_values_keep_their_value_and_cards_do_not() {
     let stored = service
         .store(json!([{"type": "identify", "visitor_id": "ada", "custom": sent}]))
         .await;
-    let mut read = read(&service, &subject(&stored[0]), "").await["custom"].take();
+    let mut read = service.person(&subject(&stored[0])).await["custom"].take();
     assert_eq!(read["card"].take(), "█".repeat(16));
     read.as_object_mut().unwrap().remove("card");
     assert_eq!(read, custom);
@@ -174,11 +151,8 @@ async fn an_id_with_digits_like_a_card_names_a_visitor_everywhere() {
         .post("/v1/attachments", &service.ours.ingest, file)
         .await
         .expect(201);
-    let found = service
-        .post("/v1/lookup", &service.ours.owner, json!({"visitor_id": id}))
-        .await
-        .expect(200);
-    assert_eq!(subject(&found["subjects"][0]), ada);
+    let found = service.lookup(json!({"visitor_id": id})).await;
+    assert_eq!(subject(&found[0]), ada);
     let dry = json!({"visitors": [id], "dry_run": true});
     service
         .post("/v1/erasures", &service.ours.owner, dry)
@@ -221,7 +195,7 @@ async fn a_name_that_is_a_card_is_refused() {
             "phone",
         ),
     ] {
-        let result = &results(&service, vec![event]).await[0];
+        let result = &service.send_one(&service.ours.ingest, event).await;
         assert_eq!(
             result["errors"][0]["code"], "card_number",
             "{field}: {result}"
@@ -249,7 +223,7 @@ async fn a_telephone_number_or_an_address_is_no_card() {
         }
         let stored = service.store(json!([event])).await;
         assert_eq!(
-            read(&service, &subject(&stored[0]), "").await["contact"],
+            service.person(&subject(&stored[0])).await["contact"],
             contact
         );
     }

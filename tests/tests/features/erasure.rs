@@ -1,6 +1,6 @@
 //! Forgetting when asked.
 
-use lethe_tests::{Service, days, minutes, subject};
+use lethe_tests::{days, minutes, subject, Service};
 use serde_json::json;
 
 use crate::rows;
@@ -9,14 +9,10 @@ use crate::rows;
 async fn an_erased_person_is_unreadable_in_the_answer_and_gone_in_the_end() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
-    service
-        .upload("ada", "note.txt", "text/plain", b"hello")
-        .await;
+    service.attach("ada").await;
     let owner = &service.ours.owner;
 
-    let job = service
-        .call("DELETE", &format!("/v1/subjects/{ada}"), owner, None)
-        .await;
+    let job = service.delete(&format!("/v1/subjects/{ada}"), owner).await;
     let location = job
         .header("location")
         .expect("a job has a place")
@@ -24,10 +20,7 @@ async fn an_erased_person_is_unreadable_in_the_answer_and_gone_in_the_end() {
     let body = job.expect(202);
     assert!(body["unreadable_at"]["records"].is_string(), "{body}");
     // At once, before any turn has run: nobody finds them, and their key is gone.
-    service
-        .get(&format!("/v1/subjects/{ada}"), owner)
-        .await
-        .expect(404);
+    service.no_person(&ada).await;
     let row = rows::keyring(&service)
         .await
         .into_iter()
@@ -54,21 +47,16 @@ async fn an_erased_person_is_unreadable_in_the_answer_and_gone_in_the_end() {
 async fn who_returns_after_an_erasure_is_new() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
-    let path = format!("/v1/subjects/{ada}");
-    let owner = &service.ours.owner;
-    service.call("DELETE", &path, owner, None).await.expect(202);
+    service.erase(&ada).await;
     service.cloud.settle().await;
     service.advance(minutes(1)).await;
     assert_eq!(service.visit("ada").await, ada, "the pseudonym is stable");
-    let person = service.get(&path, owner).await.expect(200);
+    let person = service.person(&ada).await;
     assert_eq!(person["identity"], json!({}));
     assert_eq!(person["contact"], json!({}));
     assert_eq!(person["counts"]["messages"], 0);
-    let found = service
-        .post("/v1/lookup", owner, json!({"email": "ada@example.com"}))
-        .await
-        .expect(200);
-    assert_eq!(found["subjects"], json!([]));
+    let found = service.lookup(json!({"email": "ada@example.com"})).await;
+    assert!(found.is_empty());
 }
 
 #[tokio::test]
@@ -77,15 +65,7 @@ async fn events_from_before_an_erasure_are_ignored() {
     let ada = service.acquaint("ada").await;
     let sent_at = service.now().to_string();
     service.advance(minutes(5)).await;
-    service
-        .call(
-            "DELETE",
-            &format!("/v1/subjects/{ada}"),
-            &service.ours.owner,
-            None,
-        )
-        .await
-        .expect(202);
+    service.erase(&ada).await;
     let event = json!({"type": "message", "visitor_id": "ada", "conversation_id": "c-1", "author": "end_user",
                        "body": "late", "at": sent_at});
     let send = || {
@@ -120,36 +100,21 @@ async fn several_people_are_erased_by_one_request() {
     let owner = &service.ours.owner;
     let request =
         json!({"subjects": [ada, bob], "reason": "subject_request", "reference": "DSR-7"});
-    let dry = json!({"subjects": [ada, bob], "dry_run": true});
-    let counts = service.post("/v1/erasures", owner, dry).await.expect(200);
+    let counts = service.dry_run(json!({"subjects": [ada, bob]})).await;
     assert_eq!(counts["subjects"], 2);
     // Of each: person, clock, conversation, two messages, interaction, two lookups.
     assert_eq!(counts["stores"]["records"], 16);
-    service
-        .get(&format!("/v1/subjects/{ada}"), owner)
-        .await
-        .expect(200);
+    service.person(&ada).await;
 
-    let job = service
-        .post("/v1/erasures", owner, request)
-        .await
-        .expect(202);
+    let job = service.erasure(request).await;
     assert_eq!(job["reference"], "DSR-7");
-    let done = service
-        .job(&format!("/v1/erasures/{}", job["id"].as_str().unwrap()))
-        .await;
+    let done = service.follow(&job).await;
     assert_eq!(done["state"], "completed");
     for gone in [&ada, &bob] {
-        service
-            .get(&format!("/v1/subjects/{gone}"), owner)
-            .await
-            .expect(404);
+        service.no_person(&gone).await;
         assert!(rows::about(&service, gone).await.is_empty());
     }
-    service
-        .get(&format!("/v1/subjects/{eve}"), owner)
-        .await
-        .expect(200);
+    service.person(&eve).await;
 
     let listed = service
         .get(
@@ -174,11 +139,12 @@ async fn a_lookup_erases_by_vouched_values_and_one_person_only() {
     let ada = subject(&service.store(identify("ada")).await[0]);
     let bob = subject(&service.store(identify("bob")).await[0]);
     // A page claims the same address; nobody vouches for it.
-    let claim = json!({"events": [{"type": "identify", "visitor_id": "eve", "email": "shared@example.com"}]});
     service
-        .post("/v1/events", &service.ours.collect, claim)
-        .await
-        .expect(200);
+        .send(
+            &service.ours.collect,
+            json!([{"type": "identify", "visitor_id": "eve", "email": "shared@example.com"}]),
+        )
+        .await;
 
     let request = json!({"lookup": {"email": "Shared@Example.com"}});
     let refused = service
@@ -197,17 +163,10 @@ async fn a_lookup_erases_by_vouched_values_and_one_person_only() {
     both.sort();
     assert_eq!(candidates, both);
     let all = json!({"lookup": {"email": "shared@example.com"}, "all": true});
-    service.post("/v1/erasures", owner, all).await.expect(202);
+    service.erasure(all).await;
     service.settle().await;
-    let left = service
-        .post("/v1/lookup", owner, json!({"email": "shared@example.com"}))
-        .await
-        .expect(200);
-    assert_eq!(
-        left["subjects"].as_array().unwrap().len(),
-        1,
-        "eve is not meant"
-    );
+    let left = service.lookup(json!({"email": "shared@example.com"})).await;
+    assert_eq!(left.len(), 1, "eve is not meant");
     service
         .post("/v1/erasures", owner, request)
         .await
@@ -252,10 +211,7 @@ async fn a_repeated_request_is_answered_alike_and_a_late_turn_harms_nobody() {
         let done = service.cloud.invoke("delete", record).await.unwrap();
         assert_eq!(done["batchItemFailures"], json!([]));
     }
-    let person = service
-        .get(&format!("/v1/subjects/{ada}"), owner)
-        .await
-        .expect(200);
+    let person = service.person(&ada).await;
     assert_eq!(
         person["counts"]["messages"], 2,
         "the later life is untouched"
@@ -286,21 +242,13 @@ async fn a_bad_request_is_refused_by_name_and_nothing_is_lost() {
         faults(json!({"lookup": {"name": "Ada"}})).await,
         ["/lookup/name", "/lookup"]
     );
-    service
-        .get(&format!("/v1/subjects/{ada}"), owner)
-        .await
-        .expect(200);
+    service.person(&ada).await;
     service
         .call("DELETE", "/v1/subjects/sub_0", owner, None)
         .await
         .expect(404);
     service
-        .call(
-            "DELETE",
-            &format!("/v1/subjects/{ada}"),
-            &service.ours.read,
-            None,
-        )
+        .delete(&format!("/v1/subjects/{ada}"), &service.ours.read)
         .await
         .expect(403);
 }
@@ -309,15 +257,7 @@ async fn a_bad_request_is_refused_by_name_and_nothing_is_lost() {
 async fn what_an_erasure_did_stands_in_the_activity_log() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
-    service
-        .call(
-            "DELETE",
-            &format!("/v1/subjects/{ada}"),
-            &service.ours.owner,
-            None,
-        )
-        .await
-        .expect(202);
+    service.erase(&ada).await;
     service.cloud.settle().await;
     service.advance(days(40)).await;
     let day = lethe_tests::NOON.split('T').next().unwrap();

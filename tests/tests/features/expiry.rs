@@ -1,6 +1,6 @@
 //! Forgetting when the time is over.
 
-use lethe_tests::{Service, days, minutes};
+use lethe_tests::{days, minutes, Service};
 use local::Options;
 use serde_json::json;
 
@@ -20,30 +20,19 @@ async fn left(service: &Service, people: &[&str]) -> Vec<String> {
 async fn thirty_days_pass(options: Options) {
     let service = Service::with(options).await;
     let (ada, bob) = (service.acquaint("ada").await, service.acquaint("bob").await);
-    service
-        .upload("ada", "note.txt", "text/plain", b"hello")
-        .await;
+    service.attach("ada").await;
     service.advance(days(29)).await;
-    service
-        .get(&format!("/v1/subjects/{ada}"), &service.ours.owner)
-        .await
-        .expect(200);
+    service.person(&ada).await;
     service.visit("bob").await;
     service.advance(days(1) + minutes(1)).await;
-    service
-        .get(&format!("/v1/subjects/{ada}"), &service.ours.owner)
-        .await
-        .expect(404);
+    service.no_person(&ada).await;
     service.advance(days(2)).await;
     assert_eq!(
         left(&service, &[&ada]).await,
         Vec::<String>::new(),
         "nothing of ada is left"
     );
-    let bob_now = service
-        .get(&format!("/v1/subjects/{bob}"), &service.ours.owner)
-        .await
-        .expect(200);
+    let bob_now = service.person(&bob).await;
     assert_eq!(
         bob_now["counts"]["messages"], 2,
         "a visit on day 29 began the thirty days anew"
@@ -97,37 +86,23 @@ async fn ttl_alone_begins_the_same_erasure() {
 
 #[tokio::test]
 async fn an_expired_person_is_invisible_at_once() {
-    let service = Service::with(Options {
-        ttl: false,
-        schedules: false,
-        ..Options::default()
-    })
-    .await;
+    let service = Service::by_hand().await;
     let ada = service.acquaint("ada").await;
     let owner = &service.ours.owner;
     service.advance(days(30) - minutes(1)).await;
-    service
-        .get(&format!("/v1/subjects/{ada}"), owner)
-        .await
-        .expect(200);
+    service.person(&ada).await;
     service.advance(minutes(1)).await;
-    service
-        .get(&format!("/v1/subjects/{ada}"), owner)
-        .await
-        .expect(404);
+    service.no_person(&ada).await;
     service
         .get(&format!("/v1/subjects/{ada}/records"), owner)
         .await
         .expect(404);
     service
-        .call("DELETE", &format!("/v1/subjects/{ada}"), owner, None)
+        .delete(&format!("/v1/subjects/{ada}"), owner)
         .await
         .expect(404);
-    let found = service
-        .post("/v1/lookup", owner, json!({"visitor_id": "ada"}))
-        .await
-        .expect(200);
-    assert_eq!(found["subjects"], json!([]));
+    let found = service.lookup(json!({"visitor_id": "ada"})).await;
+    assert!(found.is_empty());
     let listed = service.get("/v1/subjects", owner).await.expect(200);
     assert_eq!(listed["data"], json!([]));
     assert!(
@@ -138,20 +113,12 @@ async fn an_expired_person_is_invisible_at_once() {
 
 #[tokio::test]
 async fn who_returns_on_day_31_before_anything_swept_begins_a_new_life() {
-    let service = Service::with(Options {
-        ttl: false,
-        schedules: false,
-        ..Options::default()
-    })
-    .await;
+    let service = Service::by_hand().await;
     let ada = service.acquaint("ada").await;
     let owner = &service.ours.owner;
     service.advance(days(31)).await;
     service.visit("ada").await;
-    let person = service
-        .get(&format!("/v1/subjects/{ada}"), owner)
-        .await
-        .expect(200);
+    let person = service.person(&ada).await;
     assert_eq!(person["identity"], json!({}), "nothing of the old");
     assert_eq!(person["counts"]["messages"], 0);
     let records = service
@@ -166,10 +133,7 @@ async fn who_returns_on_day_31_before_anything_swept_begins_a_new_life() {
     let mut rows = left(&service, &[&ada]).await;
     rows.sort();
     assert_eq!(rows, ["door", "expiry", "person"]);
-    service
-        .get(&format!("/v1/subjects/{ada}"), owner)
-        .await
-        .expect(200);
+    service.person(&ada).await;
 }
 
 #[tokio::test]
@@ -178,7 +142,7 @@ async fn only_the_person_moves_the_clock() {
     let ada = service.acquaint("ada").await;
     let path = format!("/v1/subjects/{ada}");
     let owner = service.ours.owner.clone();
-    let expires = async || service.get(&path, &owner).await.expect(200)["expires_at"].clone();
+    let expires = async || service.person(&ada).await["expires_at"].clone();
     let before = expires().await;
     service.advance(days(1)).await;
     service
@@ -188,12 +152,7 @@ async fn only_the_person_moves_the_clock() {
         ]))
         .await;
     service
-        .call(
-            "PATCH",
-            &path,
-            &owner,
-            Some(&json!({"identity": {"name": "A. Lovelace"}})),
-        )
+        .patch(&path, &owner, json!({"identity": {"name": "A. Lovelace"}}))
         .await
         .expect(204);
     assert_eq!(expires().await, before);
@@ -218,10 +177,7 @@ async fn a_shorter_retention_reaches_who_is_there_already() {
         )
         .await;
     assert_eq!(dry.expect(200)["would_erase"], 1);
-    service
-        .get(&format!("/v1/subjects/{ada}"), &owner)
-        .await
-        .expect(200);
+    service.person(&ada).await;
     let set = service
         .call(
             "PUT",
@@ -232,14 +188,8 @@ async fn a_shorter_retention_reaches_who_is_there_already() {
         .await;
     assert!(set.status < 300, "{}", set.text);
     service.sweep().await;
-    service
-        .get(&format!("/v1/subjects/{ada}"), &owner)
-        .await
-        .expect(404);
-    let bob = service
-        .get(&format!("/v1/subjects/{bob}"), &owner)
-        .await
-        .expect(200);
+    service.no_person(&ada).await;
+    let bob = service.person(&bob).await;
     let expected = (service.now() + days(7)).to_string();
     assert_eq!(
         bob["expires_at"].as_str().map(|at| at[..16].to_owned()),
@@ -249,12 +199,7 @@ async fn a_shorter_retention_reaches_who_is_there_already() {
 
 #[tokio::test]
 async fn who_returns_while_their_expired_life_is_being_removed_is_welcome() {
-    let service = Service::with(Options {
-        ttl: false,
-        schedules: false,
-        ..Options::default()
-    })
-    .await;
+    let service = Service::by_hand().await;
     let ada = service.acquaint("ada").await;
     service.advance(days(31)).await;
     service.sweep().await;
@@ -264,10 +209,7 @@ async fn who_returns_while_their_expired_life_is_being_removed_is_welcome() {
     service.advance(minutes(30)).await;
     service.sweep().await;
     service.cloud.settle().await;
-    let person = service
-        .get(&format!("/v1/subjects/{ada}"), &service.ours.owner)
-        .await
-        .expect(200);
+    let person = service.person(&ada).await;
     assert_eq!(person["counts"]["messages"], 0);
     let mut rows = left(&service, &[&ada]).await;
     rows.sort();

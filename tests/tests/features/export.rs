@@ -4,15 +4,14 @@
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 
-use jiff::SignedDuration;
-use lethe_tests::{Service, days, minutes, sha256, subject};
+use lethe_tests::files::EICAR;
+use lethe_tests::{assert_has, days, hours, minutes, seconds, fetch, sha256, subject, Service};
 use serde_json::{Value, json};
 use zip::ZipArchive;
 
 use crate::late::{asleep, turns, versions};
 use crate::rows;
 
-const EICAR: &[u8] = br"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*";
 const GIF: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x01\0\0\0\0,\
     \0\0\0\0\x01\0\x01\0\0\x02\x01D\0;";
 const SCRIPT: &str = "<script>alert(1)</script>";
@@ -104,10 +103,7 @@ async fn begin(service: &Service, body: Value) -> String {
         place,
         format!("/v1/exports/{}", job["id"].as_str().unwrap())
     );
-    assert_eq!(
-        (&job["kind"], &job["state"]),
-        (&json!("export"), &json!("queued"))
-    );
+    assert_has(&job, json!({"kind": "export", "state": "queued"}));
     place
 }
 
@@ -117,12 +113,6 @@ fn download(job: &Value) -> &Value {
     let downloads = job["downloads"].as_array().expect("a list");
     assert_eq!(downloads.len(), 1, "{job}");
     &downloads[0]
-}
-
-/// Follows a link: status and bytes.
-async fn fetch(download: &Value) -> (u16, Vec<u8>) {
-    let answer = lethe_tests::fetch(download).await;
-    (answer.status().as_u16(), answer.into_body())
 }
 
 /// The whole way: asked for, made, fetched, compared with what was said of it, opened.
@@ -157,12 +147,7 @@ async fn know(service: &Service) -> Known {
     let from_agent = service
         .upload("ada", "guide.txt", "text/plain", b"how to pay")
         .await;
-    let announced = json!({"visitor_id": "ada", "filename": "never.txt", "content_type": "text/plain",
-                           "size": 5, "sha256": sha256(b"never")});
-    let announced = service
-        .post("/v1/attachments", &service.ours.ingest, announced)
-        .await
-        .expect(201);
+    let announced = service.announce("ada", b"never").await;
     let awaited = announced["attachment"].as_str().unwrap().to_owned();
     let stored = service
         .store(json!([
@@ -198,9 +183,9 @@ async fn an_access_export_is_the_whole_copy() {
     let copy = copy(&service, json!({"subject": ada.subject})).await;
     let manifest = copy.json("manifest.json");
     assert_eq!(manifest["subject"], json!(ada.subject));
-    assert_eq!(
-        (&manifest["kind"], &manifest["include_agents"]),
-        (&json!("access"), &json!(false))
+    assert_has(
+        &manifest,
+        json!({"kind": "access", "include_agents": false}),
     );
     assert_eq!(manifest["tenant"], json!(service.ours.id));
     assert_eq!(manifest["processing"].as_array().unwrap().len(), 7);
@@ -277,8 +262,10 @@ async fn what_was_redacted_is_absent_and_said_to_be() {
     let service = Service::start().await;
     let ada = know(&service).await;
     let file = json!({"subject": ada.subject, "targets": [{"attachment": ada.clean}]});
-    let done = service.post("/v1/redactions", &service.ours.owner, file);
-    done.await.expect(200);
+    service
+        .post("/v1/redactions", &service.ours.owner, file)
+        .await
+        .expect(200);
     let copy = copy(&service, json!({"subject": ada.subject})).await;
     for gone in ["my secret", "dot ", "GIF89a"] {
         assert_eq!(copy.saying(gone), Vec::<&str>::new(), "{gone}");
@@ -502,11 +489,11 @@ async fn a_link_lives_a_minute_and_each_look_makes_a_new_one() {
         first["name"],
         format!("{}.zip", job["id"].as_str().unwrap())
     );
-    let until = service.now() + SignedDuration::from_secs(60);
+    let until = service.now() + seconds(60);
     assert_eq!(first["expires_at"], json!(until));
-    service.advance(SignedDuration::from_secs(60)).await;
+    service.advance(seconds(60)).await;
     assert_eq!(fetch(&first).await.0, 200);
-    service.advance(SignedDuration::from_secs(1)).await;
+    service.advance(seconds(1)).await;
     assert_eq!(fetch(&first).await.0, 403);
     let job = service.job(&place).await;
     let again = download(&job);
@@ -523,15 +510,9 @@ async fn progress_counts_records() {
     let ada = service.acquaint("ada").await;
     let place = begin(&service, json!({"subject": ada})).await;
     let waiting = service.job(&place).await;
-    assert_eq!(
-        (&waiting["state"], &waiting["downloads"]),
-        (&json!("queued"), &json!([]))
-    );
+    assert_has(&waiting, json!({"state": "queued", "downloads": []}));
     assert_eq!(waiting["progress"], json!({"done": 0, "total": 4}));
-    assert_eq!(
-        (&waiting["subject"], &waiting["export"]),
-        (&json!(ada), &json!("access"))
-    );
+    assert_has(&waiting, json!({"subject": ada, "export": "access"}));
     assert_eq!(waiting["finished_at"], Value::Null);
     export.wake();
     let turn = turns(&service, "export").await.remove(0);
@@ -581,16 +562,20 @@ async fn a_lookup_exports_one_person_of_whom_somebody_vouched() {
     // What a page claims names nobody, and hides nobody.
     let claim = |email: &str| json!({"events": [{"type": "identify", "visitor_id": "eve", "email": email}]});
     for email in ["ada@example.com", "eve@example.com"] {
-        let sent = service.post("/v1/events", &service.ours.collect, claim(email));
-        sent.await.expect(200);
+        service
+            .post("/v1/events", &service.ours.collect, claim(email))
+            .await
+            .expect(200);
     }
     by("email", "eve@example.com").await.expect(404);
-    let sent = service.post(
-        "/v1/events",
-        &service.ours.collect,
-        claim("ada@example.com"),
-    );
-    sent.await.expect(200);
+    service
+        .post(
+            "/v1/events",
+            &service.ours.collect,
+            claim("ada@example.com"),
+        )
+        .await
+        .expect(200);
     assert_eq!(
         by("email", "ada@example.com").await.expect(202)["subject"],
         json!(ada)
@@ -603,10 +588,7 @@ async fn a_lookup_exports_one_person_of_whom_somebody_vouched() {
     let candidates = refused["candidates"].as_array().unwrap();
     assert_eq!(candidates.len(), 2);
     assert!(candidates.contains(&json!(ada)) && candidates.contains(&json!(bob)));
-    service
-        .call("DELETE", &format!("/v1/subjects/{bob}"), owner, None)
-        .await
-        .expect(202);
+    service.erase(&bob).await;
     by("email", "ada@example.com").await.expect(202);
 }
 
@@ -680,7 +662,7 @@ async fn exports_are_listed_by_state_and_subject_newest_first() {
     for subject in [&ada, &bob, &ada, &ada] {
         let place = begin(&service, json!({"subject": subject})).await;
         begun.push(place.rsplit('/').next().unwrap().to_owned());
-        service.advance(SignedDuration::from_secs(1)).await;
+        service.advance(seconds(1)).await;
     }
     export.wake();
     let turn = turns(&service, "export")
@@ -747,15 +729,12 @@ async fn an_erasure_takes_the_exports_along() {
     let link = download(&job).clone();
     assert_eq!(versions(&service, "exports/").len(), 1);
     let owner = &service.ours.owner;
-    let person = format!("/v1/subjects/{ada}");
-    let erasure = service.call("DELETE", &person, owner, None).await;
-    let erasure = erasure.expect(202);
+    let erasure = service.erase(&ada).await;
     let after = service.get(&place, owner).await.expect(200);
     assert_eq!(after["downloads"], json!([]), "in the same moment");
-    let erasure = format!("/v1/erasures/{}", erasure["id"].as_str().unwrap());
-    let done = service.job(&erasure).await;
-    assert_eq!(done["state"], "completed", "no link was open: {done}");
-    assert_eq!(rows::files(&service), Vec::<String>::new());
+    // No link was open.
+    service.completed(&erasure).await;
+    assert!(rows::files(&service).is_empty());
     assert_eq!(
         fetch(&link).await.0,
         404,
@@ -770,10 +749,7 @@ async fn an_erasure_takes_the_exports_along() {
     // Whoever comes back is somebody new: the old export does not come back with them.
     service.acquaint("ada").await;
     let after = service.job(&place).await;
-    assert_eq!(
-        (&after["state"], &after["downloads"]),
-        (&json!("completed"), &json!([]))
-    );
+    assert_has(&after, json!({"state": "completed", "downloads": []}));
 }
 
 #[tokio::test]
@@ -781,23 +757,20 @@ async fn an_export_is_kept_for_a_day_and_then_deleted_in_every_version() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
     // Begun just after midnight, from when S3 counts days.
-    service
-        .advance(SignedDuration::from_mins(12 * 60 + 5))
-        .await;
+    service.advance(minutes(12 * 60 + 5)).await;
     let place = begin(&service, json!({"subject": ada})).await;
     service.cloud.settle().await;
-    service.advance(SignedDuration::from_hours(23)).await;
+    service.advance(hours(23)).await;
     let job = service.job(&place).await;
     assert_eq!(fetch(download(&job)).await.0, 200);
-    service.advance(SignedDuration::from_mins(80)).await;
+    service.advance(minutes(80)).await;
     let job = service.job(&place).await;
-    assert_eq!(
-        (&job["state"], &job["downloads"], &job["withdrawn"]),
-        (&json!("completed"), &json!([]), &json!(false))
+    assert_has(
+        &job,
+        json!({"state": "completed", "downloads": [], "withdrawn": false}),
     );
     assert!(rows::files(&service).is_empty(), "not even a marker");
-    let path = format!("/v1/subjects/{ada}");
-    service.get(&path, &service.ours.owner).await.expect(200);
+    service.person(&ada).await;
     // Nothing of the deletion is left that names whom it was about.
     service.advance(days(2)).await;
     let rows = rows::records(&service).await;
@@ -811,16 +784,14 @@ async fn an_export_is_kept_for_a_day_and_then_deleted_in_every_version() {
 async fn an_expiry_takes_the_exports_along() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
-    service
-        .advance(days(29) + SignedDuration::from_hours(23))
-        .await;
+    service.advance(days(29) + hours(23)).await;
     let place = begin(&service, json!({"subject": ada})).await;
     let job = service.job(&place).await;
     assert_eq!(fetch(download(&job)).await.0, 200);
-    service.advance(SignedDuration::from_hours(2)).await;
+    service.advance(hours(2)).await;
     let job = service.job(&place).await;
     assert_eq!(job["downloads"], json!([]));
-    assert_eq!(rows::files(&service), Vec::<String>::new());
+    assert!(rows::files(&service).is_empty());
 }
 
 #[tokio::test]
@@ -828,9 +799,7 @@ async fn an_export_that_comes_after_the_erasure_is_cancelled() {
     let (service, export) = asleep("export").await;
     let ada = service.acquaint("ada").await;
     let place = begin(&service, json!({"subject": ada})).await;
-    let owner = &service.ours.owner;
-    let path = format!("/v1/subjects/{ada}");
-    service.call("DELETE", &path, owner, None).await.expect(202);
+    service.erase(&ada).await;
     service.cloud.settle().await;
     export.wake();
     let turn = turns(&service, "export").await.remove(0);
@@ -840,17 +809,13 @@ async fn an_export_that_comes_after_the_erasure_is_cancelled() {
     let done = service.cloud.invoke("export", turn).await.unwrap();
     assert_eq!(done["batchItemFailures"], json!([]));
     let job = service.job(&place).await;
-    assert_eq!(
-        (&job["state"], &job["downloads"]),
-        (&json!("cancelled"), &json!([]))
-    );
-    assert_eq!(rows::files(&service), Vec::<String>::new());
+    assert_has(&job, json!({"state": "cancelled", "downloads": []}));
+    assert!(rows::files(&service).is_empty());
 }
 
 #[tokio::test]
 async fn an_export_and_an_erasure_at_once_leave_no_object() {
     let (service, export) = asleep("export").await;
-    let owner = &service.ours.owner;
     let mut begun = Vec::new();
     for visitor in ["ada", "bob", "eve"] {
         let subject = service.acquaint(visitor).await;
@@ -867,17 +832,16 @@ async fn an_export_and_an_erasure_at_once_leave_no_object() {
             .iter()
             .find(|turn| turn.to_string().contains(id))
             .unwrap();
-        let path = format!("/v1/subjects/{subject}");
         let erase = async {
             // The erasure meets the turn at another place each time.
             tokio::time::sleep(std::time::Duration::from_millis(8 * at as u64)).await;
-            service.call("DELETE", &path, owner, None).await.expect(202)
+            service.erase(&subject).await
         };
         let (turned, _) = tokio::join!(service.cloud.invoke("export", turn.clone()), erase);
         assert_eq!(turned.unwrap()["batchItemFailures"], json!([]));
     }
     service.advance(minutes(30)).await;
-    assert_eq!(rows::files(&service), Vec::<String>::new());
+    assert!(rows::files(&service).is_empty());
     for (_, place) in &begun {
         let job = service.job(place).await;
         assert_eq!(job["downloads"], json!([]));
@@ -966,15 +930,6 @@ async fn an_export_stands_in_the_activity_log_without_its_subject() {
     assert!(!text.contains(&ada));
 }
 
-/// The ways in which what an export says becomes untrue.
-async fn correct(service: &Service, ada: &str) {
-    let path = format!("/v1/subjects/{ada}");
-    let body = json!({"identity": {"name": "Ada King"}});
-    let owner = &service.ours.owner;
-    let reply = service.call("PATCH", &path, owner, Some(&body)).await;
-    reply.expect(204);
-}
-
 async fn redact(service: &Service, ada: &str, target: Value) {
     let body = json!({"subject": ada, "targets": [target]});
     let reply = service
@@ -1020,10 +975,13 @@ async fn what_makes_an_export_untrue_withdraws_it() {
                 redact(&service, &ada, json!({"conversation": "long"})).await;
                 service.cloud.settle().await;
             }
-            "correction" => correct(&service, &ada).await,
+            "correction" => {
+                service
+                    .correct(&ada, json!({"identity": {"name": "Ada King"}}))
+                    .await
+            }
             _ => {
-                let path = format!("/v1/subjects/{ada}/consent");
-                service.call("DELETE", &path, owner, None).await.expect(204);
+                service.withdraw_consent(&ada).await;
             }
         }
         // As soon as that is answered there is no link to it.
@@ -1049,14 +1007,9 @@ async fn what_leaves_an_export_true_leaves_it() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
     let place = begin(&service, json!({"subject": ada})).await;
-    let path = format!("/v1/subjects/{ada}");
     let job = service.job(&place).await;
     let name = json!({"identity": {"name": "Ada Lovelace"}});
-    let owner = &service.ours.owner;
-    service
-        .call("PATCH", &path, owner, Some(&name))
-        .await
-        .expect(204);
+    service.correct(&ada, name).await;
     redact(
         &service,
         &ada,
@@ -1127,19 +1080,16 @@ async fn a_withdrawn_export_goes_though_the_first_try_to_delete_it_was_lost() {
     let place = begin(&service, json!({"subject": ada})).await;
     service.job(&place).await;
     export.sleep();
-    correct(&service, &ada).await;
+    service
+        .correct(&ada, json!({"identity": {"name": "Ada King"}}))
+        .await;
     service.cloud.settle().await;
     assert_eq!(versions(&service, "exports/").len(), 1, "the worker sleeps");
     let job = service.get(&place, &service.ours.owner).await.expect(200);
-    assert_eq!(
-        (&job["withdrawn"], &job["downloads"]),
-        (&json!(true), &json!([]))
-    );
+    assert_has(&job, json!({"withdrawn": true, "downloads": []}));
     export.wake();
     // After its day at the latest.
-    service
-        .advance(SignedDuration::from_mins(24 * 60 + 20))
-        .await;
+    service.advance(minutes(24 * 60 + 20)).await;
     assert!(rows::files(&service).is_empty());
 }
 

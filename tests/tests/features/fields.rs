@@ -1,19 +1,8 @@
 //! Input as people, pages and proxies really send it: no odd field costs its event, no odd
 //! event its batch, and people are found by what can be seen of a value.
 
-use lethe_tests::{Service, subject};
+use lethe_tests::{assert_has, subject, Service};
 use serde_json::{Value, json};
-
-async fn send(service: &Service, key: &str, events: Value) -> Vec<Value> {
-    let body = json!({"events": events});
-    let reply = service.post("/v1/events", key, body).await.expect(200);
-    reply["results"].as_array().unwrap().clone()
-}
-
-/// What became of one event of a server.
-async fn sent(service: &Service, event: Value) -> Value {
-    send(service, &service.ours.ingest, json!([event])).await[0].clone()
-}
 
 /// The fields that a result names, without the event's own place.
 fn named(result: &Value) -> Vec<String> {
@@ -27,18 +16,9 @@ fn named(result: &Value) -> Vec<String> {
     named
 }
 
-async fn person(service: &Service, subject: &str) -> Value {
-    let path = format!("/v1/subjects/{subject}");
-    service.get(&path, &service.ours.owner).await.expect(200)
-}
-
-async fn found(service: &Service, lookup: Value) -> Vec<String> {
-    let reply = service
-        .post("/v1/lookup", &service.ours.owner, lookup)
-        .await;
-    let reply = reply.expect(200);
-    let subjects = reply["subjects"].as_array().unwrap().iter();
-    subjects.map(subject).collect()
+/// Who is found by a value.
+async fn found(service: &Service, value: Value) -> Vec<String> {
+    service.lookup(value).await.iter().map(subject).collect()
 }
 
 #[tokio::test]
@@ -84,10 +64,10 @@ async fn everybody_is_found_by_the_address_that_can_be_seen() {
     .enumerate()
     {
         let event = json!({"type": "identify", "visitor_id": format!("v{at}"), "email": sent_as});
-        let stored = sent(&service, event).await;
+        let stored = service.send_one(&service.ours.ingest, event).await;
         assert_eq!(stored["errors"], Value::Null, "{sent_as:?}: {stored}");
         let who = subject(&stored);
-        assert_eq!(person(&service, &who).await["contact"]["email"], kept);
+        assert_eq!(service.person(&who).await["contact"]["email"], kept);
         for asked in [sent_as, asked_by, kept] {
             assert_eq!(
                 found(&service, json!({"email": asked})).await,
@@ -96,11 +76,9 @@ async fn everybody_is_found_by_the_address_that_can_be_seen() {
             );
         }
         let owner = &service.ours.owner;
-        let erasure = json!({"lookup": {"email": asked_by}, "dry_run": true});
         let erasure = service
-            .post("/v1/erasures", owner, erasure)
-            .await
-            .expect(200);
+            .dry_run(json!({"lookup": {"email": asked_by}}))
+            .await;
         assert_eq!(erasure["subjects"], 1, "{erasure}");
         let copy = json!({"lookup": {"email": asked_by}});
         let copy = service.post("/v1/exports", owner, copy).await;
@@ -157,10 +135,10 @@ async fn everybody_is_found_by_their_number_however_it_is_written() {
         let visitor = format!("v{at}");
         let event =
             json!({"type": "identify", "visitor_id": visitor, "name": "Ada", "phone": sent_as});
-        let stored = sent(&service, event).await;
+        let stored = service.send_one(&service.ours.ingest, event).await;
         assert_eq!(stored["errors"], Value::Null, "{sent_as:?}: {stored}");
         let who = subject(&stored);
-        assert_eq!(person(&service, &who).await["contact"]["phone"], kept);
+        assert_eq!(service.person(&who).await["contact"]["phone"], kept);
         for asked in [sent_as, e164] {
             assert_eq!(
                 found(&service, json!({"phone": asked})).await,
@@ -175,7 +153,7 @@ async fn everybody_is_found_by_their_number_however_it_is_written() {
 async fn everybody_is_found_by_a_user_id_that_was_pasted() {
     let service = Service::start().await;
     let event = json!({"type": "identify", "visitor_id": "ada", "user_id": "u-e\u{301}1"});
-    let ada = subject(&sent(&service, event).await);
+    let ada = subject(&service.send_one(&service.ours.ingest, event).await);
     for asked in ["u-\u{e9}1", " u-\u{e9}1\u{200b}", "\u{feff}u-e\u{301}1"] {
         let found = found(&service, json!({"user_id": asked})).await;
         assert_eq!(found, [&*ada], "{asked:?}");
@@ -185,24 +163,21 @@ async fn everybody_is_found_by_a_user_id_that_was_pasted() {
 #[tokio::test]
 async fn a_card_number_in_a_url_is_masked_whatever_is_kept_of_it() {
     let service = Service::start().await;
-    let (owner, settings) = (&service.ours.owner, json!({"store_url": "full"}));
     let card = "4111 1111 1111 1111";
     for url in [
         format!("https://shop.example/{card}?q=1"),
         format!("https://shop.example/?card={card}"),
         format!("https://shop.example/#{}", card.replace(' ', "-")),
     ] {
-        let stored = sent(
-            &service,
-            json!({"type": "visit", "visitor_id": "ada", "url": url}),
-        )
-        .await;
-        let ada = person(&service, &subject(&stored)).await;
+        let stored = service
+            .send_one(
+                &service.ours.ingest,
+                json!({"type": "visit", "visitor_id": "ada", "url": url}),
+            )
+            .await;
+        let ada = service.person(&subject(&stored)).await;
         assert!(!ada["network"].to_string().contains("1111"), "{ada}");
-        service
-            .call("PUT", "/v1/settings", owner, Some(&settings))
-            .await
-            .expect(200);
+        service.settings(json!({"store_url": "full"})).await;
         service.advance(lethe_tests::minutes(2)).await;
     }
 }
@@ -214,7 +189,7 @@ async fn a_field_that_does_not_parse_is_left_out_by_name_and_the_rest_is_stored(
         "user_id": "u".repeat(300), "email": "none", "phone": "call me", "id": "7", "at": "yesterday",
         "custom": {"plan": "gold", "list": [1], "long": "x".repeat(2000)},
         "consent": {"basis": "consent", "source": "A form!", "given_by": "parent", "at": 7}});
-    let stored = sent(&service, event).await;
+    let stored = service.send_one(&service.ours.ingest, event).await;
     assert_eq!(stored["status"], "stored", "{stored}");
     let left_out = [
         "at",
@@ -230,16 +205,13 @@ async fn a_field_that_does_not_parse_is_left_out_by_name_and_the_rest_is_stored(
         "username",
     ];
     assert_eq!(named(&stored), left_out);
-    let ada = person(&service, &subject(&stored)).await;
+    let ada = service.person(&subject(&stored)).await;
     assert_eq!(ada["identity"], json!({"name": "Ada Lovelace"}));
-    assert_eq!(
-        (&ada["contact"], &ada["custom"]),
-        (&json!({}), &json!({"plan": "gold"}))
-    );
+    assert_has(&ada, json!({"contact": {}, "custom": {"plan": "gold"}}));
     assert_eq!(ada["consent"]["basis"], "consent");
 
     let nothing_else = json!({"type": "identify", "visitor_id": "bob", "email": "none", "consent": {"basis": "no"}});
-    let stored = sent(&service, nothing_else).await;
+    let stored = service.send_one(&service.ours.ingest, nothing_else).await;
     assert_eq!(
         (&stored["status"], named(&stored)),
         (
@@ -248,20 +220,23 @@ async fn a_field_that_does_not_parse_is_left_out_by_name_and_the_rest_is_stored(
         )
     );
     assert_eq!(
-        person(&service, &subject(&stored)).await["consent"],
+        service.person(&subject(&stored)).await["consent"],
         Value::Null
     );
 
     let message = json!({"type": "message", "visitor_id": "ada", "conversation_id": "c", "author": "end_user", "body": "",
         "title": "t".repeat(600), "member": "mem_1", "attachments": ["att_1", 7]});
-    let stored = sent(&service, message).await;
+    let stored = service.send_one(&service.ours.ingest, message).await;
     assert_eq!(stored["status"], "stored", "{stored}");
     assert_eq!(
         named(&stored),
         ["attachments/0", "attachments/1", "member", "title"]
     );
     let interaction = json!({"type": "interaction", "visitor_id": "ada", "item_id": "i", "action": "viewed", "scope": 7});
-    assert_eq!(named(&sent(&service, interaction).await), ["scope"]);
+    assert_eq!(
+        named(&service.send_one(&service.ours.ingest, interaction).await),
+        ["scope"]
+    );
 }
 
 #[tokio::test]
@@ -293,17 +268,18 @@ async fn a_visit_always_counts() {
             .as_object_mut()
             .unwrap()
             .extend(with.as_object().unwrap().clone());
-        let stored = sent(&service, event).await;
+        let stored = service.send_one(&service.ours.ingest, event).await;
         assert_eq!(stored["status"], "stored", "{with}: {stored}");
         assert_eq!(named(&stored), [left_out], "{with}");
-        let ada = person(&service, &subject(&stored)).await;
+        let ada = service.person(&subject(&stored)).await;
         assert_eq!(ada["last_seen"], service.now().to_string(), "{with}");
     }
-    let rejected = sent(
-        &service,
-        json!({"type": "visit", "visitor_id": "ada", "device": {"screen": "x"}}),
-    )
-    .await;
+    let rejected = service
+        .send_one(
+            &service.ours.ingest,
+            json!({"type": "visit", "visitor_id": "ada", "device": {"screen": "x"}}),
+        )
+        .await;
     assert_eq!(
         (&rejected["status"], named(&rejected)),
         (&json!("rejected"), vec!["device/screen".into()])
@@ -315,27 +291,24 @@ async fn what_the_settings_drop_is_not_judged() {
     let service = Service::start().await;
     let long = |mark| format!("https://shop.example/a{mark}{}", "x".repeat(2100));
     for url in [long('?'), long('#')] {
-        let stored = sent(
-            &service,
-            json!({"type": "visit", "visitor_id": "ada", "url": url}),
-        )
-        .await;
+        let stored = service
+            .send_one(
+                &service.ours.ingest,
+                json!({"type": "visit", "visitor_id": "ada", "url": url}),
+            )
+            .await;
         assert_eq!(stored["errors"], Value::Null, "{stored}");
-        let ada = person(&service, &subject(&stored)).await;
+        let ada = service.person(&subject(&stored)).await;
         assert_eq!(ada["network"]["url"], "https://shop.example/a");
     }
     let settings = json!({"store_url": "none", "store_ip": "none", "full_privacy": true});
-    let owner = &service.ours.owner;
-    service
-        .call("PUT", "/v1/settings", owner, Some(&settings))
-        .await
-        .expect(200);
+    service.settings(settings).await;
     service.advance(lethe_tests::minutes(2)).await;
     let visit = json!({"type": "visit", "visitor_id": "ada", "url": 7, "ip": "unknown",
         "device": {"device_id": "x".repeat(300), "country": 7, "os": "Linux"}});
     let identify = json!({"type": "identify", "visitor_id": "ada", "custom": {"list": []}});
     for event in [visit, identify] {
-        let stored = sent(&service, event).await;
+        let stored = service.send_one(&service.ours.ingest, event).await;
         assert_eq!(
             (&stored["status"], &stored["errors"]),
             (&json!("stored"), &Value::Null),
@@ -347,32 +320,27 @@ async fn what_the_settings_drop_is_not_judged() {
 #[tokio::test]
 async fn what_full_privacy_cannot_be_read_as_is_not_taken_for_no() {
     let service = Service::start().await;
-    let stored = sent(&service, json!({"type": "identify", "visitor_id": "ada", "full_privacy": "true", "custom": {"plan": "gold"}})).await;
+    let stored = service.send_one(&service.ours.ingest, json!({"type": "identify", "visitor_id": "ada", "full_privacy": "true", "custom": {"plan": "gold"}})).await;
     assert_eq!(named(&stored), ["full_privacy"]);
-    assert_eq!(
-        person(&service, &subject(&stored)).await["custom"],
-        json!({})
-    );
+    assert_eq!(service.person(&subject(&stored)).await["custom"], json!({}));
 }
 
 #[tokio::test]
 async fn a_client_has_one_address_whatever_stands_around_it() {
     let service = Service::start().await;
     let settings = json!({"store_ip": "full"});
-    let (owner, ip) = (
-        &service.ours.owner,
-        |ip: &str| json!({"type": "visit", "visitor_id": "ada", "ip": ip}),
+    let ip = |ip: &str| json!({"type": "visit", "visitor_id": "ada", "ip": ip});
+    let ada = subject(
+        &service
+            .send_one(&service.ours.ingest, ip("203.0.113.77"))
+            .await,
     );
-    let ada = subject(&sent(&service, ip("203.0.113.77")).await);
     assert_eq!(
-        person(&service, &ada).await["network"]["ip"],
+        service.person(&ada).await["network"]["ip"],
         "203.0.113.0",
         "the network alone, by default"
     );
-    service
-        .call("PUT", "/v1/settings", owner, Some(&settings))
-        .await
-        .expect(200);
+    service.settings(settings).await;
     service.advance(lethe_tests::minutes(2)).await;
     for (given, kept) in [
         ("203.0.113.9:54321", "203.0.113.9"),
@@ -383,13 +351,9 @@ async fn a_client_has_one_address_whatever_stands_around_it() {
         (" 203.0.113.9", "203.0.113.9"),
         ("::ffff:203.0.113.9", "203.0.113.9"),
     ] {
-        let stored = sent(&service, ip(given)).await;
+        let stored = service.send_one(&service.ours.ingest, ip(given)).await;
         assert_eq!(stored["errors"], Value::Null, "{given}: {stored}");
-        assert_eq!(
-            person(&service, &ada).await["network"]["ip"],
-            kept,
-            "{given}"
-        );
+        assert_eq!(service.person(&ada).await["network"]["ip"], kept, "{given}");
     }
 }
 
@@ -397,7 +361,7 @@ async fn a_client_has_one_address_whatever_stands_around_it() {
 async fn null_and_an_empty_text_say_nothing() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
-    let before = person(&service, &ada).await;
+    let before = service.person(&ada).await;
     for nothing in [Value::Null, json!(""), json!(" \u{200b}")] {
         let unknown = (0..60).map(|at| (format!("n{at}"), Value::Null));
         let unknown: serde_json::Map<_, _> =
@@ -420,7 +384,7 @@ async fn null_and_an_empty_text_say_nothing() {
         let message = json!({"type": "message", "visitor_id": "ada", "conversation_id": "c-1", "author": "end_user",
             "body": "hi", "title": nothing, "member": nothing, "attachments": []});
         for event in [event, visit, message] {
-            let stored = sent(&service, event).await;
+            let stored = service.send_one(&service.ours.ingest, event).await;
             assert_eq!(
                 (&stored["status"], &stored["errors"]),
                 (&json!("stored"), &Value::Null),
@@ -428,11 +392,16 @@ async fn null_and_an_empty_text_say_nothing() {
             );
         }
     }
-    let after = person(&service, &ada).await;
+    let after = service.person(&ada).await;
     for category in ["identity", "contact", "custom", "consent"] {
         assert_eq!(after[category], before[category], "{category}");
     }
-    let nobody = sent(&service, json!({"type": "visit", "visitor_id": null})).await;
+    let nobody = service
+        .send_one(
+            &service.ours.ingest,
+            json!({"type": "visit", "visitor_id": null}),
+        )
+        .await;
     assert_eq!(
         (&nobody["status"], named(&nobody)),
         (&json!("rejected"), vec!["visitor_id".into()])
@@ -440,15 +409,9 @@ async fn null_and_an_empty_text_say_nothing() {
     // A correction is deliberate.
     let patch = json!({"contact": {"email": null}, "custom": {"plan": null}});
     let (path, owner) = (format!("/v1/subjects/{ada}"), &service.ours.owner);
-    service
-        .call("PATCH", &path, owner, Some(&patch))
-        .await
-        .expect(204);
-    let after = person(&service, &ada).await;
-    assert_eq!(
-        (&after["contact"], &after["custom"]),
-        (&json!({}), &json!({}))
-    );
+    service.correct(&ada, patch).await;
+    let after = service.person(&ada).await;
+    assert_has(&after, json!({"contact": {}, "custom": {}}));
     let patch = json!({"contact": {"email": "", "phone": "call me"}, "custom": {"list": [], "plan": "gold"}});
     let mut faults = service
         .call("PATCH", &path, owner, Some(&patch))
@@ -533,11 +496,11 @@ async fn an_event_that_does_not_parse_is_rejected_alone() {
 async fn a_page_is_not_told_which_field_was_left_out() {
     let service = Service::start().await;
     let event = json!([{"type": "identify", "visitor_id": "ada", "name": "Ada", "email": "none", "phone": null}]);
-    let told = send(&service, &service.ours.collect, event).await;
+    let told = service.send(&service.ours.collect, event).await;
     assert_eq!(told, [json!({"index": 0, "status": "accepted"})]);
-    let ada = found(&service, json!({"visitor_id": "ada"})).await;
+    let ada = service.subject_of("ada").await;
     assert_eq!(
-        person(&service, &ada[0]).await["identity"],
+        service.person(&ada).await["identity"],
         json!({"name": "Ada"})
     );
 }
@@ -552,16 +515,20 @@ async fn custom_values_beyond_the_limit_are_left_out_together_and_the_rest_is_st
             .into()
     };
     let identify = |name: &str, custom: Value| json!({"type": "identify", "visitor_id": "ada", "name": name, "custom": custom});
-    let stored = sent(&service, identify("Ada", many(0, 40))).await;
+    let stored = service
+        .send_one(&service.ours.ingest, identify("Ada", many(0, 40)))
+        .await;
     assert_eq!(stored["errors"], Value::Null);
     for (name, custom) in [("Ada L.", many(40, 60)), ("Ada Lovelace", many(0, 60))] {
-        let stored = sent(&service, identify(name, custom)).await;
+        let stored = service
+            .send_one(&service.ours.ingest, identify(name, custom))
+            .await;
         assert_eq!(
             (&stored["status"], named(&stored)),
             (&json!("stored"), vec!["custom".into()]),
             "{stored}"
         );
-        let ada = person(&service, &subject(&stored)).await;
+        let ada = service.person(&subject(&stored)).await;
         assert_eq!(ada["identity"]["name"], name);
         assert_eq!(ada["custom"], many(0, 40));
     }
@@ -596,8 +563,8 @@ async fn a_file_is_announced_as_leniently() {
         .post("/v1/attachments", ingest, file("two\nlines.txt"))
         .await
         .expect(201);
-    let ada = found(&service, json!({"visitor_id": "ada"})).await;
-    let path = format!("/v1/subjects/{}/records?type=attachment", ada[0]);
+    let ada = service.subject_of("ada").await;
+    let path = format!("/v1/subjects/{}/records?type=attachment", ada);
     let records = service.get(&path, &service.ours.owner).await.expect(200);
     assert_eq!(records["data"][0]["filename"], "two lines.txt");
 }

@@ -4,10 +4,9 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use lethe_tests::{Reply, Service, days, minutes};
+use lethe_tests::{days, hours, minutes, Reply, Service};
 use serde_json::{Value, json};
 use shared::aws::dynamo::Item;
-use shared::base::id::TenantId;
 use shared::crypto::{Aad, HashKey, Purpose};
 
 use crate::requests;
@@ -64,7 +63,7 @@ async fn what_is_kept_of_a_request_is_opened_by_nothing_but_the_same_request() {
     assert!(rows.len() - before >= sent.len(), "each has a row");
 
     let app = service.cloud.app();
-    let tenant = TenantId::parse(&service.ours.id).expect("a tenant");
+    let tenant = service.tenant();
     let keys = app.keyring.tenant(tenant).await.expect("it has keys");
     let by = |bearer: &str| format!("key_{}", bearer.split('_').nth(2).expect("an id"));
     let callers = [&service.ours.owner, &service.ours.ingest].map(|it| by(it));
@@ -139,12 +138,8 @@ async fn a_repetition_is_answered_alike_when_the_person_is_gone() {
     let redacted = redact(target.clone()).await.expect(200);
     assert_eq!(redacted["results"][0]["conversation"], "ida@mail.example");
 
-    let path = format!("/v1/subjects/{ada}");
-    service
-        .call("DELETE", &path, &service.ours.owner, None)
-        .await
-        .expect(202);
-    service.advance(minutes(23 * 60)).await;
+    service.erase(&ada).await;
+    service.advance(hours(23)).await;
     assert_eq!(send().await.expect(200), first);
     assert_eq!(redact(target.clone()).await.expect(200), redacted);
     let mut other = target.clone();
@@ -165,7 +160,6 @@ async fn a_repetition_is_answered_alike_when_the_person_is_gone() {
 #[tokio::test]
 async fn an_erasure_that_is_sent_again_leaves_the_next_life_alone() {
     let service = Service::start().await;
-    let owner = &service.ours.owner;
     let ada = service.acquaint("ada").await;
     let path = format!("/v1/subjects/{ada}");
     let erase = |path: String| {
@@ -182,7 +176,7 @@ async fn an_erasure_that_is_sent_again_leaves_the_next_life_alone() {
             .is_some_and(|it| it.contains(first["id"].as_str().unwrap()))
     );
     assert_eq!(again.expect(202), first);
-    service.get(&path, owner).await.expect(200);
+    service.person(&ada).await;
     // The same key asks for something else: of somebody else, or with another choice.
     let bob = service.acquaint("bob").await;
     for other in [
@@ -191,15 +185,12 @@ async fn an_erasure_that_is_sent_again_leaves_the_next_life_alone() {
     ] {
         assert_eq!(erase(other).await.faults(), ["Idempotency-Key"]);
     }
-    service
-        .get(&format!("/v1/subjects/{bob}"), owner)
-        .await
-        .expect(200);
+    service.person(&bob).await;
     // A day later it is another request.
-    service.advance(minutes(24 * 60)).await;
+    service.advance(hours(24)).await;
     let later = erase(path.clone()).await.expect(202);
     assert_ne!(later["id"], first["id"]);
-    service.get(&path, owner).await.expect(404);
+    service.no_person(&ada).await;
 }
 
 #[tokio::test]
@@ -242,12 +233,10 @@ async fn a_refused_request_frees_its_key_at_once() {
 #[tokio::test]
 async fn a_cancellation_that_is_sent_again_is_a_success() {
     let service = Service::start().await;
-    let body = json!({"tenant": true, "confirm": service.ours.id});
-    let job = service.post("/v1/erasures", &service.ours.owner, body);
-    let path = format!(
-        "/v1/erasures/{}/cancel",
-        job.await.expect(202)["id"].as_str().unwrap()
-    );
+    let job = service
+        .erasure(json!({"tenant": true, "confirm": service.ours.id}))
+        .await;
+    let path = format!("/v1/erasures/{}/cancel", job["id"].as_str().unwrap());
     let first = under(&service, "cancel-1", ("POST", &path), None).await;
     let again = under(&service, "cancel-1", ("POST", &path), None).await;
     assert_eq!(first.expect(200), again.expect(200));
@@ -314,7 +303,7 @@ async fn a_request_that_never_ended_keeps_others_out_for_half_a_minute() {
         .expect("it answers");
     let running = under(&service, "one", ("DELETE", &path), None).await;
     assert_eq!(running.expect(409)["code"], "running");
-    service.cloud.clock().advance(minutes(1) / 2);
+    service.skip(minutes(1) / 2);
     under(&service, "one", ("DELETE", &path), None)
         .await
         .expect(404);

@@ -3,29 +3,15 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use lethe_tests::{Service, minutes, subject};
+use lethe_tests::{minutes, subject, Service};
 use serde_json::{Value, json};
-
-async fn send(service: &Service, key: &str, event: Value) -> Value {
-    let reply = service
-        .post("/v1/events", key, json!({"events": [event]}))
-        .await;
-    reply.expect(200)["results"][0].clone()
-}
-
-async fn person(service: &Service, subject: &str) -> Value {
-    service
-        .get(&format!("/v1/subjects/{subject}"), &service.ours.owner)
-        .await
-        .expect(200)
-}
 
 #[tokio::test]
 async fn every_kind_of_event_is_stored_and_read_back() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
     service.store(json!([{"type": "session", "visitor_id": "ada", "member": "mem_1", "action": "started"}])).await;
-    let person = person(&service, &ada).await;
+    let person = service.person(&ada).await;
     assert_eq!(person["visitor_id"], "ada");
     assert_eq!(
         person["identity"],
@@ -67,7 +53,7 @@ async fn every_kind_of_event_is_stored_and_read_back() {
 #[tokio::test]
 async fn one_bad_event_never_spoils_the_others() {
     let service = Service::start().await;
-    let events = json!({"events": [
+    let results = service.send(&service.ours.ingest, json!([
         {"type": "visit", "visitor_id": "ada"},
         {"type": "visit", "visitor_id": "bob", "dom": "<html>", "keystrokes": "abc"},
         "no event",
@@ -76,12 +62,7 @@ async fn one_bad_event_never_spoils_the_others() {
         {"type": "visit"},
         {"type": "interaction", "visitor_id": "eve", "item_id": "i", "action": "hovered"},
         {"type": "visit", "visitor_id": "bob"},
-    ]});
-    let reply = service
-        .post("/v1/events", &service.ours.ingest, events)
-        .await
-        .expect(200);
-    let results = reply["results"].as_array().unwrap();
+    ])).await;
     let pointers = |at: usize| {
         let errors = results[at]["errors"]
             .as_array()
@@ -101,7 +82,7 @@ async fn one_bad_event_never_spoils_the_others() {
     assert_eq!(pointers(6), ["/events/6/action"]);
     assert_eq!(results[7]["status"], "stored");
     assert!(
-        !reply.to_string().contains("<html>"),
+        !json!(results).to_string().contains("<html>"),
         "a submitted value is never echoed"
     );
 }
@@ -191,19 +172,11 @@ async fn a_page_learns_nothing_of_anybody() {
     let page = &service.ours.collect;
     let visit = |visitor: &str| json!({"type": "visit", "visitor_id": visitor});
     let accepted = json!({"index": 0, "status": "accepted"});
-    assert_eq!(send(&service, page, visit("ada")).await, accepted);
-    assert_eq!(send(&service, page, visit("nobody")).await, accepted);
-    service
-        .call(
-            "DELETE",
-            &format!("/v1/subjects/{ada}"),
-            &service.ours.owner,
-            None,
-        )
-        .await
-        .expect(202);
+    assert_eq!(service.send_one(page, visit("ada")).await, accepted);
+    assert_eq!(service.send_one(page, visit("nobody")).await, accepted);
+    service.erase(&ada).await;
     assert_eq!(
-        send(&service, page, visit("ada")).await,
+        service.send_one(page, visit("ada")).await,
         accepted,
         "while being erased"
     );
@@ -223,17 +196,12 @@ async fn a_page_learns_nothing_of_anybody() {
 async fn what_a_page_says_of_identity_counts_once_the_server_vouches_for_it() {
     let service = Service::start().await;
     let identify = |name: &str| json!({"type": "identify", "visitor_id": "ada", "name": name, "email": "ada@example.com"});
-    send(&service, &service.ours.collect, identify("Ada")).await;
-    let found = service
-        .post(
-            "/v1/lookup",
-            &service.ours.owner,
-            json!({"visitor_id": "ada"}),
-        )
-        .await
-        .expect(200);
-    let ada = subject(&found["subjects"][0]);
-    assert_eq!(person(&service, &ada).await["verified"], false);
+    service
+        .send_one(&service.ours.collect, identify("Ada"))
+        .await;
+    let found = service.lookup(json!({"visitor_id": "ada"})).await;
+    let ada = subject(&found[0]);
+    assert_eq!(service.person(&ada).await["verified"], false);
 
     let id = key_id(&service.ours.ingest);
     let token = |sub: &str, minutes: i64, secret: &str| {
@@ -264,28 +232,27 @@ async fn what_a_page_says_of_identity_counts_once_the_server_vouches_for_it() {
         format!("{none}.e30."),
         "nonsense".to_owned(),
     ] {
-        let refused = send(&service, &service.ours.collect, with(bad)).await;
+        let refused = service.send_one(&service.ours.collect, with(bad)).await;
         assert_eq!(
             refused["errors"][0]["pointer"], "/events/0/visitor_token",
             "{refused}"
         );
     }
-    assert_eq!(person(&service, &ada).await["identity"]["name"], "Ada");
-    let accepted = send(
-        &service,
-        &service.ours.collect,
-        with(token("ada", 5, &secret)),
-    )
-    .await;
+    assert_eq!(service.person(&ada).await["identity"]["name"], "Ada");
+    let accepted = service
+        .send_one(&service.ours.collect, with(token("ada", 5, &secret)))
+        .await;
     assert_eq!(accepted["status"], "accepted");
-    let vouched = person(&service, &ada).await;
+    let vouched = service.person(&ada).await;
     assert_eq!(
         (&vouched["verified"], &vouched["identity"]["name"]),
         (&json!(true), &json!("Ada L."))
     );
     // Nobody vouches for this one, so it replaces nothing.
-    send(&service, &service.ours.collect, identify("Mallory")).await;
-    assert_eq!(person(&service, &ada).await["identity"]["name"], "Ada L.");
+    service
+        .send_one(&service.ours.collect, identify("Mallory"))
+        .await;
+    assert_eq!(service.person(&ada).await["identity"]["name"], "Ada L.");
 }
 
 /// The id in a key's text.
@@ -303,22 +270,15 @@ async fn payment_card_numbers_are_masked_wherever_they_stand() {
             {"type": "message", "visitor_id": "ada", "conversation_id": "c", "title": card, "author": "end_user", "body": format!("pay {card}!")},
         ]))
         .await;
-    let refused = send(
-        &service,
-        &service.ours.ingest,
-        json!({"type": "visit", "visitor_id": "4111111111111111"}),
-    )
-    .await;
-    assert_eq!(refused["errors"][0]["code"], "card_number");
-    let found = service
-        .post(
-            "/v1/lookup",
-            &service.ours.owner,
-            json!({"visitor_id": "ada"}),
+    let refused = service
+        .send_one(
+            &service.ours.ingest,
+            json!({"type": "visit", "visitor_id": "4111111111111111"}),
         )
-        .await
-        .expect(200);
-    let ada = subject(&found["subjects"][0]);
+        .await;
+    assert_eq!(refused["errors"][0]["code"], "card_number");
+    let found = service.lookup(json!({"visitor_id": "ada"})).await;
+    let ada = subject(&found[0]);
     let records = service
         .get(
             &format!("/v1/subjects/{ada}/records?type=message"),
@@ -327,7 +287,7 @@ async fn payment_card_numbers_are_masked_wherever_they_stand() {
         .await
         .expect(200);
     assert_eq!(records["data"][0]["body"], "pay ████ ████ ████ ████!");
-    assert!(!person(&service, &ada).await.to_string().contains("4111"));
+    assert!(!service.person(&ada).await.to_string().contains("4111"));
 }
 
 #[tokio::test]
@@ -344,16 +304,18 @@ async fn settings_decide_what_is_kept() {
     let identify =
         json!({"type": "identify", "visitor_id": "ada", "name": "Ada", "custom": {"plan": "gold"}});
     assert_eq!(
-        send(&service, &service.ours.ingest, identify.clone()).await["reason"],
+        service
+            .send_one(&service.ours.ingest, identify.clone())
+            .await["reason"],
         "no_consent"
     );
     let mut consenting = identify;
     consenting["consent"] = json!({"basis": "consent", "source": "widget", "given_by": "self"});
     assert_eq!(
-        send(&service, &service.ours.ingest, consenting).await["status"],
+        service.send_one(&service.ours.ingest, consenting).await["status"],
         "stored"
     );
-    let person = person(&service, &ada).await;
+    let person = service.person(&ada).await;
     assert_eq!(person["network"], json!({"ip": "203.0.113.0"}));
     assert_eq!(person["device"], json!({"browser": "Firefox"}));
     assert_eq!(person["custom"], json!({}));
@@ -368,8 +330,8 @@ async fn a_message_sent_twice_is_stored_once() {
         json!({"type": "message", "visitor_id": "ada", "conversation_id": "c", "author": "end_user", "body": body,
                "id": "0190e000-0000-7000-8000-000000000001"})
     };
-    let first = send(&service, &service.ours.ingest, message("one")).await;
-    let again = send(&service, &service.ours.ingest, message("two")).await;
+    let first = service.send_one(&service.ours.ingest, message("one")).await;
+    let again = service.send_one(&service.ours.ingest, message("two")).await;
     assert_eq!(
         (first["status"].as_str(), again["status"].as_str()),
         (Some("stored"), Some("duplicate"))
@@ -391,7 +353,7 @@ async fn a_message_sent_twice_is_stored_once() {
         .collect();
     assert_eq!(statuses, ["duplicate", "duplicate", "stored"]);
     assert_eq!(
-        person(&service, &subject(&first)).await["counts"]["messages"],
+        service.person(&subject(&first)).await["counts"]["messages"],
         1
     );
 }
@@ -404,11 +366,11 @@ async fn a_hundred_messages_and_fifty_callers_lose_nothing() {
         .store(Value::Array((1..=100).map(message).collect()))
         .await;
     let ada = subject(&results[0]);
-    let calls = (0..50).map(|n| send(&service, &service.ours.ingest, message(n + 1)));
+    let calls = (0..50).map(|n| service.send_one(&service.ours.ingest, message(n + 1)));
     for result in futures::future::join_all(calls).await {
         assert_eq!(result["status"], "stored", "{result}");
     }
-    let person = person(&service, &ada).await;
+    let person = service.person(&ada).await;
     assert_eq!(
         (
             &person["counts"]["messages"],
@@ -426,7 +388,7 @@ async fn an_older_visit_does_not_replace_a_later_one() {
     let visit = |url: &str, at: i64| json!([{"type": "visit", "visitor_id": "ada", "url": url, "at": (service.now() - minutes(at)).to_string()}]);
     service.store(visit("https://x.example/later", 1)).await;
     let ada = subject(&service.store(visit("https://x.example/earlier", 5)).await[0]);
-    let person = person(&service, &ada).await;
+    let person = service.person(&ada).await;
     assert_eq!(person["network"]["url"], "https://x.example/later");
     assert_eq!(
         person["last_seen"],
@@ -455,7 +417,7 @@ async fn a_person_is_corrected_by_a_merge_patch() {
         .call_with("PATCH", &path, owner, Some(&patch), &matching)
         .await
         .expect(412);
-    let person = person(&service, &ada).await;
+    let person = service.person(&ada).await;
     assert_eq!(person["identity"], json!({"name": "A. King"}));
     assert_eq!(person["custom"], json!({"tier": 2}));
     for (lookup, found) in [
@@ -463,8 +425,8 @@ async fn a_person_is_corrected_by_a_merge_patch() {
         (json!({"email": "KING@example.com"}), 1),
         (json!({"user_id": "u-ada"}), 0),
     ] {
-        let reply = service.post("/v1/lookup", owner, lookup).await.expect(200);
-        assert_eq!(reply["subjects"].as_array().unwrap().len(), found);
+        let results = service.lookup(lookup).await;
+        assert_eq!(results.len(), found);
     }
     let wrong = json!({"identity": {"visitor_id": "x", "email": "y"}, "contact": {"email": "no"}, "device": {}});
     let mut faults = service

@@ -1,6 +1,6 @@
 //! Erasures that take too long are told of: an alarm of the template stands on the number.
 
-use lethe_tests::{Service, minutes};
+use lethe_tests::{minutes, Service};
 use local::Options;
 use local::template::Tree;
 use serde_json::{Value, json};
@@ -29,23 +29,18 @@ async fn the_oldest_erasure_that_does_not_end_is_told_with_its_age() {
     let (service, worker) = asleep_with("delete", options).await;
     // A time that is this test's own.
     let off = jiff::SignedDuration::from_millis(7);
-    service.cloud.clock().advance(off);
-    let owner = &service.ours.owner;
+    service.skip(off);
     let ada = service.acquaint("ada").await;
     let held = service.acquaint("bob").await;
-    let path = format!("/v1/subjects/{held}/hold");
-    let reason = json!({"reason": "litigation"});
-    let hold = service.call("PUT", &path, owner, Some(&reason));
-    hold.await.expect(204);
+    service.hold(&held).await;
     let body = json!({"subjects": [held]});
-    service.post("/v1/erasures", owner, body).await.expect(202);
-    service.cloud.clock().advance(minutes(60));
-    let body = json!({"subjects": [ada]});
-    let job = service.post("/v1/erasures", owner, body).await.expect(202);
+    service.erasure(body).await;
+    service.skip(minutes(60));
+    let job = service.erasure(json!({"subjects": [ada]})).await;
 
     let metric = measured(&service).await;
     assert_eq!(metric["OldestOverdueErasure"], 0, "it has just begun");
-    service.cloud.clock().advance(minutes(3 * 60 + 25));
+    service.skip(minutes(3 * 60 + 25));
     let metric = measured(&service).await;
     assert_eq!(
         metric["OldestOverdueErasure"],
@@ -59,10 +54,8 @@ async fn the_oldest_erasure_that_does_not_end_is_told_with_its_age() {
     );
 
     worker.wake();
-    service.cloud.clock().advance(minutes(15));
-    service.sweep().await;
-    service.cloud.settle().await;
-    service.cloud.clock().advance(minutes(15));
+    service.pass(minutes(15)).await;
+    service.skip(minutes(15));
     let metric = measured(&service).await;
     assert_eq!(metric["OldestOverdueErasure"], 0, "it is over: {metric}");
     assert!(metric["job"].is_null());

@@ -1,36 +1,10 @@
 //! A page's key learns nothing of anybody, whatever it asks for.
 
-use lethe_tests::{Reply, Service, minutes, sha256};
+use lethe_tests::files::note;
+use lethe_tests::{minutes, Service};
 use serde_json::{Value, json};
 
 use crate::rows;
-
-async fn announce(service: &Service, key: &str, visitor: &str) -> Reply {
-    let file = json!({"visitor_id": visitor, "filename": "a.txt", "content_type": "text/plain",
-                      "size": 5, "sha256": sha256(b"hello")});
-    service.post("/v1/attachments", key, file).await
-}
-
-async fn rule(service: &Service, subject: &str, name: &str) {
-    let (path, owner) = (
-        format!("/v1/subjects/{subject}/{name}"),
-        &service.ours.owner,
-    );
-    let body = json!({"reason": "litigation"});
-    let body = if name == "hold" { body } else { json!({}) };
-    service
-        .call("PUT", &path, owner, Some(&body))
-        .await
-        .expect(204);
-}
-
-async fn erase(service: &Service, subject: &str, query: &str) {
-    let (path, owner) = (
-        format!("/v1/subjects/{subject}{query}"),
-        &service.ours.owner,
-    );
-    service.call("DELETE", &path, owner, None).await.expect(202);
-}
 
 /// The part of a link that says whose file it is.
 fn whose(announced: &Value) -> String {
@@ -47,7 +21,7 @@ async fn told(service: &Service, visitor: &str) -> (Value, Vec<Value>) {
     let visited = service.post("/v1/events", collect, visit).await;
     let mut links = Vec::new();
     for _ in 0..2 {
-        let reply = announce(service, collect, visitor).await;
+        let reply = service.announce_with(collect, visitor).await;
         assert_eq!(reply.status, 201, "{visitor}: {}", reply.text);
         assert_eq!(reply.header("retry-after"), None);
         links.push(reply.json());
@@ -66,23 +40,23 @@ async fn a_page_gets_a_link_whatever_becomes_of_the_file() {
         ("objected", "objection"),
     ] {
         let subject = service.acquaint(visitor).await;
-        rule(&service, &subject, name).await;
+        service.set_rule(&subject, name).await;
     }
     service.acquaint("known").await;
     let gone = service.acquaint("erased").await;
-    erase(&service, &gone, "").await;
+    service.erase(&gone).await;
     let suppressed = service.acquaint("suppressed").await;
-    erase(&service, &suppressed, "?suppress=true").await;
+    service.erase_and_suppress(&suppressed).await;
     service.advance(minutes(30)).await;
     let full = service.acquaint("full").await;
     for _ in 0..20 {
-        let reply = announce(&service, &service.ours.ingest, "full").await;
+        let reply = service.announce_with(&service.ours.ingest, "full").await;
         assert_eq!(reply.status, 201);
     }
     let erasing = service.acquaint("erasing").await;
-    let reply = announce(&service, &service.ours.ingest, "erasing").await;
+    let reply = service.announce_with(&service.ours.ingest, "erasing").await;
     assert_eq!(reply.status, 201);
-    erase(&service, &erasing, "").await;
+    service.erase(&erasing).await;
 
     let (expected, links) = told(&service, "unknown").await;
     let shape = |link: &Value| {
@@ -119,14 +93,13 @@ async fn a_page_gets_a_link_whatever_becomes_of_the_file() {
     }
     // The tenant's own server is told why.
     for (visitor, status) in [("suppressed", 409), ("erasing", 409), ("full", 429)] {
-        let reply = announce(&service, &service.ours.ingest, visitor).await;
+        let reply = service.announce_with(&service.ours.ingest, visitor).await;
         assert_eq!(reply.status, status, "{visitor}: {}", reply.text);
     }
-    let path = format!("/v1/subjects/{full}");
-    let shown = service.get(&path, &service.ours.owner).await.expect(200);
+    let shown = service.person(&full).await;
     assert_eq!(shown["counts"]["attachments"], 20);
     service.advance(minutes(30)).await;
-    assert_eq!(rows::about(&service, &erasing).await, [] as [rows::Row; 0]);
+    assert!(rows::about(&service, &erasing).await.is_empty());
 }
 
 #[tokio::test]
@@ -134,14 +107,15 @@ async fn an_erasure_waits_for_links_that_lead_nowhere_too() {
     let service = Service::start().await;
     let full = service.acquaint("full").await;
     for _ in 0..20 {
-        let reply = announce(&service, &service.ours.ingest, "full").await;
+        let reply = service.announce_with(&service.ours.ingest, "full").await;
         assert_eq!(reply.status, 201);
     }
     service.advance(minutes(5)).await;
-    let link = announce(&service, &service.ours.collect, "full")
+    let link = service
+        .announce_with(&service.ours.collect, "full")
         .await
         .expect(201);
-    erase(&service, &full, "").await;
+    service.erase(&full).await;
     let path = format!("/v1/erasures?subject={full}");
     let job = async || service.get(&path, &service.ours.owner).await.expect(200)["data"][0].clone();
     // The links of the server have run out, and the page's has not.
@@ -154,17 +128,16 @@ async fn an_erasure_waits_for_links_that_lead_nowhere_too() {
     assert_eq!(job().await["state"], "verifying");
     service.advance(minutes(19)).await;
     assert_eq!(job().await["state"], "completed");
-    assert_eq!(rows::files(&service), [] as [String; 0]);
+    assert!(rows::files(&service).is_empty());
 }
 
 #[tokio::test]
 async fn a_repeated_announcement_of_a_page_is_answered_alike() {
     let service = Service::start().await;
     let gone = service.acquaint("suppressed").await;
-    erase(&service, &gone, "?suppress=true").await;
+    service.erase_and_suppress(&gone).await;
     for visitor in ["suppressed", "known"] {
-        let file = json!({"visitor_id": visitor, "filename": "a.txt", "content_type": "text/plain",
-                          "size": 5, "sha256": sha256(b"hello")});
+        let file = note(visitor, b"hello");
         let once = [("idempotency-key", visitor)];
         let send = || {
             let key = &service.ours.collect;
@@ -182,16 +155,16 @@ async fn a_pages_links_are_counted_whomever_they_are_for() {
     let mut statuses = Vec::new();
     for n in 0..110 {
         let visitor = format!("v-{}", n % 3);
-        statuses.push(announce(&service, collect, &visitor).await.status);
+        statuses.push(service.announce_with(collect, &visitor).await.status);
     }
     let mut expected = vec![201; 100];
     expected.resize(110, 429);
     assert_eq!(statuses, expected);
     // A server's are not.
-    let reply = announce(&service, &service.ours.ingest, "v-9").await;
+    let reply = service.announce_with(&service.ours.ingest, "v-9").await;
     assert_eq!(reply.status, 201);
     service.advance(minutes(1)).await;
-    assert_eq!(announce(&service, collect, "v-0").await.status, 201);
+    assert_eq!(service.announce_with(collect, "v-0").await.status, 201);
 }
 
 #[tokio::test]
@@ -203,34 +176,36 @@ async fn where_a_consent_is_required_for_all_it_is_for_files_too() {
     let set = service.call("PUT", "/v1/settings", owner, Some(&settings));
     assert!(set.await.status < 300);
     for visitor in ["known", "unknown"] {
-        let refused = announce(&service, server, visitor).await;
+        let refused = service.announce_with(server, visitor).await;
         assert_eq!(refused.expect(409)["code"], "no_consent", "{visitor}");
         let (_, links) = told(&service, visitor).await;
         let uploaded = service.put(&links[0]["upload"], b"hello").await;
         assert_eq!(uploaded.status, 200);
     }
     service.settle().await;
-    assert_eq!(rows::files(&service), [] as [String; 0]);
-    let path = format!("/v1/subjects/{known}");
-    let shown = service.get(&path, owner).await.expect(200);
+    assert!(rows::files(&service).is_empty());
+    let shown = service.person(&known).await;
     assert_eq!(shown["counts"]["attachments"], 0);
     let found = service.post("/v1/lookup", owner, json!({"visitor_id": "unknown"}));
     assert_eq!(found.await.expect(200)["subjects"], json!([]));
 
     // A page's own word covers what pages announce, the server's everything.
     let consent = json!({"events": [{"type": "identify", "visitor_id": "known", "consent": {"basis": "consent"}}]});
-    let told = service.post("/v1/events", &service.ours.collect, consent.clone());
-    told.await.expect(200);
-    announce(&service, server, "known").await.expect(409);
-    announce(&service, &service.ours.collect, "known")
+    service
+        .post("/v1/events", &service.ours.collect, consent.clone())
+        .await
+        .expect(200);
+    service.announce_with(server, "known").await.expect(409);
+    service
+        .announce_with(&service.ours.collect, "known")
         .await
         .expect(201);
-    let shown = service.get(&path, owner).await.expect(200);
+    let shown = service.person(&known).await;
     assert_eq!(shown["counts"]["attachments"], 1);
     let told = service
         .post("/v1/events", server, consent)
         .await
         .expect(200);
     assert_eq!(told["results"][0]["status"], "stored");
-    announce(&service, server, "known").await.expect(201);
+    service.announce_with(server, "known").await.expect(201);
 }

@@ -4,36 +4,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::join_all;
-use jsonwebtoken::jwk::JwkSet;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use lethe_tests::{Reply, Service, days, minutes, sha256, subject};
+use jiff::SignedDuration;
+use lethe_tests::{assert_has, by_hand, days, hours, minutes, id_of, path_of, subject, Service};
 use local::Options;
 use local::wire::Fate;
 use serde_json::{Value, json};
 
-use crate::{late, rows};
+use crate::{late, rows, signed};
 
-/// The claims of a receipt, checked with a JOSE library against the published keys.
+/// The claims of a receipt.
 async fn claims(service: &Service, jws: &str) -> Value {
-    let published = service.get("/.well-known/jwks.json", "").await;
-    let keys: JwkSet = serde_json::from_value(published.expect(200)).expect("a JWK set");
-    let header = jsonwebtoken::decode_header(jws).expect("a header");
-    assert_eq!(header.typ.as_deref(), Some("lethe-receipt+jwt"));
-    let named = header.kid.expect("it names its key");
-    let key = DecodingKey::from_jwk(keys.find(&named).expect("it is there")).expect("a key");
-    let mut rules = Validation::new(Algorithm::ES256);
-    rules.required_spec_claims.clear();
-    let read = jsonwebtoken::decode::<Value>(jws, &key, &rules);
-    read.expect("the signature holds").claims
+    let (typ, claims) = signed::open(service, jws).await;
+    assert_eq!(typ, "lethe-receipt+jwt");
+    claims
 }
 
-async fn receipt(service: &Service, name: &str) -> Reply {
-    let path = format!("/v1/erasures/{name}/receipt");
-    service.get(&path, &service.ours.owner).await
-}
-
-fn id(job: &Value) -> String {
-    job["id"].as_str().expect("an id").to_owned()
+/// What the receipt of a job says.
+async fn receipt(service: &Service, job: &Value) -> Value {
+    let receipt = service.receipt(id_of(job)).await;
+    claims(service, &receipt.text).await
 }
 
 /// Some people, each with a visit and a message.
@@ -58,32 +47,30 @@ async fn crowd(service: &Service, people: usize) -> Vec<String> {
 async fn an_erasure_comes_with_a_receipt_that_anybody_can_check() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
-    service
-        .upload("ada", "note.txt", "text/plain", b"hello")
-        .await;
-    let owner = &service.ours.owner;
+    service.attach("ada").await;
     let asked_at = service.now();
     let request = json!({"subjects": [ada], "reason": "subject_request", "reference": "DSR-7"});
-    let job = service.post("/v1/erasures", owner, request).await;
-    let job = id(&job.expect(202));
-    let path = format!("/v1/erasures/{job}");
+    let job = service.erasure(request).await;
     // Not before the last look, which waits for the last upload link.
-    assert_eq!(service.job(&path).await["state"], "verifying");
-    let early = receipt(&service, &job).await.expect(409);
+    assert_eq!(service.follow(&job).await["state"], "verifying");
+    let job_id = id_of(&job);
+    let early = service.receipt(job_id).await.expect(409);
     assert_eq!(early["code"], "not_completed");
     service.advance(minutes(30)).await;
-    let done = service.job(&path).await;
-    assert_eq!(done["state"], "completed", "{done}");
+    let done = service.completed(&job).await;
 
-    let reply = receipt(&service, &job).await;
+    let reply = service.receipt(job_id).await;
     assert_eq!(reply.status, 200);
     assert_eq!(reply.header("content-type"), Some("application/jose"));
     let claims = claims(&service, &reply.text).await;
-    assert_eq!(claims["tenant"], service.ours.id.as_str());
-    assert_eq!(claims["jti"], job.as_str());
-    assert_eq!(claims["kind"], "erasure");
-    assert_eq!(claims["reason"], "subject_request");
-    assert_eq!(claims["reference"], "DSR-7");
+    assert_has(
+        &claims,
+        json!({"tenant": service.ours.id, "jti": job_id, "kind": "erasure"}),
+    );
+    assert_has(
+        &claims,
+        json!({"reason": "subject_request", "reference": "DSR-7"}),
+    );
     assert_eq!(claims["lives"]["count"], 1);
     assert!(
         claims["lives"]["names"][0]
@@ -103,32 +90,22 @@ async fn an_erasure_comes_with_a_receipt_that_anybody_can_check() {
     assert!(!claims.to_string().contains(&ada), "lives, never subjects");
     // Kept in the bucket too, and only there is anything of this person left to be found.
     let objects = rows::objects(&service);
-    assert!(objects.contains(&format!("receipts/{}/{job}.jws", service.ours.id)));
+    assert!(objects.contains(&format!("receipts/{}/{job_id}.jws", service.ours.id)));
     assert!(!objects.iter().any(|key| key.contains(&ada)), "{objects:?}");
-    service
-        .get(
-            &format!("/v1/erasures/{job}/receipt"),
-            &service.theirs.owner,
-        )
-        .await
-        .expect(404);
+    let path = format!("/v1/erasures/{job_id}/receipt");
+    service.get(&path, &service.theirs.owner).await.expect(404);
 }
 
 #[tokio::test]
 async fn many_people_are_unreadable_in_the_answer_and_their_job_is_found_by_each() {
     let service = Service::start().await;
     let people = crowd(&service, 250).await;
-    let owner = &service.ours.owner;
     let (gone, left) = people.split_at(230);
-    let body = json!({"subjects": gone, "dry_run": true});
-    let dry = service.post("/v1/erasures", owner, body).await.expect(200);
+    let dry = service.dry_run(json!({"subjects": gone})).await;
     assert_eq!(dry["subjects"], 230);
     // Person, clock, conversation and message of each.
     assert_eq!(dry["stores"]["records"], 4 * 230);
-    let reply = service
-        .post("/v1/erasures", owner, json!({"subjects": gone}))
-        .await;
-    let job = reply.expect(202);
+    let job = service.erasure(json!({"subjects": gone})).await;
     assert!(job["unreadable_at"]["records"].is_string(), "{job}");
     for entry in rows::keyring(&service).await {
         let ours = gone
@@ -136,24 +113,20 @@ async fn many_people_are_unreadable_in_the_answer_and_their_job_is_found_by_each
             .any(|it| rows::text(&entry, "PK").unwrap().ends_with(it));
         assert!(!ours || !entry.contains_key("data_key"));
     }
-    let path = format!("/v1/erasures/{}", id(&job));
-    let done = service.job(&path).await;
-    assert_eq!(done["state"], "completed", "{done}");
+    let done = service.completed(&job).await;
     assert_eq!(done["stores"]["keyring"], 230);
     // Person, clock, conversation and message of each; the doors closed with the request.
     assert_eq!(done["stores"]["records"], 4 * 230);
     assert_eq!(done["progress"]["done"], done["progress"]["total"]);
-    let claims = claims(&service, &receipt(&service, &id(&job)).await.text).await;
+    let claims = receipt(&service, &job).await;
     assert_eq!(claims["lives"]["count"], 230);
     assert_eq!(claims["lives"]["root"].as_str().map(str::len), Some(43));
     for (who, found) in [(&gone[0], 1), (&gone[229], 1), (&left[0], 0)] {
         let path = format!("/v1/erasures?subject={who}&state=completed");
-        let listed = service.get(&path, owner).await.expect(200);
-        assert_eq!(listed["data"].as_array().unwrap().len(), found, "{who}");
+        assert_eq!(service.list(&path).await.len(), found, "{who}");
     }
     for who in [&left[0], &left[19]] {
-        let path = format!("/v1/subjects/{who}");
-        service.get(&path, owner).await.expect(200);
+        service.person(&who).await;
     }
 }
 
@@ -170,15 +143,9 @@ async fn a_request_for_too_many_is_refused_and_the_unknown_are_passed_over() {
     assert_eq!(refused.faults(), ["/subjects"]);
     let mut most: Vec<_> = (0..4999).map(nobody).collect();
     most.push(ada.clone());
-    let job = service
-        .post("/v1/erasures", owner, json!({"subjects": most}))
-        .await;
-    let path = format!("/v1/erasures/{}", id(&job.expect(202)));
-    assert_eq!(service.job(&path).await["stores"]["keyring"], 1);
-    service
-        .get(&format!("/v1/subjects/{ada}"), owner)
-        .await
-        .expect(404);
+    let job = service.erasure(json!({"subjects": most})).await;
+    assert_eq!(service.follow(&job).await["stores"]["keyring"], 1);
+    service.no_person(&ada).await;
 }
 
 #[tokio::test]
@@ -189,22 +156,16 @@ async fn who_shares_a_user_id_goes_too_when_asked_and_when_both_are_vouched_for(
         |visitor: &str| json!([{"type": "identify", "visitor_id": visitor, "user_id": "u-1"}]);
     let phone = subject(&service.store(identify("phone")).await[0]);
     let laptop = subject(&service.store(identify("laptop")).await[0]);
-    let claim = json!({"events": [{"type": "visit", "visitor_id": "page"}]});
-    service
-        .post("/v1/events", &service.ours.ingest, claim)
-        .await
-        .expect(200);
+    service.visit("page").await;
     let path = format!("/v1/subjects/{phone}?include_related=user_id");
     let refused = service
-        .call("DELETE", &path.replace("user_id", "email"), owner, None)
+        .delete(&path.replace("user_id", "email"), owner)
         .await;
     assert_eq!(refused.faults(), ["include_related"]);
-    let job = service.call("DELETE", &path, owner, None).await;
-    let path = format!("/v1/erasures/{}", id(&job.expect(202)));
-    assert_eq!(service.job(&path).await["stores"]["keyring"], 2);
+    let job = service.delete(&path, owner).await.expect(202);
+    assert_eq!(service.follow(&job).await["stores"]["keyring"], 2);
     for gone in [&phone, &laptop] {
-        let path = format!("/v1/subjects/{gone}");
-        service.get(&path, owner).await.expect(404);
+        service.no_person(&gone).await;
     }
 }
 
@@ -219,7 +180,7 @@ async fn everybody_who_expires_on_a_day_stands_in_one_receipt() {
     for day in 27..40 {
         let at = lethe_tests::NOON.parse::<jiff::Timestamp>().unwrap() + days(day);
         let day = at.strftime("%Y-%m-%d").to_string();
-        let reply = receipt(&service, &day).await;
+        let reply = service.receipt(&day).await;
         if reply.status == 404 {
             continue;
         }
@@ -246,25 +207,17 @@ async fn a_tombstone_goes_when_no_backup_can_bring_anything_back() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
     let bob = service.acquaint("bob").await;
-    let owner = &service.ours.owner;
-    let path = format!("/v1/subjects/{ada}");
-    let job = service.call("DELETE", &path, owner, None).await;
-    let job = id(&job.expect(202));
+    let job = service.erase(&ada).await;
     service.advance(days(30)).await;
-    let known = async |who: &str| {
-        let entries = rows::keyring(&service).await;
-        let mut named = entries.iter().filter_map(|row| rows::text(row, "PK"));
-        named.any(|key| key.ends_with(who))
-    };
+    let known = async |who: &str| rows::is_known(&service, who).await;
     assert!(known(&ada).await);
     service.advance(days(6)).await;
     assert!(!known(&ada).await, "thirty-five days after their erasure");
     assert!(known(&bob).await, "who expired later");
-    service
-        .get(&format!("/v1/erasures/{job}"), owner)
-        .await
-        .expect(404);
-    assert_eq!(receipt(&service, &job).await.status, 200, "receipts stay");
+    let owner = &service.ours.owner;
+    service.get(&path_of(&job), owner).await.expect(404);
+    let receipt = service.receipt(id_of(&job)).await;
+    assert_eq!(receipt.status, 200, "receipts stay");
     service.advance(days(35)).await;
     assert!(!known(&bob).await);
 }
@@ -274,62 +227,43 @@ async fn a_tenant_leaves_with_everybody_and_everything_but_the_proof() {
     let service = Service::start().await;
     let people = crowd(&service, 30).await;
     let ada = service.acquaint("ada").await;
-    service
-        .upload("ada", "note.txt", "text/plain", b"hello")
-        .await;
+    service.attach("ada").await;
     let owner = &service.ours.owner;
-    let export = json!({"subject": ada});
-    service.post("/v1/exports", owner, export).await.expect(202);
+    service.export(&ada).await;
     service.cloud.settle().await;
     let ask = |body: Value| service.post("/v1/erasures", owner, body);
     let refused = ask(json!({"tenant": true})).await;
     assert_eq!(refused.faults(), ["/confirm"]);
     let refused = ask(json!({"tenant": true, "confirm": service.theirs.id})).await;
     assert_eq!(refused.faults(), ["/confirm"]);
-    let dry = ask(json!({"tenant": true, "dry_run": true}))
-        .await
-        .expect(200);
+    let dry = service.dry_run(json!({"tenant": true})).await;
     assert_eq!(dry["subjects"], 31);
     assert_eq!(dry["stores"]["exports"], 1);
-    let some = json!({"scopes": ["erase", "admin"]});
-    let lesser = service.post("/v1/keys", owner, some).await.expect(201);
+    let lesser = service.key(&["erase", "admin"]).await;
     let body = json!({"tenant": true, "confirm": service.ours.id});
-    let secret = lesser["secret"].as_str().unwrap();
-    service
-        .post("/v1/erasures", secret, body.clone())
-        .await
-        .expect(403);
-    let job = ask(body.clone()).await.expect(202);
-    assert_eq!(ask(body).await.expect(409)["code"], "leaving");
+    let refused = service.post("/v1/erasures", &lesser, body.clone()).await;
+    refused.expect(403);
+    let job = service.erasure(body.clone()).await;
+    assert_eq!(ask(body.clone()).await.expect(409)["code"], "leaving");
 
     // A day of grace: nothing has changed, and it can be taken back and asked for again.
-    service
-        .get(&format!("/v1/subjects/{ada}"), owner)
-        .await
-        .expect(200);
-    let path = format!("/v1/erasures/{}/cancel", id(&job));
-    let cancelled = service.call("POST", &path, owner, None).await.expect(200);
+    service.person(&ada).await;
+    let cancelled = service.cancel(&job).await.expect(200);
     assert_eq!(cancelled["state"], "cancelled");
-    service.call("POST", &path, owner, None).await.expect(409);
-    let job = ask(json!({"tenant": true, "confirm": service.ours.id})).await;
-    let job = id(&job.expect(202));
-    service.advance(minutes(23 * 60)).await;
-    service
-        .get(&format!("/v1/subjects/{ada}"), owner)
-        .await
-        .expect(200);
-    let theirs = json!({"events": [{"type": "visit", "visitor_id": "neighbour"}]});
-    let neighbour = service.post("/v1/events", &service.theirs.ingest, theirs);
-    let neighbour = subject(&neighbour.await.expect(200)["results"][0]);
+    service.cancel(&job).await.expect(409);
+    let job = service.erasure(body).await;
+    service.advance(hours(23)).await;
+    service.person(&ada).await;
+    let visit = json!({"type": "visit", "visitor_id": "neighbour"});
+    let neighbour = service.send_one(&service.theirs.ingest, visit).await;
+    let neighbour = subject(&neighbour);
 
     // Each stage waits for its caches and links: some sweeps bring it to its end.
     for _ in 0..8 {
         service.advance(minutes(61)).await;
     }
-    service
-        .get(&format!("/v1/subjects/{ada}"), owner)
-        .await
-        .expect(401);
+    let path = format!("/v1/subjects/{ada}");
+    service.get(&path, owner).await.expect(401);
     let operator = service.cloud.operator_key();
     let tenants = service.get("/v1/tenants", operator).await.expect(200);
     let record = tenants["data"]
@@ -340,9 +274,8 @@ async fn a_tenant_leaves_with_everybody_and_everything_but_the_proof() {
         .expect("the operator's record stays");
     assert_eq!(record["state"], "erased", "{record}");
     let claims = claims(&service, record["receipt"].as_str().unwrap()).await;
-    assert_eq!(claims["kind"], "tenant");
+    assert_has(&claims, json!({"kind": "tenant", "jti": job["id"]}));
     assert_eq!(claims["lives"]["count"], 31);
-    assert_eq!(claims["jti"], job.as_str());
     assert!(claims["unreadable_at"]["records"].is_string());
 
     let of_ours = |text: &str| text.contains(&service.ours.id);
@@ -379,32 +312,9 @@ async fn a_tenant_leaves_with_everybody_and_everything_but_the_proof() {
 
 #[tokio::test]
 async fn what_a_request_that_died_left_is_ended_by_the_worker() {
-    use shared::domain::erasure::spec::Erasing;
-    use shared::domain::jobs::{Job, JobKind};
-
-    let service = Service::with(Options {
-        ttl: false,
-        schedules: false,
-        ..Options::default()
-    })
-    .await;
+    let service = Service::by_hand().await;
     let people = crowd(&service, 120).await;
-    let (app, now) = (service.cloud.app(), service.now());
-    let tenant = shared::base::id::TenantId::parse(&service.ours.id).unwrap();
-    let subjects: Vec<_> = people
-        .iter()
-        .map(|it| shared::base::id::SubjectId::parse(it).unwrap())
-        .collect();
-    let present = app.present(tenant, &subjects).await.unwrap();
-    let lives: Vec<_> = present.iter().map(|it| (it.key, 2)).collect();
-    // As a request leaves it that wrote its list and its job, and died.
-    let erasing = Erasing::default();
-    let (mut job, lists) = Job::erasure(JobKind::Erasure, tenant, &lives, erasing, now);
-    for list in lists {
-        app.store.write(list).await.unwrap().unwrap();
-    }
-    let prepared = job.prepare_write();
-    app.store.write(prepared).await.unwrap().unwrap();
+    let job = service.left_behind(&people, false).await;
     service.advance(minutes(10)).await;
     service.sweep().await;
     service.cloud.settle().await;
@@ -422,100 +332,65 @@ async fn what_a_store_refuses_for_a_day_is_named_and_tried_until_it_goes() {
     let refuses = Arc::new(AtomicBool::new(true));
     let refusing = refuses.clone();
     let service = Service::with(Options {
-        ttl: false,
-        schedules: false,
         wire: Some(Arc::new(move |call| {
             let refused = call.operation == "DeleteObjects" && refusing.load(Ordering::SeqCst);
             if refused { Fate::Refuse } else { Fate::Pass }
         })),
-        ..Options::default()
+        ..by_hand()
     })
     .await;
     let ada = service.acquaint("ada").await;
-    service
-        .upload("ada", "note.txt", "text/plain", b"hello")
-        .await;
-    let owner = &service.ours.owner;
-    let person = format!("/v1/subjects/{ada}");
-    let job = service.call("DELETE", &person, owner, None).await;
-    let job = id(&job.expect(202));
-    let path = format!("/v1/erasures/{job}");
-    let pass = async |hours: i64| {
-        service.cloud.clock().advance(minutes(60 * hours));
-        service.sweep().await;
-        service.job(&path).await
+    service.attach("ada").await;
+    let job = service.erase(&ada).await;
+    let pass = async |time: SignedDuration| {
+        service.pass(time).await;
+        service.follow(&job).await
     };
-    assert_eq!(service.job(&path).await["state"], "running");
-    assert_eq!(
-        pass(7).await["state"],
-        "running",
-        "it may be a passing fault"
-    );
-    pass(10).await;
-    let told = pass(10).await;
+    assert_eq!(service.follow(&job).await["state"], "running");
+    let told = pass(hours(7)).await;
+    assert_eq!(told["state"], "running", "it may be a passing fault");
+    pass(hours(10)).await;
+    let told = pass(hours(10)).await;
     assert_eq!(told["state"], "partial", "{told}");
     assert_eq!(told["partial"], json!(["attachments"]));
     assert_eq!(told["stores"]["attachments"], 1, "counted once: {told}");
-    assert_eq!(receipt(&service, &job).await.status, 409);
+    service.receipt(id_of(&job)).await.expect(409);
     refuses.store(false, Ordering::SeqCst);
-    pass(25).await;
-    let done = pass(1).await;
+    pass(hours(25)).await;
+    let done = pass(hours(1)).await;
     assert_eq!(done["state"], "completed", "{done}");
     assert!(done["partial"].is_null());
     assert_eq!(done["stores"]["attachments"], 1);
-    assert_eq!(receipt(&service, &job).await.status, 200);
+    assert_eq!(service.receipt(id_of(&job)).await.status, 200);
     assert!(rows::files(&service).is_empty());
-}
-
-/// Moves time, and lets everything happen that it makes due.
-async fn wait(service: &Service, by: jiff::SignedDuration) {
-    service.cloud.clock().advance(by);
-    service.sweep().await;
-    service.cloud.settle().await;
-}
-
-fn by_hand() -> Options {
-    Options {
-        ttl: false,
-        schedules: false,
-        ..Options::default()
-    }
 }
 
 #[tokio::test]
 async fn a_receipt_dates_by_the_last_of_those_whom_it_is_about() {
-    let service = Service::with(by_hand()).await;
+    let service = Service::by_hand().await;
     let mut people = Vec::new();
     for visitor in ["ada", "bob", "eve"] {
         people.push(service.acquaint(visitor).await);
     }
-    let owner = &service.ours.owner;
     for who in &people[1..] {
-        let path = format!("/v1/subjects/{who}/hold");
-        let body = json!({"reason": "litigation"});
-        let set = service.call("PUT", &path, owner, Some(&body)).await;
-        set.expect(204);
+        service.hold(&who).await;
     }
-    let body = json!({"subjects": people});
-    let job = service.post("/v1/erasures", owner, body).await.expect(202);
-    let path = format!("/v1/erasures/{}", id(&job));
+    let job = service.erasure(json!({"subjects": people})).await;
     let asked_at = service.now();
     assert_eq!(job["backups_clear_by"], json!(asked_at + days(1)));
     let mut lifted_at = asked_at;
     for who in &people[1..] {
-        wait(&service, days(5)).await;
+        service.pass(days(5)).await;
         lifted_at = service.now();
-        let hold = format!("/v1/subjects/{who}/hold");
-        service.call("DELETE", &hold, owner, None).await.expect(204);
+        service.lift_hold(&who).await;
         service.cloud.settle().await;
-        let now = service.job(&path).await;
+        let now = service.follow(&job).await;
         assert_eq!(now["unreadable_at"]["records"], json!(lifted_at), "{now}");
         assert_eq!(now["backups_clear_by"], json!(lifted_at + days(1)));
     }
-    wait(&service, minutes(21)).await;
-    let done = service.job(&path).await;
-    assert_eq!(done["state"], "completed", "{done}");
-    let claims = claims(&service, &receipt(&service, &id(&job)).await.text).await;
+    service.pass(minutes(21)).await;
+    let done = service.completed(&job).await;
+    let claims = receipt(&service, &job).await;
     assert_eq!(claims["lives"]["count"], 3);
     assert_eq!(claims["requested_at"], json!(asked_at));
     for store in ["records", "attachments", "exports"] {
@@ -532,26 +407,18 @@ async fn a_receipt_dates_by_the_last_of_those_whom_it_is_about() {
 async fn a_receipt_dates_by_the_last_file_that_was_removed() {
     let (service, _scan) = late::asleep_with("scan", by_hand()).await;
     let ada = service.visit("ada").await;
-    let body = b"hello";
-    let file = json!({"visitor_id": "ada", "filename": "a.txt", "content_type": "text/plain",
-                      "size": body.len(), "sha256": sha256(body)});
-    let announced = service.post("/v1/attachments", &service.ours.ingest, file);
-    let upload = announced.await.expect(201)["upload"].clone();
-    let owner = &service.ours.owner;
-    let path = format!("/v1/subjects/{ada}");
-    let job = service.call("DELETE", &path, owner, None).await.expect(202);
+    let announced = service.announce("ada", b"hello").await;
+    let job = service.erase(&ada).await;
     service.cloud.settle().await;
     // It comes after the first look, and before its link has run out.
-    wait(&service, minutes(9)).await;
-    let sent = service.put(&upload, body).await;
+    service.pass(minutes(9)).await;
+    let sent = service.put(&announced["upload"], b"hello").await;
     assert_eq!(sent.status, 200, "{}", sent.text);
     // An upload that began before its link ran out may take some time yet.
-    wait(&service, minutes(10)).await;
-    let path = format!("/v1/erasures/{}", id(&job));
-    assert_eq!(service.job(&path).await["state"], "verifying");
-    wait(&service, minutes(2)).await;
-    let done = service.job(&path).await;
-    assert_eq!(done["state"], "completed", "{done}");
+    service.pass(minutes(10)).await;
+    assert_eq!(service.follow(&job).await["state"], "verifying");
+    service.pass(minutes(2)).await;
+    let done = service.completed(&job).await;
     assert_eq!(done["unreadable_at"]["attachments"], json!(service.now()));
     assert_eq!(done["stores"]["attachments"], 1);
     assert!(rows::files(&service).is_empty());
@@ -567,15 +434,11 @@ async fn a_receipt_masks_what_the_log_masks() {
     ] {
         let who = service.visit(visitor).await;
         let body = json!({"subjects": [who], "reference": said, "reason": said});
-        let job = service.post("/v1/erasures", &service.ours.owner, body);
-        let job = id(&job.await.expect(202));
+        let job = service.erasure(body).await;
         service.settle().await;
         service.advance(minutes(30)).await;
-        let claims = claims(&service, &receipt(&service, &job).await.text).await;
-        assert_eq!(
-            (&claims["reference"], &claims["reason"]),
-            (&json!(kept), &json!(kept))
-        );
+        let claims = receipt(&service, &job).await;
+        assert_has(&claims, json!({"reference": kept, "reason": kept}));
     }
 }
 
@@ -583,25 +446,17 @@ async fn a_receipt_masks_what_the_log_masks() {
 async fn a_dry_run_says_what_the_erasure_then_does() {
     let service = Service::start().await;
     let (ada, bob) = (service.acquaint("ada").await, service.visit("bob").await);
-    service.upload("ada", "a.txt", "text/plain", b"hello").await;
-    let owner = &service.ours.owner;
-    let export = json!({"subject": ada});
-    service.post("/v1/exports", owner, export).await.expect(202);
+    service.attach("ada").await;
+    service.export(&ada).await;
     // Announced, and never sent.
-    let file = json!({"visitor_id": "ada", "filename": "b.txt", "content_type": "text/plain",
-                      "size": 5, "sha256": sha256(b"hello")});
-    let announced = service.post("/v1/attachments", &service.ours.ingest, file);
-    announced.await.expect(201);
+    service.announce("ada", b"hello").await;
     service.settle().await;
-    let body = json!({"subjects": [ada, bob], "dry_run": true});
-    let dry = service.post("/v1/erasures", owner, body).await.expect(200);
+    let dry = service.dry_run(json!({"subjects": [ada, bob]})).await;
     assert_eq!(dry["stores"]["attachments"], 1, "{dry}");
     assert_eq!(dry["stores"]["exports"], 1);
-    let body = json!({"subjects": [ada, bob]});
-    let job = service.post("/v1/erasures", owner, body).await.expect(202);
+    let job = service.erasure(json!({"subjects": [ada, bob]})).await;
     service.advance(minutes(30)).await;
-    let done = service.job(&format!("/v1/erasures/{}", id(&job))).await;
-    assert_eq!(done["state"], "completed", "{done}");
+    let done = service.completed(&job).await;
     assert_eq!(done["stores"], dry["stores"]);
 }
 
@@ -609,28 +464,20 @@ async fn a_dry_run_says_what_the_erasure_then_does() {
 async fn when_pseudonymous_rows_are_clear_no_row_names_them() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
-    let owner = &service.ours.owner;
-    let export = json!({"subject": ada});
-    service.post("/v1/exports", owner, export).await.expect(202);
-    let targets = json!({"subject": ada, "targets": [{"conversation": "c-1"}]});
-    service
-        .post("/v1/redactions", owner, targets)
-        .await
-        .expect(200);
+    service.export(&ada).await;
+    service.redact(&ada, json!([{"conversation": "c-1"}])).await;
     service.settle().await;
-    let body = json!({"subjects": [ada], "reference": "DSR-7"});
-    let job = service.post("/v1/erasures", owner, body).await.expect(202);
+    let job = service
+        .erasure(json!({"subjects": [ada], "reference": "DSR-7"}))
+        .await;
     service.settle().await;
     service.advance(minutes(30)).await;
-    let claims = claims(&service, &receipt(&service, &id(&job)).await.text).await;
-    let clear_by = claims["pseudonymous_rows_clear_by"]
-        .as_str()
-        .expect("a time");
-    let clear_by: jiff::Timestamp = clear_by.parse().expect("a time");
+    let claims = receipt(&service, &job).await;
+    let clear_by = claims["pseudonymous_rows_clear_by"].as_str();
+    let clear_by: jiff::Timestamp = clear_by.expect("a time").parse().expect("a time");
     // What the tables hold then has been in no backup for as long as one is kept.
-    service
-        .advance(clear_by.duration_since(service.now()) - days(31))
-        .await;
+    let rest = clear_by.duration_since(service.now());
+    service.advance(rest - days(31)).await;
     for row in rows::all(&service).await {
         let text = format!("{row:?}");
         assert!(!text.contains(&ada), "{text}");
@@ -639,19 +486,14 @@ async fn when_pseudonymous_rows_are_clear_no_row_names_them() {
 
 #[tokio::test]
 async fn a_ledger_that_names_more_is_not_replaced_by_one_that_names_less() {
-    let service = Service::with(by_hand()).await;
+    let service = Service::by_hand().await;
     let (ada, bob) = (service.acquaint("ada").await, service.acquaint("bob").await);
-    let owner = &service.ours.owner;
-    let hold = format!("/v1/subjects/{bob}/hold");
-    let body = json!({"reason": "litigation"});
-    let set = service.call("PUT", &hold, owner, Some(&body)).await;
-    set.expect(204);
-    let body = json!({"subjects": [ada, bob]});
-    let job = service.post("/v1/erasures", owner, body).await.expect(202);
+    service.hold(&bob).await;
+    let job = service.erasure(json!({"subjects": [ada, bob]})).await;
     service.cloud.settle().await;
     let ledger = || {
         let mut keys = rows::objects(&service);
-        keys.retain(|key| key.starts_with("ledger/") && key.contains(&id(&job)));
+        keys.retain(|key| key.starts_with("ledger/") && key.contains(id_of(&job)));
         keys
     };
     let objects = &service.cloud.app().objects;
@@ -659,12 +501,9 @@ async fn a_ledger_that_names_more_is_not_replaced_by_one_that_names_less() {
     let [object] = first.as_slice() else {
         panic!("one note: {first:?}")
     };
-    let less = objects
-        .read(object)
-        .await
-        .expect("an answer")
-        .expect("a note");
-    service.call("DELETE", &hold, owner, None).await.expect(204);
+    let less = objects.read(object).await.expect("an answer");
+    let less = less.expect("a note");
+    service.lift_hold(&bob).await;
     service.cloud.settle().await;
     // A turn that was overtaken says at last what it knew.
     let put = objects.put(object, "application/json", less).await;
@@ -679,8 +518,7 @@ async fn a_ledger_that_names_more_is_not_replaced_by_one_that_names_less() {
 
 #[tokio::test]
 async fn a_job_that_waits_for_a_hold_forgets_in_time_whom_it_has_erased() {
-    let service = Service::with(by_hand()).await;
-    let owner = &service.ours.owner;
+    let service = Service::by_hand().await;
     // In the job itself; in lists beside it, before and after.
     let mut all = crowd(&service, 107).await;
     let batches = [all.split_off(105), all];
@@ -688,33 +526,27 @@ async fn a_job_that_waits_for_a_hold_forgets_in_time_whom_it_has_erased() {
     for people in &batches {
         let (gone, held) = people.split_at(1);
         for who in held {
-            let hold = format!("/v1/subjects/{who}/hold");
-            let body = json!({"reason": "litigation"});
-            let set = service.call("PUT", &hold, owner, Some(&body)).await;
-            set.expect(204);
+            service.hold(&who).await;
         }
-        let body = json!({"subjects": people});
-        let job = service.post("/v1/erasures", owner, body).await.expect(202);
+        let job = service.erasure(json!({"subjects": people})).await;
         service.cloud.settle().await;
         waiting.push((job, &gone[0], held));
     }
     for (job, gone, held) in &waiting {
-        wait(&service, days(36)).await;
-        let now = service.job(&format!("/v1/erasures/{}", id(job))).await;
+        service.pass(days(36)).await;
+        let now = service.follow(job).await;
         assert_eq!(now["state"], "blocked", "{now}");
         for row in rows::records(&service).await {
             assert!(!format!("{row:?}").contains(*gone), "{row:?}");
         }
         for who in *held {
-            let hold = format!("/v1/subjects/{who}/hold");
-            service.call("DELETE", &hold, owner, None).await.expect(204);
+            service.lift_hold(&who).await;
         }
         service.cloud.settle().await;
-        wait(&service, minutes(21)).await;
-        let done = service.job(&format!("/v1/erasures/{}", id(job))).await;
-        assert_eq!(done["state"], "completed", "{done}");
+        service.pass(minutes(21)).await;
+        let done = service.completed(job).await;
         assert_eq!(done["stores"]["keyring"], held.len() + 1);
-        let claims = claims(&service, &receipt(&service, &id(job)).await.text).await;
+        let claims = receipt(&service, job).await;
         assert_eq!(claims["lives"]["count"], held.len() + 1);
         for who in *held {
             assert!(rows::about(&service, who).await.is_empty());

@@ -3,13 +3,6 @@
 use lethe_tests::Service;
 use serde_json::{Value, json};
 
-/// The messages of a person.
-async fn messages(service: &Service, subject: &str) -> Vec<Value> {
-    let path = format!("/v1/subjects/{subject}/records?type=message&limit=100");
-    let page = service.get(&path, &service.ours.read).await.expect(200);
-    page["data"].as_array().cloned().unwrap_or_default()
-}
-
 async fn redact(service: &Service, subject: &str, targets: Value) -> Vec<Value> {
     let body = json!({"subject": subject, "reason": "support_request", "targets": targets});
     let reply = service
@@ -23,14 +16,14 @@ async fn redact(service: &Service, subject: &str, targets: Value) -> Vec<Value> 
 async fn a_redacted_message_keeps_no_body() {
     let service = Service::start().await;
     let subject = service.acquaint("ada").await;
-    let before = messages(&service, &subject).await;
+    let before = service.records(&subject, "message").await;
     let target = json!([{"message": before[0]["message"]}]);
     for _ in 0..2 {
         let results = redact(&service, &subject, target.clone()).await;
         assert_eq!(results[0]["status"], "redacted");
         assert_eq!(results[0]["message"], before[0]["message"]);
     }
-    let after = messages(&service, &subject).await;
+    let after = service.records(&subject, "message").await;
     assert_eq!(after[0]["redacted"], true);
     assert_eq!(after[0].get("body"), None);
     assert_eq!(after[0].get("content_hash"), None);
@@ -47,12 +40,12 @@ async fn spans_are_blocked_only_in_the_body_they_were_chosen_in() {
                        "author": "end_user", "body": "Grüße, call 0151 now"}]),
         )
         .await;
-    let before = messages(&service, &subject).await.remove(0);
+    let before = service.records(&subject, "message").await.remove(0);
     let target = |hash: &Value, start: u32, end: u32| json!([{"message": before["message"], "content_hash": hash, "spans": [{"start": start, "end": end}]}]);
     let first = target(&before["content_hash"], 12, 16);
     let results = redact(&service, &subject, first.clone()).await;
     assert_eq!(results[0]["status"], "redacted", "{results:?}");
-    let after = messages(&service, &subject).await.remove(0);
+    let after = service.records(&subject, "message").await.remove(0);
     assert_eq!(after["body"], "Grüße, call ████ now");
     assert_eq!(after["redacted"], false);
     assert_eq!(results[0]["content_hash"], after["content_hash"]);
@@ -71,14 +64,14 @@ async fn spans_are_blocked_only_in_the_body_they_were_chosen_in() {
         redact(&service, &subject, beyond).await[0]["status"],
         "invalid"
     );
-    assert_eq!(messages(&service, &subject).await.remove(0), after);
+    assert_eq!(service.records(&subject, "message").await.remove(0), after);
 }
 
 #[tokio::test]
 async fn two_targets_in_one_message_are_both_done() {
     let service = Service::start().await;
     let subject = service.acquaint("ada").await;
-    let before = messages(&service, &subject).await;
+    let before = service.records(&subject, "message").await;
     let question = before
         .iter()
         .find(|it| it["author"] == "end_user")
@@ -94,7 +87,7 @@ async fn two_targets_in_one_message_are_both_done() {
         results.iter().all(|it| it["status"] == "redacted"),
         "{results:?}"
     );
-    let after = messages(&service, &subject).await;
+    let after = service.records(&subject, "message").await;
     let question = after
         .iter()
         .find(|it| it["author"] == "end_user")
@@ -197,7 +190,7 @@ async fn more_than_a_hundred_records_become_a_job() {
     assert_eq!(job["results"]["redacted"], 1);
     assert_eq!(job["backups_clear_by"], "2026-03-03T12:15:00Z");
     assert_eq!(job["failed"], json!([{"index": 1, "status": "not_found"}]));
-    let messages = messages(&service, &subject).await;
+    let messages = service.records(&subject, "message").await;
     assert!(
         messages
             .iter()
@@ -219,7 +212,7 @@ async fn more_than_a_hundred_records_become_a_job() {
 async fn what_is_not_there_or_anothers_is_not_found() {
     let service = Service::start().await;
     let subject = service.acquaint("ada").await;
-    let message = messages(&service, &subject).await.remove(0);
+    let message = service.records(&subject, "message").await.remove(0);
     let body = json!({"subject": subject, "targets": [{"message": message["message"]}]});
     let reply = service
         .post("/v1/redactions", &service.theirs.owner, body)
@@ -234,16 +227,11 @@ async fn what_is_not_there_or_anothers_is_not_found() {
         results.iter().all(|it| it["status"] == "not_found"),
         "{results:?}"
     );
-    assert_eq!(messages(&service, &subject).await.remove(0), message);
-    let erased = service
-        .call(
-            "DELETE",
-            &format!("/v1/subjects/{subject}"),
-            &service.ours.owner,
-            None,
-        )
-        .await;
-    erased.expect(202);
+    assert_eq!(
+        service.records(&subject, "message").await.remove(0),
+        message
+    );
+    service.erase(&subject).await;
     let results = redact(&service, &subject, json!([{"message": message["message"]}])).await;
     assert_eq!(results[0]["status"], "not_found");
 }

@@ -1,11 +1,10 @@
 //! What may be done with a person: each rule's effect, what outlasts a life, and what
 //! goes on by itself when a rule ends.
 
-use jiff::SignedDuration;
-use lethe_tests::{Reply, Service, days, minutes, sha256, subject};
+use lethe_tests::{assert_has, days, hours, minutes, path_of, subject, Reply, Service};
 use local::Options;
 use serde_json::{Value, json};
-use shared::base::id::{AttachmentId, SubjectId, TenantId};
+use shared::base::id::{AttachmentId, SubjectId};
 use shared::domain::keys;
 use shared::domain::life::door::Passing;
 use shared::domain::life::update::Whom;
@@ -15,73 +14,12 @@ use shared::domain::redaction::{self, Cause, Target, What, Work};
 
 use crate::rows;
 
-/// A time without waiting for whole days.
-fn hours(hours: i64) -> SignedDuration {
-    SignedDuration::from_hours(hours)
-}
-
 /// Puts a rule in force, or lifts it.
 async fn rule(service: &Service, method: &str, subject: &str, rule: &str) -> Reply {
     let path = format!("/v1/subjects/{subject}/{rule}");
     let body = json!({"reason": "litigation"});
     let body = (method == "PUT" && rule == "hold").then_some(&body);
     service.call(method, &path, &service.ours.owner, body).await
-}
-
-async fn put(service: &Service, subject: &str, name: &str) {
-    rule(service, "PUT", subject, name).await.expect(204);
-}
-
-async fn lift(service: &Service, subject: &str, name: &str) {
-    rule(service, "DELETE", subject, name).await.expect(204);
-}
-
-async fn hold_until(service: &Service, subject: &str, until: Value) -> Reply {
-    let path = format!("/v1/subjects/{subject}/hold");
-    let body = json!({"reason": "litigation", "until": until});
-    let key = &service.ours.owner;
-    service.call("PUT", &path, key, Some(&body)).await
-}
-
-/// A key with these scopes.
-async fn key(service: &Service, scopes: &[&str]) -> String {
-    let made = service.post("/v1/keys", &service.ours.owner, json!({"scopes": scopes}));
-    let made = made.await.expect(201);
-    made["secret"].as_str().expect("a secret").to_owned()
-}
-
-async fn person(service: &Service, subject: &str) -> Reply {
-    let path = format!("/v1/subjects/{subject}");
-    service.get(&path, &service.ours.owner).await
-}
-
-async fn erase(service: &Service, subject: &str) {
-    let path = format!("/v1/subjects/{subject}");
-    let reply = service
-        .call("DELETE", &path, &service.ours.owner, None)
-        .await;
-    reply.expect(202);
-    // Until nothing is left: the last look comes after the last upload has come to its end.
-    service.advance(minutes(45)).await;
-}
-
-/// The kinds of entries in the log, and what each is about.
-async fn log(service: &Service) -> Vec<(String, String)> {
-    let log = service.get("/v1/activity?limit=100", &service.ours.owner);
-    let log = log.await.expect(200);
-    let entries = log["data"].as_array().expect("entries").iter();
-    entries
-        .map(|it| {
-            (
-                it["kind"].as_str().unwrap_or_default().to_owned(),
-                it["about"].to_string(),
-            )
-        })
-        .collect()
-}
-
-async fn count(service: &Service, kind: &str) -> usize {
-    log(service).await.iter().filter(|it| it.0 == kind).count()
 }
 
 /// Sends one event of each kind that a visitor may cause; the statuses with reasons.
@@ -92,96 +30,52 @@ async fn send(service: &Service, visitor: &str) -> Vec<String> {
         {"type": "identify", "visitor_id": visitor, "name": "Ada"},
         {"type": "message", "visitor_id": visitor, "conversation_id": "c-9", "author": "end_user", "body": "hello"},
     ]);
-    let reply = service.post(
-        "/v1/events",
-        &service.ours.ingest,
-        json!({"events": events}),
-    );
-    let reply = reply.await.expect(200);
-    let results = reply["results"].as_array().expect("results").iter();
-    results
-        .map(|it| {
-            it["reason"]
-                .as_str()
-                .or(it["status"].as_str())
-                .unwrap_or_default()
-                .to_owned()
-        })
-        .collect()
+    service.try_store(events).await
 }
 
 /// What a page with a `collect` key is told: events and an announced file.
 async fn page_learns(service: &Service, visitor: &str) -> (Value, u16) {
     let collect = &service.ours.collect;
-    let events = json!({"events": [{"type": "visit", "visitor_id": visitor}]});
-    let told = service
-        .post("/v1/events", collect, events)
-        .await
-        .expect(200);
-    (told, announce(service, visitor, collect).await.status)
-}
-
-async fn announce(service: &Service, visitor: &str, key: &str) -> Reply {
-    let file = json!({"visitor_id": visitor, "filename": "a.txt", "content_type": "text/plain",
-        "size": 5, "sha256": sha256(b"hello")});
-    service.post("/v1/attachments", key, file).await
-}
-
-async fn listed(service: &Service, query: &str) -> Vec<Value> {
-    let path = format!("/v1/subjects?{query}");
-    let page = service.get(&path, &service.ours.read).await.expect(200);
-    page["data"].as_array().cloned().expect("rows")
+    let visit = json!({"type": "visit", "visitor_id": visitor});
+    let told = service.send_one(collect, visit).await;
+    (told, service.announce_with(collect, visitor).await.status)
 }
 
 #[tokio::test]
 async fn a_restricted_person_is_kept_and_used_by_those_who_govern_alone() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
-    let file = service.upload("ada", "a.txt", "text/plain", b"hello").await;
-    let export = key(&service, &["export"]).await;
+    let file = service.attach("ada").await;
+    let export = service.key(&["export"]).await;
     let made = service.post("/v1/exports", &export, json!({"subject": ada}));
     let before = made.await.expect(202);
     service.cloud.settle().await;
-    put(&service, &ada, "restriction").await;
+    service.set_rule(&ada, "restriction").await;
 
     // What arrives is still stored.
     assert_eq!(send(&service, "ada").await, ["stored"; 4]);
     let [read, redact, rectify] = [
-        key(&service, &["read"]).await,
-        key(&service, &["redact"]).await,
-        key(&service, &["rectify"]).await,
+        service.key(&["read"]).await,
+        service.key(&["redact"]).await,
+        service.key(&["rectify"]).await,
     ];
     let path = format!("/v1/subjects/{ada}");
+    let (records, attachment) = (
+        format!("{path}/records"),
+        format!("{path}/attachments/{file}"),
+    );
+    let redaction = json!({"subject": ada, "targets": [{"conversation": "c-1"}]});
+    let corrected = json!({"identity": {"name": "Eve"}});
     let refused = [
         service.get(&path, &read).await,
-        service.get(&format!("{path}/records"), &read).await,
-        service
-            .get(&format!("{path}/attachments/{file}"), &read)
-            .await,
-        service
-            .post(
-                "/v1/redactions",
-                &redact,
-                json!({"subject": ada, "targets": [{"conversation": "c-1"}]}),
-            )
-            .await,
-        service
-            .call(
-                "PATCH",
-                &path,
-                &rectify,
-                Some(&json!({"identity": {"name": "Eve"}})),
-            )
-            .await,
+        service.get(&records, &read).await,
+        service.get(&attachment, &read).await,
+        service.post("/v1/redactions", &redact, redaction).await,
+        service.patch(&path, &rectify, corrected.clone()).await,
         service
             .post("/v1/exports", &export, json!({"subject": ada}))
             .await,
-        service
-            .get(
-                &format!("/v1/exports/{}", before["id"].as_str().expect("an id")),
-                &export,
-            )
-            .await,
+        service.get(&path_of(&before), &export).await,
     ];
     for reply in refused {
         assert_eq!(reply.expect(409)["code"], "restricted");
@@ -192,46 +86,29 @@ async fn a_restricted_person_is_kept_and_used_by_those_who_govern_alone() {
         found.await.expect(200)["subjects"][0]["state"],
         "restricted"
     );
-    assert_eq!(listed(&service, "limit=10").await[0]["state"], "restricted");
+    let listed = service.get("/v1/subjects", &read).await.expect(200);
+    assert_eq!(listed["data"][0]["state"], "restricted");
 
     // Those who govern may read, rectify, export and redact.
-    let shown = person(&service, &ada).await.expect(200);
-    assert_eq!(shown["state"], "restricted");
-    assert_eq!(shown["restriction"], true);
-    assert_eq!(
-        (&shown["objection"], &shown["hold"]),
-        (&json!(false), &json!(false))
-    );
+    let shown = service.person(&ada).await;
+    let rules =
+        json!({"state": "restricted", "restriction": true, "objection": false, "hold": false});
+    assert_has(&shown, rules);
     assert_eq!(shown["expires_at"], Value::Null);
-    let corrected = json!({"identity": {"name": "Eve"}});
-    service
-        .call("PATCH", &path, &service.ours.owner, Some(&corrected))
-        .await
-        .expect(204);
-    let made = service.post("/v1/exports", &service.ours.owner, json!({"subject": ada}));
-    let made = made.await.expect(202);
-    let job = service
-        .job(&format!(
-            "/v1/exports/{}",
-            made["id"].as_str().expect("an id")
-        ))
-        .await;
-    assert_eq!(job["state"], "completed");
+    service.correct(&ada, corrected).await;
+    let job = service.completed(&service.export(&ada).await).await;
     assert_eq!(job["downloads"].as_array().map(Vec::len), Some(1));
     // And anybody who may erase, erases.
-    erase(&service, &ada).await;
-    person(&service, &ada).await.expect(404);
-    assert_eq!(listed(&service, "state=restricted").await, [] as [Value; 0]);
+    service.forget(&ada).await;
+    service.no_person(&ada).await;
+    assert!(service.in_state("restricted").await.is_empty());
     assert_eq!(
         rule(&service, "DELETE", &ada, "restriction").await.status,
         404
     );
     // Who comes back is not restricted.
     service.visit("ada").await;
-    assert_eq!(
-        person(&service, &ada).await.expect(200)["restriction"],
-        false
-    );
+    assert_eq!(service.person(&ada).await["restriction"], false);
 }
 
 #[tokio::test]
@@ -245,24 +122,18 @@ async fn a_restriction_keeps_a_person_beyond_thirty_days_and_lets_them_go_when_l
     ] {
         let service = Service::with(options).await;
         let (ada, bob) = (service.acquaint("ada").await, service.acquaint("bob").await);
-        put(&service, &ada, "restriction").await;
-        put(&service, &bob, "restriction").await;
+        service.set_rule(&ada, "restriction").await;
+        service.set_rule(&bob, "restriction").await;
         service.advance(days(32)).await;
-        assert_eq!(
-            person(&service, &ada).await.expect(200)["counts"]["messages"],
-            2
-        );
+        assert_eq!(service.person(&ada).await["counts"]["messages"], 2);
         // Bob comes by while his clock stands still: it goes on from then.
         service.visit("bob").await;
-        assert_eq!(
-            person(&service, &bob).await.expect(200)["expires_at"],
-            Value::Null
-        );
+        assert_eq!(service.person(&bob).await["expires_at"], Value::Null);
         service.advance(days(2)).await;
-        lift(&service, &ada, "restriction").await;
-        lift(&service, &bob, "restriction").await;
-        person(&service, &ada).await.expect(404);
-        let bob_now = person(&service, &bob).await.expect(200);
+        service.lift_rule(&ada, "restriction").await;
+        service.lift_rule(&bob, "restriction").await;
+        service.no_person(&ada).await;
+        let bob_now = service.person(&bob).await;
         assert_eq!(bob_now["expires_at"], json!(service.now() + days(28)));
         service.advance(hours(1)).await;
         assert!(
@@ -270,7 +141,7 @@ async fn a_restriction_keeps_a_person_beyond_thirty_days_and_lets_them_go_when_l
             "nothing of ada is left"
         );
         service.advance(days(27)).await;
-        person(&service, &bob).await.expect(200);
+        service.person(&bob).await;
         service.advance(days(2)).await;
         assert!(
             rows::about(&service, &bob).await.is_empty(),
@@ -288,7 +159,7 @@ async fn a_stopped_clock_is_looked_at_once_a_day() {
     })
     .await;
     let ada = service.acquaint("ada").await;
-    put(&service, &ada, "hold").await;
+    service.hold(&ada).await;
     service.advance(days(31)).await;
     let sweep = || async { service.sweep().await };
     assert_eq!(sweep().await["clocks_moved"], 1);
@@ -298,7 +169,7 @@ async fn a_stopped_clock_is_looked_at_once_a_day() {
     }
     service.advance(days(1)).await;
     assert_eq!(sweep().await["clocks_moved"], 1);
-    person(&service, &ada).await.expect(200);
+    service.person(&ada).await;
 }
 
 #[tokio::test]
@@ -312,35 +183,30 @@ async fn rules_are_put_and_lifted_as_often_as_one_likes_and_logged_when_they_cha
         ("suppression", "person.suppressed", "suppression.lifted"),
     ];
     for (name, put_kind, lift_kind) in rules {
-        lift(&service, &ada, name).await;
-        assert_eq!(count(&service, lift_kind).await, 0, "{name}");
+        service.lift_rule(&ada, name).await;
+        assert_eq!(service.activity(lift_kind).await.len(), 0, "{name}");
         for _ in 0..2 {
-            put(&service, &ada, name).await;
+            service.set_rule(&ada, name).await;
         }
         for _ in 0..2 {
-            lift(&service, &ada, name).await;
+            service.lift_rule(&ada, name).await;
         }
-        assert_eq!(count(&service, put_kind).await, 1, "{name}");
-        assert_eq!(count(&service, lift_kind).await, 1, "{name}");
+        assert_eq!(service.activity(put_kind).await.len(), 1, "{name}");
+        assert_eq!(service.activity(lift_kind).await.len(), 1, "{name}");
     }
-    let log = log(&service).await;
+    let log = service.list("/v1/activity?limit=100").await;
+    let about: Vec<_> = log.iter().map(|it| it["about"].to_string()).collect();
     assert!(
-        log.iter().all(|(_, about)| !about.contains(&ada)),
+        about.iter().all(|about| !about.contains(&ada)),
         "lives, never subjects"
     );
-    assert!(
-        log.iter()
-            .any(|(_, about)| about.contains("reason:litigation"))
-    );
+    assert!(about.iter().any(|it| it.contains("reason:litigation")));
     // As if nothing had been: the clock runs, and no list names them.
-    let shown = person(&service, &ada).await.expect(200);
+    let shown = service.person(&ada).await;
     assert_eq!(shown["state"], "active");
     assert_eq!(shown["expires_at"], json!(service.now() + days(30)));
     for state in ["held", "restricted", "objected", "suppressed"] {
-        assert_eq!(
-            listed(&service, &format!("state={state}")).await,
-            [] as [Value; 0]
-        );
+        assert!(service.in_state(state).await.is_empty());
     }
 }
 
@@ -348,18 +214,15 @@ async fn rules_are_put_and_lifted_as_often_as_one_likes_and_logged_when_they_cha
 async fn the_clock_goes_on_when_nothing_stops_it_any_more() {
     let service = Service::start().await;
     let ada = service.visit("ada").await;
-    put(&service, &ada, "restriction").await;
-    put(&service, &ada, "hold").await;
-    assert_eq!(person(&service, &ada).await.expect(200)["state"], "held");
-    lift(&service, &ada, "hold").await;
-    let shown = person(&service, &ada).await.expect(200);
+    service.set_rule(&ada, "restriction").await;
+    service.hold(&ada).await;
+    assert_eq!(service.person(&ada).await["state"], "held");
+    service.lift_hold(&ada).await;
+    let shown = service.person(&ada).await;
+    assert_has(&shown, json!({"state": "restricted", "expires_at": null}));
+    service.lift_rule(&ada, "restriction").await;
     assert_eq!(
-        (&shown["state"], &shown["expires_at"]),
-        (&json!("restricted"), &Value::Null)
-    );
-    lift(&service, &ada, "restriction").await;
-    assert_eq!(
-        person(&service, &ada).await.expect(200)["expires_at"],
+        service.person(&ada).await["expires_at"],
         json!(service.now() + days(30))
     );
 }
@@ -368,16 +231,12 @@ async fn the_clock_goes_on_when_nothing_stops_it_any_more() {
 async fn lifting_goes_by_the_retention_in_force() {
     let service = Service::start().await;
     let ada = service.visit("ada").await;
-    put(&service, &ada, "hold").await;
-    let settings = json!({"retention_days": 3});
-    service
-        .call("PUT", "/v1/settings", &service.ours.owner, Some(&settings))
-        .await
-        .expect(200);
+    service.hold(&ada).await;
+    service.settings(json!({"retention_days": 3})).await;
     service.advance(days(2)).await;
-    lift(&service, &ada, "hold").await;
+    service.lift_hold(&ada).await;
     assert_eq!(
-        person(&service, &ada).await.expect(200)["expires_at"],
+        service.person(&ada).await["expires_at"],
         json!(service.now() + days(1))
     );
 }
@@ -386,24 +245,18 @@ async fn lifting_goes_by_the_retention_in_force() {
 async fn nothing_of_a_held_person_is_changed_or_taken_out() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
-    let file = service.upload("ada", "a.txt", "text/plain", b"hello").await;
+    let file = service.attach("ada").await;
     let consent =
         json!([{"type": "identify", "visitor_id": "ada", "consent": {"basis": "consent"}}]);
     service.store(consent).await;
-    put(&service, &ada, "hold").await;
+    service.hold(&ada).await;
     let (owner, path) = (&service.ours.owner, format!("/v1/subjects/{ada}"));
     let targets =
         json!({"subject": ada, "targets": [{"conversation": "c-1"}, {"attachment": file}]});
+    let correction = json!({"contact": {"email": null}});
     let refused = [
-        service.post("/v1/redactions", owner, targets.clone()).await,
-        service
-            .call(
-                "PATCH",
-                &path,
-                owner,
-                Some(&json!({"contact": {"email": null}})),
-            )
-            .await,
+        service.post("/v1/redactions", owner, targets).await,
+        service.patch(&path, owner, correction).await,
         rule(&service, "DELETE", &ada, "consent").await,
     ];
     for reply in refused {
@@ -412,31 +265,25 @@ async fn nothing_of_a_held_person_is_changed_or_taken_out() {
     for _ in 0..4 {
         service.advance(days(10)).await;
     }
-    let shown = person(&service, &ada).await.expect(200);
-    assert_eq!(
-        (&shown["state"], &shown["hold"]),
-        (&json!("held"), &json!(true))
-    );
+    let shown = service.person(&ada).await;
+    assert_has(&shown, json!({"state": "held", "hold": true}));
     assert_eq!(shown["contact"]["email"], "ada@example.com");
-    let shown = service
-        .get(&format!("{path}/attachments/{file}"), owner)
-        .await;
-    assert_eq!(shown.expect(200)["state"], "clean");
+    assert_eq!(service.attachment(&ada, &file).await["state"], "clean");
     // They may be read by anybody who may read.
     service.get(&path, &service.ours.read).await.expect(200);
-    lift(&service, &ada, "hold").await;
-    person(&service, &ada).await.expect(404);
+    service.lift_hold(&ada).await;
+    service.no_person(&ada).await;
 }
 
 #[tokio::test]
 async fn a_redaction_job_leaves_alone_who_is_held_meanwhile() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
-    let file = service.upload("ada", "a.txt", "text/plain", b"hello").await;
-    put(&service, &ada, "hold").await;
+    let file = service.attach("ada").await;
+    service.hold(&ada).await;
     // As asked for before the hold: its turns come after it.
     let app = service.cloud.app();
-    let tenant = TenantId::parse(&service.ours.id).expect("a tenant");
+    let tenant = service.tenant();
     let keys = app.keyring.tenant(tenant).await.expect("the tenant's keys");
     let person = SubjectId::parse(&ada).expect("a subject");
     let whom = Whom::subject(tenant, person);
@@ -458,9 +305,7 @@ async fn a_redaction_job_leaves_alone_who_is_held_meanwhile() {
     assert_eq!(shown["state"], "completed");
     assert_eq!(shown["results"]["held"], 2, "{shown}");
     assert_eq!(shown["results"]["redacted"], 0);
-    let path = format!("/v1/subjects/{ada}/attachments/{file}");
-    let state = service.get(&path, &service.ours.read).await.expect(200);
-    assert_eq!(state["state"], "clean");
+    assert_eq!(service.attachment(&ada, &file).await["state"], "clean");
     assert_eq!(rows::objects(&service).len(), 1);
 }
 
@@ -468,9 +313,9 @@ async fn a_redaction_job_leaves_alone_who_is_held_meanwhile() {
 async fn a_redacted_file_goes_though_whoever_was_to_delete_it_died() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
-    let file = service.upload("ada", "a.txt", "text/plain", b"hello").await;
+    let file = service.attach("ada").await;
     let app = service.cloud.app();
-    let tenant = TenantId::parse(&service.ours.id).expect("a tenant");
+    let tenant = service.tenant();
     let person = SubjectId::parse(&ada).expect("a subject");
     let whom = Whom::subject(tenant, person);
     let life = app.life(whom).await.expect("they live");
@@ -502,19 +347,19 @@ async fn a_hold_ends_by_itself() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
     let until = service.now() + days(45) + hours(3);
-    hold_until(&service, &ada, json!(until)).await.expect(204);
+    service.hold_until(&ada, until).await;
     for _ in 0..9 {
         service.advance(days(5)).await;
     }
-    assert_eq!(person(&service, &ada).await.expect(200)["state"], "held");
+    assert_eq!(service.person(&ada).await["state"], "held");
     service.advance(hours(3) - minutes(1)).await;
-    assert_eq!(person(&service, &ada).await.expect(200)["state"], "held");
+    assert_eq!(service.person(&ada).await["state"], "held");
     service.advance(minutes(20)).await;
     // Last seen 45 days ago: there is nothing left to wait for.
-    person(&service, &ada).await.expect(404);
+    service.no_person(&ada).await;
     service.advance(hours(1)).await;
     assert!(rows::about(&service, &ada).await.is_empty());
-    assert_eq!(listed(&service, "state=held").await, [] as [Value; 0]);
+    assert!(service.in_state("held").await.is_empty());
     let log = service
         .get("/v1/activity?kind=hold.lifted", &service.ours.owner)
         .await;
@@ -527,28 +372,22 @@ async fn a_hold_that_ends_soon_lets_the_clock_go_on() {
     let ada = service.visit("ada").await;
     let seen = service.now();
     let until = service.now() + hours(2);
-    hold_until(&service, &ada, json!(until)).await.expect(204);
+    service.hold_until(&ada, until).await;
     service.advance(hours(2) + minutes(16)).await;
-    let shown = person(&service, &ada).await.expect(200);
-    assert_eq!(
-        (&shown["state"], &shown["expires_at"]),
-        (&json!("active"), &json!(seen + days(30)))
+    let shown = service.person(&ada).await;
+    assert_has(
+        &shown,
+        json!({"state": "active", "expires_at": seen + days(30)}),
     );
     // A new hold takes the place of another, whichever ends sooner.
-    hold_until(&service, &ada, json!(service.now() + days(2)))
-        .await
-        .expect(204);
-    hold_until(&service, &ada, json!(service.now() + hours(1)))
-        .await
-        .expect(204);
+    service.hold_until(&ada, service.now() + days(2)).await;
+    service.hold_until(&ada, service.now() + hours(1)).await;
     service.advance(hours(1) + minutes(16)).await;
-    assert_eq!(person(&service, &ada).await.expect(200)["state"], "active");
-    hold_until(&service, &ada, json!(service.now() + hours(1)))
-        .await
-        .expect(204);
-    put(&service, &ada, "hold").await;
+    assert_eq!(service.person(&ada).await["state"], "active");
+    service.hold_until(&ada, service.now() + hours(1)).await;
+    service.hold(&ada).await;
     service.advance(days(3)).await;
-    assert_eq!(person(&service, &ada).await.expect(200)["state"], "held");
+    assert_eq!(service.person(&ada).await["state"], "held");
 }
 
 #[tokio::test]
@@ -575,21 +414,21 @@ async fn a_wrong_body_is_named_by_field() {
             .await;
         assert_eq!(reply.faults(), [pointer], "{body}");
     }
-    assert_eq!(person(&service, &ada).await.expect(200)["hold"], false);
+    assert_eq!(service.person(&ada).await["hold"], false);
     let listed = service
         .get("/v1/subjects?state=erased", &service.ours.read)
         .await;
     assert_eq!(listed.faults(), ["state"]);
     // Without the scope, nothing.
-    let reply = service
+    service
         .call(
             "PUT",
             &path,
             &service.ours.read,
             Some(&json!({"reason": "x"})),
         )
-        .await;
-    reply.expect(403);
+        .await
+        .expect(403);
 }
 
 #[tokio::test]
@@ -597,7 +436,7 @@ async fn an_objection_ends_observation_and_outlasts_an_erasure() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
     let unasked = page_learns(&service, "ada").await;
-    put(&service, &ada, "objection").await;
+    service.set_rule(&ada, "objection").await;
     let expected = ["objected", "objected", "stored", "stored"];
     assert_eq!(send(&service, "ada").await, expected);
     assert_eq!(
@@ -605,41 +444,30 @@ async fn an_objection_ends_observation_and_outlasts_an_erasure() {
         unasked,
         "a page learns nothing"
     );
-    let shown = person(&service, &ada).await.expect(200);
-    assert_eq!(
-        (&shown["state"], &shown["objection"]),
-        (&json!("objected"), &json!(true))
-    );
+    let shown = service.person(&ada).await;
+    assert_has(&shown, json!({"state": "objected", "objection": true}));
     assert_eq!(shown["counts"]["interactions"], 1);
 
-    erase(&service, &ada).await;
+    service.forget(&ada).await;
     let bare = json!({"subject": ada, "last_seen": null, "expires_at": null, "state": "objected", "verified": false});
-    assert_eq!(listed(&service, "state=objected").await, [bare]);
+    assert_eq!(service.in_state("objected").await, [bare]);
     // A visit begins no life; what they say themselves does.
-    let visit = json!({"events": [{"type": "visit", "visitor_id": "ada"}]});
-    let reply = service
-        .post("/v1/events", &service.ours.ingest, visit)
-        .await
-        .expect(200);
-    assert_eq!(reply["results"][0]["reason"], "objected");
-    person(&service, &ada).await.expect(404);
+    assert_eq!(service.try_visit("ada").await, "objected");
+    service.no_person(&ada).await;
     assert_eq!(send(&service, "ada").await, expected);
-    let shown = person(&service, &ada).await.expect(200);
+    let shown = service.person(&ada).await;
     assert_eq!(
         (&shown["objection"], &shown["counts"]["messages"]),
         (&json!(true), &json!(1))
     );
-    let row = &listed(&service, "state=objected").await[0];
-    assert_eq!(
-        (&row["subject"], &row["state"]),
-        (&json!(ada), &json!("objected"))
-    );
+    let row = &service.in_state("objected").await[0];
+    assert_has(&row, json!({"subject": ada, "state": "objected"}));
     // It outlasts an expiry as well, and is withdrawn even when nothing else is kept.
     service.advance(days(31)).await;
     service.advance(days(1)).await;
-    person(&service, &ada).await.expect(404);
-    assert_eq!(listed(&service, "state=objected").await.len(), 1);
-    lift(&service, &ada, "objection").await;
+    service.no_person(&ada).await;
+    assert_eq!(service.in_state("objected").await.len(), 1);
+    service.lift_rule(&ada, "objection").await;
     assert_eq!(send(&service, "ada").await, ["stored"; 4]);
 }
 
@@ -647,13 +475,13 @@ async fn an_objection_ends_observation_and_outlasts_an_erasure() {
 async fn an_objection_can_be_noted_of_somebody_who_was_forgotten() {
     let service = Service::start().await;
     let ada = service.acquaint("ada").await;
-    erase(&service, &ada).await;
-    put(&service, &ada, "objection").await;
-    assert_eq!(count(&service, "person.objected").await, 1);
+    service.forget(&ada).await;
+    service.set_rule(&ada, "objection").await;
+    assert_eq!(service.activity("person.objected").await.len(), 1);
     assert_eq!(send(&service, "ada").await[..2], ["objected", "objected"]);
     for name in ["hold", "restriction"] {
         let bob = service.visit("bob").await;
-        erase(&service, &bob).await;
+        service.forget(&bob).await;
         for method in ["PUT", "DELETE"] {
             assert_eq!(
                 rule(&service, method, &bob, name).await.status,
@@ -678,28 +506,17 @@ async fn a_suppressed_person_stays_away_after_an_erasure_until_that_is_lifted() 
     let ada = service.acquaint("ada").await;
     // A page is told the same of anybody who is being erased.
     let bob = service.acquaint("bob").await;
-    put(&service, &ada, "suppression").await;
+    service.set_rule(&ada, "suppression").await;
     assert_eq!(
         send(&service, "ada").await,
         ["stored"; 4],
         "nothing changes while they live"
     );
-    assert_eq!(person(&service, &ada).await.expect(200)["state"], "active");
-    assert_eq!(
-        listed(&service, "state=suppressed").await[0]["state"],
-        "active"
-    );
+    assert_eq!(service.person(&ada).await["state"], "active");
+    assert_eq!(service.in_state("suppressed").await[0]["state"], "active");
 
-    let gone = |subject: String| {
-        let service = &service;
-        async move {
-            let path = format!("/v1/subjects/{subject}");
-            let owner = &service.ours.owner;
-            service.call("DELETE", &path, owner, None).await.expect(202);
-        }
-    };
-    gone(ada.clone()).await;
-    gone(bob).await;
+    service.erase(&ada).await;
+    service.erase(&bob).await;
     assert_eq!(send(&service, "ada").await, ["suppressed"; 4]);
     let erasing = page_learns(&service, "bob").await;
     assert_eq!(
@@ -710,7 +527,7 @@ async fn a_suppressed_person_stays_away_after_an_erasure_until_that_is_lifted() 
     service.advance(minutes(30)).await;
     assert_eq!(send(&service, "ada").await, ["suppressed"; 4]);
     assert_eq!(page_learns(&service, "ada").await, erasing);
-    let refused = announce(&service, "ada", &service.ours.ingest).await;
+    let refused = service.announce_with(&service.ours.ingest, "ada").await;
     assert_eq!(refused.expect(409)["code"], "suppressed");
     assert!(
         rows::about(&service, &ada)
@@ -719,38 +536,31 @@ async fn a_suppressed_person_stays_away_after_an_erasure_until_that_is_lifted() 
             .all(|row| { rows::text(row, "PK").is_some_and(|key| key.contains("#rule#")) })
     );
     let bare = json!({"subject": ada, "last_seen": null, "expires_at": null, "state": "suppressed", "verified": false});
-    assert_eq!(listed(&service, "state=suppressed").await, [bare]);
+    assert_eq!(service.in_state("suppressed").await, [bare]);
     assert_eq!(
-        listed(
-            &service,
-            "state=suppressed&expires_before=2030-01-01T00:00:00Z"
-        )
-        .await,
+        service
+            .list("/v1/subjects?state=suppressed&expires_before=2030-01-01T00:00:00Z")
+            .await,
         [] as [Value; 0]
     );
 
-    lift(&service, &ada, "suppression").await;
-    assert_eq!(count(&service, "suppression.lifted").await, 1);
+    service.lift_rule(&ada, "suppression").await;
+    assert_eq!(service.activity("suppression.lifted").await.len(), 1);
     assert_eq!(send(&service, "ada").await, ["stored"; 4]);
-    assert_eq!(listed(&service, "state=suppressed").await, [] as [Value; 0]);
+    assert!(service.in_state("suppressed").await.is_empty());
 }
 
 #[tokio::test]
 async fn a_suppressed_person_stays_away_after_an_expiry_that_nobody_noticed() {
-    let options = Options {
-        ttl: false,
-        schedules: false,
-        ..Options::default()
-    };
-    let service = Service::with(options).await;
+    let service = Service::by_hand().await;
     let ada = service.acquaint("ada").await;
-    put(&service, &ada, "suppression").await;
+    service.set_rule(&ada, "suppression").await;
     service.advance(days(30)).await;
     assert_eq!(send(&service, "ada").await, ["suppressed"; 4]);
-    let refused = announce(&service, "ada", &service.ours.ingest).await;
+    let refused = service.announce_with(&service.ours.ingest, "ada").await;
     assert_eq!(refused.expect(409)["code"], "suppressed");
     assert_eq!(
-        listed(&service, "state=suppressed").await[0]["state"],
+        service.in_state("suppressed").await[0]["state"],
         "suppressed"
     );
     for _ in 0..2 {
@@ -762,15 +572,8 @@ async fn a_suppressed_person_stays_away_after_an_expiry_that_nobody_noticed() {
     // Whoever is forgotten can be made to stay away, too.
     let bob = service.visit("bob").await;
     service.advance(days(30)).await;
-    put(&service, &bob, "suppression").await;
+    service.set_rule(&bob, "suppression").await;
     assert_eq!(send(&service, "bob").await, ["suppressed"; 4]);
-}
-
-/// Whether the keyring has a row of a subject.
-async fn known(service: &Service, subject: &str) -> bool {
-    let entries = rows::keyring(service).await;
-    let mut named = entries.iter().filter_map(|row| rows::text(row, "PK"));
-    named.any(|key| key.ends_with(subject))
 }
 
 #[tokio::test]
@@ -788,14 +591,14 @@ async fn who_was_erased_and_stands_under_no_rule_any_more_is_forgotten_in_time()
     for (n, (before, after, lifted)) in cases.iter().enumerate() {
         let who = service.visit(&format!("v-{n}")).await;
         for name in *before {
-            put(&service, &who, name).await;
+            service.set_rule(&who, name).await;
         }
-        erase(&service, &who).await;
+        service.forget(&who).await;
         for name in *after {
-            put(&service, &who, name).await;
+            service.set_rule(&who, name).await;
         }
         for name in *lifted {
-            lift(&service, &who, name).await;
+            service.lift_rule(&who, name).await;
         }
         people.push(who);
     }
@@ -805,7 +608,7 @@ async fn who_was_erased_and_stands_under_no_rule_any_more_is_forgotten_in_time()
         .zip([true, true, true, false, true])
         .enumerate()
     {
-        assert_eq!(known(&service, who).await, stays, "{n}");
+        assert_eq!(rows::is_known(&service, who).await, stays, "{n}");
     }
     // Their time as a tombstone is over: they go with their last rule.
     for (who, name) in [
@@ -814,26 +617,26 @@ async fn who_was_erased_and_stands_under_no_rule_any_more_is_forgotten_in_time()
         (&people[2], "objection"),
         (&people[4], "suppression"),
     ] {
-        lift(&service, who, name).await;
-        assert!(!known(&service, who).await, "{name}");
+        service.lift_rule(who, name).await;
+        assert!(!rows::is_known(&service, who).await, "{name}");
         assert_eq!(rule(&service, "PUT", who, name).await.status, 404);
     }
     for state in ["objected", "suppressed"] {
-        let left = listed(&service, &format!("state={state}")).await;
-        assert_eq!(left, [] as [Value; 0]);
+        let left = service.in_state(state).await;
+        assert!(left.is_empty());
     }
     // Lifted before that, the row goes when its time comes, and not with another rule's.
     let bob = service.visit("bob").await;
-    put(&service, &bob, "objection").await;
-    erase(&service, &bob).await;
+    service.set_rule(&bob, "objection").await;
+    service.forget(&bob).await;
     service.advance(days(20)).await;
-    put(&service, &bob, "suppression").await;
-    lift(&service, &bob, "objection").await;
-    lift(&service, &bob, "suppression").await;
+    service.set_rule(&bob, "suppression").await;
+    service.lift_rule(&bob, "objection").await;
+    service.lift_rule(&bob, "suppression").await;
     service.advance(days(14)).await;
-    assert!(known(&service, &bob).await);
+    assert!(rows::is_known(&service, &bob).await);
     service.advance(days(2)).await;
-    assert!(!known(&service, &bob).await);
+    assert!(!rows::is_known(&service, &bob).await);
 }
 
 #[tokio::test]
@@ -844,16 +647,14 @@ async fn a_rule_that_is_lifted_while_a_life_is_erased_leaves_a_tombstone_that_go
     };
     let service = Service::with(options).await;
     let ada = service.visit("ada").await;
-    put(&service, &ada, "suppression").await;
-    let path = format!("/v1/subjects/{ada}");
-    let owner = &service.ours.owner;
-    service.call("DELETE", &path, owner, None).await.expect(202);
-    lift(&service, &ada, "suppression").await;
+    service.set_rule(&ada, "suppression").await;
+    service.erase(&ada).await;
+    service.lift_rule(&ada, "suppression").await;
     service.cloud.settle().await;
     service.advance(days(1)).await;
-    assert!(known(&service, &ada).await);
+    assert!(rows::is_known(&service, &ada).await);
     service.advance(days(36)).await;
-    assert!(!known(&service, &ada).await);
+    assert!(!rows::is_known(&service, &ada).await);
 }
 
 #[tokio::test]
@@ -864,16 +665,16 @@ async fn a_tombstone_that_ttl_has_yet_to_delete_is_forgotten_already() {
     };
     let service = Service::with(options).await;
     let ada = service.visit("ada").await;
-    erase(&service, &ada).await;
+    service.forget(&ada).await;
     service.advance(days(36)).await;
-    assert!(known(&service, &ada).await);
+    assert!(rows::is_known(&service, &ada).await);
     for name in ["objection", "suppression"] {
         assert_eq!(rule(&service, "PUT", &ada, name).await.status, 404);
     }
     service.visit("ada").await;
-    person(&service, &ada).await.expect(200);
+    service.person(&ada).await;
     service.cloud.sweep_ttl().await;
-    person(&service, &ada).await.expect(200);
+    service.person(&ada).await;
 }
 
 #[tokio::test]
@@ -882,7 +683,7 @@ async fn lists_name_those_under_a_rule_a_page_at_a_time() {
     let mut held = Vec::new();
     for visitor in ["a", "b", "c", "d", "e"] {
         let subject = service.visit(visitor).await;
-        put(&service, &subject, "hold").await;
+        service.hold(&subject).await;
         held.push(subject);
     }
     service.visit("f").await;
@@ -922,7 +723,7 @@ async fn writes_that_meet_a_change_of_rules_happen_within_one_or_the_other() {
         let name = ["restriction", "objection", "hold"][round % 3];
         let (one, other, put, two) = tokio::join!(
             write(),
-            announce(&service, "ada", &service.ours.ingest),
+            service.announce_with(&service.ours.ingest, "ada"),
             rule(&service, "PUT", &ada, name),
             write(),
         );
@@ -942,7 +743,7 @@ async fn writes_that_meet_a_change_of_rules_happen_within_one_or_the_other() {
                 "{visit}"
             );
         }
-        let shown = person(&service, &ada).await.expect(200);
+        let shown = service.person(&ada).await;
         assert_eq!(
             shown["expires_at"] == Value::Null,
             name != "objection",
@@ -950,7 +751,7 @@ async fn writes_that_meet_a_change_of_rules_happen_within_one_or_the_other() {
         );
         let (lifted, _) = tokio::join!(rule(&service, "DELETE", &ada, name), write());
         lifted.expect(204);
-        let shown = person(&service, &ada).await.expect(200);
+        let shown = service.person(&ada).await;
         assert_eq!(
             shown["expires_at"],
             json!(service.now() + days(30)),
@@ -959,7 +760,7 @@ async fn writes_that_meet_a_change_of_rules_happen_within_one_or_the_other() {
         service.advance(minutes(11)).await;
         service.visit("ada").await;
     }
-    let shown = person(&service, &ada).await.expect(200);
+    let shown = service.person(&ada).await;
     assert_eq!(shown["counts"]["messages"], 2 + 60);
     assert_eq!(shown["counts"]["attachments"], 20);
 }
@@ -977,47 +778,38 @@ async fn a_withdrawn_consent_takes_what_rested_on_it_and_leaves_its_history() {
     service.store(consent.clone()).await;
     let withdrawn_at = service.now();
     for _ in 0..2 {
-        lift(&service, &ada, "consent").await;
+        service.withdraw_consent(&ada).await;
         service.advance(minutes(1)).await;
     }
-    assert_eq!(count(&service, "consent.withdrawn").await, 1);
-    let shown = person(&service, &ada).await.expect(200);
-    assert_eq!(
-        (&shown["identity"], &shown["contact"]),
-        (&json!({}), &json!({}))
-    );
+    assert_eq!(service.activity("consent.withdrawn").await.len(), 1);
+    let shown = service.person(&ada).await;
+    assert_has(&shown, json!({"identity": {}, "contact": {}}));
     assert_eq!(
         (&shown["visitor_id"], &shown["custom"]["plan"]),
         (&json!("ada"), &json!("gold"))
     );
-    assert_eq!(
-        (&shown["consent"], &shown["verified"]),
-        (&Value::Null, &json!(false))
-    );
+    assert_has(&shown, json!({"consent": null, "verified": false}));
     let history = json!([{"basis": "consent", "source": "widget", "given_by": "self", "at": withdrawn_at, "verified": true, "withdrawn_at": withdrawn_at}]);
     assert_eq!(shown["consent_withdrawn"], history);
     for value in [
         json!({"email": "ada@example.com"}),
         json!({"user_id": "u-ada"}),
     ] {
-        let found = service
-            .post("/v1/lookup", &service.ours.read, value)
-            .await
-            .expect(200);
-        assert_eq!(found["subjects"], json!([]));
+        let found = service.lookup(value).await;
+        assert!(found.is_empty());
     }
     // Given on another basis, it is noted; nothing rested on it.
     let contract = json!([{"type": "identify", "visitor_id": "ada", "name": "Ada", "consent": {"basis": "contract"}}]);
     service.store(contract).await;
-    lift(&service, &ada, "consent").await;
-    let shown = person(&service, &ada).await.expect(200);
+    service.withdraw_consent(&ada).await;
+    let shown = service.person(&ada).await;
     assert_eq!(shown["identity"]["name"], "Ada");
     assert_eq!(shown["consent_withdrawn"].as_array().map(Vec::len), Some(2));
     assert_eq!(shown["consent_withdrawn"][1]["basis"], "contract");
     // It goes with the person.
-    erase(&service, &ada).await;
+    service.forget(&ada).await;
     assert_eq!(subject(&service.store(consent).await[0]), ada);
-    let shown = person(&service, &ada).await.expect(200);
+    let shown = service.person(&ada).await;
     assert_eq!(shown.get("consent_withdrawn"), None);
 }
 
@@ -1037,5 +829,5 @@ async fn another_tenants_person_has_no_rights_here() {
             assert_eq!(reply.status, 404, "{method} {name}: {}", reply.text);
         }
     }
-    assert_eq!(person(&service, &ada).await.expect(200)["state"], "active");
+    assert_eq!(service.person(&ada).await["state"], "active");
 }

@@ -1,21 +1,20 @@
 //! The activity log cannot be quietly changed: a day that is over takes no more entries, and
 //! what the service signs can be checked by whoever has its public key.
 
-use jsonwebtoken::jwk::JwkSet;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use lethe_tests::{Service, days, minutes};
+use lethe_tests::{days, hours, minutes, Service};
 use serde_json::{Value, json};
 use shared::aws::dynamo::{Item, Write};
-use shared::base::id::TenantId;
 use shared::domain::audit::entry::{AuditEvent, Entry, writes};
 use shared::domain::audit::roots::PART;
 use shared::domain::keys::{self, WATERMARKS};
 use shared::proof::leaf::leaf;
 use shared::proof::merkle::{Hash, Tree};
 
+use crate::signed;
+
 /// Moves every watermark of our tenant to this day, as signing does.
 async fn close(service: &Service, day: &str) {
-    let tenant = TenantId::parse(&service.ours.id).expect("a tenant");
+    let tenant = service.tenant();
     for number in 0..WATERMARKS {
         let row = Item::new(&keys::watermarks(tenant), &keys::watermark(number))
             .with("sealed_until", day);
@@ -53,12 +52,7 @@ async fn events(service: &Service, subject: &str) -> Vec<(&'static str, u16)> {
         (
             "correction",
             service
-                .call(
-                    "PATCH",
-                    &path,
-                    owner,
-                    Some(&json!({"identity": {"name": "A"}})),
-                )
+                .patch(&path, owner, json!({"identity": {"name": "A"}}))
                 .await,
         ),
         (
@@ -71,7 +65,7 @@ async fn events(service: &Service, subject: &str) -> Vec<(&'static str, u16)> {
                 .post("/v1/exports", owner, json!({"subject": subject}))
                 .await,
         ),
-        ("erasure", service.call("DELETE", &path, owner, None).await),
+        ("erasure", service.delete(&path, owner).await),
     ];
     replies.map(|(event, reply)| (event, reply.status)).into()
 }
@@ -84,10 +78,8 @@ async fn no_deed_is_done_whose_entry_would_stand_on_a_sealed_day() {
     for (event, status) in events(&service, &ada).await {
         assert_eq!(status, 503, "{event}");
     }
-    let person = service
-        .get(&format!("/v1/subjects/{ada}"), &service.ours.owner)
-        .await;
-    assert_eq!(person.expect(200)["identity"]["name"], "Ada Lovelace");
+    let person = service.person(&ada).await;
+    assert_eq!(person["identity"]["name"], "Ada Lovelace");
     // What is not logged goes on.
     service.visit("ada").await;
     close(&service, "2026-02-28").await;
@@ -137,45 +129,10 @@ async fn what_the_service_signs_is_verified_with_the_published_keys() {
     let claims = json!({"tenant": service.ours.id, "lives": vec!["life"; 2_000]});
     let vault = &service.cloud.app().vault;
     let signed = vault.sign("lethe-test", &claims).await.expect("KMS signs");
-    let published = service.get("/.well-known/jwks.json", "").await;
-    let keys: JwkSet = serde_json::from_value(published.expect(200)).expect("a JWK set");
-    let header = jsonwebtoken::decode_header(&signed).expect("a header");
-    assert_eq!(header.typ.as_deref(), Some("lethe-test"));
-    let named = header.kid.expect("it names its key");
-    let key = DecodingKey::from_jwk(keys.find(&named).expect("it is there")).expect("a key");
-    let mut rules = Validation::new(Algorithm::ES256);
-    rules.required_spec_claims.clear();
-    let read = jsonwebtoken::decode::<Value>(&signed, &key, &rules).expect("it holds");
-    assert_eq!(read.claims, claims);
+    let (typ, read) = signed::open(&service, &signed).await;
+    assert_eq!((typ.as_str(), read), ("lethe-test", claims));
     let forged = signed.replacen(".ey", ".eY", 1);
-    assert!(jsonwebtoken::decode::<Value>(&forged, &key, &rules).is_err());
-}
-
-/// What is listed of seals, a page at a time.
-async fn seals(service: &Service, query: &str) -> Vec<Value> {
-    let (mut rows, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let path = format!("/v1/activity/seals?{query}{cursor}");
-        let page = service.get(&path, &service.ours.owner).await.expect(200);
-        rows.extend(page["data"].as_array().cloned().unwrap_or_default());
-        match page["next_cursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return rows,
-        }
-    }
-}
-
-/// The claims of a seal, verified by a library that the signer does not use.
-async fn claims(service: &Service, jws: &Value) -> Value {
-    let published = service.get("/.well-known/jwks.json", "").await;
-    let keys: JwkSet = serde_json::from_value(published.expect(200)).expect("a JWK set");
-    let key = DecodingKey::from_jwk(&keys.keys[0]).expect("a key");
-    let mut rules = Validation::new(Algorithm::ES256);
-    rules.required_spec_claims.clear();
-    let jws = jws.as_str().expect("a statement");
-    jsonwebtoken::decode::<Value>(jws, &key, &rules)
-        .expect("it holds")
-        .claims
+    assert_eq!(signed::try_open(&service, &forged).await.1, None);
 }
 
 #[tokio::test]
@@ -196,7 +153,7 @@ async fn every_day_that_is_over_is_sealed_once_and_chained_to_the_one_before() {
         .await
         .expect(201);
     service.advance(days(4)).await;
-    let sealed = seals(&service, "limit=2").await;
+    let sealed = service.list("/v1/activity/seals?limit=2").await;
     let listed: Vec<_> = sealed
         .iter()
         .map(|seal| seal["day"].as_str().unwrap())
@@ -219,7 +176,8 @@ async fn every_day_that_is_over_is_sealed_once_and_chained_to_the_one_before() {
     assert_eq!(entries, [0, 0, 0, 1, 4]);
     let mut previous = Value::Null;
     for seal in sealed.iter().rev() {
-        let claims = claims(&service, &seal["jws"]).await;
+        let jws = seal["jws"].as_str().expect("a statement");
+        let (_, claims) = signed::open(&service, jws).await;
         assert_eq!(claims["tenant"], json!(service.ours.id));
         for name in ["day", "entries", "root"] {
             assert_eq!(claims[name], seal[name], "{seal}");
@@ -228,7 +186,7 @@ async fn every_day_that_is_over_is_sealed_once_and_chained_to_the_one_before() {
         previous = claims["root"].clone();
     }
     service.sweep().await;
-    assert_eq!(seals(&service, "limit=100").await, sealed);
+    assert_eq!(service.list("/v1/activity/seals?limit=100").await, sealed);
     let kept = service.cloud.objects().everything();
     for seal in &sealed {
         let object = format!(
@@ -245,10 +203,13 @@ async fn a_day_is_sealed_an_hour_after_it_is_over_and_takes_no_more() {
     let service = Service::start().await;
     service.advance(minutes(12 * 60 + 59)).await;
     service.sweep().await;
-    assert_eq!(seals(&service, "").await, Vec::<Value>::new());
+    assert_eq!(
+        service.list("/v1/activity/seals?").await,
+        Vec::<Value>::new()
+    );
     service.advance(minutes(2)).await;
     service.sweep().await;
-    assert_eq!(seals(&service, "").await.len(), 1);
+    assert_eq!(service.list("/v1/activity/seals?").await.len(), 1);
     let body = json!({"scopes": ["read"]});
     let made = async || {
         service
@@ -258,9 +219,9 @@ async fn a_day_is_sealed_an_hour_after_it_is_over_and_takes_no_more() {
     };
     assert_eq!(made().await, 201);
     // Somebody's clock goes wrong.
-    service.cloud.clock().advance(minutes(-3 * 60));
+    service.skip(hours(-3));
     assert_eq!(made().await, 503);
-    service.cloud.clock().advance(minutes(3 * 60));
+    service.skip(hours(3));
     let log = service
         .get("/v1/activity?day=2026-03-01", &service.ours.owner)
         .await;
@@ -272,7 +233,7 @@ async fn the_leaves_of_a_day_are_made_of_its_entries_and_make_its_root() {
     let service = Service::start().await;
     service.store(json!([{"type": "session", "visitor_id": "ada", "member": "ada.lovelace", "action": "started", "at": "2026-03-01T11:00:00Z"}])).await;
     service.advance(days(1)).await;
-    let sealed = seals(&service, "day=2026-03-01").await;
+    let sealed = service.list("/v1/activity/seals?day=2026-03-01").await;
     let leaves: Vec<_> = sealed[0]["leaves"]
         .as_array()
         .unwrap()
@@ -297,7 +258,10 @@ async fn the_leaves_of_a_day_are_made_of_its_entries_and_make_its_root() {
     entries.sort_by_key(|entry| entry["id"].to_string());
     let made: Vec<_> = entries.iter().filter_map(leaf).collect();
     assert_eq!(made, leaves);
-    assert_eq!(seals(&service, "day=2026-02-28").await, Vec::<Value>::new());
+    assert_eq!(
+        service.list("/v1/activity/seals?day=2026-02-28").await,
+        Vec::<Value>::new()
+    );
     for wrong in ["day=today", "cursor=x", "limit=0"] {
         let path = format!("/v1/activity/seals?{wrong}");
         service.get(&path, &service.ours.owner).await.expect(422);
@@ -311,7 +275,7 @@ async fn the_leaves_of_a_day_are_made_of_its_entries_and_make_its_root() {
 
 /// Writes entries of now, as many as one transaction takes at a time.
 async fn write_entries(service: &Service, count: usize) {
-    let tenant = TenantId::parse(&service.ours.id).expect("a tenant");
+    let tenant = service.tenant();
     let entry = Entry {
         tenant,
         event: AuditEvent::SettingsChanged,
@@ -332,11 +296,11 @@ async fn a_busy_day_is_sealed_in_parts_and_gone_on_with_where_a_sweep_stopped() 
     let service = Service::start().await;
     write_entries(&service, PART + 1).await;
     service.advance(days(1)).await;
-    let whole = seals(&service, "day=2026-03-01").await;
+    let whole = service.list("/v1/activity/seals?day=2026-03-01").await;
     assert_eq!(whole[0]["entries"], json!(PART + 5));
     assert_eq!(whole[0]["leaves"].as_array().map(Vec::len), Some(PART + 5));
     // As after a sweep that was cut off behind the first part.
-    let tenant = TenantId::parse(&service.ours.id).expect("a tenant");
+    let tenant = service.tenant();
     let day = "2026-03-01".parse().expect("a day");
     for write in [
         Write::delete(&keys::seals(tenant), "2026-03-01"),
@@ -346,7 +310,7 @@ async fn a_busy_day_is_sealed_in_parts_and_gone_on_with_where_a_sweep_stopped() 
         written.expect("it answers").expect("nothing forbids it");
     }
     service.sweep().await;
-    let again = seals(&service, "day=2026-03-01").await;
+    let again = service.list("/v1/activity/seals?day=2026-03-01").await;
     for name in ["root", "entries", "leaves"] {
         assert_eq!(again[0][name], whole[0][name]);
     }

@@ -2,10 +2,9 @@
 //! the tables in hand changes afterwards is noticed, and named.
 
 use jiff::civil::Date;
-use lethe_tests::{Service, days};
+use lethe_tests::{days, Service};
 use local::verify::{Evidence, Report, Source, check};
 use shared::aws::dynamo::{Item, Write};
-use shared::base::id::TenantId;
 use shared::domain::keys::{self, SHARDS};
 
 const DAY: &str = "2026-03-01";
@@ -17,10 +16,6 @@ async fn sealed() -> Service {
     service
 }
 
-fn tenant(service: &Service) -> TenantId {
-    TenantId::parse(&service.ours.id).expect("a tenant")
-}
-
 fn day(text: &str) -> Date {
     text.parse().expect("a day")
 }
@@ -29,7 +24,7 @@ fn day(text: &str) -> Date {
 async fn entries(service: &Service) -> Vec<Item> {
     let mut rows = Vec::new();
     for shard in 0..SHARDS {
-        let partition = keys::activity(tenant(service), day(DAY), shard);
+        let partition = keys::activity(service.tenant(), day(DAY), shard);
         let found = service.cloud.app().store.query_all(&partition, "").await;
         rows.extend(found.expect("it answers"));
     }
@@ -141,7 +136,7 @@ async fn an_entry_that_was_added_is_named() {
 #[tokio::test]
 async fn leaves_and_seals_that_were_changed_do_not_hold() {
     let service = sealed().await;
-    let tenant = tenant(&service);
+    let tenant = service.tenant();
     let leaves = Write::update(&keys::leaves(tenant, day(DAY)), &keys::leaves_part(0))
         .set("hashes", vec![1_u8; 4 * 32]);
     write(&service, leaves).await;
@@ -183,7 +178,7 @@ async fn leaves_and_seals_that_were_changed_do_not_hold() {
 #[tokio::test]
 async fn a_day_that_is_sealed_anew_breaks_the_chain() {
     let service = sealed().await;
-    let tenant = tenant(&service);
+    let tenant = service.tenant();
     let row = &entries(&service).await[1];
     let seal = keys::seals(tenant);
     write(&service, Write::delete(row.partition(), row.sort())).await;

@@ -3,7 +3,7 @@
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use lethe_tests::meter::{Cost, Meter};
-use lethe_tests::{Service, days, minutes, subject};
+use lethe_tests::{assert_has, by_hand, days, minutes, subject, Service};
 use local::Options;
 use serde_json::{Value, json};
 
@@ -22,35 +22,10 @@ pub fn token(service: &Service, visitor: &str, mut claims: Value) -> String {
     encode(&header, &claims, &EncodingKey::from_secret(key.as_bytes())).expect("a token")
 }
 
-/// Sends one event; its result.
-async fn send(service: &Service, key: &str, event: Value) -> Value {
-    let events = json!({"events": [event]});
-    let reply = service.post("/v1/events", key, events).await.expect(200);
-    reply["results"][0].clone()
-}
-
 /// A page says something with its key alone.
 async fn page(service: &Service, event: Value) {
-    let told = send(service, &service.ours.collect, event).await;
+    let told = service.send_one(&service.ours.collect, event).await;
     assert_eq!(told["status"], "accepted", "{told}");
-}
-
-async fn person(service: &Service, subject: &str) -> Value {
-    let path = format!("/v1/subjects/{subject}");
-    service.get(&path, &service.ours.owner).await.expect(200)
-}
-
-async fn found(service: &Service, lookup: Value) -> Vec<Value> {
-    let found = service.post("/v1/lookup", &service.ours.owner, lookup);
-    let found = found.await.expect(200);
-    found["subjects"].as_array().cloned().expect("a list")
-}
-
-async fn require(service: &Service, what: &str) {
-    let settings = json!({"consent_required": what});
-    let owner = &service.ours.owner;
-    let set = service.call("PUT", "/v1/settings", owner, Some(&settings));
-    assert!(set.await.status < 300);
 }
 
 fn identify(visitor: &str, email: &str) -> Value {
@@ -75,7 +50,7 @@ async fn a_token_vouches_for_the_visitor_and_for_the_values_that_it_claims() {
     .await;
     let nulls = json!({"type": "identify", "visitor_id": "mallory", "custom": {"plan": "free"}});
     page(&service, with(nulls, json!({"plan": "free"}))).await;
-    let shown = person(&service, &mallory).await;
+    let shown = service.person(&mallory).await;
     assert_eq!(shown["contact"]["email"], "mallory@example.com");
     assert_eq!(shown["custom"]["plan"], "gold");
 
@@ -84,7 +59,7 @@ async fn a_token_vouches_for_the_visitor_and_for_the_values_that_it_claims() {
                       "visitor_token": token(&service, "eve", json!({"name": "Eve"}))});
     page(&service, told).await;
     let lookup = json!({"email": "victim@example.com"});
-    let both = found(&service, lookup.clone()).await;
+    let both = service.lookup(lookup.clone()).await;
     let verified = |subject: &str| {
         let row = both.iter().find(|row| row["subject"] == subject);
         row.map(|row| row["verified"].clone())
@@ -94,8 +69,7 @@ async fn a_token_vouches_for_the_visitor_and_for_the_values_that_it_claims() {
     let owner = &service.ours.owner;
     let export = service.post("/v1/exports", owner, json!({"lookup": lookup}));
     assert_eq!(export.await.status, 202);
-    let erase = service.post("/v1/erasures", owner, json!({"lookup": lookup}));
-    erase.await.expect(202);
+    service.erasure(json!({"lookup": lookup})).await;
     service.advance(minutes(30)).await;
     // Once the victim has left, nothing is done about whoever claims the address.
     for (path, status) in [("/v1/exports", 404), ("/v1/erasures", 404)] {
@@ -108,10 +82,12 @@ async fn a_token_vouches_for_the_visitor_and_for_the_values_that_it_claims() {
     let mut event = identify("mallory", "mallory@example.ORG");
     event["name"] = json!("Mallory");
     page(&service, with(event, claims)).await;
-    let shown = person(&service, &mallory).await;
+    let shown = service.person(&mallory).await;
     assert_eq!(shown["identity"]["name"], "Mallory");
     assert_eq!(shown["verified"], true);
-    let now = found(&service, json!({"email": "mallory@example.org"})).await;
+    let now = service
+        .lookup(json!({"email": "mallory@example.org"}))
+        .await;
     assert_eq!(
         (now.len(), &now[0]["verified"]),
         (1, &json!(true)),
@@ -132,18 +108,13 @@ async fn a_page_does_not_replace_the_consent_that_a_server_recorded() {
     page(&service, other.clone()).await;
     other["visitor_token"] = json!(token(&service, "ada", json!({})));
     page(&service, other.clone()).await;
-    let shown = person(&service, &ada).await;
+    let shown = service.person(&ada).await;
     assert_eq!(shown["consent"]["source"], "signed-form-7");
     assert_eq!(shown["consent"]["verified"], true);
 
-    let path = format!("/v1/subjects/{ada}/consent");
-    let owner = &service.ours.owner;
-    service.call("DELETE", &path, owner, None).await.expect(204);
-    let shown = person(&service, &ada).await;
-    assert_eq!(
-        (&shown["identity"], &shown["contact"]),
-        (&json!({}), &json!({}))
-    );
+    service.withdraw_consent(&ada).await;
+    let shown = service.person(&ada).await;
+    assert_has(&shown, json!({"identity": {}, "contact": {}}));
     assert_eq!(shown["consent_withdrawn"][0]["verified"], true);
     // Nor does it undo the withdrawal.
     other["visitor_token"].take();
@@ -152,7 +123,7 @@ async fn a_page_does_not_replace_the_consent_that_a_server_recorded() {
         .expect("an event")
         .remove("visitor_token");
     page(&service, other).await;
-    assert_eq!(person(&service, &ada).await["consent"], Value::Null);
+    assert_eq!(service.person(&ada).await["consent"], Value::Null);
 }
 
 #[tokio::test]
@@ -161,35 +132,35 @@ async fn a_basis_that_only_a_page_names_keeps_nothing_from_a_withdrawal() {
     let told = |basis: &str| json!({"type": "identify", "visitor_id": "ada", "name": "Ada", "consent": {"basis": basis}});
     page(&service, told("consent")).await;
     page(&service, told("contract")).await;
-    let ada = found(&service, json!({"visitor_id": "ada"})).await;
+    let ada = service.lookup(json!({"visitor_id": "ada"})).await;
     let ada = subject(&ada[0]);
-    assert_eq!(person(&service, &ada).await["consent"]["verified"], false);
-    let path = format!("/v1/subjects/{ada}/consent");
-    let owner = &service.ours.owner;
-    service.call("DELETE", &path, owner, None).await.expect(204);
-    assert_eq!(person(&service, &ada).await["identity"], json!({}));
+    assert_eq!(service.person(&ada).await["consent"]["verified"], false);
+    service.withdraw_consent(&ada).await;
+    assert_eq!(service.person(&ada).await["identity"], json!({}));
 }
 
 #[tokio::test]
 async fn a_consent_that_only_a_page_tells_of_covers_what_pages_say() {
     let service = Service::start().await;
-    require(&service, "all").await;
+    service.settings(json!({"consent_required": "all"})).await;
     let message = |by: &str| json!({"type": "message", "visitor_id": "ada", "conversation_id": "c", "author": "end_user", "body": by});
     page(&service, message("too early")).await;
     let told = json!({"type": "identify", "visitor_id": "ada", "consent": {"basis": "consent"}});
     page(&service, told).await;
     page(&service, message("page")).await;
     let server = &service.ours.ingest;
-    let refused = send(&service, server, message("server")).await;
+    let refused = service.send_one(server, message("server")).await;
     assert_eq!(refused["reason"], "no_consent", "{refused}");
-    let refused = send(&service, server, identify("ada", "ada@example.com")).await;
+    let refused = service
+        .send_one(server, identify("ada", "ada@example.com"))
+        .await;
     assert_eq!(refused["reason"], "no_consent", "{refused}");
     // The server's own word covers all of it.
     let mut vouched = identify("ada", "ada@example.com");
     vouched["consent"] = json!({"basis": "consent", "source": "form"});
     service.store(json!([vouched, message("server")])).await;
-    let ada = subject(&found(&service, json!({"visitor_id": "ada"})).await[0]);
-    let shown = person(&service, &ada).await;
+    let ada = subject(&service.lookup(json!({"visitor_id": "ada"})).await[0]);
+    let shown = service.person(&ada).await;
     assert_eq!(shown["consent"]["verified"], true);
     assert_eq!(shown["counts"]["messages"], 2);
 }
@@ -198,11 +169,9 @@ async fn a_consent_that_only_a_page_tells_of_covers_what_pages_say() {
 async fn however_many_claim_an_address_its_owner_is_erased_and_read_at_the_same_cost() {
     let meter = Meter::default();
     let service = Service::with(Options {
-        ttl: false,
-        schedules: false,
         events: false,
         watch: Some(meter.watch()),
-        ..Options::default()
+        ..by_hand()
     })
     .await;
     let ada = service.acquaint("ada").await;
@@ -226,8 +195,10 @@ async fn however_many_claim_an_address_its_owner_is_erased_and_read_at_the_same_
             let visitor = |n: usize| identify(&format!("claims-{n}"), "ADA@example.com");
             let events: Vec<_> = (first..to.min(first + 100)).map(visitor).collect();
             let events = json!({"events": events});
-            let sent = service.post("/v1/events", &service.ours.collect, events);
-            sent.await.expect(200);
+            service
+                .post("/v1/events", &service.ours.collect, events)
+                .await
+                .expect(200);
         }
     };
     let alone = cost().await;
@@ -236,7 +207,7 @@ async fn however_many_claim_an_address_its_owner_is_erased_and_read_at_the_same_
     assert_eq!(claimed[0], alone[0], "an erasure never reads claims");
     claim(100, 300).await;
     assert_eq!(cost().await, claimed, "nobody reads more than some claims");
-    let listed = found(&service, json!({"email": "ada@example.com"})).await;
+    let listed = service.lookup(json!({"email": "ada@example.com"})).await;
     let verified: Vec<_> = listed.iter().filter(|it| it["verified"] == true).collect();
     assert_eq!(verified.len(), 1);
     assert_eq!(verified[0]["subject"], json!(ada));
@@ -247,7 +218,7 @@ async fn however_many_claim_an_address_its_owner_is_erased_and_read_at_the_same_
 async fn a_value_leaves_no_lookup_behind_whoever_vouched_for_it() {
     let service = Service::start().await;
     page(&service, identify("ada", "ada@example.com")).await;
-    let ada = subject(&found(&service, json!({"visitor_id": "ada"})).await[0]);
+    let ada = subject(&service.lookup(json!({"visitor_id": "ada"})).await[0]);
     let lookups = async || {
         let mut rows = rows::about(&service, &ada).await;
         rows.retain(|row| {
@@ -262,31 +233,24 @@ async fn a_value_leaves_no_lookup_behind_whoever_vouched_for_it() {
         .store(json!([identify("ada", "ada@example.com")]))
         .await;
     assert_eq!(lookups().await, 2);
-    let now = found(&service, json!({"email": "ada@example.com"})).await;
+    let now = service.lookup(json!({"email": "ada@example.com"})).await;
     assert_eq!((now.len(), &now[0]["verified"]), (1, &json!(true)));
     page(&service, identify("bob", "ada@example.com")).await;
-    let bob = subject(&found(&service, json!({"visitor_id": "bob"})).await[0]);
-    let shown = person(&service, &ada).await;
+    let bob = subject(&service.lookup(json!({"visitor_id": "bob"})).await[0]);
+    let shown = service.person(&ada).await;
     let related = json!([{"subject": bob, "via": "email", "verified": false}]);
     assert_eq!(shown["related"], related);
     for gone in [&ada, &bob] {
-        let path = format!("/v1/subjects/{gone}");
-        let owner = &service.ours.owner;
-        service.call("DELETE", &path, owner, None).await.expect(202);
+        service.erase(&gone).await;
         service.advance(minutes(30)).await;
-        assert_eq!(rows::about(&service, gone).await, [] as [rows::Row; 0]);
+        assert!(rows::about(&service, gone).await.is_empty());
     }
 }
 
 #[tokio::test]
 async fn what_nobody_vouches_for_keeps_a_person_for_a_year_and_no_longer() {
     // Whoever is over is so at once, whether or not anybody has swept.
-    let service = Service::with(Options {
-        ttl: false,
-        schedules: false,
-        ..Options::default()
-    })
-    .await;
+    let service = Service::by_hand().await;
     let mut people = Vec::new();
     for visitor in ["page", "token", "server"] {
         people.push(service.visit(visitor).await);
@@ -302,14 +266,14 @@ async fn what_nobody_vouches_for_keeps_a_person_for_a_year_and_no_longer() {
         let mut vouched = visit("token");
         vouched["visitor_token"] = json!(token(&service, "token", json!({})));
         page(&service, vouched).await;
-        seen.push(person(&service, &people[0]).await["created_at"].clone());
+        seen.push(service.person(&people[0]).await["created_at"].clone());
     }
-    let shown = person(&service, &people[0]).await;
+    let shown = service.person(&people[0]).await;
     assert_ne!(shown["created_at"], seen[0], "another life has begun");
     // It went on for a year, as that of somebody who is seen every month should.
     assert!(seen[..12].iter().all(|created| *created == seen[0]));
     for vouched in &people[1..] {
-        assert_eq!(person(&service, vouched).await["created_at"], seen[0]);
+        assert_eq!(service.person(vouched).await["created_at"], seen[0]);
     }
 }
 
@@ -324,9 +288,9 @@ async fn nothing_that_a_sender_chose_stands_in_the_key_of_a_message() {
     let mut names = Vec::new();
     for (visitor, conversation) in [("ada", "c-1"), ("ada", "c-2"), ("bob", "c-1")] {
         let event = message(visitor, conversation);
-        let first = send(&service, &service.ours.ingest, event.clone()).await;
+        let first = service.send_one(&service.ours.ingest, event.clone()).await;
         assert_eq!(first["status"], "stored");
-        let again = send(&service, &service.ours.ingest, event).await;
+        let again = service.send_one(&service.ours.ingest, event).await;
         assert_eq!(again["status"], "duplicate");
         assert_eq!(again["message"], first["message"]);
         names.push(first["message"].to_string());

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use lethe_tests::meter::{self, Meter};
-use lethe_tests::{Service, days, minutes, subject};
+use lethe_tests::{by_hand, days, minutes, subject, Service};
 use local::Options;
 use serde_json::json;
 
@@ -21,11 +21,9 @@ async fn watched() -> (Service, Meter) {
     let meter = Meter::default();
     // Nothing comes between a sweep and what it hands over.
     let options = Options {
-        ttl: false,
-        schedules: false,
         events: false,
         watch: Some(meter.watch()),
-        ..Options::default()
+        ..by_hand()
     };
     (Service::with(options).await, meter)
 }
@@ -55,13 +53,13 @@ async fn expiry_of(service: &Service, counted: &Meter, people: usize) -> Cost {
     let visits = (0..people).map(|n| json!({"type": "visit", "visitor_id": format!("v{n}")}));
     service.store(visits.collect()).await;
     // Their time is over tomorrow; all else that a sweep then finds to do is done before.
-    service.cloud.clock().advance(days(29));
+    service.skip(days(29));
     swept(service).await;
     taken(counted);
-    service.cloud.clock().advance(days(2));
+    service.skip(days(2));
     for _ in 0..3 {
         swept(service).await;
-        service.cloud.clock().advance(minutes(15));
+        service.skip(minutes(15));
     }
     taken(counted)
 }
@@ -94,7 +92,6 @@ fn infra_readme() -> BTreeMap<String, Cost> {
 #[tokio::test]
 async fn the_infra_readme_counts_what_operations_ask_of_aws() {
     let (service, counted) = watched().await;
-    let owner = &service.ours.owner;
     service
         .store(json!([{"type": "visit", "visitor_id": "warm"}]))
         .await;
@@ -117,7 +114,7 @@ async fn the_infra_readme_counts_what_operations_ask_of_aws() {
     note("first visit");
     service.store(visit()).await;
     note("visit");
-    service.cloud.clock().advance(minutes(16));
+    service.skip(minutes(16));
     service.store(visit()).await;
     note("visit, the first in a quarter of an hour");
     service.store(identify).await;
@@ -128,16 +125,14 @@ async fn the_infra_readme_counts_what_operations_ask_of_aws() {
     note("message");
     service.upload("ada", "note.txt", "text/plain", b"hi").await;
     note("file, scanned");
-    let path = format!("/v1/subjects/{ada}");
-    service.get(&path, owner).await.expect(200);
+    service.person(&ada).await;
     taken(&counted);
-    service.get(&path, owner).await.expect(200);
+    service.person(&ada).await;
     note("a person, read");
     let bob = json!([{"type": "visit", "visitor_id": "bob"}]);
     let bob = subject(&service.store(bob).await[0]);
-    let path = format!("/v1/subjects/{bob}");
     taken(&counted);
-    service.call("DELETE", &path, owner, None).await.expect(202);
+    service.erase(&bob).await;
     service.cloud.settle().await;
     note("erasure, with its receipt");
 
@@ -163,7 +158,7 @@ async fn a_tenants_keys_ask_kms_once_in_five_to_fifteen_minutes() {
     service.visit("ada").await;
     taken(&counted);
     for _ in 0..6 * 60 {
-        service.cloud.clock().advance(minutes(1));
+        service.skip(minutes(1));
         service.visit("ada").await;
     }
     let asked = taken(&counted).kms;

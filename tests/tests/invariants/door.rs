@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::SignedDuration;
-use lethe_tests::{Reply, Service, days, minutes};
+use lethe_tests::{by_hand, days, minutes, Reply, Service};
 use local::Options;
 use local::wire::{Decide, Fate};
 use rand::rngs::StdRng;
@@ -378,15 +378,8 @@ async fn check(service: &Service, person: &Person, stored: &Stored, seed: u64) {
         );
     }
     if let Some(email) = profile["contact"]["email"].as_str() {
-        let found = service
-            .post("/v1/lookup", owner, json!({"email": email}))
-            .await
-            .expect(200);
-        assert_eq!(
-            found["subjects"].as_array().map(Vec::len),
-            Some(1),
-            "seed {seed}: {email}"
-        );
+        let found = service.lookup(json!({"email": email})).await;
+        assert_eq!(found.len(), 1, "seed {seed}: {email}");
     }
 }
 
@@ -423,10 +416,8 @@ fn conflicts(seed: u64) -> Decide {
 /// One interleaving for each of some people at once, in a service of their own.
 async fn round(seed: u64) {
     let options = Options {
-        ttl: false,
-        schedules: false,
         wire: Some(conflicts(seed)),
-        ..Options::default()
+        ..by_hand()
     };
     let service = Service::with(options).await;
     let mut rng = StdRng::seed_from_u64(seed);
@@ -444,7 +435,7 @@ async fn round(seed: u64) {
     }
     for step in 0..4 {
         // Time moves for all; everything else happens to each of them, and at once.
-        service.cloud.clock().advance(passing(&mut rng));
+        service.skip(passing(&mut rng));
         let deeds: Vec<(&Person, Deed, String)> = people
             .iter()
             .flat_map(|person| {
@@ -468,9 +459,7 @@ async fn round(seed: u64) {
     // next re-keying may begin, and sweeps look again.
     join_all(people.iter().map(|person| lift(&service, person))).await;
     for wait in [20, 20, 20, 25 * 60, 20, 20, 20] {
-        service.cloud.clock().advance(minutes(wait));
-        service.sweep().await;
-        service.cloud.settle().await;
+        service.pass(minutes(wait)).await;
     }
     let stored = Stored::read(&service).await;
     for person in &people {

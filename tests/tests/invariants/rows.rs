@@ -46,6 +46,13 @@ pub fn is_about(row: &Row, subject: &str) -> bool {
     lookup || key("PK").contains(subject)
 }
 
+/// Whether the keyring has a row of a subject.
+pub async fn is_known(service: &Service, subject: &str) -> bool {
+    let rows = keyring(service).await;
+    let mut keys = rows.iter().filter_map(|row| text(row, "PK"));
+    keys.any(|key| key.ends_with(subject))
+}
+
 pub fn text<'a>(row: &'a Row, name: &str) -> Option<&'a str> {
     row.get(name)?.as_s().ok().map(String::as_str)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use lethe_tests::{Service, minutes, sha256, subject};
+use lethe_tests::{by_hand, minutes, sha256, subject, Service};
 use local::Options;
 use serde_json::json;
 
@@ -71,35 +71,30 @@ async fn upload(service: &Service) {
             assert_eq!(reply.status, 200, "{}", reply.text);
         }
         service.cloud.settle().await;
-        service.cloud.clock().advance(minutes(11));
+        service.skip(minutes(11));
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_giant_is_erased_by_a_worker_that_is_cut_off_again_and_again() {
     let service = Service::with(Options {
-        ttl: false,
-        schedules: false,
         timeouts: BTreeMap::from([("delete".to_owned(), SIZE.cut_off)]),
-        ..Options::default()
+        ..by_hand()
     })
     .await;
     let who = write_messages(&service).await;
     upload(&service).await;
-    let path = format!("/v1/subjects/{who}");
-    let owner = &service.ours.owner;
-    let counts = service.get(&path, owner).await.expect(200)["counts"].clone();
+    let counts = service.person(&who).await["counts"].clone();
     assert_eq!(counts["messages"], SIZE.messages);
     assert_eq!(counts["attachments"], SIZE.attachments);
 
     let asked = Instant::now();
-    let job = service.call("DELETE", &path, owner, None).await.expect(202);
+    let job = service.erase(&who).await;
     let answered = asked.elapsed();
-    service.get(&path, owner).await.expect(404);
-    let path = format!("/v1/erasures/{}", job["id"].as_str().expect("an id"));
+    service.no_person(&who).await;
     let (mut before, mut looks, mut cut_offs) = (0, 0, 0);
     let done = loop {
-        let job = service.job(&path).await;
+        let job = service.follow(&job).await;
         let now = job["progress"]["done"].as_u64().expect("a number");
         assert!(now >= before, "progress went back from {before} to {now}");
         before = now;
@@ -109,7 +104,7 @@ async fn a_giant_is_erased_by_a_worker_that_is_cut_off_again_and_again() {
         // The platform has given up on this turn: cleanup hands over the next.
         looks += 1;
         assert!(looks < 1_000, "it does not end: {job}");
-        service.cloud.clock().advance(minutes(7));
+        service.skip(minutes(7));
         service.sweep().await;
         cut_offs = service.cloud.dead_letters().len();
     };

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::join_all;
-use lethe_tests::{Reply, Service, minutes};
+use lethe_tests::{by_hand, minutes, Reply, Service};
 use local::Options;
 use local::wire::{Call, Fate};
 use rand::rngs::StdRng;
@@ -183,8 +183,6 @@ async fn round(seed: u64) {
     let racing = Arc::new(AtomicBool::new(false));
     let (delays, on) = (rng.clone(), racing.clone());
     let options = Options {
-        ttl: false,
-        schedules: false,
         wire: Some(Arc::new(move |_: &Call| {
             let mut rng = delays.lock().unwrap();
             match on.load(Ordering::SeqCst) && rng.random_bool(0.4) {
@@ -192,11 +190,11 @@ async fn round(seed: u64) {
                 false => Fate::Pass,
             }
         })),
-        ..Options::default()
+        ..by_hand()
     };
     let service = Service::with(options).await;
     let leavers = join_all((0..TOGETHER).map(|_| Leaver::new(&service))).await;
-    service.cloud.clock().advance(minutes(2));
+    service.skip(minutes(2));
     // Their keys are remembered by then, as those of whoever calls often.
     join_all(leavers.iter().map(|it| it.owner_sees(&service, &it.owner))).await;
     let plans: Vec<_> = {
@@ -213,7 +211,7 @@ async fn round(seed: u64) {
     });
     racing.store(false, Ordering::SeqCst);
     for _ in 0..6 {
-        service.cloud.clock().advance(minutes(61));
+        service.skip(minutes(61));
         let swept = service.cloud.run_schedule("cleanup").await;
         assert_eq!(
             swept.expect("a sweep ends well")["failures"],
@@ -249,17 +247,11 @@ async fn a_tenant_that_is_taken_back_held_and_used_as_it_leaves_stays_or_goes_as
 
 /// A service in which one tenant has begun to leave, by keys that are remembered.
 async fn begun() -> (Service, Leaver) {
-    let service = Service::with(Options {
-        ttl: false,
-        schedules: false,
-        ..Options::default()
-    })
-    .await;
+    let service = Service::by_hand().await;
     let leaver = Leaver::new(&service).await;
-    service.cloud.clock().advance(minutes(2));
+    service.skip(minutes(2));
     assert_eq!(leaver.owner_sees(&service, &leaver.owner).await, 200);
-    let settings = service.get("/v1/settings", &leaver.owner);
-    settings.await.expect(200);
+    service.get("/v1/settings", &leaver.owner).await.expect(200);
     assert_eq!(service.sweep().await["jobs_resumed"], 1);
     service.cloud.settle().await;
     (service, leaver)
@@ -280,9 +272,7 @@ async fn nobody_can_be_held_once_their_tenant_is_being_erased() {
     let refused = leaver.new_key(&service).await;
     assert_eq!(refused.expect(409)["code"], "leaving");
     for _ in 0..5 {
-        service.cloud.clock().advance(minutes(16));
-        service.sweep().await;
-        service.cloud.settle().await;
+        service.pass(minutes(16)).await;
     }
     let records = records(&service).await;
     let record = records.iter().find(|it| it["tenant"] == leaver.id.as_str());
@@ -292,14 +282,10 @@ async fn nobody_can_be_held_once_their_tenant_is_being_erased() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_hold_that_is_answered_just_before_its_tenant_goes_keeps_the_tenant() {
-    let options = Options {
-        ttl: false,
-        schedules: false,
-        ..Options::default()
-    };
+    let options = by_hand();
     let (service, brake) = late::braked(options).await;
     let leaver = Leaver::new(&service).await;
-    service.cloud.clock().advance(minutes(2));
+    service.skip(minutes(2));
     // The worker has seen nobody held, and is about to note that the tenant is going.
     brake.hold("delete", |call| call.mentions("going"));
     let sweeping = service.clone();
@@ -310,9 +296,7 @@ async fn a_hold_that_is_answered_just_before_its_tenant_goes_keeps_the_tenant() 
     swept.await.expect("it sweeps");
     service.cloud.settle().await;
     for _ in 0..5 {
-        service.cloud.clock().advance(minutes(61));
-        service.sweep().await;
-        service.cloud.settle().await;
+        service.pass(minutes(61)).await;
     }
     assert_eq!(leaver.owner_sees(&service, &leaver.owner).await, 200);
     let path = format!("/v1/erasures/{}", leaver.job);
@@ -320,20 +304,14 @@ async fn a_hold_that_is_answered_just_before_its_tenant_goes_keeps_the_tenant() 
     assert_eq!(job["state"], "blocked");
     // While it stays, others can be held, and it can be taken back.
     let path = format!("/v1/subjects/{}/hold", leaver.person);
-    let lifted = service.call("DELETE", &path, &leaver.owner, None).await;
-    lifted.expect(204);
+    service.delete(&path, &leaver.owner).await.expect(204);
     leaver.hold(&service).await.expect(204);
     leaver.cancel(&service).await.expect(200);
 }
 
 #[tokio::test]
 async fn a_receipt_counts_everybody_once_however_late_the_index_is() {
-    let service = Service::with(Options {
-        ttl: false,
-        schedules: false,
-        ..Options::default()
-    })
-    .await;
+    let service = Service::by_hand().await;
     let leaver = Leaver::new(&service).await;
     // As a late index does: it lists somebody who has gone, by a row that stands for them.
     let tenant = shared::base::id::TenantId::parse(&leaver.id).expect("a tenant");
@@ -354,9 +332,7 @@ async fn a_receipt_counts_everybody_once_however_late_the_index_is() {
         written.expect("an answer").expect("no condition");
     }
     for _ in 0..6 {
-        service.cloud.clock().advance(minutes(16));
-        service.sweep().await;
-        service.cloud.settle().await;
+        service.pass(minutes(16)).await;
     }
     let records = records(&service).await;
     let record = records.iter().find(|it| it["tenant"] == leaver.id.as_str());

@@ -10,7 +10,7 @@ use std::task::Poll;
 
 use futures::future::{join, join_all, poll_fn};
 use jiff::{SignedDuration, Timestamp};
-use lethe_tests::{NOON, Service, days, minutes};
+use lethe_tests::{by_hand, days, hours, minutes, Service, NOON};
 use local::Options;
 use local::functions::Handler;
 use local::template::RESTORING;
@@ -19,9 +19,8 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use shared::aws::dynamo::Item;
 use shared::base::error::Error;
-use shared::base::id::{SubjectId, TenantId};
 use shared::domain::jobs::{Job, JobFilter, JobKind, JobState};
-use shared::domain::keyring::{Entry, Living};
+use shared::domain::keyring::Living;
 use shared::domain::keys;
 use shared::domain::life::door::{Passing, Shut};
 use shared::domain::records::rows::reseal;
@@ -29,26 +28,15 @@ use shared::domain::records::rows::reseal;
 use crate::{late, rows};
 
 /// From a redaction until the re-keying that it causes has been done.
-const SITTING: SignedDuration = SignedDuration::from_mins(30);
+const SITTING: SignedDuration = minutes(30);
 
 fn at(offset: SignedDuration) -> String {
     (NOON.parse::<Timestamp>().expect("a time") + offset).to_string()
 }
 
-fn tenant(service: &Service) -> TenantId {
-    TenantId::parse(&service.ours.id).expect("an id")
-}
-
-async fn entry(service: &Service, subject: &str) -> Entry {
-    let subject = SubjectId::parse(subject).expect("a subject");
-    let keyring = &service.cloud.app().keyring;
-    let entry = keyring.entry(tenant(service), subject).await;
-    entry.expect("the store answers").expect("they are known")
-}
-
 /// The life that goes on, as whoever reads the keyring now can open it.
 async fn living(service: &Service, subject: &str) -> Living {
-    let entry = entry(service, subject).await;
+    let entry = service.entry(subject).await;
     let living = service.cloud.app().keyring.open(&entry).await;
     living.expect("the keys open").expect("they live")
 }
@@ -56,7 +44,7 @@ async fn living(service: &Service, subject: &str) -> Living {
 async fn jobs(service: &Service) -> Vec<Job> {
     let store = &service.cloud.app().store;
     let filter = JobFilter::default();
-    let jobs = store.jobs(tenant(service), JobKind::Rekey, &filter, 1000, None);
+    let jobs = store.jobs(service.tenant(), JobKind::Rekey, &filter, 1000, None);
     jobs.await.expect("the store answers").0
 }
 
@@ -97,12 +85,6 @@ fn opens(row: &rows::Row, living: &Living) -> usize {
     opened.count()
 }
 
-async fn messages(service: &Service, subject: &str) -> Vec<Value> {
-    let path = format!("/v1/subjects/{subject}/records?type=message&limit=100");
-    let page = service.get(&path, &service.ours.read).await.expect(200);
-    page["data"].as_array().cloned().unwrap_or_default()
-}
-
 async fn redact(service: &Service, subject: &str, target: Value) -> Value {
     let body = json!({"subject": subject, "targets": [target]});
     let reply = service
@@ -113,7 +95,7 @@ async fn redact(service: &Service, subject: &str, target: Value) -> Value {
 
 /// Redacts the first message. The answer.
 async fn redact_first(service: &Service, subject: &str) -> Value {
-    let message = messages(service, subject).await.remove(0);
+    let message = service.records(subject, "message").await.remove(0);
     redact(service, subject, json!({"message": message["message"]})).await
 }
 
@@ -130,9 +112,7 @@ async fn all(service: &Service, subject: &str) -> [Value; 2] {
 async fn what_was_redacted_opens_under_no_key_once_its_life_is_rekeyed() {
     let service = Service::start().await;
     let subject = service.acquaint("ada").await;
-    let file = service
-        .upload("ada", "note.txt", "text/plain", b"hello")
-        .await;
+    let file = service.attach("ada").await;
     let backup = sealed(&service, &subject).await;
     assert_eq!(generations(&backup), [1].into());
     let before = living(&service, &subject).await;
@@ -158,7 +138,7 @@ async fn what_was_redacted_opens_under_no_key_once_its_life_is_rekeyed() {
     assert_eq!(all(&service, &subject).await, expected);
     let path = format!("/v1/subjects/{subject}/attachments/{file}");
     let file = service.get(&path, &service.ours.read).await.expect(200);
-    assert_eq!(lethe_tests::fetch(&file["download"]).await.body(), b"hello");
+    assert_eq!(lethe_tests::fetch(&file["download"]).await.1, b"hello");
 
     let after = living(&service, &subject).await;
     assert!(now.iter().all(|row| opens(row, &after) > 0));
@@ -175,8 +155,8 @@ async fn what_was_redacted_opens_under_no_key_once_its_life_is_rekeyed() {
 
     let log = service
         .get("/v1/activity?kind=person.rekeyed", &service.ours.owner)
-        .await;
-    let log = log.expect(200);
+        .await
+        .expect(200);
     assert_eq!(log["data"][0]["about"][0], json!(after.key.life));
     assert_eq!(log["data"].as_array().map(Vec::len), Some(1));
 }
@@ -185,21 +165,21 @@ async fn what_was_redacted_opens_under_no_key_once_its_life_is_rekeyed() {
 async fn a_life_is_rekeyed_at_most_once_a_day() {
     let service = Service::start().await;
     let subject = service.acquaint("ada").await;
-    let [first, second] = &messages(&service, &subject).await[..] else {
+    let [first, second] = &service.records(&subject, "message").await[..] else {
         panic!("two messages")
     };
     let target = |message: &Value| json!({"message": message["message"]});
     redact(&service, &subject, target(first)).await;
     service.advance(SITTING).await;
-    assert_eq!(entry(&service, &subject).await.generation, 2);
+    assert_eq!(service.entry(&subject).await.generation, 2);
     service.advance(minutes(60)).await;
     let answer = redact(&service, &subject, target(second)).await;
     // A day after the first began, a day of room, and the day of the keyring's recovery.
     assert_eq!(answer["backups_clear_by"], at(minutes(15) + days(3)));
     service.advance(days(1) - minutes(90)).await;
-    assert_eq!(entry(&service, &subject).await.generation, 2);
+    assert_eq!(service.entry(&subject).await.generation, 2);
     service.advance(SITTING).await;
-    assert_eq!(entry(&service, &subject).await.generation, 3);
+    assert_eq!(service.entry(&subject).await.generation, 3);
     let rows = sealed(&service, &subject).await;
     assert_eq!(generations(&rows), [3].into());
     let done = jobs(&service).await;
@@ -211,7 +191,7 @@ async fn a_life_is_rekeyed_at_most_once_a_day() {
 async fn what_is_redacted_in_one_sitting_goes_with_one_rekeying() {
     let service = Service::start().await;
     let subject = service.acquaint("ada").await;
-    for message in messages(&service, &subject).await {
+    for message in service.records(&subject, "message").await {
         let answer = redact(&service, &subject, json!({"message": message["message"]})).await;
         assert_eq!(answer["backups_clear_by"], at(minutes(15) + days(2)));
         service.advance(minutes(5)).await;
@@ -236,7 +216,7 @@ async fn only_what_redacts_something_has_a_life_rekeyed() {
     // Asked again, it is as redacted as before, and says so; and what is over is over.
     assert_eq!(redact_first(&service, &subject).await, first);
     service.advance(SITTING).await;
-    let retired = entry(&service, &subject).await.retired_at;
+    let retired = service.entry(&subject).await.retired_at;
     let clear_by = (retired.expect("a key has been retired") + days(1)).to_string();
     assert!(clear_by.as_str() < first["backups_clear_by"].as_str().expect("a time"));
     for _ in 0..2 {
@@ -245,7 +225,7 @@ async fn only_what_redacts_something_has_a_life_rekeyed() {
         service.advance(days(4)).await;
     }
     assert_eq!(jobs(&service).await.len(), 1);
-    assert_eq!(entry(&service, &subject).await.generation, 2);
+    assert_eq!(service.entry(&subject).await.generation, 2);
 }
 
 /// Has a person's life changed by a request, and re-keyed: nothing of it opens that a backup
@@ -259,8 +239,10 @@ async fn goes_from_backups(method: &str, what: &str, body: Option<Value>) {
     let backup = sealed(&service, &subject).await;
     let path = format!("/v1/subjects/{subject}{what}");
     let owner = &service.ours.owner;
-    let reply = service.call(method, &path, owner, body.as_ref()).await;
-    reply.expect(204);
+    service
+        .call(method, &path, owner, body.as_ref())
+        .await
+        .expect(204);
     let expected = all(&service, &subject).await;
     service.advance(SITTING).await;
     let after = living(&service, &subject).await;
@@ -269,10 +251,8 @@ async fn goes_from_backups(method: &str, what: &str, body: Option<Value>) {
     assert_eq!(all(&service, &subject).await, expected);
     // What comes after within a day goes with the next, and waits for it.
     let again = json!({"custom": {"plan": "silver"}});
-    let path = format!("/v1/subjects/{subject}");
-    let reply = service.call("PATCH", &path, owner, Some(&again)).await;
-    reply.expect(204);
-    let coming = entry(&service, &subject).await.rekey.expect("another");
+    service.correct(&subject, again).await;
+    let coming = service.entry(&subject).await.rekey.expect("another");
     assert_eq!(coming.at.to_string(), at(minutes(15) + days(1)));
 }
 
@@ -295,10 +275,8 @@ async fn what_rested_on_a_withdrawn_consent_goes_from_backups_too() {
 async fn a_correction_that_takes_nothing_away_has_no_life_rekeyed() {
     let service = Service::start().await;
     let subject = service.acquaint("ada").await;
-    let path = format!("/v1/subjects/{subject}");
     let same = json!({"identity": {"name": "Ada Lovelace", "username": "ada"}});
-    let reply = service.call("PATCH", &path, &service.ours.owner, Some(&same));
-    reply.await.expect(204);
+    service.correct(&subject, same).await;
     assert!(jobs(&service).await.is_empty());
 }
 
@@ -364,7 +342,7 @@ async fn whoever_read_the_keyring_just_before_a_rekeying_does_what_they_are_aske
         } else {
             path.to_owned()
         };
-        let left = messages(&service, &subject).await.remove(1)["message"].clone();
+        let left = service.records(&subject, "message").await.remove(1)["message"].clone();
         let target = match asked.ends_with("conversation") {
             true => json!({"conversation": "c-1"}),
             false => json!({"message": left}),
@@ -395,7 +373,7 @@ async fn whoever_read_the_keyring_just_before_a_rekeying_does_what_they_are_aske
             // Then the person is read for their consent.
             set(json!({"consent_required": "all"})).await;
         }
-        let life = entry(&service, &subject).await.key.life.to_string();
+        let life = service.entry(&subject).await.key.life.to_string();
         // A message is read with the door, which the request has looked at before, alone.
         let with_it = match asked {
             "/v1/redactions" => "message#",
@@ -413,7 +391,7 @@ async fn whoever_read_the_keyring_just_before_a_rekeying_does_what_they_are_aske
         service.advance(SITTING).await;
         let generation = living(&service, &subject).await.generation;
         assert_eq!(
-            (generation, entry(&service, &subject).await.rekeying()),
+            (generation, service.entry(&subject).await.rekeying()),
             (2, false)
         );
         brake.release();
@@ -511,7 +489,7 @@ impl Midway {
 async fn what_is_written_while_a_life_is_rekeyed_is_kept() {
     let midway = Midway::new().await;
     let (service, subject) = (&midway.service, &midway.subject);
-    assert!(entry(service, subject).await.rekeying());
+    assert!(service.entry(subject).await.rekeying());
     let before = all(service, subject).await;
     assert_eq!(before[1]["data"].as_array().map(Vec::len), Some(65));
     let answer = json!({"type": "message", "visitor_id": "ada", "conversation_id": "c-1",
@@ -522,27 +500,22 @@ async fn what_is_written_while_a_life_is_rekeyed_is_kept() {
                        "action": "clicked"});
     let named = json!({"type": "identify", "visitor_id": "ada", "phone": "+49 151 2345678"});
     service.store(json!([answer, visit, again, named])).await;
-    let path = format!("/v1/subjects/{subject}");
     let patch = json!({"identity": {"name": "Grace Hopper"}});
-    let owner = &service.ours.owner;
-    let corrected = service.call("PATCH", &path, owner, Some(&patch)).await;
-    corrected.expect(204);
-    let file = service
-        .upload("ada", "note.txt", "text/plain", b"hello")
-        .await;
+    service.correct(&subject, patch).await;
+    let file = service.attach("ada").await;
     let expected = all(service, subject).await;
     midway.go_on().await;
 
     let rows = sealed(service, subject).await;
     assert_eq!(generations(&rows), [2].into());
-    assert!(!entry(service, subject).await.rekeying());
+    assert!(!service.entry(subject).await.rekeying());
     assert_eq!(all(service, subject).await, expected);
     let [profile, records] = expected;
     assert_eq!(profile["identity"]["name"], "Grace Hopper");
     assert_eq!(profile["contact"]["phone"], "+49 151 2345678");
     assert_eq!(profile["device"]["browser"], "Netscape");
     assert_eq!(profile["counts"]["messages"], 63);
-    let bodies = messages(service, subject).await;
+    let bodies = service.records(subject, "message").await;
     let bodies = bodies.iter().filter(|it| it.get("body").is_some());
     assert_eq!(bodies.count(), 62, "all but the one that was redacted");
     for kept in ["Another title", "and more", &file] {
@@ -563,7 +536,7 @@ async fn a_row_that_changes_while_it_is_sealed_anew_stays_as_it_became() {
             old.push((row.clone(), reseal(&row, &living).expect("it opens")));
         }
     }
-    let known = messages(service, subject).await;
+    let known = service.records(subject, "message").await;
     for message in &known {
         redact(service, subject, json!({"message": message["message"]})).await;
     }
@@ -572,12 +545,10 @@ async fn a_row_that_changes_while_it_is_sealed_anew_stays_as_it_became() {
         let refused = store.write(write.clone()).await.expect("it answers");
         assert!(refused.is_err());
     }
-    let bodies = messages(service, subject).await;
+    let bodies = service.records(subject, "message").await;
     assert!(bodies.iter().all(|it| it.get("body").is_none()));
 
-    let path = format!("/v1/subjects/{subject}");
-    let erased = service.call("DELETE", &path, &service.ours.owner, None);
-    erased.await.expect(202);
+    service.erase(&subject).await;
     midway.go_on().await;
     for (row, write) in old {
         let refused = store.write(write).await.expect("it answers");
@@ -592,12 +563,12 @@ async fn a_redaction_while_a_life_is_rekeyed_leads_to_another() {
     let midway = Midway::new().await;
     let (service, subject) = (&midway.service, &midway.subject);
     let backup = sealed(service, subject).await;
-    let begun = entry(service, subject).await.rekeyed_at.expect("it has");
+    let begun = service.entry(subject).await.rekeyed_at.expect("it has");
     let clear_by = async |message: &Value| {
         let answer = redact(service, subject, json!({"message": message["message"]})).await;
         answer["backups_clear_by"].clone()
     };
-    let known = messages(service, subject).await;
+    let known = service.records(subject, "message").await;
     // The first was redacted before it began.
     assert_eq!(clear_by(&known[0]).await, (begun + days(2)).to_string());
     for message in &known[1..] {
@@ -612,12 +583,12 @@ async fn a_redaction_while_a_life_is_rekeyed_leads_to_another() {
     let after = living(service, subject).await;
     assert_eq!(after.generation, 3);
     assert!(backup.iter().all(|row| opens(row, &after) == 0));
-    let bodies = messages(service, subject).await;
+    let bodies = service.records(subject, "message").await;
     assert_eq!(bodies.len(), 62);
     assert!(bodies.iter().all(|it| it.get("body").is_none()));
     service.advance(days(3)).await;
     assert_eq!(
-        entry(service, subject).await.generation,
+        service.entry(subject).await.generation,
         3,
         "and to no third"
     );
@@ -628,7 +599,7 @@ async fn a_rekeying_whose_job_a_restore_has_lost_goes_on() {
     let midway = Midway::new().await;
     let (service, subject) = (&midway.service, &midway.subject);
     redact(service, subject, json!({"conversation": "c-1"})).await;
-    let before = entry(service, subject).await;
+    let before = service.entry(subject).await;
     assert!(before.rekeying() && before.rekey.is_some());
     let lost: Vec<_> = jobs(service)
         .await
@@ -637,7 +608,7 @@ async fn a_rekeying_whose_job_a_restore_has_lost_goes_on() {
         .collect();
     assert_eq!(lost.len(), 2);
     let store = &service.cloud.app().store;
-    let partition = keys::jobs(tenant(service), JobKind::Rekey);
+    let partition = keys::jobs(service.tenant(), JobKind::Rekey);
     store
         .delete_many(&partition, &lost)
         .await
@@ -649,9 +620,9 @@ async fn a_rekeying_whose_job_a_restore_has_lost_goes_on() {
         assert_eq!(replayed["rekeyings_repaired"], resumed, "{replayed}");
     }
     midway.go_on().await;
-    assert_eq!(entry(service, subject).await.generation, 2);
+    assert_eq!(service.entry(subject).await.generation, 2);
     service.advance(days(1)).await;
-    let after = entry(service, subject).await;
+    let after = service.entry(subject).await;
     assert_eq!(after.generation, 3);
     assert!(!after.rekeying() && after.rekey.is_none());
     let rows = sealed(service, subject).await;
@@ -671,8 +642,8 @@ async fn ended(midway: Midway) {
     assert_eq!(jobs[0].state, JobState::Cancelled);
     service.acquaint("ada").await;
     service.advance(days(2)).await;
-    assert_eq!(entry(service, subject).await.generation, 1);
-    assert_eq!(messages(service, subject).await.len(), 2);
+    assert_eq!(service.entry(subject).await.generation, 1);
+    assert_eq!(service.records(subject, "message").await.len(), 2);
 }
 
 #[tokio::test]
@@ -680,8 +651,7 @@ async fn an_erasure_ends_a_rekeying() {
     let midway = Midway::new().await;
     let path = format!("/v1/subjects/{}", midway.subject);
     let owner = &midway.service.ours.owner;
-    let erased = midway.service.call("DELETE", &path, owner, None).await;
-    erased.expect(202);
+    midway.service.delete(&path, owner).await.expect(202);
     ended(midway).await;
 }
 
@@ -791,11 +761,7 @@ async fn act(service: &Service, person: &Person, deed: Deed) -> Told {
         Deed::Visit => {
             let event =
                 json!({"type": "visit", "visitor_id": visitor, "url": "https://x.example/"});
-            let events = json!({"events": [event]});
-            let reply = service
-                .post("/v1/events", &service.ours.ingest, events)
-                .await;
-            reply.expect(200);
+            service.send(&service.ours.ingest, json!([event])).await;
             Told::Nothing
         }
         Deed::Read => {
@@ -805,7 +771,7 @@ async fn act(service: &Service, person: &Person, deed: Deed) -> Told {
             Told::Nothing
         }
         Deed::Erase => {
-            let reply = service.call("DELETE", &path, owner, None).await;
+            let reply = service.delete(&path, owner).await;
             assert!(matches!(reply.status, 202 | 404), "{}", reply.text);
             Told::Erased
         }
@@ -838,7 +804,7 @@ async fn check(
     backups: &[rows::Row],
     seed: u64,
 ) {
-    let entry = entry(service, &person.subject).await;
+    let entry = service.entry(&person.subject).await;
     let at_rest = !entry.rekeying() && entry.rekey.is_none();
     assert!(at_rest, "seed {seed}: {}", person.visitor);
     let open = service.cloud.app().keyring.open(&entry).await;
@@ -848,7 +814,8 @@ async fn check(
     };
     let generations = generations(&sealed_of(stored.to_vec(), &person.subject));
     assert_eq!(generations, [entry.generation].into(), "seed {seed}");
-    let kept: BTreeMap<_, _> = messages(service, &person.subject)
+    let kept: BTreeMap<_, _> = service
+        .records(&person.subject, "message")
         .await
         .into_iter()
         .map(|it| {
@@ -881,11 +848,7 @@ async fn check(
 }
 
 async fn round(seed: u64) {
-    let options = Options {
-        ttl: false,
-        schedules: false,
-        ..Options::default()
-    };
+    let options = by_hand();
     let (service, steps) = mortal(options).await;
     let mut rng = StdRng::seed_from_u64(seed);
     let mut people = Vec::new();
@@ -902,7 +865,7 @@ async fn round(seed: u64) {
     let mut backups = Vec::new();
     for step in 0..6 {
         let passing = [minutes(4), minutes(16), minutes(45), days(1)][rng.random_range(0..4)];
-        service.cloud.clock().advance(passing);
+        service.skip(passing);
         let allowed = [50, 200, 1000, ALL_STEPS, ALL_STEPS][rng.random_range(0..5)];
         steps.allow(allowed);
         let deeds: Vec<_> = people
@@ -931,12 +894,7 @@ async fn round(seed: u64) {
     service.cloud.settle().await;
     steps.allow(ALL_STEPS);
     for _ in 0..4 {
-        service
-            .cloud
-            .clock()
-            .advance(SignedDuration::from_hours(13));
-        service.sweep().await;
-        service.cloud.settle().await;
+        service.pass(hours(13)).await;
     }
     let stored = rows::records(&service).await;
     for person in &people {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use lethe_tests::{Service, days, minutes};
+use lethe_tests::{by_hand, days, minutes, Service};
 use local::Options;
 use local::template::{RESTORING, Template};
 use serde_json::{Value, json};
@@ -202,14 +202,12 @@ struct Scene {
 impl Scene {
     async fn new() -> Scene {
         let options = Options {
-            ttl: false,
-            schedules: false,
             parameters: RESTORING,
-            ..Options::default()
+            ..by_hand()
         };
         let service = Service::with(options).await;
         let subject = service.acquaint("v-1").await;
-        let attachment = service.upload("v-1", "a.txt", "text/plain", b"hello").await;
+        let attachment = service.attach("v-1").await;
         Scene {
             service,
             subject,
@@ -223,7 +221,7 @@ impl Scene {
         let reply = match function {
             "delete" => {
                 let path = format!("/v1/subjects/{}", self.subject);
-                service.call("DELETE", &path, owner, None).await
+                service.delete(&path, owner).await
             }
             "export" => {
                 let body = json!({"subject": self.subject});

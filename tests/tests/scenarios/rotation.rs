@@ -2,10 +2,9 @@
 //! before, and what is sealed later is sealed under the new one.
 
 use lethe_tests::meter::{Cost, Meter};
-use lethe_tests::{Service, days, minutes};
+use lethe_tests::{days, minutes, Service};
 use local::Options;
-use serde_json::{Value, json};
-use shared::base::id::TenantId;
+use serde_json::json;
 use shared::domain::jobs::{Job, JobFilter, JobKind};
 
 use crate::rows;
@@ -19,14 +18,10 @@ async fn unswept(options: Options) -> Service {
     .await
 }
 
-fn tenant(service: &Service) -> TenantId {
-    TenantId::parse(&service.ours.id).expect("a tenant")
-}
-
 /// The job that rotates the tenant's key.
 async fn job(service: &Service) -> Job {
     let (store, filter) = (&service.cloud.app().store, JobFilter::default());
-    let jobs = store.jobs(tenant(service), JobKind::Rotation, &filter, 10, None);
+    let jobs = store.jobs(service.tenant(), JobKind::Rotation, &filter, 10, None);
     let (mut jobs, _) = jobs.await.expect("it answers");
     assert_eq!(jobs.len(), 1, "a tenant has one");
     jobs.remove(0)
@@ -52,12 +47,6 @@ async fn version(service: &Service, subject: &str) -> u8 {
     wrapped[3]
 }
 
-async fn body(service: &Service, subject: &str) -> Value {
-    let path = format!("/v1/subjects/{subject}/records?type=message");
-    let page = service.get(&path, &service.ours.read).await.expect(200);
-    page["data"][0]["body"].clone()
-}
-
 async fn say(service: &Service, who: &str) -> String {
     let said = json!([{"type": "message", "visitor_id": who, "conversation_id": "c-1",
                        "author": "end_user", "body": who}]);
@@ -73,10 +62,7 @@ async fn what_was_sealed_before_a_rotation_is_read_after_it() {
     })
     .await;
     let (owner, ada) = (&service.ours.owner, say(&service, "ada").await);
-    let hold = json!({"reason": "litigation"});
-    let path = format!("/v1/subjects/{ada}/hold");
-    let held = service.call("PUT", &path, owner, Some(&hold)).await;
-    held.expect(204);
+    service.hold(&ada).await;
     service.visit("bob").await;
     let list = "/v1/subjects?limit=1";
     let page = service.get(list, owner).await.expect(200);
@@ -85,28 +71,28 @@ async fn what_was_sealed_before_a_rotation_is_read_after_it() {
         .expect("there is more")
         .to_owned();
 
-    service.cloud.clock().advance(days(366));
+    service.skip(days(366));
     turn(&service).await;
     // Nothing is sealed under the new version while a cache or a backup may not have it.
     let carol = say(&service, "carol").await;
     assert_eq!(version(&service, &carol).await, 1);
-    service.cloud.clock().advance(days(2) + minutes(16));
+    service.skip(days(2) + minutes(16));
     let dora = say(&service, "dora").await;
     assert_eq!(version(&service, &dora).await, 2);
 
     assert_eq!(version(&service, &ada).await, 1);
     for (who, name) in [(&ada, "ada"), (&carol, "carol"), (&dora, "dora")] {
-        assert_eq!(body(&service, who).await, name);
+        assert_eq!(service.records(who, "message").await[0]["body"], name);
     }
     assert_eq!(say(&service, "ada").await, ada, "names hash as before");
     let later = format!("{list}&cursor={cursor}");
     service.get(&later, owner).await.expect(200);
 
     // Both versions come with one call.
-    service.cloud.clock().advance(minutes(16));
+    service.skip(minutes(16));
     meter.take();
-    assert_eq!(body(&service, &ada).await, "ada");
-    assert_eq!(body(&service, &dora).await, "dora");
+    assert_eq!(service.records(&ada, "message").await[0]["body"], "ada");
+    assert_eq!(service.records(&dora, "message").await[0]["body"], "dora");
     let cost = Cost::of(&meter.take());
     assert_eq!(
         cost.calls.get("kms:Decrypt"),
@@ -120,21 +106,21 @@ async fn what_was_sealed_before_a_rotation_is_read_after_it() {
 async fn a_key_is_rotated_once_a_year_however_often_it_is_looked_at() {
     let service = unswept(Options::default()).await;
     let keyring = &service.cloud.app().keyring;
-    let ours = tenant(&service);
-    service.cloud.clock().advance(days(366));
+    let ours = service.tenant();
+    service.skip(days(366));
     turn(&service).await;
     let both = tokio::join!(keyring.rotate(ours), keyring.rotate(ours));
     assert!(both.0.expect("it answers") && both.1.expect("it answers"));
     // A look every few months.
     for _ in 0..3 {
-        service.cloud.clock().advance(days(91));
+        service.skip(days(91));
         turn(&service).await;
     }
     let zoe = say(&service, "zoe").await;
     assert_eq!(version(&service, &zoe).await, 2);
-    service.cloud.clock().advance(days(102));
+    service.skip(days(102));
     turn(&service).await;
-    service.cloud.clock().advance(days(3));
+    service.skip(days(3));
     let yan = say(&service, "yan").await;
     assert_eq!(version(&service, &yan).await, 3);
 }
@@ -142,8 +128,8 @@ async fn a_key_is_rotated_once_a_year_however_often_it_is_looked_at() {
 #[tokio::test]
 async fn a_tenant_that_has_left_is_given_no_keys_again() {
     let service = unswept(Options::default()).await;
-    let (keyring, ours) = (&service.cloud.app().keyring, tenant(&service));
-    service.cloud.clock().advance(days(366));
+    let (keyring, ours) = (&service.cloud.app().keyring, service.tenant());
+    service.skip(days(366));
     let removed = keyring.remove_tenant(ours).await;
     removed.expect("it answers");
     turn(&service).await;

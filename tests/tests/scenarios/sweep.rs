@@ -13,7 +13,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::StreamExt;
 use jiff::SignedDuration;
-use lethe_tests::{Service, Tenant, days, minutes};
+use lethe_tests::{assert_has, by_hand, days, hours, minutes, seconds, path_of, Service, Tenant};
 use local::Options;
 use local::template::Tree;
 use local::wire::{Call, Fate};
@@ -78,11 +78,9 @@ impl Line {
 async fn still(line: &Line) -> Service {
     let wire = line.clone();
     let options = Options {
-        ttl: false,
-        schedules: false,
         events: false,
         wire: Some(Arc::new(move |call: &Call| wire.decide(call))),
-        ..Options::default()
+        ..by_hand()
     };
     Service::with(options).await
 }
@@ -104,8 +102,10 @@ async fn visit(service: &Service, tenant: &Tenant, visitor: &str) -> String {
 
 async fn keep_for(service: &Service, tenant: &Tenant, days: u8) {
     let settings = json!({"retention_days": days});
-    let set = service.call("PUT", "/v1/settings", &tenant.owner, Some(&settings));
-    set.await.expect(200);
+    service
+        .call("PUT", "/v1/settings", &tenant.owner, Some(&settings))
+        .await
+        .expect(200);
 }
 
 /// Two tenants, of each of whom two people's time is over, somebody's hold is, somebody has
@@ -124,7 +124,7 @@ async fn a_lot_to_do(service: &Service) -> Vec<Due> {
     for tenant in tenants {
         keep_for(service, tenant, 1).await;
     }
-    service.cloud.clock().advance(minutes(2));
+    service.skip(minutes(2));
     for tenant in tenants {
         for visitor in ["due-1", "due-2"] {
             note(
@@ -134,15 +134,17 @@ async fn a_lot_to_do(service: &Service) -> Vec<Due> {
             );
         }
         let held = visit(service, tenant, "held").await;
-        let until = service.now() + SignedDuration::from_hours(20);
+        let until = service.now() + hours(20);
         let hold = json!({"reason": "litigation", "until": until});
         let path = format!("/v1/subjects/{held}/hold");
-        let put = service.call("PUT", &path, &tenant.owner, Some(&hold));
-        put.await.expect(204);
+        service
+            .call("PUT", &path, &tenant.owner, Some(&hold))
+            .await
+            .expect(204);
         note("hold", tenant, Some(&held));
         keep_for(service, tenant, 30).await;
     }
-    service.cloud.clock().advance(minutes(14 * 60));
+    service.skip(hours(14));
     for tenant in tenants {
         for visitor in ["long-1", "long-2"] {
             let long = visit(service, tenant, visitor).await;
@@ -151,12 +153,12 @@ async fn a_lot_to_do(service: &Service) -> Vec<Due> {
         let gone = visit(service, tenant, "gone").await;
         keep_for(service, tenant, 3).await;
         let path = format!("/v1/subjects/{gone}");
-        let job = service.call("DELETE", &path, &tenant.owner, None).await;
+        let job = service.delete(&path, &tenant.owner).await;
         let job = job.expect(202)["id"].as_str().expect("an id").to_owned();
         note("job", tenant, Some(&job));
         note("seal", tenant, None);
     }
-    service.cloud.clock().advance(minutes(10 * 60 + 10));
+    service.skip(minutes(10 * 60 + 10));
     due
 }
 
@@ -248,7 +250,7 @@ async fn case(place: usize) -> Result<(), String> {
         return Err(format!("{of}: nobody is told"));
     }
     // The next sweep does it.
-    service.cloud.clock().advance(minutes(15));
+    service.skip(minutes(15));
     let swept = sweep(&service).await;
     let left = left(&service, &due).await;
     match left.is_empty() && swept["failures"] == 0 {
@@ -329,7 +331,7 @@ async fn a_row_that_is_not_as_it_was_written_holds_up_nobody_else() {
     for _ in 0..3 {
         let swept = sweep(&service).await;
         assert!(swept["failures"].as_u64() >= Some(3), "{swept}");
-        service.cloud.clock().advance(minutes(15));
+        service.skip(minutes(15));
     }
     let left = left(&service, &due).await;
     let others: Vec<_> = left
@@ -345,27 +347,20 @@ async fn a_row_that_is_not_as_it_was_written_holds_up_nobody_else() {
 
 #[tokio::test]
 async fn two_lives_of_one_person_that_have_ended_hold_up_neither_each_other_nor_the_sweep() {
-    let options = Options {
-        ttl: false,
-        schedules: false,
-        ..Options::default()
-    };
+    let options = by_hand();
     // Who is called when TTL takes a door, and for the rest of a life, does not come.
     let (service, _asleep) = late::asleep_with("delete", options).await;
     keep_for(&service, &service.ours, 1).await;
-    service.cloud.clock().advance(minutes(2));
+    service.skip(minutes(2));
     let people: Vec<_> = (0..4).map(|n| format!("v-{n}")).collect();
     for _ in 0..2 {
         for visitor in &people {
             visit(&service, &service.ours, visitor).await;
         }
-        service.cloud.clock().advance(days(1) + minutes(1));
+        service.skip(days(1) + minutes(1));
         service.cloud.sweep_ttl().await;
         let swept = sweep(&service).await;
-        assert_eq!(
-            (&swept["failures"], &swept["expired"]),
-            (&json!(0), &json!(4))
-        );
+        assert_has(&swept, json!({"failures": 0, "expired": 4}));
     }
 }
 
@@ -374,10 +369,7 @@ async fn what_a_sweep_fails_at_is_counted_under_an_alarm() {
     let line = Line::default();
     let service = still(&line).await;
     // A time that is this test's own.
-    service
-        .cloud
-        .clock()
-        .advance(SignedDuration::from_millis(11));
+    service.skip(SignedDuration::from_millis(11));
     let metric = async || {
         let _swept = sweep(&service).await;
         let now = service.now().as_millisecond();
@@ -393,10 +385,7 @@ async fn what_a_sweep_fails_at_is_counted_under_an_alarm() {
     // The first of its calls asks for jobs that are due.
     line.watch(Some(0));
     let told = metric().await;
-    assert_eq!(
-        (&told["SweepFailures"], &told["steps"]),
-        (&json!(1), &json!(["jobs"]))
-    );
+    assert_has(&told, json!({"SweepFailures": 1, "steps": ["jobs"]}));
 
     let text = std::fs::read_to_string(Options::default().template).expect("the template");
     let tree = Tree::parse(&text).expect("the template is YAML");
@@ -443,17 +432,15 @@ async fn who_visits_while_a_shorter_retention_is_applied_has_all_of_it() {
         false => Fate::Pass,
     };
     let options = Options {
-        ttl: false,
-        schedules: false,
         wire: Some(Arc::new(slow)),
-        ..Options::default()
+        ..by_hand()
     };
     let service = Service::with(options).await;
     let visits = || (0..PEOPLE).map(|n| json!({"type": "visit", "visitor_id": format!("v-{n}")}));
     service.store(visits().collect()).await;
-    service.cloud.clock().advance(days(3));
+    service.skip(days(3));
     keep_for(&service, &service.ours, 7).await;
-    service.cloud.clock().advance(minutes(3));
+    service.skip(minutes(3));
     let (swept, _) = tokio::join!(sweep(&service), async {
         for visit in visits() {
             service.store(json!([visit])).await;
@@ -468,16 +455,11 @@ async fn who_visits_while_a_shorter_retention_is_applied_has_all_of_it() {
 
 #[tokio::test]
 async fn settings_remembered_from_before_do_not_undo_a_shorter_retention() {
-    let options = Options {
-        ttl: false,
-        schedules: false,
-        ..Options::default()
-    };
-    let service = Service::with(options).await;
+    let service = Service::by_hand().await;
     service.visit("ada").await;
-    service.cloud.clock().advance(SignedDuration::from_secs(20));
+    service.skip(seconds(20));
     // By another process than that which takes events.
-    let tenant = shared::base::id::TenantId::parse(&service.ours.id).expect("a tenant");
+    let tenant = service.tenant();
     let store = &service.cloud.app().store;
     let before = store.settings(tenant).await.expect("settings");
     let mut settings = before.settings.clone();
@@ -490,7 +472,7 @@ async fn settings_remembered_from_before_do_not_undo_a_shorter_retention() {
         .expect("nobody else changes them");
     sweep(&service).await;
     // By what the function read before.
-    service.cloud.clock().advance(SignedDuration::from_secs(20));
+    service.skip(seconds(20));
     service.visit("bob").await;
     let longest = async || {
         let ends = ends(&service).await.into_values();
@@ -498,7 +480,7 @@ async fn settings_remembered_from_before_do_not_undo_a_shorter_retention() {
     };
     assert!(longest().await > Some(days(29)), "it remembers them");
     for _ in 0..2 {
-        service.cloud.clock().advance(minutes(15));
+        service.skip(minutes(15));
         sweep(&service).await;
     }
     assert!(longest().await <= Some(days(7)), "{:?}", longest().await);
@@ -514,8 +496,6 @@ async fn a_tenant_with_much_to_shorten_leaves_time_to_others_and_goes_on_where_i
     // One page of our index takes as long as a turn may: five tries without an answer.
     let tries = AtomicUsize::new(0);
     let options = Options {
-        ttl: false,
-        schedules: false,
         patience: 1,
         wire: Some(Arc::new(move |call: &Call| {
             let slowed = of.lock().unwrap().clone();
@@ -537,7 +517,7 @@ async fn a_tenant_with_much_to_shorten_leaves_time_to_others_and_goes_on_where_i
             noted.lock().unwrap().push(partition.to_owned());
             Fate::Pass
         })),
-        ..Options::default()
+        ..by_hand()
     };
     let service = Service::with(options).await;
     for tenant in [&service.ours, &service.theirs] {
@@ -546,7 +526,7 @@ async fn a_tenant_with_much_to_shorten_leaves_time_to_others_and_goes_on_where_i
         }
         keep_for(&service, tenant, 7).await;
     }
-    service.cloud.clock().advance(minutes(3));
+    service.skip(minutes(3));
     // The first of them in the order in which a sweep goes.
     let (busy, other) = match service.ours.id < service.theirs.id {
         true => (&service.ours, &service.theirs),
@@ -578,8 +558,6 @@ async fn an_expiry_written_just_after_midnight_is_in_the_receipt_of_its_day() {
     let refused = Arc::new(AtomicBool::new(true));
     let refusing = refused.clone();
     let options = Options {
-        ttl: false,
-        schedules: false,
         wire: Some(Arc::new(move |call: &Call| {
             let ends = call.operation == "TransactWriteItems" && call.mentions("expired");
             match ends && refusing.load(Ordering::SeqCst) {
@@ -587,7 +565,7 @@ async fn an_expiry_written_just_after_midnight_is_in_the_receipt_of_its_day() {
                 false => Fate::Pass,
             }
         })),
-        ..Options::default()
+        ..by_hand()
     };
     let service = Service::with(options).await;
     let clock = service.cloud.clock();
@@ -595,12 +573,12 @@ async fn an_expiry_written_just_after_midnight_is_in_the_receipt_of_its_day() {
     clock.advance(minutes(2));
     let ada = service.visit("ada").await;
     let app = service.cloud.app();
-    let tenant = shared::base::id::TenantId::parse(&service.ours.id).expect("a tenant");
+    let tenant = service.tenant();
     let ada = shared::base::id::SubjectId::parse(&ada).expect("a subject");
     let ada = app.present(tenant, &[ada]).await.expect("an answer")[0].key;
     // Her day is over, and a sweep comes by that sees nothing of her end: it was begun before
     // midnight, and is written only now.
-    clock.advance(SignedDuration::from_hours(36));
+    clock.advance(hours(36));
     assert_eq!(sweep(&service).await["failures"], 1);
     refused.store(false, Ordering::SeqCst);
     let midnight = "2026-03-03T00:00:00Z"
@@ -629,15 +607,15 @@ async fn a_hand_over_is_refused_once_somebody_has_taken_the_job_up() {
     let service = still(&line).await;
     let ada = service.visit("ada").await;
     let path = format!("/v1/subjects/{ada}");
-    let job = service.call("DELETE", &path, &service.ours.owner, None);
+    let job = service.delete(&path, &service.ours.owner);
     let job = job.await.expect(202)["id"]
         .as_str()
         .expect("an id")
         .to_owned();
-    service.cloud.clock().advance(minutes(10));
+    service.skip(minutes(10));
     let (store, now) = (&service.cloud.app().store, service.now());
     let key = JobKey {
-        tenant: shared::base::id::TenantId::parse(&service.ours.id).expect("a tenant"),
+        tenant: service.tenant(),
         kind: JobKind::Erasure,
         id: shared::base::id::JobId::parse(&job).expect("a job"),
     };
@@ -664,18 +642,13 @@ async fn a_hand_over_is_refused_once_somebody_has_taken_the_job_up() {
     let late = store.write(shared::aws::dynamo::Write::put(late)).await;
     late.expect("an answer").expect("no condition");
     assert_eq!(sweep(&service).await["jobs_resumed"], 0);
-    service.cloud.clock().advance(minutes(10));
+    service.skip(minutes(10));
     assert_eq!(sweep(&service).await["jobs_resumed"], 1);
 }
 
 #[tokio::test]
 async fn erasures_that_are_over_are_in_no_index_and_go_by_ttl_with_their_lists() {
-    let options = Options {
-        ttl: false,
-        schedules: false,
-        ..Options::default()
-    };
-    let service = Service::with(options).await;
+    let service = Service::by_hand().await;
     let visits = (0..101).map(|n| json!({"type": "visit", "visitor_id": format!("v-{n}")}));
     let visits: Vec<_> = visits.collect();
     let mut subjects = Vec::new();
@@ -684,15 +657,14 @@ async fn erasures_that_are_over_are_in_no_index_and_go_by_ttl_with_their_lists()
         subjects.extend(stored.iter().map(lethe_tests::subject));
     }
     let owner = &service.ours.owner;
-    let body = json!({"subjects": subjects});
-    let job = service.post("/v1/erasures", owner, body).await.expect(202);
-    let path = format!("/v1/erasures/{}", job["id"].as_str().expect("an id"));
+    let job = service.erasure(json!({"subjects": subjects})).await;
+    let path = path_of(&job);
     for _ in 0..3 {
         service.cloud.settle().await;
-        service.cloud.clock().advance(minutes(15));
+        service.skip(minutes(15));
         sweep(&service).await;
     }
-    assert_eq!(service.job(&path).await["state"], "completed");
+    service.completed(&job).await;
     let kept = async || {
         let mut rows = rows::records(&service).await;
         rows.retain(|row| rows::text(row, "SK").is_some_and(|sort| sort.starts_with("job_")));
@@ -706,7 +678,7 @@ async fn erasures_that_are_over_are_in_no_index_and_go_by_ttl_with_their_lists()
         assert!(!row.contains_key("due_pk"), "{row:?}");
     }
     // Not shown any more, whether or not TTL has come to it.
-    service.cloud.clock().advance(days(36));
+    service.skip(days(36));
     service.get(&path, owner).await.expect(404);
     let listed = service.get("/v1/erasures", owner).await.expect(200);
     assert_eq!(listed["data"], json!([]));

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt;
-use lethe_tests::{Reply, Service, minutes};
+use lethe_tests::{by_hand, minutes, Reply, Service};
 use local::Options;
 use local::wire::{Call, Fate};
 use serde_json::Value;
@@ -168,8 +168,6 @@ impl Play {
         let line = Line::default();
         let wire = line.clone();
         let options = Options {
-            ttl: false,
-            schedules: false,
             events: false,
             wire: Some(Arc::new(move |call: &Call| wire.decide(call))),
             // An answer that never comes is awaited for as long as on AWS.
@@ -177,7 +175,7 @@ impl Play {
                 Some((_, Fault::Swallowed)) => 1,
                 _ => Options::default().patience,
             },
-            ..Options::default()
+            ..by_hand()
         };
         Play {
             service: Service::with(options).await,

@@ -7,7 +7,7 @@ use std::io::Cursor;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use emulators::s3::Held;
-use lethe_tests::{Service, days};
+use lethe_tests::{days, Service};
 use serde_json::{Map, Value, json};
 use zip::ZipArchive;
 
@@ -111,9 +111,7 @@ async fn attachment(service: &Service, path: &str) -> Value {
     let body = reply.json();
     let content = match &body["download"] {
         Value::Null => Value::Null,
-        link => json!(String::from_utf8_lossy(
-            lethe_tests::fetch(link).await.body()
-        )),
+        link => json!(String::from_utf8_lossy(&lethe_tests::fetch(link).await.1)),
     };
     json!({"state": body["state"], "content": content})
 }
@@ -162,7 +160,7 @@ async fn jobs(service: &Service) -> Value {
 async fn copies(job: &Value) -> Value {
     let mut copies = Vec::new();
     for link in job["downloads"].as_array().into_iter().flatten() {
-        let bytes = lethe_tests::fetch(link).await.into_body();
+        let bytes = lethe_tests::fetch(link).await.1;
         let archive = ZipArchive::new(Cursor::new(bytes)).expect("an archive");
         let mut names: Vec<_> = archive
             .file_names()

@@ -4,7 +4,7 @@
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::SignedDuration;
-use lethe_tests::{minutes, sha256};
+use lethe_tests::{hours, minutes, sha256};
 use serde_json::{Value, json};
 
 use super::Play;
@@ -66,9 +66,7 @@ async fn somebody(play: &mut Play) {
     ]);
     let results = service.store(events).await;
     let subject = lethe_tests::subject(&results[0]);
-    let file = service
-        .upload("ada", "note.txt", "text/plain", b"hello")
-        .await;
+    let file = service.attach("ada").await;
     let path = format!("/v1/subjects/{subject}/records?type=message");
     let messages = service.get(&path, &service.ours.owner).await.expect(200);
     play.known = json!({"subject": subject, "attachment": file, "messages": messages["data"]});
@@ -88,10 +86,10 @@ async fn somebody_who_talks(play: &mut Play) {
 async fn somebody_exported(play: &mut Play) {
     somebody(play).await;
     let body = json!({"subject": play.known["subject"]});
-    let asked = play
-        .service
-        .post("/v1/exports", &play.service.ours.owner, body);
-    asked.await.expect(202);
+    play.service
+        .post("/v1/exports", &play.service.ours.owner, body)
+        .await
+        .expect(202);
     play.service.cloud.settle().await;
 }
 
@@ -116,9 +114,9 @@ async fn somebody_whose_time_is_over(play: &mut Play) {
     play.service.advance(minutes(2)).await;
     somebody_exported(play).await;
     // The first day is sealed, so that the sweep to come finds nothing else to do.
-    play.service.advance(SignedDuration::from_hours(14)).await;
+    play.service.advance(hours(14)).await;
     let _swept = play.clean_up().await;
-    play.service.advance(SignedDuration::from_hours(10)).await;
+    play.service.advance(hours(10)).await;
 }
 
 async fn ingest(play: &mut Play) {
@@ -273,12 +271,13 @@ async fn block(play: &mut Play, held_for: Option<SignedDuration>) {
         body["until"] = json!(service.now() + time);
     }
     let path = format!("/v1/subjects/{ada}/hold");
-    let held = service.call("PUT", &path, owner, Some(&body)).await;
-    held.expect(204);
-    let body = json!({"subjects": [ada, bob]});
-    let both = service.post("/v1/erasures", owner, body).await.expect(202);
+    service
+        .call("PUT", &path, owner, Some(&body))
+        .await
+        .expect(204);
+    let both = service.erasure(json!({"subjects": [ada, bob]})).await;
     let path = format!("/v1/subjects/{ada}?suppress=true");
-    service.call("DELETE", &path, owner, None).await.expect(202);
+    service.delete(&path, owner).await.expect(202);
     service.cloud.settle().await;
     play.known["job"] = both["id"].clone();
 }
@@ -328,7 +327,7 @@ async fn last_look(play: &Play) {
 
 /// When the day is over: sealed, with a receipt of who expired on it.
 async fn receipt_of_the_day(play: &Play) {
-    play.service.advance(SignedDuration::from_hours(14)).await;
+    play.service.advance(hours(14)).await;
     let _swept = play.clean_up().await;
 }
 

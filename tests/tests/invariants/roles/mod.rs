@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use lethe_tests::{Service, days, minutes, subject};
+use lethe_tests::{days, minutes, subject, Service};
 use local::Options;
 use local::template::{Parameters, RESTORING, Tree};
 use serde_json::{Value, json};
@@ -179,17 +179,12 @@ async fn files(service: &Service, ada: &str) {
         .await;
     let path = format!("/v1/subjects/{ada}/attachments/{note}");
     let link = service.get(&path, owner).await.expect(200);
-    assert_eq!(
-        lethe_tests::fetch(&link["download"]).await.status(),
-        200,
-        "{link}"
-    );
+    assert_eq!(lethe_tests::fetch(&link["download"]).await.0, 200, "{link}");
     let made = service.post("/v1/exports", owner, json!({"subject": ada}));
     let made = made.await.expect(202);
-    let path = format!("/v1/exports/{}", made["id"].as_str().expect("an id"));
-    let made = service.job(&path).await;
+    let made = service.follow(&made).await;
     assert_eq!(
-        lethe_tests::fetch(&made["downloads"][0]).await.status(),
+        lethe_tests::fetch(&made["downloads"][0]).await.0,
         200,
         "{made}"
     );
@@ -223,13 +218,13 @@ async fn lives(service: &Service, ada: &str) {
         .expect(200);
     // What is asked for meanwhile waits for the hold, and is let go with it.
     let body = json!({"lookup": {"user_id": "u-ada"}});
-    service.post("/v1/erasures", owner, body).await.expect(202);
+    service.erasure(body).await;
     let path = format!("/v1/subjects/{ada}/restriction");
     service.advance(days(1)).await;
     let day = (service.now() - days(1)).strftime("%F").to_string();
     let sealed = format!("/v1/activity/seals?day={day}");
     service.get(&sealed, owner).await.expect(200);
-    service.call("DELETE", &path, owner, None).await.expect(204);
+    service.delete(&path, owner).await.expect(204);
     service.advance(days(3)).await;
 
     // A shorter retention is brought to every door. Bob returns to a life that is over,
@@ -243,8 +238,8 @@ async fn lives(service: &Service, ada: &str) {
     let path = format!("/v1/subjects/{carol}/hold");
     put(service, &path, json!({"reason": "litigation"})).await;
     let body = json!({"subjects": [carol]});
-    service.post("/v1/erasures", owner, body).await.expect(202);
-    service.call("DELETE", &path, owner, None).await.expect(204);
+    service.erasure(body).await;
+    service.delete(&path, owner).await.expect(204);
     let copied = service.post("/v1/exports", owner, json!({"subject": bob}));
     copied.await.expect(202);
     service.cloud.settle().await;
@@ -255,10 +250,7 @@ async fn lives(service: &Service, ada: &str) {
     let path = format!("/v1/erasures/{}/receipt", erased.expect("an id"));
     assert_eq!(service.get(&path, owner).await.status, 200);
     let lifted = format!("/v1/subjects/{bob}/suppression");
-    service
-        .call("DELETE", &lifted, owner, None)
-        .await
-        .expect(204);
+    service.delete(&lifted, owner).await.expect(204);
 }
 
 /// A service without schedules and TTL: who is due is noticed by whoever meets them first.
@@ -271,14 +263,14 @@ async fn unnoticed(service: &Service) {
     put(service, &rule, json!({})).await;
     let owner = &service.ours.owner;
     let path = format!("/v1/subjects/{dan}");
-    service.call("DELETE", &path, owner, None).await.expect(202);
+    service.delete(&path, owner).await.expect(202);
     service.cloud.settle().await;
     service.cloud.clock().advance(days(31));
     service.store(visit()).await;
     service.cloud.clock().advance(days(31));
     service.cloud.sweep_ttl().await;
     assert!(rows::about(service, &eve).await.len() <= 1);
-    service.call("DELETE", &rule, owner, None).await.expect(204);
+    service.delete(&rule, owner).await.expect(204);
 }
 
 /// After a year a tenant's wrapping key gets a new version.
@@ -302,7 +294,7 @@ async fn leaves(service: &Service) {
         put(service, &format!("/v1/subjects/{ada}/{rule}"), json!({})).await;
     }
     let body = json!({"tenant": true, "confirm": service.ours.id});
-    service.post("/v1/erasures", owner, body).await.expect(202);
+    service.erasure(body).await;
     service.advance(days(1)).await;
     for _ in 0..8 {
         service.advance(minutes(61)).await;
@@ -390,7 +382,7 @@ async fn what_a_replay_calls_is_allowed_while_a_restore_is_under_way() {
         put(&service, &format!("/v1/subjects/{bob}/{rule}"), json!({})).await;
     }
     let path = format!("/v1/subjects/{ada}");
-    service.call("DELETE", &path, owner, None).await.expect(202);
+    service.delete(&path, owner).await.expect(202);
     service.cloud.settle().await;
     for row in &before {
         rows::put_back(&service, row).await;
