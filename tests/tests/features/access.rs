@@ -1,6 +1,6 @@
 //! Access: who is found, what is shown of them, page by page.
 
-use lethe_tests::{days, Service};
+use lethe_tests::{Service, days};
 use serde_json::{Value, json};
 
 #[tokio::test]

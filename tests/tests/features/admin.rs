@@ -1,6 +1,6 @@
 //! Settings, keys, activity, tenants.
 
-use lethe_tests::{days, Service};
+use lethe_tests::{Service, days};
 use serde_json::{Value, json};
 
 #[tokio::test]

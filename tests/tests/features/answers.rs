@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use lethe_tests::{by_hand, Service};
+use lethe_tests::{Service, by_hand};
 use local::Options;
 use local::wire::{Call, Fate};
 use serde_json::{Value, json};

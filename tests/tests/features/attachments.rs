@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use lethe_tests::files::{EICAR, follow, note};
-use lethe_tests::{assert_has, days, minutes, seconds, fetch, file_of, sha256, Reply, Service};
+use lethe_tests::{Reply, Service, assert_has, days, fetch, file_of, minutes, seconds, sha256};
 use local::Options;
 use local::wire::Fate;
 use serde_json::{Map, Value, json};

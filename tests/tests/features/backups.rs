@@ -3,7 +3,7 @@
 
 use aws_sdk_dynamodb::types::{PointInTimeRecoverySpecification, TimeToLiveSpecification};
 use emulators::{ACCOUNT, REGION};
-use lethe_tests::{days, Service};
+use lethe_tests::{Service, days};
 use local::Options;
 use local::template::{Node, TemplateError, Tree};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Payment-card numbers are never stored, and nothing that merely looks like one is touched.
 
-use lethe_tests::{sha256, subject, Service};
+use lethe_tests::{Service, sha256, subject};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};

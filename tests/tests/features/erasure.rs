@@ -1,6 +1,6 @@
 //! Forgetting when asked.
 
-use lethe_tests::{days, minutes, subject, Service};
+use lethe_tests::{Service, days, minutes, subject};
 use serde_json::json;
 
 use crate::rows;

@@ -1,6 +1,6 @@
 //! Forgetting when the time is over.
 
-use lethe_tests::{days, minutes, Service};
+use lethe_tests::{Service, days, minutes};
 use local::Options;
 use serde_json::json;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 
 use lethe_tests::files::EICAR;
-use lethe_tests::{assert_has, days, hours, minutes, seconds, fetch, sha256, subject, Service};
+use lethe_tests::{Service, assert_has, days, fetch, hours, minutes, seconds, sha256, subject};
 use serde_json::{Value, json};
 use zip::ZipArchive;
 

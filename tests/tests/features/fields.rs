@@ -1,7 +1,7 @@
 //! Input as people, pages and proxies really send it: no odd field costs its event, no odd
 //! event its batch, and people are found by what can be seen of a value.
 
-use lethe_tests::{assert_has, subject, Service};
+use lethe_tests::{Service, assert_has, subject};
 use serde_json::{Value, json};
 
 /// The fields that a result names, without the event's own place.

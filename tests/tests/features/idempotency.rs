@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use lethe_tests::{days, hours, minutes, Reply, Service};
+use lethe_tests::{Reply, Service, days, hours, minutes};
 use serde_json::{Value, json};
 use shared::aws::dynamo::Item;
 use shared::crypto::{Aad, HashKey, Purpose};

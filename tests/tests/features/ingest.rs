@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use lethe_tests::{minutes, subject, Service};
+use lethe_tests::{Service, minutes, subject};
 use serde_json::{Value, json};
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Erasures that take too long are told of: an alarm of the template stands on the number.
 
-use lethe_tests::{minutes, Service};
+use lethe_tests::{Service, minutes};
 use local::Options;
 use local::template::Tree;
 use serde_json::{Value, json};

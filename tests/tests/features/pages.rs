@@ -1,7 +1,7 @@
 //! A page's key learns nothing of anybody, whatever it asks for.
 
 use lethe_tests::files::note;
-use lethe_tests::{minutes, Service};
+use lethe_tests::{Service, minutes};
 use serde_json::{Value, json};
 
 use crate::rows;

@@ -1,7 +1,7 @@
 //! What may be done with a person: each rule's effect, what outlasts a life, and what
 //! goes on by itself when a rule ends.
 
-use lethe_tests::{assert_has, days, hours, minutes, path_of, subject, Reply, Service};
+use lethe_tests::{Reply, Service, assert_has, days, hours, minutes, path_of, subject};
 use local::Options;
 use serde_json::{Value, json};
 use shared::base::id::{AttachmentId, SubjectId};

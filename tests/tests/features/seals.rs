@@ -1,7 +1,7 @@
 //! The activity log cannot be quietly changed: a day that is over takes no more entries, and
 //! what the service signs can be checked by whoever has its public key.
 
-use lethe_tests::{days, hours, minutes, Service};
+use lethe_tests::{Service, days, hours, minutes};
 use serde_json::{Value, json};
 use shared::aws::dynamo::{Item, Write};
 use shared::domain::audit::entry::{AuditEvent, Entry, writes};

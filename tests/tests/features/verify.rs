@@ -2,7 +2,7 @@
 //! the tables in hand changes afterwards is noticed, and named.
 
 use jiff::civil::Date;
-use lethe_tests::{days, Service};
+use lethe_tests::{Service, days};
 use local::verify::{Evidence, Report, Source, check};
 use shared::aws::dynamo::{Item, Write};
 use shared::domain::keys::{self, SHARDS};

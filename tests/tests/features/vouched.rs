@@ -3,7 +3,7 @@
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use lethe_tests::meter::{Cost, Meter};
-use lethe_tests::{assert_has, by_hand, days, minutes, subject, Service};
+use lethe_tests::{Service, assert_has, by_hand, days, minutes, subject};
 use local::Options;
 use serde_json::{Value, json};
 

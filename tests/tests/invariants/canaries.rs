@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use lethe_tests::{days, Reply, Service};
+use lethe_tests::{Reply, Service, days};
 use serde_json::{Value, json};
 use shared::http::routes::{Access, Scope};
 use shared::schema::catalog::{FIELDS, Record};

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use lethe_tests::meter::{self, Meter};
-use lethe_tests::{by_hand, days, minutes, subject, Service};
+use lethe_tests::{Service, by_hand, days, minutes, subject};
 use local::Options;
 use serde_json::json;
 

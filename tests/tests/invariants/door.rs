@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::SignedDuration;
-use lethe_tests::{by_hand, days, minutes, Reply, Service};
+use lethe_tests::{Reply, Service, by_hand, days, minutes};
 use local::Options;
 use local::wire::{Decide, Fate};
 use rand::rngs::StdRng;

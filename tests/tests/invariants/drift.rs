@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use lethe_tests::{Service, NOON};
+use lethe_tests::{NOON, Service};
 use local::Options;
 use local::template::{RESTORING, Template};
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! What HTTP clients send in their own ways, and how large an answer may become.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use lethe_tests::{subject, Reply, Service};
+use lethe_tests::{Reply, Service, subject};
 use serde_json::{Map, Value, json};
 
 use crate::rows;

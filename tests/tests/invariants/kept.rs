@@ -1,7 +1,7 @@
 //! What a hold keeps, against events as against everything else: they add what is absent,
 //! and change nothing.
 
-use lethe_tests::{days, minutes, subject, Service};
+use lethe_tests::{Service, days, minutes, subject};
 use serde_json::{Value, json};
 
 /// The same from a page, which learns nothing.

@@ -2,7 +2,7 @@
 //! of the template. A route that nobody knows a request for makes them fail. What people
 //! say and are is made from the catalog, so a new field is sent by itself.
 
-use lethe_tests::{sha256, subject, Service, Tenant};
+use lethe_tests::{Service, Tenant, sha256, subject};
 use serde_json::{Map, Value, json};
 use shared::http::routes::{Access, Scope};
 use shared::schema::catalog::{Category, FIELDS, Field, Kind, Record};

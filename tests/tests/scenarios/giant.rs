@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use lethe_tests::{by_hand, minutes, sha256, subject, Service};
+use lethe_tests::{Service, by_hand, minutes, sha256, subject};
 use local::Options;
 use serde_json::json;
 

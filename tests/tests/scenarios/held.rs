@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::join_all;
-use lethe_tests::{assert_has, by_hand, days, hours, minutes, id_of, subject, Service};
+use lethe_tests::{Service, assert_has, by_hand, days, hours, id_of, minutes, subject};
 use local::Options;
 use local::wire::Fate;
 use serde_json::{Value, json};

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::join_all;
-use lethe_tests::{by_hand, minutes, Reply, Service};
+use lethe_tests::{Reply, Service, by_hand, minutes};
 use local::Options;
 use local::wire::{Call, Fate};
 use rand::rngs::StdRng;

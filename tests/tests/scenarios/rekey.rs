@@ -10,7 +10,7 @@ use std::task::Poll;
 
 use futures::future::{join, join_all, poll_fn};
 use jiff::{SignedDuration, Timestamp};
-use lethe_tests::{by_hand, days, hours, minutes, Service, NOON};
+use lethe_tests::{NOON, Service, by_hand, days, hours, minutes};
 use local::Options;
 use local::functions::Handler;
 use local::template::RESTORING;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use lethe_tests::{by_hand, days, minutes, Service};
+use lethe_tests::{Service, by_hand, days, minutes};
 use local::Options;
 use local::template::{RESTORING, Template};
 use serde_json::{Value, json};

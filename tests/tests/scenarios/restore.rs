@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest};
 use jiff::Timestamp;
-use lethe_tests::{assert_has, days, hours, minutes, Service};
+use lethe_tests::{Service, assert_has, days, hours, minutes};
 use local::Options;
 use local::template::RESTORING;
 use rand::rngs::StdRng;

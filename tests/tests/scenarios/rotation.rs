@@ -2,7 +2,7 @@
 //! before, and what is sealed later is sealed under the new one.
 
 use lethe_tests::meter::{Cost, Meter};
-use lethe_tests::{days, minutes, Service};
+use lethe_tests::{Service, days, minutes};
 use local::Options;
 use serde_json::json;
 use shared::domain::jobs::{Job, JobFilter, JobKind};

@@ -13,7 +13,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::StreamExt;
 use jiff::SignedDuration;
-use lethe_tests::{assert_has, by_hand, days, hours, minutes, seconds, path_of, Service, Tenant};
+use lethe_tests::{Service, Tenant, assert_has, by_hand, days, hours, minutes, path_of, seconds};
 use local::Options;
 use local::template::Tree;
 use local::wire::{Call, Fate};

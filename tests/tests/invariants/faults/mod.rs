@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt;
-use lethe_tests::{by_hand, minutes, Reply, Service};
+use lethe_tests::{Reply, Service, by_hand, minutes};
 use local::Options;
 use local::wire::{Call, Fate};
 use serde_json::Value;

@@ -7,7 +7,7 @@ use std::io::Cursor;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use emulators::s3::Held;
-use lethe_tests::{days, Service};
+use lethe_tests::{Service, days};
 use serde_json::{Map, Value, json};
 use zip::ZipArchive;
 

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use lethe_tests::{days, minutes, subject, Service};
+use lethe_tests::{Service, days, minutes, subject};
 use local::Options;
 use local::template::{Parameters, RESTORING, Tree};
 use serde_json::{Value, json};
