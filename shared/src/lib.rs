@@ -15,9 +15,6 @@
 //! | `http` | the edge: routes, callers, idempotency, problems |
 //! | `lambda` | what invokes a function, and how one starts |
 
-/// For the `named!` macro.
-pub use schemars;
-
 pub mod aws;
 pub mod base;
 pub mod crypto;

@@ -7,9 +7,9 @@ use shared::aws::dynamo::Write;
 use shared::base::error::Result;
 use shared::base::id::JobId;
 use shared::domain::app::App;
-use shared::domain::jobs::turn::{End, Halt, Turn};
 use shared::domain::jobs::{Job, JobKind, Work};
 use shared::domain::keys::{self, LifeKey};
+use shared::domain::turn::{End, Halt, Turn};
 
 use crate::KEPT;
 

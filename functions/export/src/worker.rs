@@ -15,12 +15,12 @@ use shared::aws::s3::{UPLOAD_SECONDS, Version};
 use shared::base::error::{Result, found};
 use shared::domain::app::App;
 use shared::domain::audit::entry::{self, AuditEvent, Entry};
-use shared::domain::jobs::turn::{End, Halt, Turn, taken_up};
 use shared::domain::jobs::{Job, JobKind, JobState};
 use shared::domain::keyring::Living;
 use shared::domain::keys::{self, LifeKey};
 use shared::domain::life::door::LifeWrite;
 use shared::domain::life::update::Whom;
+use shared::domain::turn::{End, Halt, Turn, taken_up};
 use shared::lambda::{StreamRecord, Work, batch};
 
 use crate::archive::{Stored, Upload};

@@ -39,7 +39,7 @@ macro_rules! named {
             }
         }
 
-        impl $crate::schemars::JsonSchema for $Enum {
+        impl $crate::base::named::schemars::JsonSchema for $Enum {
             fn inline_schema() -> bool {
                 true
             }
@@ -48,14 +48,15 @@ macro_rules! named {
                 stringify!($Enum).into()
             }
 
-            fn json_schema(_: &mut $crate::schemars::SchemaGenerator) -> $crate::schemars::Schema {
-                $crate::schemars::json_schema!({"type": "string", "enum": [$($name),+]})
+            fn json_schema(_: &mut $crate::base::named::schemars::SchemaGenerator) -> $crate::base::named::schemars::Schema {
+                $crate::base::named::schemars::json_schema!({"type": "string", "enum": [$($name),+]})
             }
         }
     };
 }
 
 pub use named;
+pub use schemars;
 
 #[cfg(test)]
 mod tests {

@@ -16,3 +16,4 @@ pub mod records;
 pub mod redaction;
 pub mod rules;
 pub mod tenant;
+pub mod turn;

@@ -14,9 +14,9 @@ use shared::domain::audit::entry::{self, AuditEvent, Entry};
 use shared::domain::erasure::progress::Progress;
 use shared::domain::erasure::receipt::{Lives, Receipt};
 use shared::domain::erasure::spec::Erasing;
-use shared::domain::jobs::turn::{End, Halt, Turn};
 use shared::domain::jobs::{Job, JobKind, JobState};
 use shared::domain::keys::LifeKey;
+use shared::domain::turn::{End, Halt, Turn};
 
 use crate::end::{end, set_ended};
 use crate::worker::purge::purge;

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use shared::base::error::{Error, Result};
 use shared::domain::app::App;
-use shared::domain::jobs::turn::{Turn, taken_up};
 use shared::domain::jobs::{Job, JobKind};
 use shared::domain::keys::{self, DOOR, LifeKey};
 use shared::domain::redaction;
+use shared::domain::turn::{Turn, taken_up};
 use shared::lambda::{StreamRecord, Work, batch};
 
 /// How long the turns of one batch may work before their next ones are handed over.

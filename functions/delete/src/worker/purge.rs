@@ -10,8 +10,8 @@ use shared::base::error::Result;
 use shared::domain::app::App;
 use shared::domain::erasure::progress::{STORES, Within};
 use shared::domain::erasure::spec::Erasing;
-use shared::domain::jobs::turn::{Halt, Turn};
 use shared::domain::keys::{self, EXPIRY, LifeKey};
+use shared::domain::turn::{Halt, Turn};
 
 /// Rows removed in one step.
 const PAGE: usize = 500;

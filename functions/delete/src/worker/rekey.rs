@@ -14,13 +14,13 @@ use shared::base::error::Result;
 use shared::base::retry::Tries;
 use shared::domain::app::App;
 use shared::domain::audit::entry::{self, AuditEvent, Entry};
-use shared::domain::jobs::turn::{End, Halt, Turn};
 use shared::domain::jobs::{Job, JobState};
 use shared::domain::keyring::{self, Living};
 use shared::domain::keys::LifeKey;
 use shared::domain::life::door::next_rules_version_write;
 use shared::domain::life::rekey::{Progress, Rekeying};
 use shared::domain::records::rows::reseal;
+use shared::domain::turn::{End, Halt, Turn};
 
 /// Rows read before the progress is saved.
 const PAGE: usize = 200;

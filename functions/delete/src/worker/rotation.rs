@@ -4,7 +4,7 @@
 use jiff::SignedDuration;
 use shared::base::error::Result;
 use shared::domain::jobs::JobState;
-use shared::domain::jobs::turn::{End, Halt, Turn};
+use shared::domain::turn::{End, Halt, Turn};
 
 /// The interval of checks. The key itself stores its age, since a restore may have undone a
 /// rotation.

@@ -17,9 +17,9 @@ use shared::domain::erasure::progress::{Leaving, Progress, STORES, Stage, Within
 use shared::domain::erasure::receipt::{Lives, Receipt};
 use shared::domain::erasure::spec::Erasing;
 use shared::domain::expiry_index::Cursor;
-use shared::domain::jobs::turn::{End, Halt, Turn};
 use shared::domain::jobs::{JobKind, JobState};
 use shared::domain::keys::{self, EXPIRY, LifeKey, Rule, SHARDS};
+use shared::domain::turn::{End, Halt, Turn};
 use shared::proof::merkle::Hash;
 
 use crate::worker::purge::{clear_objects, clear_rows};

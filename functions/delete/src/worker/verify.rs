@@ -9,11 +9,11 @@ use shared::aws::dynamo::Refusal;
 use shared::base::error::Result;
 use shared::domain::app::App;
 use shared::domain::erasure::spec::Erasing;
-use shared::domain::jobs::turn::{End, Halt, Turn};
 use shared::domain::jobs::{JobKind, JobState};
 use shared::domain::keyring;
 use shared::domain::keys::{self, LifeKey};
 use shared::domain::life::door::verified_write;
+use shared::domain::turn::{End, Halt, Turn};
 
 /// Passes that still find something: then somebody is told.
 const PASSES: u32 = 12;

@@ -8,7 +8,6 @@
 //! so one whose worker died, or that waits for a link to run out, is taken up again.
 
 mod store;
-pub mod turn;
 
 use std::fmt::Debug;
 

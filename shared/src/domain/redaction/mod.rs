@@ -19,12 +19,12 @@ use crate::base::named::named;
 use crate::domain::app::App;
 use crate::domain::audit::entry::{self, AuditEvent, Entry};
 use crate::domain::audit::mask::mask;
-use crate::domain::jobs::turn::{End, Halt, Turn};
 use crate::domain::jobs::{Job, JobKind, JobState};
 use crate::domain::keys::{self, LifeKey};
 use crate::domain::life::rekey;
 use crate::domain::life::update::{Life, Whom};
 use crate::domain::records::rows::Record;
+use crate::domain::turn::{End, Halt, Turn};
 use crate::schema::spans::Span;
 use rows::Piece;
 

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::{Job, JobState, Work};
 use crate::aws::dynamo::Write;
 use crate::base::error::{Error, Result};
 use crate::domain::app::App;
+use crate::domain::jobs::{Job, JobState, Work};
 use crate::domain::keys;
 
 /// One turn of a job.
