@@ -83,7 +83,7 @@ async fn a_clean_file_comes_back_as_it_was_sent_by_links_that_live_a_minute() {
     let records = service.get(&path, &service.ours.read).await.expect(200);
     let row = &records["data"][0];
     assert_has(
-        &row,
+        row,
         json!({"filename": "dot.png", "conversation_id": "c-1", "state": "clean"}),
     );
 }

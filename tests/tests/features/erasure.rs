@@ -111,7 +111,7 @@ async fn several_people_are_erased_by_one_request() {
     let done = service.follow(&job).await;
     assert_eq!(done["state"], "completed");
     for gone in [&ada, &bob] {
-        service.no_person(&gone).await;
+        service.no_person(gone).await;
         assert!(rows::about(&service, gone).await.is_empty());
     }
     service.person(&eve).await;

@@ -835,7 +835,7 @@ async fn an_export_and_an_erasure_at_once_leave_no_object() {
         let erase = async {
             // The erasure meets the turn at another place each time.
             tokio::time::sleep(std::time::Duration::from_millis(8 * at as u64)).await;
-            service.erase(&subject).await
+            service.erase(subject).await
         };
         let (turned, _) = tokio::join!(service.cloud.invoke("export", turn.clone()), erase);
         assert_eq!(turned.unwrap()["batchItemFailures"], json!([]));

@@ -126,7 +126,7 @@ async fn many_people_are_unreadable_in_the_answer_and_their_job_is_found_by_each
         assert_eq!(service.list(&path).await.len(), found, "{who}");
     }
     for who in [&left[0], &left[19]] {
-        service.person(&who).await;
+        service.person(who).await;
     }
 }
 
@@ -165,7 +165,7 @@ async fn who_shares_a_user_id_goes_too_when_asked_and_when_both_are_vouched_for(
     let job = service.delete(&path, owner).await.expect(202);
     assert_eq!(service.follow(&job).await["stores"]["keyring"], 2);
     for gone in [&phone, &laptop] {
-        service.no_person(&gone).await;
+        service.no_person(gone).await;
     }
 }
 
@@ -373,7 +373,7 @@ async fn a_receipt_dates_by_the_last_of_those_whom_it_is_about() {
         people.push(service.acquaint(visitor).await);
     }
     for who in &people[1..] {
-        service.hold(&who).await;
+        service.hold(who).await;
     }
     let job = service.erasure(json!({"subjects": people})).await;
     let asked_at = service.now();
@@ -382,7 +382,7 @@ async fn a_receipt_dates_by_the_last_of_those_whom_it_is_about() {
     for who in &people[1..] {
         service.pass(days(5)).await;
         lifted_at = service.now();
-        service.lift_hold(&who).await;
+        service.lift_hold(who).await;
         service.cloud.settle().await;
         let now = service.follow(&job).await;
         assert_eq!(now["unreadable_at"]["records"], json!(lifted_at), "{now}");
@@ -526,7 +526,7 @@ async fn a_job_that_waits_for_a_hold_forgets_in_time_whom_it_has_erased() {
     for people in &batches {
         let (gone, held) = people.split_at(1);
         for who in held {
-            service.hold(&who).await;
+            service.hold(who).await;
         }
         let job = service.erasure(json!({"subjects": people})).await;
         service.cloud.settle().await;
@@ -540,7 +540,7 @@ async fn a_job_that_waits_for_a_hold_forgets_in_time_whom_it_has_erased() {
             assert!(!format!("{row:?}").contains(*gone), "{row:?}");
         }
         for who in *held {
-            service.lift_hold(&who).await;
+            service.lift_hold(who).await;
         }
         service.cloud.settle().await;
         service.pass(minutes(21)).await;

@@ -461,7 +461,7 @@ async fn an_objection_ends_observation_and_outlasts_an_erasure() {
         (&json!(true), &json!(1))
     );
     let row = &service.in_state("objected").await[0];
-    assert_has(&row, json!({"subject": ada, "state": "objected"}));
+    assert_has(row, json!({"subject": ada, "state": "objected"}));
     // It outlasts an expiry as well, and is withdrawn even when nothing else is kept.
     service.advance(days(31)).await;
     service.advance(days(1)).await;

@@ -241,7 +241,7 @@ async fn a_value_leaves_no_lookup_behind_whoever_vouched_for_it() {
     let related = json!([{"subject": bob, "via": "email", "verified": false}]);
     assert_eq!(shown["related"], related);
     for gone in [&ada, &bob] {
-        service.erase(&gone).await;
+        service.erase(gone).await;
         service.advance(minutes(30)).await;
         assert!(rows::about(&service, gone).await.is_empty());
     }

@@ -15,7 +15,7 @@ async fn page(service: &Service, events: Value) {
 async fn known(service: &Service, subject: &str) -> (Value, Value) {
     let owner = &service.ours.owner;
     let path = format!("/v1/subjects/{subject}");
-    let mut person = service.person(&subject).await;
+    let mut person = service.person(subject).await;
     let fields = person.as_object_mut().expect("a profile");
     fields.retain(|name, _| !["last_seen", "counts"].contains(&name.as_str()));
     let path = format!("{path}/records?limit=100");

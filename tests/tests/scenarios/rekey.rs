@@ -501,7 +501,7 @@ async fn what_is_written_while_a_life_is_rekeyed_is_kept() {
     let named = json!({"type": "identify", "visitor_id": "ada", "phone": "+49 151 2345678"});
     service.store(json!([answer, visit, again, named])).await;
     let patch = json!({"identity": {"name": "Grace Hopper"}});
-    service.correct(&subject, patch).await;
+    service.correct(subject, patch).await;
     let file = service.attach("ada").await;
     let expected = all(service, subject).await;
     midway.go_on().await;
@@ -548,7 +548,7 @@ async fn a_row_that_changes_while_it_is_sealed_anew_stays_as_it_became() {
     let bodies = service.records(subject, "message").await;
     assert!(bodies.iter().all(|it| it.get("body").is_none()));
 
-    service.erase(&subject).await;
+    service.erase(subject).await;
     midway.go_on().await;
     for (row, write) in old {
         let refused = store.write(write).await.expect("it answers");
