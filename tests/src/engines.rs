@@ -1,4 +1,4 @@
-//! The local run of a service: its time, and what lies in its stores, past every function.
+//! The local run of a service: its time, and what its stores hold, past every function.
 
 use jiff::SignedDuration;
 use local::Options;

@@ -72,27 +72,22 @@ pub async fn take_in(app: &App, call: &Call) -> Result<Answer> {
         .zip(stored)
         .enumerate()
         .map(|(index, (read, fate))| {
-            let (subject, mut result) = match read.event {
-                Err(errors) => {
-                    let errors = Some(Listed::new(errors, &mut room));
-                    let status = EventStatus::Rejected;
-                    (
-                        None,
-                        EventResult {
-                            errors,
-                            ..plain(status)
-                        },
-                    )
-                }
-                Ok(_) if page => (None, plain(EventStatus::Accepted)),
+            let mut result = match read.event {
+                Err(errors) => EventResult {
+                    errors: Some(Listed::new(errors, &mut room)),
+                    ..plain(EventStatus::Rejected)
+                },
+                Ok(_) if page => plain(EventStatus::Accepted),
                 Ok(event) => {
-                    let fate = fate.unwrap_or(Fate::Ignored("unknown"));
                     let subject = keys.hash.subject(&event.visitor_id);
-                    (Some(subject), told(event, fate, &mut room))
+                    let fate = fate.unwrap_or(Fate::Ignored("unknown"));
+                    EventResult {
+                        subject: Some(subject),
+                        ..told(event, fate, &mut room)
+                    }
                 }
             };
             result.index = index;
-            result.subject = subject;
             result
         });
     Ok(Answer::ok(&EventResults {

@@ -18,7 +18,7 @@ use card::Form;
 /// Masks every payment-card number in `text`, one `█` for each digit.
 ///
 /// A card number has 12 to 19 digits (ISO/IEC 7812) of any script and satisfies the Luhn
-/// checksum. Either it lies in a network's range and is unbroken or grouped as cards are
+/// checksum. Either it is in a network's range and is unbroken or grouped as cards are
 /// printed, or a word before it announces a card.
 pub fn mask_cards(text: &str) -> String {
     let mut masked = String::new();

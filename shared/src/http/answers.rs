@@ -96,7 +96,6 @@ impl<'a> From<&'a Settings> for PrivacyConfig<'a> {
 
 /// A person in a list.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "PersonRow")]
 pub struct PersonRow {
     pub subject: SubjectId,
     pub last_seen: Option<Timestamp>,

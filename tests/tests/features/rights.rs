@@ -36,8 +36,9 @@ async fn send(service: &Service, visitor: &str) -> Vec<String> {
 /// What a page with a `collect` key is told: events and an announced file.
 async fn page_learns(service: &Service, visitor: &str) -> (Value, u16) {
     let collect = &service.ours.collect;
-    let visit = json!({"type": "visit", "visitor_id": visitor});
-    let told = service.send_one(collect, visit).await;
+    let events = json!({"events": [{"type": "visit", "visitor_id": visitor}]});
+    let told = service.post("/v1/events", collect, events).await;
+    let told = told.expect(200);
     (told, service.announce_with(collect, visitor).await.status)
 }
 

@@ -30,6 +30,20 @@ impl Request {
     pub fn method(&self) -> &str {
         self.route.split(' ').next().unwrap_or_default()
     }
+
+    /// Sends it, under an idempotency key where its route honours one. It is answered as it
+    /// should be.
+    pub async fn carry_out(&self, service: &Service) {
+        let route = &self.route;
+        let key = route.replace(|it: char| !it.is_ascii_alphanumeric(), "-");
+        let idempotent = [("idempotency-key", key.as_str())];
+        let once = shared::http::routes::find(route).is_some_and(|row| row.once);
+        let headers: &[_] = if once { &idempotent } else { &[] };
+        let (method, body) = (self.method(), self.body.as_ref());
+        let reply = service.call_with(method, &self.path, &self.bearer, body, headers);
+        let reply = reply.await;
+        assert_eq!(reply.status, self.status, "{route}: {}", reply.text);
+    }
 }
 
 /// A tenant with somebody for each route to act on.

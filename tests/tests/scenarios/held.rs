@@ -1,4 +1,4 @@
-//! Who is held cannot be erased: what is asked for meanwhile waits, and goes on by itself.
+//! A held person cannot be erased: an erasure that is requested meanwhile waits, and resumes by itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -255,7 +255,7 @@ async fn lifting_a_hold_ends_what_it_blocked_with_its_suppression_at_once() {
         service.lift_hold(who).await;
     }
     service.sweep().await;
-    // No turn has been taken: whoever visits now does not begin a new life.
+    // No turn has been taken: a visit now does not begin a new life.
     for (who, visitor, _, stays_away) in &people {
         let reason = if *stays_away { "suppressed" } else { "erasing" };
         assert_eq!(service.try_visit(visitor).await, reason, "{visitor}");
@@ -351,7 +351,7 @@ async fn a_hold_that_a_dying_sweep_has_ended_lets_its_erasures_go_with_the_next(
     assert!(service.cloud.run_schedule("cleanup").await.is_err());
     assert_eq!(service.try_visit("ada").await, "erasing");
     assert_eq!(service.follow(&job).await["state"], "blocked");
-    // Long before the job itself looks again, which it does once a day.
+    // Long before the job itself verifies the hold, which it does once a day.
     for _ in 0..2 {
         service.pass(minutes(21)).await;
     }
@@ -420,7 +420,7 @@ async fn an_erasure_that_is_asked_for_just_before_a_hold_is_lifted_waits_for_nob
         if waited_before {
             service.erase(&ada).await;
         }
-        // Whoever lifts it has read what waits for it, and is about to write.
+        // The request that lifts it has read what waits for it, and is about to write.
         brake.hold("admin", |call| call.operation == "TransactWriteItems");
         let lifting = service.clone();
         let who = ada.clone();

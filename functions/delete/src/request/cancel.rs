@@ -54,7 +54,7 @@ pub async fn cancel(app: &App, call: &Call) -> Result<Answer> {
                 writes.extend(job.lists_end_writes(now));
                 writes.push(job.finish_write(JobState::Cancelled, now));
             } else {
-                // Others have gone: for them it goes on to its receipt.
+                // Others have been erased: for them the job continues to its receipt.
                 job.spec.ended = true;
                 job.outcome.cancelled = job.outcome.blocked.replace(Vec::new());
                 job.state = JobState::Queued;
@@ -70,7 +70,7 @@ pub async fn cancel(app: &App, call: &Call) -> Result<Answer> {
 
 /// The writes that take a blocked erasure off the holds that it waits for: each of those must
 /// be in force still. Of very many, all but the last are written already. `None` when a hold
-/// has been lifted: then the erasure goes on.
+/// has been lifted: then the erasure continues.
 async fn unblock_writes(app: &App, job: &Job<Erasing>) -> Result<Option<Vec<Write>>> {
     let excluded: HashSet<_> = job.outcome.excluded().collect();
     let mut lives = app.store.all_lives_of(job.key, &job.spec).await?;

@@ -145,14 +145,7 @@ async fn every_route(service: &Service) {
     let stage = requests::stage(service).await;
     for route in requests::routes(service) {
         let request = stage.request(&route);
-        let (method, body) = (request.method(), request.body.as_ref());
-        let key = route.replace(|it: char| !it.is_ascii_alphanumeric(), "-");
-        let idempotent = [("idempotency-key", key.as_str())];
-        let once = shared::http::routes::find(&route).is_some_and(|row| row.once);
-        let headers: &[_] = if once { &idempotent } else { &[] };
-        let reply = service.call_with(method, &request.path, &request.bearer, body, headers);
-        let reply = reply.await;
-        assert_eq!(reply.status, request.status, "{route}: {}", reply.text);
+        request.carry_out(service).await;
         service.cloud.settle().await;
     }
     // A request that is refused frees its key.
